@@ -1,0 +1,20 @@
+/** Feature bits of XENVER_get_features: xen/features.h. */
+export const XENFEAT_writable_page_tables: u32 = 0;
+export const XENFEAT_writable_descriptor_tables: u32 = 1;
+export const XENFEAT_auto_translated_physmap: u32 = 2;
+export const XENFEAT_supervisor_mode_kernel: u32 = 3;
+export const XENFEAT_pae_pgdir_above_4gb: u32 = 4;
+export const XENFEAT_mmu_pt_update_preserve_ad: u32 = 5;
+export const XENFEAT_highmem_assist: u32 = 6;
+export const XENFEAT_gnttab_map_avail_bits: u32 = 7;
+export const XENFEAT_hvm_callback_vector: u32 = 8;
+export const XENFEAT_hvm_safe_pvclock: u32 = 9;
+export const XENFEAT_hvm_pirqs: u32 = 10;
+export const XENFEAT_dom0: u32 = 11;
+export const XENFEAT_grant_map_identity: u32 = 12;
+export const XENFEAT_memory_op_vnode_supported: u32 = 13;
+export const XENFEAT_ARM_SMCCC_supported: u32 = 14;
+export const XENFEAT_linux_rsdp_unrestricted: u32 = 15;
+export const XENFEAT_not_direct_mapped: u32 = 16;
+export const XENFEAT_direct_mapped: u32 = 17;
+export const XENFEAT_NR_SUBMAPS: u32 = 1;
