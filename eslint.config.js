@@ -1,0 +1,33 @@
+import { defineConfig } from "eslint/config";
+import tseslint from "typescript-eslint";
+import { layers } from "./scripts/lint/layers.js";
+
+/** AssemblyScript reads like TypeScript but is another language: rules about JavaScript's semantics do not apply to it. */
+const ASSEMBLYSCRIPT = ["abi/**/*.ts", "arch-x86/**/*.ts", "kernel/**/*.ts", "drivers/**/*.ts", "noxs/**/*.ts"];
+
+export default defineConfig(
+  { ignores: ["build/", "node_modules/"] },
+  tseslint.configs.recommended,
+  {
+    plugins: { typevisor: { rules: { layers } } },
+    rules: {
+      "typevisor/layers": "error",
+      "max-lines": ["error", { max: 600 }],
+      eqeqeq: "error",
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      "@typescript-eslint/no-namespace": "off",
+    },
+  },
+  {
+    files: ASSEMBLYSCRIPT,
+    // Decorators on functions (@inline, @external) are AssemblyScript's own; the parser must let them pass.
+    languageOptions: { parserOptions: { allowInvalidAST: true } },
+    rules: {
+      "prefer-const": "off",
+      "no-constant-condition": "off",
+      "@typescript-eslint/no-unused-expressions": "off",
+      // Not JavaScript's wrapper objects: in AssemblyScript `==` compares without conversion.
+      eqeqeq: "off",
+    },
+  },
+);
