@@ -5,7 +5,6 @@
 export const EPERM: i32 = 1;
 export const ENOENT: i32 = 2;
 export const ESRCH: i32 = 3;
-export const EINTR: i32 = 4;
 export const EIO: i32 = 5;
 export const ENXIO: i32 = 6;
 export const E2BIG: i32 = 7;
@@ -40,6 +39,7 @@ export const ETIME: i32 = 62;
 export const EBADMSG: i32 = 74;
 export const EOVERFLOW: i32 = 75;
 export const EILSEQ: i32 = 84;
+// Inside the hypervisor only (the header shows it under __XEN__): never returned to a guest.
 export const ERESTART: i32 = 85;
 export const ENOTSOCK: i32 = 88;
 export const EMSGSIZE: i32 = 90;

@@ -11,7 +11,6 @@ export const XENFEAT_hvm_callback_vector: u32 = 8;
 export const XENFEAT_hvm_safe_pvclock: u32 = 9;
 export const XENFEAT_hvm_pirqs: u32 = 10;
 export const XENFEAT_dom0: u32 = 11;
-export const XENFEAT_grant_map_identity: u32 = 12;
 export const XENFEAT_memory_op_vnode_supported: u32 = 13;
 export const XENFEAT_ARM_SMCCC_supported: u32 = 14;
 export const XENFEAT_linux_rsdp_unrestricted: u32 = 15;

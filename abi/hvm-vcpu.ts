@@ -8,7 +8,7 @@ export namespace VcpuHvmContext {
   export const mode: u32 = 0; // u32 VCPU_HVM_MODE_*
   export const pad: u32 = 4; // u32
   export const cpu_regs: u32 = 8; // union of VcpuHvmX8632 and VcpuHvmX8664
-  export const SIZE: u32 = 136;
+  export const SIZE: u32 = 128;
 }
 
 // C: struct vcpu_hvm_x86_32
