@@ -1,0 +1,112 @@
+/**
+ * The processor-level half of a hardware-virtualised vCPU: the register file that the world switch uses, where its VMCS
+ * or VMCB is, and the latest exit in vendor-neutral form. kernel/vcpu.ts embeds it; hvm.ts operates on it.
+ */
+
+/** Why a guest left, the same for VMX and SVM. Reasons that arch-x86 can settle alone never reach the kernel. */
+export const enum HvmExit {
+  /** Settled inside arch-x86 (CPUID, MSR, XSETBV, CR access, re-injection, ...): just enter again. */
+  None = 0,
+  /** A physical interrupt is pending on this CPU: drain hw.takeInterrupt. */
+  Interrupt = 1,
+  /** The time slice (deadline given to hvmEnter) is over. */
+  Deadline = 2,
+  /** VMCALL/VMMCALL from ring 0..3; number in RAX; RIP already past it. */
+  Hypercall = 3,
+  /** HLT; RIP already past it. */
+  Halt = 4,
+  /** IN/OUT: exitPort, exitSize (1, 2, 4), exitIn; RIP already past it; for IN the kernel calls hvmFinishIn. */
+  Io = 5,
+  /** EPT violation / nested page fault: exitGpa, exitAccess (HVM_ACCESS_*); RIP at the instruction. */
+  NestedFault = 6,
+  /** The guest can take an interrupt now (interrupt window): offer again. */
+  Window = 7,
+  /** Triple fault or SHUTDOWN. */
+  TripleFault = 8,
+  /** The processor refused the guest's state; hvmExplainEntryFailure has the words. */
+  EntryFailed = 9,
+  /** PAUSE in a spin loop (pause-loop exiting, where available). */
+  Pause = 10,
+  /** Something this hypervisor does not handle: exitCode has the vendor's number. The guest is crashed. */
+  Unknown = 11,
+  /** The guest wrote the Xen hypercall-page MSR: exitValue = guest-physical address (page-aligned) to fill. */
+  HypercallPage = 12,
+}
+
+export const HVM_ACCESS_READ: u32 = 1;
+export const HVM_ACCESS_WRITE: u32 = 2;
+export const HVM_ACCESS_FETCH: u32 = 4;
+
+@unmanaged
+export class HvmVcpu {
+  // Register file as hw.enterVmx / hw.enterSvm want it: index = x86 register number. rsp is kept in VMCS/VMCB.
+  rax: u64;
+  rcx: u64;
+  rdx: u64;
+  rbx: u64;
+  rspUnused: u64;
+  rbp: u64;
+  rsi: u64;
+  rdi: u64;
+  r8: u64;
+  r9: u64;
+  r10: u64;
+  r11: u64;
+  r12: u64;
+  r13: u64;
+  r14: u64;
+  r15: u64;
+  cr2: u64;
+
+  /** Physical address of the VMCS or VMCB (one frame). */
+  controlPa: u64;
+  /** Physical address of the FPU save area (one frame). */
+  fpuPa: u64;
+  /** EPTP or nested CR3: physical address of the p2m root. */
+  p2mRootPa: u64;
+  /** Added to the host TSC to make the guest's. */
+  tscOffset: u64;
+  /** Guest's XCR0, swapped with the host's at entry where they differ. */
+  xcr0: u64;
+
+  // The latest exit.
+  exitGpa: u64;
+  exitValue: u64;
+  exitCode: u64;
+  exitAccess: u32;
+  exitPort: u32;
+  exitSize: u32;
+  exitIn: u32;
+
+  /** Xen's ids of this vCPU and its domain, which CPUID shows the guest. Set by the kernel before hvmVcpuInit. */
+  guestDomainId: u32;
+  guestVcpuId: u32;
+
+  /** VPID or ASID. */
+  tag: u32;
+  /** VMX: 1 once VMLAUNCHed since the latest VMCLEAR. SVM: unused. */
+  launched: u32;
+  /** 1: flush this guest's nested translations before the next entry. */
+  flushPending: u32;
+  /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
+  eventPending: u32;
+  /** Physical CPU on which the VMCS is current, -1 for none. */
+  loadedOn: i32;
+  /** 1 while the interrupt window is open: HvmExit.Window is wanted. */
+  windowOpen: u32;
+  /** 1: an NMI waits until the guest can take one. */
+  nmiPending: u32;
+  /** 1 from the delivery of an NMI to the guest's IRET. */
+  nmiBlocked: u32;
+  /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */
+  debugLoaded: u32;
+  /** Vendor scratch: MSR values not held by hardware, shadow CR bits, ... */
+  scratch0: u64;
+  scratch1: u64;
+  scratch2: u64;
+  scratch3: u64;
+  scratch4: u64;
+  scratch5: u64;
+  scratch6: u64;
+  scratch7: u64;
+}

@@ -1,0 +1,225 @@
+/**
+ * One interface over VT-x and AMD-V. kernel/ knows only this file, hvm-vcpu.ts and p2m.ts; vendor code is in vmx/ and
+ * svm/, and the accessors of a guest's registers, re-exported below, are in state.ts.
+ *
+ * Calling context of everything here: on the physical CPU that runs the vCPU, or while the vCPU is not running;
+ * interrupts off. Nothing allocates except hvmCpuInit and hvmVcpuInit.
+ */
+import { emulateAbsent } from "./decode";
+import { contextLoad, contextSave } from "./context";
+import { detect, refusal } from "./detect";
+import { explainEntryFailure } from "./entry-check";
+import { fpuSwitch } from "./fpu";
+import { HvmVcpu } from "./hvm-vcpu";
+import { describe } from "./describe";
+import { translate } from "./page-walk";
+import { getRflags } from "./state";
+import { svmCpuInit, svmCpuStop } from "./svm/cpu";
+import { svmEnter } from "./svm/enter";
+import { svmCancelOffer, svmCanTakeInterrupt, svmInjectException, svmInjectNmi, svmOfferInterrupt } from "./svm/inject";
+import { svmExplain } from "./svm/explain";
+import { svmFeatureMask } from "./svm/features";
+import { svmSetTscOffset, svmSkip, svmVcpuFree, svmVcpuInit } from "./svm/vcpu";
+import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
+import { vmxCpuInit, vmxCpuStop, vmxFeatureMask } from "./vmx/cpu";
+import { vmxEnter } from "./vmx/enter";
+import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectException, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
+import { vmxSetTscOffset, vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
+
+export {
+  getCpl as hvmGetCpl,
+  getCr0 as hvmGetCr0,
+  getCr3 as hvmGetCr3,
+  getCr4 as hvmGetCr4,
+  getEfer as hvmGetEfer,
+  getRflags as hvmGetRflags,
+  getRip as hvmGetRip,
+  getRsp as hvmGetRsp,
+  is64 as hvmIs64,
+  setRflags as hvmSetRflags,
+  setRip as hvmSetRip,
+  setRsp as hvmSetRsp,
+} from "./state";
+
+// Bits of hvmFeatureMask.
+export const HVM_FEATURE_NESTED_PAGING: u32 = 1 << 0;
+export const HVM_FEATURE_SUPERPAGE_2M: u32 = 1 << 1;
+export const HVM_FEATURE_SUPERPAGE_1G: u32 = 1 << 2;
+export const HVM_FEATURE_TAGGED_TLB: u32 = 1 << 3; // VPID or ASID
+export const HVM_FEATURE_NEXT_RIP: u32 = 1 << 4; // the exit tells the instruction's length
+export const HVM_FEATURE_DEADLINE: u32 = 1 << 5; // VMX preemption timer
+export const HVM_FEATURE_FLUSH_ONE: u32 = 1 << 6; // one guest's translations can be flushed: INVVPID, FlushByAsid
+
+const RFLAGS_IF: u64 = 1 << 9;
+
+/** Finds the vendor and checks all that this hypervisor needs. Returns 0, or a refusal number for hvmRefusal. */
+export function hvmDetect(): i32 {
+  return detect();
+}
+
+/** The refusal `n` of hvmDetect or hvmCpuInit in words: "VT-x is disabled by the firmware", ... */
+export function hvmRefusal(n: i32): string {
+  return refusal(n);
+}
+
+/** What `info` prints. */
+export function hvmVendorName(): string {
+  if (vendor == VENDOR_SVM) return "AMD-V with nested paging";
+  if (vendor == VENDOR_VMX) return "VT-x with EPT";
+  return "none";
+}
+
+/** HVM_FEATURE_* bits. */
+export function hvmFeatureMask(): u32 {
+  if (vendor == VENDOR_SVM) return svmFeatureMask();
+  if (vendor == VENDOR_VMX) return vmxFeatureMask();
+  return 0;
+}
+
+/** Turns virtualisation on for this CPU (VMXON, or EFER.SVME and the host save area). 0 or a refusal number. */
+export function hvmCpuInit(cpu: u32): i32 {
+  return vendor == VENDOR_SVM ? svmCpuInit(cpu) : vmxCpuInit(cpu);
+}
+
+/** Turns it off again on this CPU, before power-off or reboot. */
+export function hvmCpuStop(cpu: u32): void {
+  if (vendor == VENDOR_SVM) svmCpuStop(cpu);
+  else if (vendor == VENDOR_VMX) vmxCpuStop(cpu);
+}
+
+/**
+ * Allocates the control block and puts the vCPU into the state a PVH guest's first vCPU starts in, registers zero: flat
+ * 32-bit protected mode, paging off, interrupts off. The caller has set guestDomainId and guestVcpuId.
+ * @param p2mRootPa physical address of the nested page tables' root, in the format p2m.ts makes for this vendor
+ * @returns 0, or -ENOMEM with nothing allocated
+ */
+export function hvmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
+  return vendor == VENDOR_SVM ? svmVcpuInit(v, p2mRootPa) : vmxVcpuInit(v, p2mRootPa);
+}
+
+/** Undoes hvmVcpuInit. The vCPU is not loaded in any CPU's FPU: see hvmFpuSwitch. */
+export function hvmVcpuFree(v: HvmVcpu): void {
+  if (vendor == VENDOR_SVM) svmVcpuFree(v);
+  else vmxVcpuFree(v);
+}
+
+/**
+ * Enters the guest and settles exits until there is one that the kernel must see, or none to see but work for the
+ * kernel's loop (HvmExit.None).
+ * @param deadlineTsc host TSC at which the slice ends. VMX arms the preemption timer with it; on SVM the local APIC's
+ *   timer, armed by the caller, ends the slice by HvmExit.Interrupt, and the deadline only bounds the exits settled here.
+ * @returns HvmExit
+ */
+export function hvmEnter(v: HvmVcpu, deadlineTsc: u64): u32 {
+  return vendor == VENDOR_SVM ? svmEnter(v, deadlineTsc) : vmxEnter(v, deadlineTsc);
+}
+
+/** Completes the IN of the latest HvmExit.Io with `value`: exitSize bytes of it go into AL, AX or EAX (and RAX cleared above). */
+export function hvmFinishIn(v: HvmVcpu, value: u32): void {
+  if (v.exitSize == 1) v.rax = (v.rax & ~(<u64>0xff)) | (value & 0xff);
+  else if (v.exitSize == 2) v.rax = (v.rax & ~(<u64>0xffff)) | (value & 0xffff);
+  else v.rax = value;
+}
+
+/**
+ * Offers the guest an external interrupt.
+ * @returns true: it is delivered by the next entry; false: the window is open, offer again after HvmExit.Window
+ */
+export function hvmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
+  return vendor == VENDOR_SVM ? svmOfferInterrupt(v, vector) : vmxOfferInterrupt(v, vector);
+}
+
+/** Closes the window: there is nothing to deliver any more. */
+export function hvmCancelOffer(v: HvmVcpu): void {
+  if (vendor == VENDOR_SVM) svmCancelOffer(v);
+  else vmxCancelOffer(v);
+}
+
+/** RFLAGS.IF set, no interrupt shadow, and no event pending for the next entry. */
+export function hvmCanTakeInterrupt(v: HvmVcpu): bool {
+  return vendor == VENDOR_SVM ? svmCanTakeInterrupt(v) : vmxCanTakeInterrupt(v);
+}
+
+/** RFLAGS.IF: whether HLT could ever be woken by an interrupt. */
+export function hvmInterruptsEnabled(v: HvmVcpu): bool {
+  return (getRflags(v) & RFLAGS_IF) != 0;
+}
+
+/**
+ * Raises an exception at the next entry. With another exception pending the two combine as on hardware (#DF, shutdown).
+ * @param errorCode -1 for a vector without one
+ * @param cr2 for vector 14, the faulting address; else ignored
+ */
+export function hvmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
+  if (vendor == VENDOR_SVM) svmInjectException(v, vector, errorCode, cr2);
+  else vmxInjectException(v, vector, errorCode, cr2);
+}
+
+/** Raises an NMI as soon as the guest can take one; one more is remembered while another is being handled. */
+export function hvmInjectNmi(v: HvmVcpu): void {
+  if (vendor == VENDOR_SVM) svmInjectNmi(v);
+  else vmxInjectNmi(v);
+}
+
+/** Moves RIP past the current instruction, ends the interrupt shadow. False: its length could not be found out. */
+export function hvmSkipInstruction(v: HvmVcpu): bool {
+  return vendor == VENDOR_SVM ? svmSkip(v) : vmxSkip(v);
+}
+
+/**
+ * After HvmExit.NestedFault with nothing at exitGpa: does the access as a device that is not there would, reads give all
+ * ones and writes vanish. False: the instruction is not understood (the caller crashes the guest).
+ */
+export function hvmEmulateAbsent(v: HvmVcpu): bool {
+  return emulateAbsent(v);
+}
+
+/** Loads registers from a struct hvm_hw_cpu at `record` in linear memory. 0, or -EINVAL for an impossible state. */
+export function hvmLoadContext(v: HvmVcpu, record: usize): i32 {
+  return contextLoad(v, record);
+}
+
+/** Saves them to one; the caller has saved the FPU with hvmFpuSwitch(v, null) if `v` ran last. */
+export function hvmSaveContext(v: HvmVcpu, record: usize): void {
+  contextSave(v, record);
+}
+
+/**
+ * At a vCPU switch: saves the FPU, SSE and AVX state of `from`, loads that of `to`, with its XCR0 and debug registers.
+ * Null stands for anything that is not a guest (a software domain, idle): its XCR0 is the host's.
+ */
+export function hvmFpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
+  fpuSwitch(from, to);
+}
+
+/** Sets what is added to the host's TSC when the guest reads it. */
+export function hvmSetTscOffset(v: HvmVcpu, offset: u64): void {
+  v.tscOffset = offset;
+  if (vendor == VENDOR_SVM) svmSetTscOffset(v);
+  else vmxSetTscOffset(v);
+}
+
+/** Nested translations of this vCPU's domain changed: they are flushed before its next entry. */
+export function hvmFlush(v: HvmVcpu): void {
+  v.flushPending = 1;
+}
+
+/**
+ * Walks the guest's page tables.
+ * @param access HVM_ACCESS_* wanted
+ * @param out linear address of a u64 that gets the guest-physical address
+ * @returns 0 or -EFAULT
+ */
+export function hvmTranslate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
+  return translate(v, gva, access, out);
+}
+
+/** After HvmExit.EntryFailed: which field breaks which rule. */
+export function hvmExplainEntryFailure(v: HvmVcpu): string {
+  return vendor == VENDOR_SVM ? svmExplain(v) : explainEntryFailure(v);
+}
+
+/** Logs registers and the latest exit, a few lines, for a crash report. */
+export function hvmDescribe(v: HvmVcpu): void {
+  describe(v);
+}

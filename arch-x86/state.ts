@@ -1,0 +1,258 @@
+/**
+ * A guest's registers, by one name on both vendors: in the VMCB on AMD, in the VMCS on Intel, general registers in
+ * HvmVcpu. Page walks, the decoder, context load and save, and the kernel read and write guest state only through here.
+ *
+ * Calling context: the vCPU is not inside the guest. Writes take effect at its next entry. No write is checked: what
+ * the processor would refuse shows as HvmExit.EntryFailed, so callers validate what a guest or toolstack gave them.
+ */
+import { load16, load32, load64, load8, store16, store32, store64 } from "./hw";
+import { HvmVcpu } from "./hvm-vcpu";
+import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr } from "./svm/state";
+import { VMCB } from "./svm/vmcb";
+import { vendor, VENDOR_SVM } from "./vendor";
+import {
+  vmxClearInterruptShadow,
+  vmxGetCr0,
+  vmxGetCr4,
+  vmxGetDr6,
+  vmxGetEfer,
+  vmxGetInterruptShadow,
+  vmxGetMsr,
+  vmxRead,
+  vmxSetCr0,
+  vmxSetCr4,
+  vmxSetDr6,
+  vmxSetEfer,
+  vmxSetMsr,
+  vmxWrite,
+} from "./vmx/state";
+import { VMCS } from "./vmx/vmcs";
+
+// Segment registers, in the order of their numbers in instructions; then the system ones.
+export const SEG_ES: u32 = 0;
+export const SEG_CS: u32 = 1;
+export const SEG_SS: u32 = 2;
+export const SEG_DS: u32 = 3;
+export const SEG_FS: u32 = 4;
+export const SEG_GS: u32 = 5;
+export const SEG_LDTR: u32 = 6;
+export const SEG_TR: u32 = 7;
+
+/** Segment attributes as VMCB and Xen's hvm_hw_cpu have them: descriptor bits 40..47, then 52..55 (APM 2, 15.5.2). */
+export const ATTR_TYPE: u32 = 0xf;
+export const ATTR_S: u32 = 1 << 4;
+export const ATTR_DPL_SHIFT: u32 = 5;
+export const ATTR_PRESENT: u32 = 1 << 7;
+export const ATTR_LONG: u32 = 1 << 9;
+export const ATTR_DB: u32 = 1 << 10;
+export const ATTR_GRANULARITY: u32 = 1 << 11;
+
+export const EFER_SCE: u64 = 1 << 0;
+export const EFER_LME: u64 = 1 << 8;
+export const EFER_LMA: u64 = 1 << 10;
+export const EFER_NXE: u64 = 1 << 11;
+export const EFER_SVME: u64 = 1 << 12;
+
+export const RFLAGS_TF: u64 = 1 << 8;
+export const RFLAGS_IF: u64 = 1 << 9;
+export const RFLAGS_RF: u64 = 1 << 16;
+export const RFLAGS_VM: u64 = 1 << 17;
+
+const VMX_ACCESS_UNUSABLE: u32 = 1 << 16; // SDM 3C 25.4.1, access rights
+
+/** Reads a register that has 64 bits in either control block. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function read(v: HvmVcpu, vmcb: u32, vmcs: u32): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + vmcb) : vmxRead(v, vmcs);
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function write(v: HvmVcpu, vmcb: u32, vmcs: u32, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + vmcb, value);
+  else vmxWrite(v, vmcs, value);
+}
+
+export function getRip(v: HvmVcpu): u64 {
+  return read(v, VMCB.RIP, VMCS.GUEST_RIP);
+}
+export function setRip(v: HvmVcpu, value: u64): void {
+  write(v, VMCB.RIP, VMCS.GUEST_RIP, value);
+}
+export function getRsp(v: HvmVcpu): u64 {
+  return read(v, VMCB.RSP, VMCS.GUEST_RSP);
+}
+export function setRsp(v: HvmVcpu, value: u64): void {
+  write(v, VMCB.RSP, VMCS.GUEST_RSP, value);
+}
+export function getRflags(v: HvmVcpu): u64 {
+  return read(v, VMCB.RFLAGS, VMCS.GUEST_RFLAGS);
+}
+export function setRflags(v: HvmVcpu, value: u64): void {
+  write(v, VMCB.RFLAGS, VMCS.GUEST_RFLAGS, value);
+}
+/** CR0 as the guest sees it. */
+export function getCr0(v: HvmVcpu): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.CR0) : vmxGetCr0(v);
+}
+export function setCr0(v: HvmVcpu, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.CR0, value);
+  else vmxSetCr0(v, value);
+}
+export function getCr2(v: HvmVcpu): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.CR2) : v.cr2;
+}
+export function setCr2(v: HvmVcpu, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.CR2, value);
+  else v.cr2 = value;
+}
+export function getCr3(v: HvmVcpu): u64 {
+  return read(v, VMCB.CR3, VMCS.GUEST_CR3);
+}
+export function setCr3(v: HvmVcpu, value: u64): void {
+  write(v, VMCB.CR3, VMCS.GUEST_CR3, value);
+}
+/** CR4 as the guest sees it, without what VMX forces. */
+export function getCr4(v: HvmVcpu): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.CR4) : vmxGetCr4(v);
+}
+export function setCr4(v: HvmVcpu, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.CR4, value);
+  else vmxSetCr4(v, value);
+}
+/** EFER as the guest sees it, without the SVME that AMD-V forces. */
+export function getEfer(v: HvmVcpu): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.EFER) & ~EFER_SVME : vmxGetEfer(v);
+}
+export function setEfer(v: HvmVcpu, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.EFER, value | EFER_SVME);
+  else vmxSetEfer(v, value);
+}
+export function getDr6(v: HvmVcpu): u64 {
+  return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.DR6) : vmxGetDr6(v);
+}
+export function setDr6(v: HvmVcpu, value: u64): void {
+  if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.DR6, value);
+  else vmxSetDr6(v, value);
+}
+export function getDr7(v: HvmVcpu): u64 {
+  return read(v, VMCB.DR7, VMCS.GUEST_DR7);
+}
+export function setDr7(v: HvmVcpu, value: u64): void {
+  write(v, VMCB.DR7, VMCS.GUEST_DR7, value);
+}
+
+/** Current privilege level, 0..3. */
+export function getCpl(v: HvmVcpu): u32 {
+  if (vendor == VENDOR_SVM) return load8(v.controlPa + VMCB.CPL);
+  return (<u32>vmxRead(v, VMCS.GUEST_SS_ACCESS) >> ATTR_DPL_SHIFT) & 3;
+}
+
+/** In 64-bit mode: EFER.LMA and CS.L. Decides the width of the hypercall ABI and of addresses. */
+export function is64(v: HvmVcpu): bool {
+  return (getEfer(v) & EFER_LMA) != 0 && (getSegmentAttributes(v, SEG_CS) & ATTR_LONG) != 0;
+}
+
+/** Offset of a segment's 16-byte record in the VMCB, which interleaves GDTR and IDTR with the others. */
+function vmcbSegment(segment: u32): u32 {
+  if (segment < SEG_LDTR) return VMCB.ES + 16 * segment;
+  return segment == SEG_LDTR ? VMCB.LDTR : VMCB.TR;
+}
+
+export function getSegmentSelector(v: HvmVcpu, segment: u32): u32 {
+  if (vendor == VENDOR_SVM) return load16(v.controlPa + vmcbSegment(segment) + VMCB.SELECTOR);
+  return <u32>vmxRead(v, VMCS.GUEST_ES_SELECTOR + 2 * segment);
+}
+/** ATTR_*; 0 for a segment that may not be used. */
+export function getSegmentAttributes(v: HvmVcpu, segment: u32): u32 {
+  if (vendor == VENDOR_SVM) return load16(v.controlPa + vmcbSegment(segment) + VMCB.ATTRIBUTES);
+  const access = <u32>vmxRead(v, VMCS.GUEST_ES_ACCESS + 2 * segment);
+  return access & VMX_ACCESS_UNUSABLE ? 0 : (access & 0xff) | ((access >> 4) & 0xf00);
+}
+/** In bytes, granularity applied. */
+export function getSegmentLimit(v: HvmVcpu, segment: u32): u32 {
+  if (vendor == VENDOR_SVM) return load32(v.controlPa + vmcbSegment(segment) + VMCB.LIMIT);
+  return <u32>vmxRead(v, VMCS.GUEST_ES_LIMIT + 2 * segment);
+}
+export function getSegmentBase(v: HvmVcpu, segment: u32): u64 {
+  if (vendor == VENDOR_SVM) return load64(v.controlPa + vmcbSegment(segment) + VMCB.BASE);
+  return vmxRead(v, VMCS.GUEST_ES_BASE + 2 * segment);
+}
+
+/**
+ * Sets a segment register, hidden part included. Setting SS also sets the current privilege level, its DPL.
+ * @param attributes ATTR_*; without ATTR_PRESENT the segment cannot be used
+ */
+export function setSegment(v: HvmVcpu, segment: u32, selector: u32, attributes: u32, limit: u32, base: u64): void {
+  if (vendor == VENDOR_SVM) {
+    const at = v.controlPa + vmcbSegment(segment);
+    store16(at + VMCB.SELECTOR, selector);
+    store16(at + VMCB.ATTRIBUTES, attributes);
+    store32(at + VMCB.LIMIT, limit);
+    store64(at + VMCB.BASE, base);
+    if (segment == SEG_SS) store8(v.controlPa + VMCB.CPL, (attributes >> ATTR_DPL_SHIFT) & 3);
+    return;
+  }
+  const access = (attributes & 0xff) | ((attributes & 0xf00) << 4);
+  vmxWrite(v, VMCS.GUEST_ES_SELECTOR + 2 * segment, selector);
+  vmxWrite(v, VMCS.GUEST_ES_ACCESS + 2 * segment, attributes & ATTR_PRESENT ? access : VMX_ACCESS_UNUSABLE);
+  vmxWrite(v, VMCS.GUEST_ES_LIMIT + 2 * segment, limit);
+  vmxWrite(v, VMCS.GUEST_ES_BASE + 2 * segment, base);
+}
+
+export function getGdtrBase(v: HvmVcpu): u64 {
+  return read(v, VMCB.GDTR + VMCB.BASE, VMCS.GUEST_GDTR_BASE);
+}
+export function getGdtrLimit(v: HvmVcpu): u32 {
+  if (vendor == VENDOR_SVM) return load32(v.controlPa + VMCB.GDTR + VMCB.LIMIT);
+  return <u32>vmxRead(v, VMCS.GUEST_GDTR_LIMIT);
+}
+export function getIdtrBase(v: HvmVcpu): u64 {
+  return read(v, VMCB.IDTR + VMCB.BASE, VMCS.GUEST_IDTR_BASE);
+}
+export function getIdtrLimit(v: HvmVcpu): u32 {
+  if (vendor == VENDOR_SVM) return load32(v.controlPa + VMCB.IDTR + VMCB.LIMIT);
+  return <u32>vmxRead(v, VMCS.GUEST_IDTR_LIMIT);
+}
+export function setGdtr(v: HvmVcpu, base: u64, limit: u32): void {
+  if (vendor == VENDOR_SVM) {
+    store64(v.controlPa + VMCB.GDTR + VMCB.BASE, base);
+    store32(v.controlPa + VMCB.GDTR + VMCB.LIMIT, limit);
+  } else {
+    vmxWrite(v, VMCS.GUEST_GDTR_BASE, base);
+    vmxWrite(v, VMCS.GUEST_GDTR_LIMIT, limit);
+  }
+}
+export function setIdtr(v: HvmVcpu, base: u64, limit: u32): void {
+  if (vendor == VENDOR_SVM) {
+    store64(v.controlPa + VMCB.IDTR + VMCB.BASE, base);
+    store32(v.controlPa + VMCB.IDTR + VMCB.LIMIT, limit);
+  } else {
+    vmxWrite(v, VMCS.GUEST_IDTR_BASE, base);
+    vmxWrite(v, VMCS.GUEST_IDTR_LIMIT, limit);
+  }
+}
+
+/**
+ * An MSR that the control block or the CPU holds for the guest while it runs: FS and GS base, KERNEL_GS_BASE, STAR,
+ * LSTAR, CSTAR, SFMASK, SYSENTER_CS/ESP/EIP, PAT. No others: EFER has its own functions, the rest is msr-policy.ts.
+ */
+export function getHardwareMsr(v: HvmVcpu, msr: u32): u64 {
+  return vendor == VENDOR_SVM ? svmGetMsr(v, msr) : vmxGetMsr(v, msr);
+}
+/** Sets one; the caller checked that addresses are canonical and that PAT's types exist. */
+export function setHardwareMsr(v: HvmVcpu, msr: u32, value: u64): void {
+  if (vendor == VENDOR_SVM) svmSetMsr(v, msr, value);
+  else vmxSetMsr(v, msr, value);
+}
+
+/** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */
+export function getInterruptShadow(v: HvmVcpu): bool {
+  return vendor == VENDOR_SVM ? svmGetInterruptShadow(v) : vmxGetInterruptShadow(v);
+}
+/** Ends it: the instruction was emulated. */
+export function clearInterruptShadow(v: HvmVcpu): void {
+  if (vendor == VENDOR_SVM) svmClearInterruptShadow(v);
+  else vmxClearInterruptShadow(v);
+}
