@@ -40,7 +40,7 @@ export const EBADMSG: i32 = 74;
 export const EOVERFLOW: i32 = 75;
 export const EILSEQ: i32 = 84;
 // Inside the hypervisor only (the header shows it under __XEN__): never returned to a guest.
-export const ERESTART: i32 = 85;
+export const ERESTART: i32 = 85; // C: 85
 export const ENOTSOCK: i32 = 88;
 export const EMSGSIZE: i32 = 90;
 export const EOPNOTSUPP: i32 = 95;

@@ -16,7 +16,7 @@ export const XENVER_build_id: u32 = 10;
 export const XEN_EXTRAVERSION_LEN: u32 = 16;
 export const XEN_CAPABILITIES_INFO_LEN: u32 = 1024;
 export const XEN_CHANGESET_INFO_LEN: u32 = 64;
-export const XEN_COMMANDLINE_LEN: u32 = 1024; // sizeof(xen_commandline_t)
+export const XEN_COMMANDLINE_LEN: u32 = 1024; // C: sizeof(xen_commandline_t)
 
 // C: struct xen_compile_info
 export namespace CompileInfo {

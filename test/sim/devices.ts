@@ -1,0 +1,176 @@
+/** The devices that the hypervisor itself drives: virtual time, local APIC timer, PIT, 8259 PICs, 16550 UART, CMOS clock. */
+
+const APIC = 0xfee00000;
+const APIC_TIMER_LVT = 0x320;
+const APIC_INITIAL = 0x380;
+const APIC_CURRENT = 0x390;
+const APIC_DIVIDE = 0x3e0;
+const LVT_MASKED = 0x10000;
+const PIT_HZ = 1_193_182;
+const COM1 = 0x3f8;
+/** Time a port or register access takes, ns: long, so that calibration loops are short. */
+const ACCESS_NS = 20_000;
+
+export class Devices {
+  /** Virtual time, ns = TSC ticks. */
+  now = 1_000;
+  private readonly apic = new Map<number, number>();
+  private timerDeadline = Infinity;
+  private timerStart = 0;
+  private timerCount = 0;
+  private pitReload = 0xffff;
+  private pitStart = 0;
+  private pitLatchHigh = false;
+  private pitWriteHigh = false;
+  private pitGate = 0;
+  private cmosIndex = 0;
+  private readonly input: number[] = [];
+  private uartIer = 0;
+  private uartDlab = false;
+  private serialPending = false;
+
+  constructor(private readonly onOutput: (text: string) => void) {}
+
+  /** Lets `ns` pass; returns the new time. */
+  advance(ns: number): number {
+    this.now += ns;
+    return this.now;
+  }
+
+  /** Types at the serial port. */
+  type(text: string): void {
+    for (const byte of Buffer.from(text)) this.input.push(byte);
+    if (this.uartIer & 1) this.serialPending = true;
+  }
+
+  /** True if an interrupt would be taken now. */
+  get interruptPending(): boolean {
+    return this.serialPending || (this.timerDeadline <= this.now && !((this.apic.get(APIC_TIMER_LVT) ?? 0) & LVT_MASKED));
+  }
+
+  /** Virtual time of the next timer interrupt. */
+  get nextInterrupt(): number {
+    return this.serialPending ? this.now : this.timerDeadline;
+  }
+
+  takeInterrupt(): number {
+    if (this.serialPending) {
+      this.serialPending = false;
+      return 0x24;
+    }
+    if (!this.interruptPending) return -1;
+    this.timerDeadline = Infinity;
+    return (this.apic.get(APIC_TIMER_LVT) ?? 0) & 0xff;
+  }
+
+  /** HLT with interrupts on: time passes until the next one. */
+  idle(): number {
+    if (!this.interruptPending) this.now = Math.max(this.now, Math.min(this.nextInterrupt, this.now + 1_000_000_000));
+    return this.takeInterrupt();
+  }
+
+  private get divider(): number {
+    const bits = this.apic.get(APIC_DIVIDE) ?? 0;
+    const code = (bits & 3) | ((bits >> 1) & 4);
+    return code === 7 ? 1 : 2 << code;
+  }
+
+  mmioRead(pa: number): number {
+    this.advance(ACCESS_NS);
+    const register = pa - APIC;
+    if (register === APIC_CURRENT) {
+      return Math.max(0, this.timerCount - Math.floor((this.now - this.timerStart) / this.divider));
+    }
+    if (register === 0x30) return 0x50014;
+    return this.apic.get(register) ?? 0;
+  }
+
+  mmioWrite(pa: number, value: number): void {
+    const register = pa - APIC;
+    this.apic.set(register, value);
+    if (register === APIC_INITIAL) {
+      this.timerCount = value;
+      this.timerStart = this.now;
+      this.timerDeadline = value === 0 ? Infinity : this.now + value * this.divider;
+    }
+  }
+
+  private get pitCount(): number {
+    const ticks = Math.floor(((this.now - this.pitStart) * PIT_HZ) / 1e9);
+    return this.pitReload - ticks;
+  }
+
+  in8(port: number): number {
+    switch (port) {
+      case 0x42: {
+        this.advance(ACCESS_NS);
+        const value = this.pitCount & 0xffff;
+        this.pitLatchHigh = !this.pitLatchHigh;
+        return this.pitLatchHigh ? value & 0xff : value >> 8;
+      }
+      case 0x61:
+        this.advance(ACCESS_NS);
+        return (this.pitGate & 0xf) | (this.pitCount <= 0 ? 0x20 : 0);
+      case COM1: {
+        if (this.uartDlab) return 1;
+        return this.input.shift() ?? 0;
+      }
+      case COM1 + 1:
+        return this.uartIer;
+      case COM1 + 2:
+        return 0xc1;
+      case COM1 + 5:
+        return 0x60 | (this.input.length > 0 ? 1 : 0);
+      case COM1 + 6:
+        return 0xb0;
+      case 0x71:
+        return this.cmos();
+      default:
+        return 0xff;
+    }
+  }
+
+  in32(port: number): number {
+    if (port === 0x608) {
+      this.advance(ACCESS_NS);
+      return Math.floor((this.now * 3.579545) / 1000) & 0xffffff;
+    }
+    return 0xffffffff;
+  }
+
+  out8(port: number, value: number): void {
+    switch (port) {
+      case 0x42:
+        this.pitReload = this.pitWriteHigh ? (this.pitReload & 0xff) | (value << 8) : (this.pitReload & 0xff00) | value;
+        if (this.pitWriteHigh) this.pitStart = this.now;
+        this.pitWriteHigh = !this.pitWriteHigh;
+        break;
+      case 0x43:
+        this.pitWriteHigh = false;
+        this.pitLatchHigh = false;
+        break;
+      case 0x61:
+        if ((value & 1) !== 0 && (this.pitGate & 1) === 0) this.pitStart = this.now;
+        this.pitGate = value;
+        break;
+      case 0x70:
+        this.cmosIndex = value & 0x7f;
+        break;
+      case COM1:
+        if (!this.uartDlab) this.onOutput(String.fromCharCode(value));
+        break;
+      case COM1 + 1:
+        if (!this.uartDlab) this.uartIer = value;
+        break;
+      case COM1 + 3:
+        this.uartDlab = (value & 0x80) !== 0;
+        break;
+    }
+  }
+
+  /** 2026-11-20 12:00:00, binary-coded decimal, 24 hours. */
+  private cmos(): number {
+    const values: Record<number, number> = { 0: 0, 2: 0, 4: 0x12, 6: 6, 7: 0x20, 8: 0x11, 9: 0x26, 10: 0x26, 11: 0x02, 0x32: 0x20 };
+    return values[this.cmosIndex] ?? 0;
+  }
+}

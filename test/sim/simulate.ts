@@ -1,0 +1,149 @@
+/**
+ * One simulated run: everything in it is drawn from one seed. Good and hostile guests run under the scheduler while
+ * domain 0 creates, pauses, maps and destroys; the hypervisor audits itself as it goes; in the end every domain is
+ * destroyed and the frames are counted.
+ */
+import {
+  Sysctl,
+  SysctlPhysinfo,
+  XEN_SYSCTL_INTERFACE_VERSION,
+  XEN_SYSCTL_physinfo,
+} from "../../abi/sysctl.ts";
+import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
+import { Dom0 } from "./dom0.ts";
+import { goodGuest, hostileGuest, peer, type Peer, type Scene } from "./guests.ts";
+import { Machine } from "./machine.ts";
+import { Random } from "./random.ts";
+import { Violation } from "./svm-cpu.ts";
+import { World } from "./world.ts";
+
+export interface SimulationOptions {
+  /** Rounds: each is one action of domain 0 and a few turns of the hypervisor. */
+  rounds?: number;
+  /** Rounds between audits. */
+  auditEvery?: number;
+  onOutput?: (text: string) => void;
+}
+
+const GUEST_PAGES = 32;
+const MAX_GUESTS = 4;
+
+/** Free frames, as domain 0 learns them. */
+export function freeFrames(dom0: Dom0): number {
+  const { result, view } = dom0.structured(__HYPERVISOR_sysctl, null, Sysctl.SIZE, (v) => {
+    v.setUint32(Sysctl.cmd, XEN_SYSCTL_physinfo, true);
+    v.setUint32(Sysctl.interface_version, XEN_SYSCTL_INTERFACE_VERSION, true);
+  });
+  if (result !== 0) throw new Violation(`XEN_SYSCTL_physinfo returned ${result}`);
+  return Number(view.getBigUint64(Sysctl.u + SysctlPhysinfo.free_pages, true));
+}
+
+/**
+ * Runs one seed.
+ * @throws Violation, Panic or a RangeError of the simulated hardware: the run broke an invariant
+ */
+export function simulate(module: WebAssembly.Module, seed: number, options: SimulationOptions = {}): void {
+  const random = new Random(seed);
+  const machine = new Machine(module, { memory: 16, onOutput: options.onOutput });
+  const dom0 = new Dom0(machine);
+  const scene: Scene = { world: new World(), random, peers: [] };
+  const foreign: { peer: Peer; gfn: number; address: number }[] = [];
+  machine.step(4);
+  const audit = (): void => {
+    const broken = machine.exports.audit();
+    if (broken !== 0) throw new Violation(`the self-check found ${broken} violations\n${machine.output.slice(-1500)}`);
+  };
+  const unmapAll = (of: Peer | null): void => {
+    for (let i = foreign.length - 1; i >= 0; i--) {
+      if (of && foreign[i]!.peer !== of) continue;
+      const result = dom0.unmapForeign(foreign[i]!.address);
+      if (result !== 0) throw new Violation(`unmapping a foreign frame returned ${result}`);
+      foreign.splice(i, 1);
+    }
+  };
+  const destroy = (victim: Peer): void => {
+    scene.peers.splice(scene.peers.indexOf(victim), 1);
+    for (const [, remote] of victim.bound) remote.peer.bound.delete(remote.port);
+    const id = victim.id;
+    if (random.oneIn(2)) unmapAll(victim);
+    for (let tries = 0; ; tries++) {
+      const result = dom0.destroy(id);
+      if (result === 0) break;
+      if (tries > 1000) throw new Violation(`destroying domain ${id} never ends: ${result}`);
+    }
+    unmapAll(victim);
+    scene.world.gone(id);
+  };
+  const create = (): void => {
+    const next = peer(random.below(3) !== 0);
+    const program = next.good ? goodGuest(scene, next) : hostileGuest(scene, next);
+    next.id = dom0.build(program, GUEST_PAGES, random.oneIn(3) ? 2 : 1);
+    for (let gfn = 10; gfn < 22; gfn++) scene.world.fresh(next.id, gfn);
+    scene.peers.push(next);
+    const result = dom0.unpause(next.id);
+    if (result !== 0) throw new Violation(`unpausing a new domain returned ${result}`);
+  };
+  const hostileToolstack = (): void => {
+    const op = random.pick([__HYPERVISOR_domctl, __HYPERVISOR_sysctl, __HYPERVISOR_memory_op]);
+    const before = freeFrames(dom0);
+    const bad = random.pick([0x7ff0, 0x7ff4, 5000, 32767]);
+    if (op === __HYPERVISOR_memory_op) {
+      if (dom0.populate(bad === 0x7ff0 ? 0x7ff4 : bad, [random.u32()]) > 0) throw new Violation("populated a domain that does not exist");
+    } else if (op === __HYPERVISOR_domctl) {
+      const command = random.pick([2, 3, 4, 5, 11, 14, 15, 33, 34]);
+      const { result } = dom0.domctl(command, bad === 0x7ff0 ? 0x7ff4 : bad);
+      if (result >= 0) throw new Violation(`domctl ${command} of a domain that does not exist returned ${result}`);
+    } else {
+      dom0.hypercall(op, random.hostile64());
+    }
+    if (freeFrames(dom0) !== before) throw new Violation("a refused hypercall of domain 0 changed the number of free frames");
+  };
+
+  create();
+  for (const p of [...scene.peers]) destroy(p);
+  unmapAll(null);
+  audit();
+  const baseline = freeFrames(dom0);
+
+  const rounds = options.rounds ?? 60;
+  for (let round = 0; round < rounds; round++) {
+    const victim = scene.peers.length > 0 ? random.pick(scene.peers) : null;
+    switch (random.below(12)) {
+      case 0:
+      case 1:
+        if (scene.peers.length < MAX_GUESTS) create();
+        break;
+      case 2:
+        if (victim && random.oneIn(2)) destroy(victim);
+        break;
+      case 3:
+        if (victim) {
+          dom0.pause(victim.id);
+          machine.step(random.below(4));
+          dom0.unpause(victim.id);
+        }
+        break;
+      case 4:
+        if (victim && foreign.length < 16) {
+          const gfn = random.below(GUEST_PAGES);
+          const address = dom0.mapForeign(victim.id, gfn);
+          if (address > 0) foreign.push({ peer: victim, gfn, address });
+        }
+        break;
+      case 5:
+        if (foreign.length > 0 && random.oneIn(2)) unmapAll(random.pick(foreign).peer);
+        break;
+      case 6:
+        hostileToolstack();
+        break;
+    }
+    machine.step(1 + random.below(24));
+    if (round % (options.auditEvery ?? 10) === 0) audit();
+  }
+  for (const p of [...scene.peers]) destroy(p);
+  unmapAll(null);
+  machine.step(2);
+  audit();
+  const left = freeFrames(dom0);
+  if (left !== baseline) throw new Violation(`${baseline - left} frames were lost`);
+}

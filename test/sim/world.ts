@@ -1,0 +1,46 @@
+/**
+ * What must be true of memory, whatever the guests do: a model of the words that well-behaved guests and domain 0 have
+ * written. Every read is held against it; a difference is a leak, a lost write or a write after revocation.
+ */
+import { Violation } from "./svm-cpu.ts";
+
+export class World {
+  /** "domain:gfn" -> the first word of that frame, as last written by somebody entitled to. */
+  private readonly words = new Map<string, bigint>();
+  /** Grants that stand: "granter:ref" -> who may map which frame, and whether for writing. */
+  readonly grants = new Map<string, { to: number; gfn: number; readonly: boolean; mapped: number }>();
+
+  private key(domain: number, gfn: number): string {
+    return `${domain}:${gfn}`;
+  }
+
+  wrote(domain: number, gfn: number, value: bigint): void {
+    this.words.set(this.key(domain, gfn), value);
+  }
+
+  /** A frame newly given to a domain holds zeroes. */
+  fresh(domain: number, gfn: number): void {
+    this.words.set(this.key(domain, gfn), 0n);
+  }
+
+  forget(domain: number, gfn: number): void {
+    this.words.delete(this.key(domain, gfn));
+  }
+
+  /** The contents of this frame are anybody's from now on (a hostile guest had it mapped for writing). */
+  taint(domain: number, gfn: number): void {
+    this.words.delete(this.key(domain, gfn));
+  }
+
+  gone(domain: number): void {
+    for (const key of [...this.words.keys()]) if (key.startsWith(`${domain}:`)) this.words.delete(key);
+    for (const key of [...this.grants.keys()]) if (key.startsWith(`${domain}:`)) this.grants.delete(key);
+  }
+
+  read(domain: number, gfn: number, value: bigint, who: string): void {
+    const expected = this.words.get(this.key(domain, gfn));
+    if (expected !== undefined && expected !== value) {
+      throw new Violation(`${who} read ${value.toString(16)} from domain ${domain} gfn ${gfn}, expected ${expected.toString(16)}`);
+    }
+  }
+}

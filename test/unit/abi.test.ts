@@ -1,0 +1,102 @@
+/**
+ * Every offset, size and number in abi/ against Xen 4.17's public headers (Debian's libxen-dev): a C program made from the
+ * declarations prints what the compiler says of each.
+ */
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import test from "ava";
+
+const ABI = new URL("../../abi/", import.meta.url);
+/** Ours, not Xen's: no header to hold them against. */
+const OURS = new Set(["boot-info.ts", "software.ts"]);
+const HEADERS = [
+  "xen.h",
+  "errno.h",
+  "version.h",
+  "features.h",
+  "sched.h",
+  "vcpu.h",
+  "event_channel.h",
+  "grant_table.h",
+  "memory.h",
+  "physdev.h",
+  "domctl.h",
+  "sysctl.h",
+  "hvm/hvm_op.h",
+  "hvm/params.h",
+  "hvm/save.h",
+  "hvm/hvm_vcpu.h",
+  "arch-x86/hvm/start_info.h",
+  "elfnote.h",
+];
+
+interface Item {
+  file: string;
+  name: string;
+  ours: number;
+  c: string;
+}
+
+/** `export const NAME: type = number; // C: expression` at top level, and in namespaces preceded by `// C: struct x`. */
+function declarations(file: string): Item[] {
+  const items: Item[] = [];
+  let structure: { name: string; c: string } | null = null;
+  let pending = "";
+  for (const line of readFileSync(new URL(file, ABI), "utf8").split("\n")) {
+    const comment = /^\/\/ C: (.+)$/.exec(line);
+    if (comment) pending = comment[1]!;
+    const open = /^export namespace (\w+)/.exec(line);
+    if (open) {
+      structure = { name: open[1]!, c: pending };
+      pending = "";
+    } else if (line.startsWith("}")) {
+      structure = null;
+    }
+    const constant = /^\s*export const (\w+): [ui]\d+ = (-?(?:0x)?[0-9a-fA-F_]+);(?:.*\/\/ C: ([^;]+?))?\s*(?:\/\/.*)?$/.exec(line);
+    if (!constant) continue;
+    const [, name, value, expression] = constant as unknown as [string, string, string, string | undefined];
+    const ours = Number(value.replaceAll("_", ""));
+    if (!structure) {
+      const c = expression ?? (file === "errno.ts" ? `XEN_${name}` : name);
+      items.push({ file, name, ours, c });
+    } else if (structure.c) {
+      const c = name === "SIZE" ? `sizeof(${structure.c})` : `offsetof(${structure.c}, ${expression ?? name})`;
+      items.push({ file, name: `${structure.name}.${name}`, ours, c });
+    }
+  }
+  return items;
+}
+
+test("abi/ agrees with Xen 4.17's public headers", (t) => {
+  t.true(existsSync("/usr/include/xen/xen.h"), "install libxen-dev: apt-get install libxen-dev");
+  const items = readdirSync(ABI)
+    .filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts") && !OURS.has(file))
+    .flatMap(declarations);
+  t.true(items.length > 400, `only ${items.length} declarations were found: the parser of this test no longer fits`);
+  const folder = mkdtempSync(join(tmpdir(), "abi-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const source = [
+    "#include <stddef.h>",
+    "#include <stdint.h>",
+    "#include <stdio.h>",
+    "#define __XEN_TOOLS__ 1",
+    "#define __XEN_INTERFACE_VERSION__ 0x00041100",
+    ...HEADERS.map((header) => `#include <xen/${header}>`),
+    "int main(void) {",
+    ...items.map((item, i) => `  printf("${i} %llu\\n", (unsigned long long)(${item.c}));`),
+    "}",
+  ].join("\n");
+  writeFileSync(join(folder, "abi.c"), source);
+  execFileSync("gcc", ["-w", "-o", join(folder, "abi"), join(folder, "abi.c")], { stdio: "pipe" });
+  const lines = execFileSync(join(folder, "abi"), { encoding: "utf8" }).trim().split("\n");
+  const wrong = lines
+    .map((line) => line.split(" ").map(BigInt) as [bigint, bigint])
+    .filter(([i, value]) => {
+      const ours = BigInt(items[Number(i)]!.ours);
+      return BigInt.asUintN(64, ours) !== value && BigInt.asUintN(32, ours) !== BigInt.asUintN(32, value);
+    })
+    .map(([i, value]) => `${items[Number(i)]!.file} ${items[Number(i)]!.name}: ${items[Number(i)]!.ours}, the header says ${value}`);
+  t.deepEqual(wrong, []);
+});
