@@ -1,0 +1,67 @@
+/**
+ * A domain: owner of frames, event channels and grants, and the container of its vCPUs. One heap object each, found by
+ * id through a two-level table. Life: created (paused) -> runs -> dying (resources being given back) -> gone.
+ */
+import { Vcpu } from "./vcpu";
+
+export const enum DomainKind {
+  Hvm = 0,
+  Software = 1,
+}
+
+export const enum DomainLife {
+  Alive = 1,
+  /** destroydomain was called; frames still referenced by others keep it here until they are let go. */
+  Dying = 2,
+  Dead = 3,
+}
+
+@unmanaged
+export class Domain {
+  id: u32;
+  kind: u32; // DomainKind
+  life: u32; // DomainLife
+  /** 1: may use domctl, sysctl and name other domains (domain 0). */
+  privileged: u32;
+  lock: u32;
+  /** Software domains: number of the hw space. */
+  space: u32;
+  /** XEN_DOMCTL_pausedomain count; a new domain starts with 1. */
+  pauseCount: u32;
+  shutdown: u32; // 1 after SCHEDOP_shutdown or a crash
+  shutdownCode: u32; // SHUTDOWN_*
+  vcpuCount: u32; // XEN_DOMCTL_max_vcpus
+  vcpus: usize; // table of vcpuCount Vcpu pointers (0: not created)
+  createFlags: u32; // XEN_DOMCTL_CDF_*
+
+  // Memory.
+  p2m: usize; // P2m (arch-x86/p2m.ts); for software domains the book that hw.spaceMap mirrors
+  firstFrame: u32; // head of the list of frames it owns (mfn), 0 none: kernel/frames.ts
+  totalPages: u32;
+  maxPages: u32;
+  /** Frames of Xen's own held for it: p2m tables, VMCS, heap pages. Only counted. */
+  overheadPages: u32;
+  /** Bytes of the hypervisor's heap held for it (kernel/heap.ts). */
+  heapBytes: u32;
+  /** Foreign domains' frames it maps, plus grants: for accounting and for the self-check. */
+  foreignMaps: u32;
+  sharedInfoMfn: u64;
+
+  // Subsystems; each pointer belongs to the file named.
+  events: usize; // kernel/event-channel.ts: DomainEvents
+  grants: usize; // kernel/grant-table.ts: GrantTable
+  hvmParams: usize; // kernel/hvm-op.ts: table of 64 u64
+  watchdogs: usize; // kernel/sched-op.ts: two timers
+  /** Xen's "handle": 16 bytes, as two u64. */
+  handle0: u64;
+  handle1: u64;
+  /** CPU time used by its vCPUs that no longer run, ns. */
+  cpuTimeNs: u64;
+  createdNs: u64;
+  /** wallclock offset in seconds (XEN_DOMCTL_settimeoffset). */
+  timeOffsetSeconds: i64;
+  ioportsDenied: u32;
+  /** Guest physical bits: gfns at or above this are refused. */
+  maxGfn: u64;
+  next: usize; // list of all domains, ascending id
+}

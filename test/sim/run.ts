@@ -1,0 +1,116 @@
+/**
+ * Runs many seeds on two worker threads.
+ *
+ *     npm run simulate -- [--seeds N] [--from SEED] [--rounds N]
+ *
+ * A seed that fails is printed with the words of its violation, run again with fewer rounds until the shortest run that
+ * still fails is found, and the command to replay it is shown.
+ */
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { Command } from "commander";
+import { hypervisorModule } from "./module.ts";
+import { simulate } from "./simulate.ts";
+
+export interface Failure {
+  seed: number;
+  rounds: number;
+  words: string;
+}
+
+interface Share {
+  module: WebAssembly.Module;
+  from: number;
+  step: number;
+  count: number;
+  rounds: number;
+}
+
+/** Runs one seed; the failure, if any, with the fewest rounds that show it. */
+export function trySeed(module: WebAssembly.Module, seed: number, rounds: number): Failure | null {
+  const attempt = (n: number): string | null => {
+    try {
+      simulate(module, seed, { rounds: n });
+      return null;
+    } catch (error) {
+      return error instanceof Error ? (error.stack ?? error.message) : String(error);
+    }
+  };
+  let words = attempt(rounds);
+  if (words === null) return null;
+  // A run is a prefix of a longer one up to its clean-up, so bisection finds a short one.
+  let good = -1;
+  let bad = rounds;
+  while (bad - good > 1) {
+    const middle = Math.floor((good + bad) / 2);
+    const shorter = attempt(middle);
+    if (shorter === null) good = middle;
+    else {
+      bad = middle;
+      words = shorter;
+    }
+  }
+  return { seed, rounds: bad, words };
+}
+
+/** Runs seeds `from` .. `from + count - 1`, spread over the cores. Stops early after ten failures. */
+export async function runSeeds(
+  module: WebAssembly.Module,
+  from: number,
+  count: number,
+  rounds: number,
+  onProgress: (done: number) => void = () => {},
+): Promise<Failure[]> {
+  const failures: Failure[] = [];
+  const width = Math.min(availableParallelism(), 2);
+  let done = 0;
+  await Promise.all(
+    Array.from({ length: width }, (_, i) => {
+      const share: Share = { module, from: from + i, step: width, count: Math.ceil((count - i) / width), rounds };
+      const worker = new Worker(fileURLToPath(import.meta.url), { workerData: share });
+      return new Promise<void>((resolve, reject) => {
+        worker.on("message", (message: { done: number } | { failure: Failure }) => {
+          if ("done" in message) onProgress((done += message.done));
+          else if (failures.push(message.failure) >= 10) void worker.terminate();
+        });
+        worker.on("error", reject);
+        worker.on("exit", () => resolve());
+      });
+    }),
+  );
+  return failures.sort((a, b) => a.seed - b.seed);
+}
+
+function work(share: Share): void {
+  for (let i = 0; i < share.count; i++) {
+    const failure = trySeed(share.module, share.from + i * share.step, share.rounds);
+    if (failure) parentPort!.postMessage({ failure });
+    if (i % 50 === 49 || i === share.count - 1) parentPort!.postMessage({ done: (i % 50) + 1 });
+  }
+}
+
+async function main(): Promise<void> {
+  const command = new Command("simulate")
+    .description("run the hypervisor in the simulated machine, one run a seed")
+    .option("--seeds <n>", "how many seeds", Number, 10_000)
+    .option("--from <seed>", "the first seed", Number, 1)
+    .option("--rounds <n>", "rounds a run", Number, 60)
+    .parse();
+  const { seeds, from, rounds } = command.opts<{ seeds: number; from: number; rounds: number }>();
+  const started = Date.now();
+  const failures = await runSeeds(await hypervisorModule(), from, seeds, rounds, (done) => {
+    process.stderr.write(`\r${done} of ${seeds} seeds`);
+  });
+  process.stderr.write("\n");
+  for (const f of failures) {
+    console.log(`seed ${f.seed} fails within ${f.rounds} rounds: ${f.words}`);
+    console.log(`  replay: npm run simulate -- --from ${f.seed} --seeds 1 --rounds ${f.rounds}`);
+  }
+  console.log(`${seeds} seeds in ${((Date.now() - started) / 1000).toFixed(0)} s`);
+  console.log(`${seeds - failures.length} passed, ${failures.length} failed`);
+  process.exitCode = failures.length === 0 ? 0 : 1;
+}
+
+if (!isMainThread) work(workerData as Share);
+else if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
