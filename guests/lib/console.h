@@ -1,0 +1,30 @@
+/*
+ * Text to the operator: the domain's Xen console ring where it has one, else CONSOLEIO_write.
+ */
+#ifndef GUEST_CONSOLE_H
+#define GUEST_CONSOLE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Finds the ring through HVM_PARAM_CONSOLE_PFN and HVM_PARAM_CONSOLE_EVTCHN. */
+void console_init(void);
+/* Text goes out line by line: what has no newline yet waits. */
+void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void print_list(const char *format, va_list arguments);
+/* Knows %s %c %d %u %x %p, the modifier l, field width with 0 or - padding, and %%. Returns the length written, cut to size. */
+size_t format_text(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+size_t format_list(char *buffer, size_t size, const char *format, va_list arguments);
+/* True when the ring is in use; its event channel and page for tests. */
+bool console_has_ring(void);
+/* Waits until the back end has taken everything from the ring (at most about a second). */
+void console_flush(void);
+
+int text_equal(const char *a, const char *b);
+size_t text_length(const char *text);
+int memcmp(const void *a, const void *b, size_t size);
+void *memcpy(void *to, const void *from, size_t size);
+void *memset(void *to, int value, size_t size);
+
+#endif

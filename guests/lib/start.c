@@ -1,0 +1,167 @@
+/*
+ * From the first C statement to guest_main(), and the verdict at the end.
+ */
+#include "guest.h"
+
+#define XEN_LEAVES_FIRST 0x40000000
+#define XEN_LEAVES_LAST 0x4000ff00
+#define TABLE_PAGES 16
+
+extern uint32_t start_info_address;
+
+void guest_start(void);
+
+struct hvm_start_info *start_info;
+struct cpu cpus[MAX_CPUS];
+uint32_t xen_leaf;
+uint32_t hypercall_msr;
+
+static uint64_t tables[TABLE_PAGES][512] __attribute__((aligned(4096)));
+static unsigned tables_used;
+static uint64_t next_page;
+
+static void find_xen(void) {
+  for (uint32_t leaf = XEN_LEAVES_FIRST; leaf <= XEN_LEAVES_LAST; leaf += 0x100) {
+    struct cpuid_result found = cpuid(leaf, 0);
+    if (found.ebx == XEN_CPUID_SIGNATURE_EBX && found.ecx == XEN_CPUID_SIGNATURE_ECX &&
+        found.edx == XEN_CPUID_SIGNATURE_EDX && found.eax >= leaf + 2) {
+      xen_leaf = leaf;
+      hypercall_msr = cpuid(leaf + 2, 0).ebx;
+      wrmsr(hypercall_msr, (uint64_t)hypercall_page);
+      return;
+    }
+  }
+  /* Without hypercalls there is no console: stop in a way that a debugger shows. */
+  for (;;)
+    __asm__ volatile("cli; hlt");
+}
+
+void guest_start(void) {
+  traps_init();
+  cpus[0] = (struct cpu){.self = &cpus[0]};
+  traps_load(0);
+  find_xen();
+  start_info = (struct hvm_start_info *)(uint64_t)start_info_address;
+  if (start_info->magic == XEN_HVM_START_MAGIC_VALUE && start_info->cmdline_paddr)
+    options_init((const char *)start_info->cmdline_paddr);
+  events_init();
+  console_init();
+  if (start_info->magic != XEN_HVM_START_MAGIC_VALUE)
+    guest_fail("hvm_start_info at %x has magic %x", start_info_address, start_info->magic);
+  guest_main();
+  guest_pass();
+}
+
+static void power_off(void) {
+  struct sched_shutdown shutdown = {.reason = SHUTDOWN_poweroff};
+  console_flush();
+  for (;;)
+    sched_op(SCHEDOP_shutdown, &shutdown);
+}
+
+void guest_pass(void) {
+  interrupts_off();
+  print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
+  power_off();
+  __builtin_unreachable();
+}
+
+void guest_fail(const char *format, ...) {
+  va_list arguments;
+  interrupts_off();
+  print("\nTYPEVISOR-GUEST: FAIL %s ", guest_name);
+  va_start(arguments, format);
+  print_list(format, arguments);
+  va_end(arguments);
+  print("\n");
+  power_off();
+  __builtin_unreachable();
+}
+
+uint64_t memory_bytes(void) {
+  uint64_t bytes = 0;
+  if (start_info->version >= 1 && start_info->memmap_entries) {
+    const struct hvm_memmap_table_entry *entries = (const void *)start_info->memmap_paddr;
+    for (uint32_t i = 0; i < start_info->memmap_entries; i++)
+      if (entries[i].type == XEN_HVM_MEMMAP_TYPE_RAM)
+        bytes += entries[i].size;
+    return bytes;
+  }
+  domid_t self = DOMID_SELF;
+  long pages = memory_op(XENMEM_current_reservation, &self);
+  return pages < 0 ? 0 : (uint64_t)pages << 12;
+}
+
+int own_domid(void) {
+  if (cpuid(xen_leaf, 0).eax < xen_leaf + 4)
+    return -1;
+  struct cpuid_result hvm = cpuid(xen_leaf + 4, 0);
+  return hvm.eax & XEN_HVM_CPUID_DOMID_PRESENT ? (int)hvm.ecx : -1;
+}
+
+static uint64_t *next_table(uint64_t *entry) {
+  if (!(*entry & PTE_PRESENT)) {
+    if (tables_used == TABLE_PAGES)
+      return NULL;
+    *entry = (uint64_t)tables[tables_used++] | PTE_PRESENT | PTE_WRITE | PTE_USER;
+  }
+  return (uint64_t *)(*entry & 0x000ffffffffff000ull);
+}
+
+bool paging_map(uint64_t address, uint64_t frame, uint64_t flags) {
+  uint64_t *table = page_map;
+  for (int shift = 39; shift > 12; shift -= 9) {
+    table = next_table(&table[address >> shift & 511]);
+    if (!table)
+      return false;
+  }
+  table[address >> 12 & 511] = flags ? frame << 12 | flags : 0;
+  invlpg(address);
+  return true;
+}
+
+static uint64_t later(uint64_t so_far, uint64_t start, uint64_t size) {
+  return start + size > so_far && start < 1ull << 32 ? start + size : so_far;
+}
+
+/* End of what the domain builder put into memory: image, start info and what that points to. */
+static uint64_t used_end(void) {
+  uint64_t end = later((uint64_t)image_end, start_info_address, 4096);
+  end = later(end, start_info->cmdline_paddr, 4096);
+  end = later(end, start_info->modlist_paddr, 4096);
+  if (start_info->version >= 1)
+    end = later(end, start_info->memmap_paddr, start_info->memmap_entries * sizeof(struct hvm_memmap_table_entry));
+  const struct hvm_modlist_entry *modules = (const void *)start_info->modlist_paddr;
+  for (uint32_t i = 0; i < start_info->nr_modules; i++)
+    end = later(end, modules[i].paddr, modules[i].size);
+  return end;
+}
+
+/* RAM that is free from some address on, as far as the memory map shows. */
+static bool is_ram(uint64_t start, uint64_t end) {
+  const struct hvm_memmap_table_entry *entries = (const void *)start_info->memmap_paddr;
+  if (start_info->version < 1 || start_info->memmap_entries == 0)
+    return end <= memory_bytes();
+  for (uint32_t i = 0; i < start_info->memmap_entries; i++)
+    if (entries[i].type == XEN_HVM_MEMMAP_TYPE_RAM && entries[i].addr <= start && entries[i].addr + entries[i].size >= end)
+      return true;
+  return false;
+}
+
+/*
+ * The builder may put its tables at the end of RAM (then used_end is past all of it): in that case what follows the image
+ * is free.
+ */
+void *pages_take(unsigned count) {
+  uint64_t size = (uint64_t)count << 12;
+  if (next_page == 0) {
+    next_page = (used_end() + 0xfff) & ~0xfffull;
+    if (!is_ram(next_page, next_page + (1 << 20)))
+      next_page = ((uint64_t)image_end + 0xffff) & ~0xfffull;
+  }
+  uint64_t first = next_page;
+  next_page += size;
+  if (!is_ram(first, next_page))
+    guest_fail("out of memory: %u pages wanted at %lx", count, first);
+  return memset((void *)first, 0, size);
+}

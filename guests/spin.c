@@ -1,0 +1,19 @@
+/*
+ * Never gives the CPU up by itself. Option `interrupts`: spins with interrupts on and a periodic timer, else with them off.
+ */
+#include "lib/guest.h"
+
+const char guest_name[] = "spin";
+
+void guest_main(void) {
+  bool interrupts = option_present("interrupts");
+  print("spinning with interrupts %s\n", interrupts ? "on" : "off");
+  if (interrupts) {
+    struct vcpu_set_periodic_timer timer = {.period_ns = 10 * MILLISECOND};
+    timer_port();
+    vcpu_op(VCPUOP_set_periodic_timer, 0, &timer);
+    interrupts_on();
+  }
+  for (;;)
+    __asm__ volatile("");
+}
