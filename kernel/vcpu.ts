@@ -33,8 +33,6 @@ export class Vcpu extends HvmVcpu {
   infoOffset: u32; // bytes in that frame
   /** Physical address of the vcpu_info wherever it is; never 0: kernel/shared-info.ts. */
   infoPa: u64;
-  /** 1 while an interrupt window was asked for, for an upcall the guest could not take yet. */
-  offered: u32;
   /** Per-vCPU upcall vector (HVMOP_set_evtchn_upcall_vector), 0 none. */
   upcallVector: u32;
   /** SCHEDOP_poll: number of ports polled (0: not polling); kernel/sched-op.ts. */

@@ -1,0 +1,37 @@
+/** What the hypervisor keeps for each physical CPU: an array indexed by CPU number. */
+
+/** CPUs this hypervisor can know. One runs today. */
+export const CPUS_MAX: u32 = 64;
+
+@unmanaged
+export class Cpu {
+  /** Vcpu that runs here or ran last and still may; 0 none. */
+  current: usize;
+  /** HvmVcpu whose FPU state is in the registers; 0 none. */
+  fpuOwner: usize;
+  /** Host TSC at which the present entry must end: end of slice or next timer. */
+  deadlineTsc: u64;
+  /** System time at which the current vCPU's slice ends, ns. */
+  sliceEndNs: u64;
+  /** 1: the scheduler must choose anew before the next entry. */
+  reschedule: u32;
+  online: u32;
+  /** System time spent idle, ns. */
+  idleNs: u64;
+  /** Virtual run time of the vCPU chosen last: where newcomers start. */
+  schedFloor: u64;
+  /** Root of the heap of runnable vCPUs that wait. */
+  schedQueue: usize;
+  /** vCPUs in that heap. */
+  schedWaiting: u32;
+  schedLock: u32;
+}
+
+const CPU_BYTES: usize = 128;
+const cpus: usize = memory.data(8192);
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function cpuOf(cpu: u32): Cpu {
+  return changetype<Cpu>(cpus + <usize>cpu * CPU_BYTES);
+}

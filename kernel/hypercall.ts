@@ -1,0 +1,38 @@
+/**
+ * What every hypercall handler is made of: its type, and how it stops half-way to be continued. The table of handlers
+ * is in hypercall-table.ts.
+ */
+import * as hw from "../arch-x86/hw";
+import { cpuOf } from "./cpu";
+import { Vcpu } from "./vcpu";
+
+/**
+ * A hypercall: called with the caller and its six arguments as they were in its registers (upper halves zero for a
+ * 32-bit caller). Returns the result, a negative errno having changed nothing, or what hypercallRestart returned.
+ */
+export type Handler = (v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64) => i64;
+
+/** Not a result: see hypercallRestart. No handler returns it otherwise. */
+export const HYPERCALL_RESTART: i64 = i64.MIN_VALUE;
+
+/**
+ * True when a long hypercall should stop here and go on later: the caller's slice or the next timer is due. Handlers
+ * with unbounded work ask after every few dozen microseconds' worth of it.
+ */
+export function preemptNeeded(v: Vcpu): bool {
+  return hw.rdtsc() >= cpuOf(v.cpu).deadlineTsc;
+}
+
+/**
+ * Leaves a hypercall unfinished: `return hypercallRestart(v, ...)`. The same hypercall is called again with these
+ * arguments when `v` next runs; the guest may take interrupts in between.
+ */
+export function hypercallRestart(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
+  v.restart1 = a1;
+  v.restart2 = a2;
+  v.restart3 = a3;
+  v.restart4 = a4;
+  v.restart5 = a5;
+  v.restart6 = a6;
+  return HYPERCALL_RESTART;
+}
