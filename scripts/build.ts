@@ -1,0 +1,62 @@
+/**
+ * `npm run build`: everything that boots. Incremental: see build/task.ts.
+ *
+ *   abi, arch-x86, kernel --asc--> hypervisor.wasm --wasm2c--> C --gcc--+
+ *   quickjs-emscripten's engine .wasm --------------wasm2c--> C --gcc--+--> typevisor.elf
+ *   abi, toolstack/control --esbuild--> control.js --> snapshot.bin ----+
+ *   guests/ --gcc--> build/guests/*.elf
+ */
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { buildGuests } from "../guests/build.ts";
+import { buildHypervisorWasm } from "./build/assembly.ts";
+import { buildControl } from "./build/control.ts";
+import { withBuildLock } from "./build/lock.ts";
+import { compileEngine, compileHypervisor, compileShim, linkImage } from "./build/native.ts";
+import { buildSnapshot } from "./build/snapshot.ts";
+import { BuildError, countStepsRun, progress } from "./build/task.ts";
+import { translateEngine, translateHypervisor } from "./build/wasm2c.ts";
+import { buildFolder, guestsFolder } from "./paths.ts";
+import { installPackages } from "./setup.ts";
+
+/** Brings everything in build/ up to date; throws BuildError with the failing tool's output. */
+export async function build(): Promise<void> {
+  mkdirSync(buildFolder, { recursive: true });
+  await withBuildLock(async () => {
+    const started = Date.now();
+    const engine = translateEngine().then(compileEngine);
+    const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
+    const shim = buildControl().then(buildSnapshot).then(compileShim);
+    const guests = buildGuests(guestsFolder);
+    // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
+    const results = await Promise.allSettled([engine, hypervisor, shim, guests]);
+    const errors = results.filter((result) => result.status === "rejected").map((result) => result.reason as Error);
+    if (errors.length > 0) throw errors.find((error) => !(error instanceof BuildError)) ?? combine(errors);
+    await linkImage([await engine, await hypervisor, ...(await shim)]);
+    if (countStepsRun() > 0) progress(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
+  });
+}
+
+function combine(errors: Error[]): BuildError {
+  return new BuildError(errors.map((error) => error.message).join("\n"));
+}
+
+/** Runs `work`; a BuildError is shown as its message alone and ends the process with status 1. */
+export async function orExplain(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    progress("the build failed");
+    process.exit(1);
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await orExplain(async () => {
+    installPackages(["build"]);
+    await build();
+    if (countStepsRun() === 0) progress("everything is up to date");
+  });
+}

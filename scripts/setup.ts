@@ -1,0 +1,105 @@
+/**
+ * Debian packages: what is needed for what, found by one file of each, installed with apt-get when missing. When
+ * everything is there, apt-get is not touched.
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { progress } from "./build/task.ts";
+
+/** What somebody wants to do. */
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "test";
+
+interface Package {
+  name: string;
+  /** A file that is there exactly if the package is installed. */
+  file: string;
+  why: string;
+  for: Purpose[];
+}
+
+const GRUB = "makes the bootable ISO";
+
+const PACKAGES: Package[] = [
+  { name: "wabt", file: "/usr/bin/wasm2c", why: "wasm2c turns WebAssembly into C", for: ["build"] },
+  { name: "gcc", file: "/usr/bin/gcc", why: "compiles that C and the shim", for: ["build"] },
+  { name: "binutils", file: "/usr/bin/ld", why: "links the image", for: ["build"] },
+  { name: "libc6-dev", file: "/usr/include/math.h", why: "headers that wasm2c's C includes", for: ["build"] },
+  {
+    name: "qemu-system-x86",
+    file: "/usr/bin/qemu-system-x86_64",
+    why: "the machine to boot in, with AMD-V emulated or KVM",
+    for: ["qemu"],
+  },
+  { name: "seabios", file: "/usr/share/seabios/bios-256k.bin", why: "QEMU's firmware", for: ["qemu"] },
+  { name: "ovmf", file: "/usr/share/OVMF/OVMF_CODE.fd", why: "UEFI firmware for QEMU", for: ["uefi"] },
+  { name: "bochs", file: "/usr/bin/bochs-bin", why: "the machine with VT-x emulated", for: ["bochs"] },
+  { name: "bochsbios", file: "/usr/share/bochs/BIOS-bochs-latest", why: "Bochs' firmware", for: ["bochs"] },
+  { name: "vgabios", file: "/usr/share/vgabios/vgabios.bin", why: "Bochs' VGA firmware", for: ["bochs"] },
+  { name: "grub-common", file: "/usr/bin/grub-mkrescue", why: GRUB, for: ["iso", "bochs"] },
+  { name: "grub-pc-bin", file: "/usr/lib/grub/i386-pc/multiboot2.mod", why: `${GRUB} for BIOS`, for: ["iso", "bochs"] },
+  { name: "grub-efi-amd64-bin", file: "/usr/lib/grub/x86_64-efi/multiboot2.mod", why: `${GRUB} for UEFI`, for: ["iso"] },
+  { name: "xorriso", file: "/usr/bin/xorriso", why: "writes the ISO's file system", for: ["iso", "bochs"] },
+  { name: "mtools", file: "/usr/bin/mformat", why: "writes the ISO's UEFI partition", for: ["iso", "bochs"] },
+  { name: "libxen-dev", file: "/usr/include/xen/xen.h", why: "Xen's headers, compared with abi/", for: ["test"] },
+];
+
+/** Everything that the tests use. */
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "test"];
+
+export function testPurposes(): Purpose[] {
+  return TEST_PURPOSES;
+}
+
+function missingFor(purposes: Purpose[]): Package[] {
+  return PACKAGES.filter(
+    (item) => item.for.some((purpose) => purposes.includes(purpose)) && !existsSync(item.file),
+  );
+}
+
+function isDebian(): boolean {
+  return existsSync("/etc/debian_version") && existsSync("/usr/bin/apt-get");
+}
+
+/** apt-get as root, through sudo where needed; returns whether it succeeded. Its output goes to standard error. */
+function aptGet(args: string[]): boolean {
+  const words = ["apt-get", "-q", ...args];
+  if (process.getuid?.() !== 0) words.unshift("sudo");
+  const environment = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  return spawnSync(words[0], words.slice(1), { stdio: ["inherit", 2, 2], env: environment }).status === 0;
+}
+
+/**
+ * Installs what is missing for `purposes`, saying what and why. Ends the process with status 1 and the command to run by
+ * hand where that is impossible.
+ */
+export function installPackages(purposes: Purpose[]): void {
+  const missing = missingFor(purposes);
+  if (missing.length === 0) return;
+  const names = missing.map((item) => item.name);
+  progress("Debian packages are missing:");
+  for (const item of missing) progress(`  ${item.name.padEnd(20)} ${item.why}`);
+
+  const command = `apt-get install --no-install-recommends ${names.join(" ")}`;
+  const isRoot = process.getuid?.() === 0;
+  if (!isDebian() || (!isRoot && !existsSync("/usr/bin/sudo"))) {
+    const system = existsSync("/etc/os-release") ? /PRETTY_NAME="(.*)"/.exec(readFileSync("/etc/os-release", "utf8")) : null;
+    progress(
+      isDebian()
+        ? `they can only be installed by root. Run: ${command}`
+        : `${system?.[1] ?? "this system"} is not Debian: install what contains these files: ${missing.map((item) => item.file).join(" ")}`,
+    );
+    process.exit(1);
+  }
+  progress(`installing them: ${isRoot ? "" : "sudo "}${command}`);
+  const install = ["install", "-y", "--no-install-recommends", ...names];
+  // Package lists may be absent or too old on a fresh machine.
+  if (!(aptGet(["update"]) && aptGet(install))) {
+    progress(`apt-get failed: see its messages above. Run by hand: ${command}`);
+    process.exit(1);
+  }
+  const still = missingFor(purposes);
+  if (still.length > 0) {
+    progress(`these packages did not bring the files expected: ${still.map((item) => `${item.name} (${item.file})`).join(", ")}`);
+    process.exit(1);
+  }
+}
