@@ -64,4 +64,15 @@ export class Domain {
   /** Guest physical bits: gfns at or above this are refused. */
   maxGfn: u64;
   next: usize; // list of all domains, ascending id
+
+  // kernel/memory-map.ts, kernel/memory-op.ts, kernel/guest-pages.ts.
+  /** XENMEM_set_memory_map: the E820 table shown to the guest, and its number of entries. */
+  memoryMap: usize;
+  memoryMapEntries: u32;
+  /** XENMEM_claim_pages: frames set aside for it and not yet allocated. */
+  claimedPages: u32;
+  /** Where the guest has mapped shared_info: gfn + 1, 0 nowhere. */
+  sharedInfoGfn: u64;
+  /** XEN_DOMCTL_set_paging_mempool_size, bytes: only remembered, tables come from the free frames. */
+  mempoolBytes: u64;
 }
