@@ -96,6 +96,9 @@
 /** XGETBV(0); 0 where the host has no XSAVE. The shim sets CR4.OSXSAVE and XCR0 to x87|SSE|AVX as far as the CPU has them. */
 @external("hw", "readXcr0") export declare function readXcr0(): u64;
 @external("hw", "writeXcr0") export declare function writeXcr0(value: u64): void;
+/** Debug register `n`, 0..3 or 6. The host uses none of them; DR7 stays as it is after reset. */
+@external("hw", "readDr") export declare function readDr(n: u32): u64;
+@external("hw", "writeDr") export declare function writeDr(n: u32, value: u64): void;
 @external("hw", "rdtsc") export declare function rdtsc(): u64;
 @external("hw", "pause") export declare function pause(): void;
 @external("hw", "wbinvd") export declare function wbinvd(): void;
