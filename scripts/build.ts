@@ -27,7 +27,7 @@ export async function build(): Promise<void> {
     const engine = translateEngine().then(compileEngine);
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
     const shim = buildControl().then(buildSnapshot).then(compileShim);
-    const guests = buildGuests(guestsFolder);
+    const guests = buildGuests(guestsFolder, progress);
     // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
     const results = await Promise.allSettled([engine, hypervisor, shim, guests]);
     const errors = results.filter((result) => result.status === "rejected").map((result) => result.reason as Error);

@@ -37,10 +37,20 @@ const PACKAGES: Package[] = [
   { name: "vgabios", file: "/usr/share/vgabios/vgabios.bin", why: "Bochs' VGA firmware", for: ["bochs"] },
   { name: "grub-common", file: "/usr/bin/grub-mkrescue", why: GRUB, for: ["iso", "bochs"] },
   { name: "grub-pc-bin", file: "/usr/lib/grub/i386-pc/multiboot2.mod", why: `${GRUB} for BIOS`, for: ["iso", "bochs"] },
-  { name: "grub-efi-amd64-bin", file: "/usr/lib/grub/x86_64-efi/multiboot2.mod", why: `${GRUB} for UEFI`, for: ["iso"] },
+  {
+    name: "grub-efi-amd64-bin",
+    file: "/usr/lib/grub/x86_64-efi/multiboot2.mod",
+    why: `${GRUB} for UEFI`,
+    for: ["iso"],
+  },
   { name: "xorriso", file: "/usr/bin/xorriso", why: "writes the ISO's file system", for: ["iso", "bochs"] },
   { name: "mtools", file: "/usr/bin/mformat", why: "writes the ISO's UEFI partition", for: ["iso", "bochs"] },
-  { name: "libxen-dev", file: "/usr/include/xen/xen.h", why: "Xen's headers, compared with abi/", for: ["test"] },
+  {
+    name: "libxen-dev",
+    file: "/usr/include/xen/xen.h",
+    why: "Xen's headers: the guests are built with them",
+    for: ["build"],
+  },
 ];
 
 /** Everything that the tests use. */
@@ -51,9 +61,7 @@ export function testPurposes(): Purpose[] {
 }
 
 function missingFor(purposes: Purpose[]): Package[] {
-  return PACKAGES.filter(
-    (item) => item.for.some((purpose) => purposes.includes(purpose)) && !existsSync(item.file),
-  );
+  return PACKAGES.filter((item) => item.for.some((purpose) => purposes.includes(purpose)) && !existsSync(item.file));
 }
 
 function isDebian(): boolean {
@@ -82,7 +90,9 @@ export function installPackages(purposes: Purpose[]): void {
   const command = `apt-get install --no-install-recommends ${names.join(" ")}`;
   const isRoot = process.getuid?.() === 0;
   if (!isDebian() || (!isRoot && !existsSync("/usr/bin/sudo"))) {
-    const system = existsSync("/etc/os-release") ? /PRETTY_NAME="(.*)"/.exec(readFileSync("/etc/os-release", "utf8")) : null;
+    const system = existsSync("/etc/os-release")
+      ? /PRETTY_NAME="(.*)"/.exec(readFileSync("/etc/os-release", "utf8"))
+      : null;
     progress(
       isDebian()
         ? `they can only be installed by root. Run: ${command}`
@@ -99,7 +109,9 @@ export function installPackages(purposes: Purpose[]): void {
   }
   const still = missingFor(purposes);
   if (still.length > 0) {
-    progress(`these packages did not bring the files expected: ${still.map((item) => `${item.name} (${item.file})`).join(", ")}`);
+    progress(
+      `these packages did not bring the files expected: ${still.map((item) => `${item.name} (${item.file})`).join(", ")}`,
+    );
     process.exit(1);
   }
 }

@@ -1,0 +1,84 @@
+/**
+ * Commands for Typevisor's console without a person: how they travel to domain 0 on Typevisor's command line, and how
+ * their outcome comes back on its console.
+ */
+import { AwaitError, type Machine } from "./machine.ts";
+
+/** Room for Typevisor's command line (abi/boot-info.ts, commandLine). */
+const COMMAND_LINE_BYTES = 3968;
+/** After the outcome the machine powers itself off; it gets this long for it. */
+const POWER_OFF_MS = 20_000;
+
+const OUTCOME = /TYPEVISOR-EXEC: (\d+) ok, (\d+) failed/;
+const PANIC = /^PANIC: /m;
+
+export interface ExecOutcome {
+  ok: number;
+  failed: number;
+  panicked: boolean;
+  /** Whether the machine went off by itself afterwards. */
+  poweredOff: boolean;
+}
+
+/**
+ * The word `exec=...` for the command line. Everything but letters, digits, '.', '_' and '-' is percent-encoded: loaders
+ * and GRUB's shell each have their own idea of quotes.
+ */
+export function execWord(commands: string): string {
+  const encoded = encodeURIComponent(commands).replace(
+    /[!~*'()]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+  const word = `exec=${encoded}`;
+  if (word.length >= COMMAND_LINE_BYTES) {
+    throw new Error(
+      `--exec: ${word.length} bytes of commands are too many: at most ${COMMAND_LINE_BYTES - 1} when encoded`,
+    );
+  }
+  return word;
+}
+
+/** Passes on whole lines of the machine's output, all but the protocol's own. */
+export class ExecOutput {
+  private partial = "";
+
+  constructor(private readonly print: (text: string) => void) {}
+
+  push(text: string): void {
+    const lines = (this.partial + text.replace(/\r/g, "")).split("\n");
+    this.partial = lines.pop() ?? "";
+    for (const line of lines) this.line(line, "\n");
+  }
+
+  finish(): void {
+    if (this.partial !== "") this.line(this.partial, "\n");
+    this.partial = "";
+  }
+
+  private line(line: string, end: string): void {
+    if (!OUTCOME.test(line)) this.print(line + end);
+  }
+}
+
+/**
+ * Waits for the outcome of the commands that `machine` was started with, and for its end.
+ * @throws AwaitError when time is over, or the machine ends before the outcome without a panic
+ */
+export async function waitForOutcome(machine: Machine, timeoutMs: number): Promise<ExecOutcome> {
+  const outcome: ExecOutcome = { ok: 0, failed: 0, panicked: false, poweredOff: false };
+  const pattern = new RegExp(`${OUTCOME.source}|${PANIC.source}[^\\n]*\\n`, "m");
+  const { match } = await machine.waitFor(pattern, timeoutMs);
+  if (match[1] !== undefined) {
+    outcome.ok = Number(match[1]);
+    outcome.failed = Number(match[2]);
+  }
+  try {
+    const end = await machine.waitForEnd(POWER_OFF_MS);
+    outcome.poweredOff = end.signal === null;
+  } catch (error) {
+    if (!(error instanceof AwaitError)) throw error;
+  }
+  await machine.stop();
+  outcome.panicked = PANIC.test(machine.output.replace(/\r/g, ""));
+  return outcome;
+}

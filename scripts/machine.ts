@@ -1,0 +1,244 @@
+/**
+ * A running machine: an emulator process and its serial console, for `npm start`, the tests and the benchmarks.
+ * Waiting is always for text, with a limit that says what was awaited; nothing sleeps for a fixed time.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { EventEmitter, once } from "node:events";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { emulatorCommand, type MachineOptions } from "./emulators.ts";
+
+/** Typevisor's prompt on its serial console. */
+export const PROMPT = "typevisor> ";
+
+/** Lines of output that an error shows. */
+const TAIL_LINES = 30;
+/** A machine that was asked to end is killed after this time. */
+const KILL_AFTER_MS = 3000;
+
+export interface MachineEnd {
+  /** The emulator's exit status; null when a signal ended it. */
+  status: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** A wait that came to nothing: what was awaited, why it ended, and the last lines of output. */
+export class AwaitError extends Error {}
+
+interface MachineEvents {
+  output: [string];
+  end: [];
+}
+
+export class Machine extends EventEmitter<MachineEvents> {
+  /** Everything the console has printed so far, as it came (lines end with CR LF). */
+  output = "";
+  /** Set when the emulator has ended. */
+  end: MachineEnd | undefined;
+  /** Where the next `waitFor` begins to look. */
+  private position = 0;
+  /** What the emulator itself said: its standard error, and for Bochs its standard output. */
+  private emulatorTalk = "";
+  private socket: net.Socket | undefined;
+  private readonly unsent: string[] = [];
+  private readonly removeFolder: () => void;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly folder: string,
+    private readonly console: "stdio" | "socket",
+  ) {
+    super();
+    this.setMaxListeners(0);
+    this.removeFolder = () => {
+      if (this.end === undefined) child.kill("SIGKILL");
+      rmSync(folder, { recursive: true, force: true });
+    };
+    process.once("exit", this.removeFolder);
+    const onTalk = (data: Buffer) => {
+      this.emulatorTalk += data.toString("latin1");
+    };
+    child.stderr?.on("data", onTalk);
+    if (console === "stdio") this.listenTo(child.stdout!);
+    else child.stdout?.on("data", onTalk);
+    child.stdin?.on("error", () => {});
+    child.once("error", (error) => {
+      this.emulatorTalk += `${error.message}\n`;
+      this.finish({ status: null, signal: null });
+    });
+    child.once("close", (status, signal) => this.finish({ status, signal }));
+  }
+
+  /** Starts a machine. Its temporary files and the emulator go away with `stop`, or with this process. */
+  static async start(options: MachineOptions): Promise<Machine> {
+    const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-"));
+    const server = net.createServer();
+    try {
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const { port } = server.address() as net.AddressInfo;
+      const command = await emulatorCommand(options, folder, port);
+      const socketConsole = command.console === "socket";
+      // The kernel ends the emulator even if this process is killed and can do nothing about it.
+      const leash = existsSync("/usr/bin/setpriv") ? ["/usr/bin/setpriv", "--pdeathsig", "SIGKILL"] : [];
+      const words = [...leash, command.program, ...command.args];
+      // A group of its own: a Ctrl-C at the terminal must reach us only.
+      const child = spawn(words[0], words.slice(1), {
+        stdio: [socketConsole ? "ignore" : "pipe", "pipe", "pipe"],
+        detached: true,
+      });
+      const machine = new Machine(child, folder, command.console);
+      if (socketConsole) {
+        server.once("connection", (socket) => machine.attach(socket));
+        machine.once("end", () => server.close());
+      } else {
+        server.close();
+      }
+      return machine;
+    } catch (error) {
+      server.close();
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get pid(): number | undefined {
+    return this.child.pid;
+  }
+
+  private attach(socket: net.Socket): void {
+    this.socket = socket;
+    socket.setNoDelay(true);
+    socket.on("error", () => {});
+    this.listenTo(socket);
+    for (const text of this.unsent.splice(0)) socket.write(text);
+  }
+
+  private listenTo(stream: NodeJS.ReadableStream): void {
+    const decoder = new TextDecoder();
+    stream.on("data", (data: Buffer) => {
+      const text = decoder.decode(data, { stream: true });
+      this.output += text;
+      this.emit("output", text);
+    });
+  }
+
+  private finish(end: MachineEnd): void {
+    if (this.end !== undefined) return;
+    this.end = end;
+    this.socket?.destroy();
+    const log = path.join(this.folder, "bochs.log");
+    if (existsSync(log)) this.emulatorTalk += interestingBochsLines(readFileSync(log, "latin1"));
+    process.off("exit", this.removeFolder);
+    rmSync(this.folder, { recursive: true, force: true });
+    this.emit("end");
+  }
+
+  /** Types `text` on the console. */
+  send(text: string): void {
+    if (this.end !== undefined) return;
+    if (this.console === "stdio") this.child.stdin?.write(text);
+    else if (this.socket === undefined) this.unsent.push(text);
+    else this.socket.write(text);
+  }
+
+  /**
+   * Waits until the console prints what matches, beyond what the latest `waitFor` matched.
+   * @param wanted text or pattern
+   * @returns the match; `before` is what was printed between the latest match and this one
+   * @throws AwaitError when `timeoutMs` is over or the machine ends first
+   */
+  async waitFor(wanted: string | RegExp, timeoutMs: number): Promise<{ match: RegExpExecArray; before: string }> {
+    const pattern = typeof wanted === "string" ? new RegExp(escape(wanted)) : wanted;
+    const started = Date.now();
+    for (;;) {
+      const match = pattern.exec(this.output.slice(this.position));
+      if (match !== null) {
+        const before = this.output.slice(this.position, this.position + match.index);
+        this.position += match.index + match[0].length;
+        return { match, before };
+      }
+      const left = started + timeoutMs - Date.now();
+      if (this.end !== undefined) throw new AwaitError(`${this.describeEnd()} while ${awaited(wanted)}${this.tail()}`);
+      if (left <= 0) throw new AwaitError(`gave up after ${timeoutMs / 1000} s while ${awaited(wanted)}${this.tail()}`);
+      await this.somethingHappens(left);
+    }
+  }
+
+  /** Waits for the prompt, types a line, waits for the next prompt; returns what was printed in between. */
+  async command(line: string, timeoutMs: number): Promise<string> {
+    this.send(`${line}\r`);
+    await this.waitFor(line, timeoutMs);
+    return (await this.waitFor(`\n${PROMPT}`, timeoutMs)).before.replace(/\r/g, "").replace(/^\n/, "");
+  }
+
+  /** Waits for the emulator's end. */
+  async waitForEnd(timeoutMs: number): Promise<MachineEnd> {
+    const started = Date.now();
+    while (this.end === undefined) {
+      const left = started + timeoutMs - Date.now();
+      if (left <= 0)
+        throw new AwaitError(`gave up after ${timeoutMs / 1000} s while waiting for the machine's end${this.tail()}`);
+      await this.somethingHappens(left);
+    }
+    return this.end;
+  }
+
+  private somethingHappens(timeoutMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = () => {
+        clearTimeout(timer);
+        this.off("output", done);
+        this.off("end", done);
+        resolve();
+      };
+      const timer = setTimeout(done, timeoutMs);
+      this.once("output", done);
+      this.once("end", done);
+    });
+  }
+
+  /** Ends the emulator if it still runs, and waits until it is gone. */
+  async stop(): Promise<void> {
+    if (this.end !== undefined) return;
+    const gone = once(this, "end");
+    this.child.kill("SIGTERM");
+    const killer = setTimeout(() => this.child.kill("SIGKILL"), KILL_AFTER_MS);
+    await gone;
+    clearTimeout(killer);
+  }
+
+  /** How the emulator ended, in words. */
+  describeEnd(): string {
+    if (this.end === undefined) return "the machine runs";
+    const { status, signal } = this.end;
+    return `the machine ended (${signal !== null ? `signal ${signal}` : `status ${status ?? "unknown"}`})`;
+  }
+
+  /** The last lines of the console, and what the emulator itself had to say, for an error message. */
+  tail(): string {
+    const lines = this.output.replace(/\r/g, "").trimEnd().split("\n").slice(-TAIL_LINES);
+    const console =
+      this.output.trim() === "" ? "; the console printed nothing" : `; the last lines were:\n${lines.join("\n")}`;
+    const talk = this.emulatorTalk.trim().split("\n").slice(-TAIL_LINES).join("\n");
+    return talk === "" ? console : `${console}\nthe emulator said:\n${talk}`;
+  }
+}
+
+function awaited(wanted: string | RegExp): string {
+  return `waiting for ${typeof wanted === "string" ? JSON.stringify(wanted) : String(wanted)}`;
+}
+
+function escape(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
+/** Bochs' log is long; only its panics say why it ended. */
+function interestingBochsLines(log: string): string {
+  return log
+    .split("\n")
+    .filter((line) => />>PANIC<<|^\d+p\[/.test(line))
+    .join("\n");
+}

@@ -1,0 +1,192 @@
+/**
+ * `npm start`: installs what is missing, builds, boots Typevisor and connects this terminal to its console; or runs
+ * commands (`--exec`), or writes an ISO (`--iso`).
+ */
+import { Command, InvalidArgumentError, Option } from "commander";
+import { build, orExplain } from "./build.ts";
+import { progress } from "./build/task.ts";
+import {
+  bestMachine,
+  MACHINE_DESCRIPTIONS,
+  MACHINE_KINDS,
+  type MachineKind,
+  type MachineOptions,
+  purposesFor,
+} from "./emulators.ts";
+import { ExecOutput, execWord, waitForOutcome } from "./exec.ts";
+import { makeIso } from "./iso.ts";
+import { AwaitError, Machine, PROMPT } from "./machine.ts";
+import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
+import { installPackages } from "./setup.ts";
+
+interface RunOptions {
+  machine: MachineKind | "auto";
+  cpus: number;
+  memory: number;
+  module: BootModule[];
+  exec?: string;
+  timeout?: number;
+  iso?: string;
+}
+
+const CTRL_C = "\x03";
+/** The longest time a Node timer takes. */
+const FOR_EVER_MS = 2 ** 31 - 1;
+
+function positiveInteger(text: string): number {
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) throw new InvalidArgumentError("expected a positive whole number.");
+  return Number(text);
+}
+
+function positiveSeconds(text: string): number {
+  const seconds = Number(text);
+  if (!(seconds > 0 && seconds < 1e6)) throw new InvalidArgumentError("expected a number of seconds above 0.");
+  return seconds;
+}
+
+function collectModule(text: string, modules: BootModule[]): BootModule[] {
+  try {
+    return [...modules, parseModule(text)];
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
+
+function parseOptions(): RunOptions {
+  const program = new Command("npm start --")
+    .description("Boots Typevisor, a Xen-compatible hypervisor, and connects this terminal to its console.")
+    .addOption(
+      new Option(
+        "--machine <kind>",
+        "where to boot; auto: qemu-kvm where /dev/kvm offers nested VMX or SVM, else qemu-svm",
+      )
+        .choices(["auto", ...MACHINE_KINDS])
+        .default("auto"),
+    )
+    .option("--cpus <n>", "processors of the machine", positiveInteger, 1)
+    .option("--memory <MiB>", "memory of the machine", positiveInteger, 512)
+    .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collectModule, [])
+    .option("--exec <commands>", "run console commands, separated by ';', print what they print, power off")
+    .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
+    .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
+    .allowExcessArguments(false)
+    .addHelpText("after", "\nCtrl-C ends the machine; the command `poweroff` switches it off.")
+    .parse();
+  return program.opts<RunOptions>();
+}
+
+/** Starts the machine, and makes sure that it goes when this process is told to go. */
+async function startMachine(options: MachineOptions): Promise<Machine> {
+  const machine = await Machine.start(options);
+  for (const [signal, number] of [
+    ["SIGINT", 2],
+    ["SIGTERM", 15],
+    ["SIGHUP", 1],
+  ] as const) {
+    process.once(signal, () => void machine.stop().then(() => process.exit(128 + number)));
+  }
+  // Nobody reads what the machine prints any more (`npm start | head`).
+  process.stdout.once("error", () => void machine.stop().then(() => process.exit(1)));
+  return machine;
+}
+
+/** Runs the commands of --exec. Returns this process's exit status. */
+async function runCommands(options: MachineOptions, timeoutMs: number): Promise<number> {
+  const machine = await startMachine(options);
+  const output = new ExecOutput((text) => process.stdout.write(text));
+  machine.on("output", (text) => output.push(text));
+  try {
+    const outcome = await waitForOutcome(machine, timeoutMs);
+    output.finish();
+    if (outcome.panicked) progress("Typevisor panicked: see its output above");
+    if (outcome.failed > 0) progress(`${outcome.failed} of ${outcome.ok + outcome.failed} commands failed`);
+    if (!outcome.poweredOff && !outcome.panicked) progress("the machine did not power off and was stopped");
+    return outcome.failed === 0 && !outcome.panicked && outcome.poweredOff ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof AwaitError)) throw error;
+    output.finish();
+    await machine.stop();
+    progress(`--exec: ${error.message}`);
+    return 1;
+  }
+}
+
+/** Connects this terminal to the machine's console until one of them ends. Returns this process's exit status. */
+async function runInteractively(options: MachineOptions, timeoutMs: number | undefined): Promise<number> {
+  const machine = await startMachine(options);
+  machine.on("output", (text) => process.stdout.write(text));
+
+  const terminal = process.stdin;
+  let interrupted = false;
+  const onInput = (data: Buffer) => {
+    const text = data.toString("utf8");
+    if (terminal.isTTY && text.includes(CTRL_C)) {
+      interrupted = true;
+      void machine.stop();
+    } else {
+      machine.send(text);
+    }
+  };
+  if (terminal.isTTY) terminal.setRawMode(true);
+  const restore = () => {
+    if (terminal.isTTY) terminal.setRawMode(false);
+  };
+  process.once("exit", restore);
+  terminal.on("data", onInput);
+
+  try {
+    if (timeoutMs !== undefined) await machine.waitFor(PROMPT, timeoutMs);
+    const end = await machine.waitForEnd(FOR_EVER_MS);
+    if (interrupted) return 130;
+    if (end.status !== 0) progress(`${machine.describeEnd()}${machine.output === "" ? machine.tail() : ""}`);
+    return end.status === 0 ? 0 : 1;
+  } catch (error) {
+    if (!(error instanceof AwaitError)) throw error;
+    await machine.stop();
+    progress(error.message);
+    return 1;
+  } finally {
+    restore();
+    terminal.off("data", onInput);
+    terminal.pause();
+    process.stdout.write("\n");
+  }
+}
+
+async function main(): Promise<number> {
+  const options = parseOptions();
+  const kind = options.machine === "auto" ? bestMachine() : options.machine;
+  installPackages(["build", ...(options.iso === undefined ? purposesFor(kind) : (["iso"] as const))]);
+  await orExplain(build);
+
+  // Interactively, the demo guest greets before the prompt appears.
+  const commandLine = options.exec !== undefined ? execWord(options.exec) : "demo=hello";
+  const modules = withOwnGuests(options.module);
+  if (options.iso !== undefined) {
+    const out = options.iso;
+    await orExplain(() => makeIso({ out, commandLine, modules, firmware: "every" }));
+    progress(`wrote ${out}`);
+    return 0;
+  }
+
+  const machineOptions: MachineOptions = {
+    kind,
+    cpus: options.cpus,
+    memoryMib: options.memory,
+    commandLine,
+    modules,
+    allowReset: options.exec === undefined,
+  };
+  const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
+  progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? "; Ctrl-C ends the machine" : ""}`);
+  return options.exec !== undefined
+    ? await runCommands(machineOptions, timeoutMs ?? FOR_EVER_MS)
+    : await runInteractively(machineOptions, timeoutMs);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  progress((error as Error).message);
+  process.exitCode = 1;
+}
