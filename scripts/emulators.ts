@@ -107,7 +107,8 @@ async function isoFor(options: MachineOptions, folder: string): Promise<string> 
   if (options.iso !== undefined) return options.iso;
   const out = path.join(folder, "typevisor.iso");
   const { commandLine, modules, image } = options;
-  await makeIso({ out, commandLine, modules, image, firmware: options.boot === "iso-uefi" ? "every" : "bios" });
+  const firmware = options.boot === "iso-uefi" ? "bios and uefi" : "bios";
+  await makeIso({ out, commandLine, modules, image, firmware, menu: false });
   return out;
 }
 
@@ -137,7 +138,7 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
     "boot: cdrom",
     "clock: sync=none, time0=946681200",
     `com1: enabled=1, mode=socket-client, dev=127.0.0.1:${port}`,
-    `log: ${path.join(folder, "bochs.log")}`,
+    "log: /dev/null",
     "panic: action=fatal",
     "error: action=ignore",
     "info: action=ignore",

@@ -73,8 +73,8 @@ export async function waitForOutcome(machine: Machine, timeoutMs: number): Promi
     outcome.failed = Number(match[2]);
   }
   try {
-    const end = await machine.waitForEnd(POWER_OFF_MS);
-    outcome.poweredOff = end.signal === null;
+    await machine.waitForEnd(POWER_OFF_MS);
+    outcome.poweredOff = machine.endedWell();
   } catch (error) {
     if (!(error instanceof AwaitError)) throw error;
   }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -41,6 +41,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   private position = 0;
   /** What the emulator itself said: its standard error, and for Bochs its standard output. */
   private emulatorTalk = "";
+  private stopping = false;
   private socket: net.Socket | undefined;
   private readonly unsent: string[] = [];
   private readonly removeFolder: () => void;
@@ -129,11 +130,20 @@ export class Machine extends EventEmitter<MachineEvents> {
     if (this.end !== undefined) return;
     this.end = end;
     this.socket?.destroy();
-    const log = path.join(this.folder, "bochs.log");
-    if (existsSync(log)) this.emulatorTalk += interestingBochsLines(readFileSync(log, "latin1"));
     process.off("exit", this.removeFolder);
     rmSync(this.folder, { recursive: true, force: true });
     this.emit("end");
+  }
+
+  /**
+   * Whether the machine switched itself off properly. QEMU tells by its status (3 after a panic); Bochs calls every end a
+   * failure, the wanted ones too: there it is "no other failure than the shutdown".
+   */
+  endedWell(): boolean {
+    if (this.end === undefined || this.stopping) return false;
+    if (this.console === "stdio") return this.end.status === 0;
+    const panics = this.emulatorTalk.split("\n").filter((line) => line.includes(">>PANIC<<"));
+    return panics.every((line) => line.includes("shutdown requested"));
   }
 
   /** Types `text` on the console. */
@@ -203,6 +213,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   /** Ends the emulator if it still runs, and waits until it is gone. */
   async stop(): Promise<void> {
     if (this.end !== undefined) return;
+    this.stopping = true;
     const gone = once(this, "end");
     this.child.kill("SIGTERM");
     const killer = setTimeout(() => this.child.kill("SIGKILL"), KILL_AFTER_MS);
@@ -219,12 +230,18 @@ export class Machine extends EventEmitter<MachineEvents> {
 
   /** The last lines of the console, and what the emulator itself had to say, for an error message. */
   tail(): string {
-    const lines = this.output.replace(/\r/g, "").trimEnd().split("\n").slice(-TAIL_LINES);
+    const lines = plainText(this.output).trimEnd().split("\n").slice(-TAIL_LINES);
     const console =
       this.output.trim() === "" ? "; the console printed nothing" : `; the last lines were:\n${lines.join("\n")}`;
-    const talk = this.emulatorTalk.trim().split("\n").slice(-TAIL_LINES).join("\n");
+    const talk = withoutChatter(this.emulatorTalk).split("\n").slice(-TAIL_LINES).join("\n");
     return talk === "" ? console : `${console}\nthe emulator said:\n${talk}`;
   }
+}
+
+/** Console output without carriage returns and terminal control sequences (firmware and GRUB send them). */
+export function plainText(output: string): string {
+  // eslint-disable-next-line no-control-regex
+  return output.replace(/\r|\x1b\[[0-9;?=]*[A-Za-z]/g, "");
 }
 
 function awaited(wanted: string | RegExp): string {
@@ -235,10 +252,11 @@ function escape(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-/** Bochs' log is long; only its panics say why it ended. */
-function interestingBochsLines(log: string): string {
-  return log
-    .split("\n")
-    .filter((line) => />>PANIC<<|^\d+p\[/.test(line))
-    .join("\n");
+/** What Bochs prints at every start: its plugins, its banner, its debugger's prompt, the absent sound card. */
+const BOCHS_CHATTER = /^\d+i\[|^ALSA |^=+$|^ +(Bochs x86|Built from|Timestamp)|^Next at t=|^\(0\)|^Bochs is exiting/;
+
+/** The emulator's own words without those it says every time. */
+function withoutChatter(talk: string): string {
+  const lines = talk.trim().split("\n");
+  return lines.filter((line) => !BOCHS_CHATTER.test(line)).join("\n");
 }

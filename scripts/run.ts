@@ -136,10 +136,11 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
 
   try {
     if (timeoutMs !== undefined) await machine.waitFor(PROMPT, timeoutMs);
-    const end = await machine.waitForEnd(FOR_EVER_MS);
+    await machine.waitForEnd(FOR_EVER_MS);
     if (interrupted) return 130;
-    if (end.status !== 0) progress(`${machine.describeEnd()}${machine.output === "" ? machine.tail() : ""}`);
-    return end.status === 0 ? 0 : 1;
+    if (machine.endedWell()) return 0;
+    progress(`${machine.describeEnd()}${machine.output === "" ? machine.tail() : ""}`);
+    return 1;
   } catch (error) {
     if (!(error instanceof AwaitError)) throw error;
     await machine.stop();
@@ -164,7 +165,7 @@ async function main(): Promise<number> {
   const modules = withOwnGuests(options.module);
   if (options.iso !== undefined) {
     const out = options.iso;
-    await orExplain(() => makeIso({ out, commandLine, modules, firmware: "every" }));
+    await orExplain(() => makeIso({ out, commandLine, modules, firmware: "bios and uefi", menu: true }));
     progress(`wrote ${out}`);
     return 0;
   }
