@@ -1,0 +1,56 @@
+/* Entering, leaving and resetting the software-isolated domain (there is one: domain 0's engine, space 1). */
+#include "software.h"
+
+/* What switch_stack finds on a fresh stack: six callee-saved registers, then the address to return to. */
+struct fresh_stack {
+  u64 callee_saved[6], entry;
+};
+extern u64 switch_stack(u64 *save, u64 load);
+extern u8 software_begin[];
+
+bool software_running;
+static bool trapped;
+static u64 hypervisor_rsp, domain_rsp;
+static struct software_exit *exit_record;
+static u32 exit_reason;
+
+void software_reset(u32 space) {
+  if (space != ENGINE_SPACE) panic("hw.softwareReset: no such space");
+  engine_reset();
+  struct fresh_stack *fresh = (struct fresh_stack *)(engine_stack + ENGINE_STACK_SIZE - sizeof(struct fresh_stack));
+  *fresh = (struct fresh_stack){.entry = (u64)software_begin};
+  domain_rsp = (u64)fresh;
+  trapped = false;
+}
+
+u32 software_enter(u32 space, struct software_exit *info) {
+  if (space != ENGINE_SPACE || !domain_rsp) panic("hw.enterSoftware: the space was never reset");
+  if (trapped) return SOFTWARE_EXIT_TRAP;
+  exit_record = info;
+  software_running = true;
+  switch_stack(&hypervisor_rsp, domain_rsp);
+  return exit_reason;
+}
+
+void software_leave(u32 reason) {
+  exit_reason = reason;
+  software_running = false;
+  switch_stack(&domain_rsp, hypervisor_rsp);
+}
+
+void software_call(u32 reason) {
+  static const u32 default_mxcsr = 0x1f80;
+  __asm__ volatile("cli" : : : "memory");
+  software_leave(reason);
+  __asm__ volatile("fninit; ldmxcsr %0; sti" : : "m"(default_mxcsr) : "memory");
+}
+
+struct software_exit *software_info(void) { return exit_record; }
+
+void software_trap(u32 trap) {
+  __asm__ volatile("cli" : : : "memory");
+  trapped = true;
+  exit_record->trap = trap;
+  software_leave(SOFTWARE_EXIT_TRAP);
+  panic("a software-isolated domain went on after its trap");
+}

@@ -1,0 +1,61 @@
+/*
+ * The container of a software-isolated domain: a native stack in a WebAssembly sandbox that is entered and left by
+ * switching stacks. Mirrors abi/software.ts.
+ */
+#ifndef TYPEVISOR_SOFTWARE_H
+#define TYPEVISOR_SOFTWARE_H
+
+#include "trap.h"
+
+enum {
+  SOFTWARE_EXIT_HYPERCALL = 0,
+  SOFTWARE_EXIT_TURN_END = 1,
+  SOFTWARE_EXIT_INTERRUPT = 2,
+  SOFTWARE_EXIT_PAGE_FAULT = 3,
+  SOFTWARE_EXIT_TRAP = 4,
+  SOFTWARE_EXIT_GROW = 5,
+};
+enum {
+  SOFTWARE_TRAP_MEMORY = 1,
+  SOFTWARE_TRAP_STACK = 2,
+  SOFTWARE_TRAP_ARITHMETIC = 3,
+  SOFTWARE_TRAP_UNREACHABLE = 4,
+  SOFTWARE_TRAP_CALL = 5,
+  SOFTWARE_TRAP_ABORT = 6,
+  SOFTWARE_TRAP_FAULT = 7,
+};
+struct software_exit {
+  u64 vector, address, write, trap, pages, result, unused[2];
+};
+
+#define ENGINE_SPACE 1
+#define DOM0_CALL_PAGE 0xc0000000
+#define DOM0_SHARED_INFO 0xc0001000
+struct call_page {
+  u64 op, args[6], result;
+  u32 exchange_address, exchange_value;
+};
+#define HOST_CALL_HYPERCALL 1
+#define HOST_CALL_EXCHANGE 2
+
+/* True while the CPU is on the domain's stack. */
+extern bool software_running;
+
+/* Entered by the hypervisor: hw.softwareReset, hw.enterSoftware (`info` where the exit record goes). */
+void software_reset(u32 space);
+u32 software_enter(u32 space, struct software_exit *info);
+
+/* Called on the domain's stack, interrupts off: goes to the hypervisor; returns when the domain is entered again. */
+void software_leave(u32 reason);
+/* The same from the domain's own code, where interrupts are on and the FPU may be lost to others. */
+void software_call(u32 reason);
+/* The exit record, while in the domain. */
+struct software_exit *software_info(void);
+/* Ends the domain's run for good, after a report: it can only be reset. */
+NORETURN void software_trap(u32 trap);
+/* The domain's own code, in engine.c: never returns. */
+void software_main(void);
+/* Prepares the engine's module once, and its instance at every reset. */
+void engine_reset(void);
+
+#endif
