@@ -24,9 +24,11 @@ export async function build(): Promise<void> {
   mkdirSync(buildFolder, { recursive: true });
   await withBuildLock(async () => {
     const started = Date.now();
-    const engine = translateEngine().then(compileEngine);
+    const snapshot = buildControl().then(buildSnapshot);
+    // The engine loop has addresses within the snapshot compiled in; they stay when the bundle changes.
+    const engine = Promise.all([translateEngine(), snapshot]).then(compileEngine);
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
-    const shim = buildControl().then(buildSnapshot).then(compileShim);
+    const shim = snapshot.then(compileShim);
     const guests = buildGuests(guestsFolder, progress);
     // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
     const results = await Promise.allSettled([engine, hypervisor, shim, guests]);
