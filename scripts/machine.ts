@@ -240,7 +240,6 @@ export class Machine extends EventEmitter<MachineEvents> {
 
 /** Console output without carriage returns and terminal control sequences (firmware and GRUB send them). */
 export function plainText(output: string): string {
-  // eslint-disable-next-line no-control-regex
   return output.replace(/\r|\x1b\[[0-9;?=]*[A-Za-z]/g, "");
 }
 

@@ -1,0 +1,8 @@
+/** Tests are TypeScript; tsx compiles them as they are loaded. Boot tests wait for emulators, so limits are generous. */
+export default {
+  files: ["test/**/*.test.ts"],
+  extensions: { ts: "module" },
+  nodeArguments: ["--import=tsx"],
+  concurrency: 2,
+  timeout: "10m",
+};
