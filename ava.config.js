@@ -3,6 +3,8 @@ export default {
   files: ["test/**/*.test.ts"],
   extensions: { ts: "module" },
   nodeArguments: ["--import=tsx"],
+  // Loaders given by --import do not reach worker threads.
+  workerThreads: false,
   concurrency: 2,
   timeout: "10m",
 };
