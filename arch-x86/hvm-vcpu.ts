@@ -36,6 +36,8 @@ export const enum HvmExit {
 export const HVM_ACCESS_READ: u32 = 1;
 export const HVM_ACCESS_WRITE: u32 = 2;
 export const HVM_ACCESS_FETCH: u32 = 4;
+/** The access was the processor's own, to a guest page table, not the instruction's: nothing to emulate. */
+export const HVM_ACCESS_TABLE: u32 = 8;
 
 @unmanaged
 export class HvmVcpu {
@@ -84,6 +86,9 @@ export class HvmVcpu {
 
   /** VPID or ASID. */
   tag: u32;
+  /** SVM: numbering in which `tag` was given, and 1 while the VMCB asks for a full flush: svm/asid.ts. */
+  tagFlushes: u32;
+  tagGeneration: u64;
   /** VMX: 1 once VMLAUNCHed since the latest VMCLEAR. SVM: unused. */
   launched: u32;
   /** 1: flush this guest's nested translations before the next entry. */
@@ -98,6 +103,8 @@ export class HvmVcpu {
   nmiPending: u32;
   /** 1 from the delivery of an NMI to the guest's IRET. */
   nmiBlocked: u32;
+  /** 1: the next entry is a triple fault, which a combination of injected exceptions made. */
+  shutdownPending: u32;
   /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */
   debugLoaded: u32;
   /** Vendor scratch: MSR values not held by hardware, shadow CR bits, ... */

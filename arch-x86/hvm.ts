@@ -7,24 +7,25 @@
  */
 import { emulateAbsent } from "./decode";
 import { contextLoad, contextSave } from "./context";
-import { detect, refusal } from "./detect";
+import { detect } from "./detect";
 import { explainEntryFailure } from "./entry-check";
-import { fpuSwitch } from "./fpu";
+import { fpuHostInit, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
 import { translate } from "./page-walk";
-import { getRflags } from "./state";
+import { refusal } from "./refusals";
+import { getRflags, RFLAGS_IF } from "./state";
 import { svmCpuInit, svmCpuStop } from "./svm/cpu";
 import { svmEnter } from "./svm/enter";
 import { svmCancelOffer, svmCanTakeInterrupt, svmInjectException, svmInjectNmi, svmOfferInterrupt } from "./svm/inject";
 import { svmExplain } from "./svm/explain";
 import { svmFeatureMask } from "./svm/features";
-import { svmSetTscOffset, svmSkip, svmVcpuFree, svmVcpuInit } from "./svm/vcpu";
+import { svmSkip, svmVcpuFree, svmVcpuInit } from "./svm/vcpu";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
 import { vmxCpuInit, vmxCpuStop, vmxFeatureMask } from "./vmx/cpu";
 import { vmxEnter } from "./vmx/enter";
 import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectException, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
-import { vmxSetTscOffset, vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
+import { vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
 
 export {
   getCpl as hvmGetCpl,
@@ -39,18 +40,8 @@ export {
   setRflags as hvmSetRflags,
   setRip as hvmSetRip,
   setRsp as hvmSetRsp,
+  setTscOffset as hvmSetTscOffset,
 } from "./state";
-
-// Bits of hvmFeatureMask.
-export const HVM_FEATURE_NESTED_PAGING: u32 = 1 << 0;
-export const HVM_FEATURE_SUPERPAGE_2M: u32 = 1 << 1;
-export const HVM_FEATURE_SUPERPAGE_1G: u32 = 1 << 2;
-export const HVM_FEATURE_TAGGED_TLB: u32 = 1 << 3; // VPID or ASID
-export const HVM_FEATURE_NEXT_RIP: u32 = 1 << 4; // the exit tells the instruction's length
-export const HVM_FEATURE_DEADLINE: u32 = 1 << 5; // VMX preemption timer
-export const HVM_FEATURE_FLUSH_ONE: u32 = 1 << 6; // one guest's translations can be flushed: INVVPID, FlushByAsid
-
-const RFLAGS_IF: u64 = 1 << 9;
 
 /** Finds the vendor and checks all that this hypervisor needs. Returns 0, or a refusal number for hvmRefusal. */
 export function hvmDetect(): i32 {
@@ -69,7 +60,7 @@ export function hvmVendorName(): string {
   return "none";
 }
 
-/** HVM_FEATURE_* bits. */
+/** HVM_FEATURE_* bits of features.ts. */
 export function hvmFeatureMask(): u32 {
   if (vendor == VENDOR_SVM) return svmFeatureMask();
   if (vendor == VENDOR_VMX) return vmxFeatureMask();
@@ -78,6 +69,7 @@ export function hvmFeatureMask(): u32 {
 
 /** Turns virtualisation on for this CPU (VMXON, or EFER.SVME and the host save area). 0 or a refusal number. */
 export function hvmCpuInit(cpu: u32): i32 {
+  fpuHostInit();
   return vendor == VENDOR_SVM ? svmCpuInit(cpu) : vmxCpuInit(cpu);
 }
 
@@ -190,13 +182,6 @@ export function hvmSaveContext(v: HvmVcpu, record: usize): void {
  */
 export function hvmFpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
   fpuSwitch(from, to);
-}
-
-/** Sets what is added to the host's TSC when the guest reads it. */
-export function hvmSetTscOffset(v: HvmVcpu, offset: u64): void {
-  v.tscOffset = offset;
-  if (vendor == VENDOR_SVM) svmSetTscOffset(v);
-  else vmxSetTscOffset(v);
 }
 
 /** Nested translations of this vCPU's domain changed: they are flushed before its next entry. */

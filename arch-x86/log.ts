@@ -38,7 +38,7 @@ export function sayChar(code: u32): void {
 /** Appends a string constant. */
 export function say(s: string): void {
   const length = s.length;
-  for (let i = 0; i < length; i++) sayChar(load<u16>(changetype<usize>(s) + (<usize>i << 1)));
+  for (let i = 0; i < length; i++) sayChar(load<u16>(changetype<usize>(s) + ((<usize>i) << 1)));
 }
 
 /** Appends `length` bytes at `ptr` as they are: text from a command line or from a guest, already made printable. */
@@ -70,7 +70,7 @@ export function sayHex(value: u64): void {
   let shift = 60;
   while (shift > 0 && value >> shift == 0) shift -= 4;
   for (; shift >= 0; shift -= 4) {
-    const digit = <u32>(value >> shift) & 0xf;
+    const digit = (<u32>(value >> shift)) & 0xf;
     put(digit < 10 ? 0x30 + digit : 0x57 + digit);
   }
 }

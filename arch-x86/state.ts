@@ -5,7 +5,7 @@
  * Calling context: the vCPU is not inside the guest. Writes take effect at its next entry. No write is checked: what
  * the processor would refuse shows as HvmExit.EntryFailed, so callers validate what a guest or toolstack gave them.
  */
-import { load16, load32, load64, load8, store16, store32, store64 } from "./hw";
+import { load16, load32, load64, load8, store16, store32, store64, store8 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
 import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr } from "./svm/state";
 import { VMCB } from "./svm/vmcb";
@@ -61,14 +61,10 @@ export const RFLAGS_VM: u64 = 1 << 17;
 const VMX_ACCESS_UNUSABLE: u32 = 1 << 16; // SDM 3C 25.4.1, access rights
 
 /** Reads a register that has 64 bits in either control block. */
-// @ts-expect-error: decorator of AssemblyScript
-@inline
 function read(v: HvmVcpu, vmcb: u32, vmcs: u32): u64 {
   return vendor == VENDOR_SVM ? load64(v.controlPa + vmcb) : vmxRead(v, vmcs);
 }
 
-// @ts-expect-error: decorator of AssemblyScript
-@inline
 function write(v: HvmVcpu, vmcb: u32, vmcs: u32, value: u64): void {
   if (vendor == VENDOR_SVM) store64(v.controlPa + vmcb, value);
   else vmxWrite(v, vmcs, value);
@@ -146,7 +142,7 @@ export function setDr7(v: HvmVcpu, value: u64): void {
 /** Current privilege level, 0..3. */
 export function getCpl(v: HvmVcpu): u32 {
   if (vendor == VENDOR_SVM) return load8(v.controlPa + VMCB.CPL);
-  return (<u32>vmxRead(v, VMCS.GUEST_SS_ACCESS) >> ATTR_DPL_SHIFT) & 3;
+  return ((<u32>vmxRead(v, VMCS.GUEST_SS_ACCESS)) >> ATTR_DPL_SHIFT) & 3;
 }
 
 /** In 64-bit mode: EFER.LMA and CS.L. Decides the width of the hypercall ABI and of addresses. */
@@ -245,6 +241,12 @@ export function getHardwareMsr(v: HvmVcpu, msr: u32): u64 {
 export function setHardwareMsr(v: HvmVcpu, msr: u32, value: u64): void {
   if (vendor == VENDOR_SVM) svmSetMsr(v, msr, value);
   else vmxSetMsr(v, msr, value);
+}
+
+/** Sets what is added to the host's TSC when the guest reads it. */
+export function setTscOffset(v: HvmVcpu, offset: u64): void {
+  v.tscOffset = offset;
+  write(v, VMCB.TSC_OFFSET, VMCS.TSC_OFFSET, offset);
 }
 
 /** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */

@@ -1,0 +1,208 @@
+/**
+ * CPUID as a guest sees it: the processor's leaves under cpuid-policy.ts, and Xen's own (xen/arch-x86/cpuid.h).
+ *
+ * Xen's leaves begin at 0x4000_0000. When this hypervisor itself runs on one that shows itself there, that one's name
+ * stays visible, with no leaf of its own, and Xen's begin at 0x4000_0100, as Xen does below Hyper-V's interface.
+ */
+import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
+import {
+  CAPACITY_EBX,
+  CR4_OSXSAVE,
+  EXTENDED_ECX,
+  EXTENDED_EDX,
+  LEAF1_ECX,
+  LEAF1_ECX_HYPERVISOR,
+  LEAF1_ECX_OSXSAVE,
+  LEAF1_EDX,
+  LEAF7_EBX,
+  LEAF7_ECX,
+  LEAF7_EDX,
+  LEAFD1_EAX,
+  POWER_EDX,
+} from "./cpuid-policy";
+import { hostXcr0, XCR0_AVX } from "./fpu";
+import { HvmVcpu } from "./hvm-vcpu";
+import { MSR_XEN_HYPERCALL_PAGE } from "./msr";
+import { getCr4 } from "./state";
+import { tscKhz, tscMul, tscShift } from "./tsc";
+
+const LAST_BASIC: u32 = 0xd;
+const LAST_EXTENDED: u32 = 0x80000008;
+const HYPERVISOR_BASE: u32 = 0x40000000;
+const HYPERVISOR_STEP: u32 = 0x100;
+
+const XEN_VERSION: u32 = (4 << 16) | 17;
+const XEN_LEAVES: u32 = 5; // XEN_CPUID_MAX_NUM_LEAVES; Xen reports base + 5 although the last one is for PV guests
+const SIGNATURE_EBX: u32 = 0x566e6558; // "XenV"
+const SIGNATURE_ECX: u32 = 0x65584d4d; // "MMXe"
+const SIGNATURE_EDX: u32 = 0x4d4d566e; // "nVMM"
+const HVM_VCPU_ID_PRESENT: u32 = 1 << 3;
+const HVM_DOMID_PRESENT: u32 = 1 << 4;
+const HVM_UPCALL_VECTOR: u32 = 1 << 6;
+const TIME_HOST_SAFE: u32 = 1 << 1; // the TSC runs at one rate, always
+
+const XSAVE_LEGACY_BYTES: u32 = 576; // x87 and SSE image, and header
+
+/** First of Xen's leaves; 0 until it is known. */
+let xenBase: u32 = 0;
+
+/** Where Xen's leaves begin for every guest of this machine. */
+export function cpuidXenBase(): u32 {
+  if (xenBase == 0) {
+    const below = (cpuidEcx(1, 0) & LEAF1_ECX_HYPERVISOR) != 0 && cpuidEbx(HYPERVISOR_BASE, 0) != 0;
+    xenBase = below ? HYPERVISOR_BASE + HYPERVISOR_STEP : HYPERVISOR_BASE;
+  }
+  return xenBase;
+}
+
+/** Puts a CPUID result into the guest's registers: upper halves are cleared. */
+function answer(v: HvmVcpu, a: u32, b: u32, c: u32, d: u32): void {
+  v.rax = a;
+  v.rbx = b;
+  v.rcx = c;
+  v.rdx = d;
+}
+
+/** Executes CPUID for the guest: results in RAX, RBX, RCX, RDX. A leaf the guest does not have reads as zeroes. */
+export function guestCpuid(v: HvmVcpu, leaf: u32, subleaf: u32): void {
+  if (leaf >= HYPERVISOR_BASE && leaf < HYPERVISOR_BASE + 2 * HYPERVISOR_STEP) hypervisorLeaf(v, leaf, subleaf);
+  else if (leaf >= 0x80000000) extendedLeaf(v, leaf);
+  else basicLeaf(v, leaf, subleaf);
+}
+
+function basicLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
+  if (leaf > lastBasic()) {
+    answer(v, 0, 0, 0, 0);
+    return;
+  }
+  switch (leaf) {
+    case 0:
+      answer(v, lastBasic(), cpuidEbx(0, 0), cpuidEcx(0, 0), cpuidEdx(0, 0));
+      return;
+    case 1: {
+      // Initial APIC id: two ids per vCPU, as Xen numbers them. One logical processor per package.
+      const misc = (cpuidEbx(1, 0) & 0xffff) | (1 << 16) | ((v.guestVcpuId * 2) << 24);
+      let features = (cpuidEcx(1, 0) & LEAF1_ECX) | LEAF1_ECX_HYPERVISOR;
+      if ((getCr4(v) & CR4_OSXSAVE) != 0) features |= LEAF1_ECX_OSXSAVE;
+      answer(v, cpuidEax(1, 0), misc, features, cpuidEdx(1, 0) & LEAF1_EDX);
+      return;
+    }
+    case 2:
+      answer(v, cpuidEax(2, 0), cpuidEbx(2, 0), cpuidEcx(2, 0), cpuidEdx(2, 0));
+      return;
+    case 4:
+      // Caches as they are, each the vCPU's own: the numbers of threads and cores are zero.
+      answer(v, cpuidEax(4, subleaf) & 0x3fff, cpuidEbx(4, subleaf), cpuidEcx(4, subleaf), cpuidEdx(4, subleaf));
+      return;
+    case 7:
+      if (subleaf != 0) break;
+      answer(v, 0, cpuidEbx(7, 0) & LEAF7_EBX, cpuidEcx(7, 0) & LEAF7_ECX, cpuidEdx(7, 0) & LEAF7_EDX);
+      return;
+    case 0xd:
+      xsaveLeaf(v, subleaf);
+      return;
+  }
+  answer(v, 0, 0, 0, 0);
+}
+
+function lastBasic(): u32 {
+  return min<u32>(cpuidEax(0, 0), LAST_BASIC);
+}
+
+/** Leaf 0xD: what XSAVE saves and how large the area is. */
+function xsaveLeaf(v: HvmVcpu, subleaf: u32): void {
+  if (hostXcr0 != 0) {
+    switch (subleaf) {
+      case 0:
+        answer(v, <u32>hostXcr0, xsaveBytes(v.xcr0), xsaveBytes(hostXcr0), 0);
+        return;
+      case 1:
+        answer(v, cpuidEax(0xd, 1) & LEAFD1_EAX, xsaveBytes(v.xcr0), 0, 0);
+        return;
+      case 2:
+        if ((hostXcr0 & XCR0_AVX) == 0) break;
+        answer(v, cpuidEax(0xd, 2), cpuidEbx(0xd, 2), 0, 0);
+        return;
+    }
+  }
+  answer(v, 0, 0, 0, 0);
+}
+
+/** Size of an XSAVE area for these components. */
+function xsaveBytes(xcr0: u64): u32 {
+  return (xcr0 & XCR0_AVX) != 0 ? cpuidEbx(0xd, 2) + cpuidEax(0xd, 2) : XSAVE_LEGACY_BYTES;
+}
+
+function extendedLeaf(v: HvmVcpu, leaf: u32): void {
+  const last = min<u32>(cpuidEax(0x80000000, 0), LAST_EXTENDED);
+  if (leaf > last) {
+    answer(v, 0, 0, 0, 0);
+    return;
+  }
+  const a = cpuidEax(leaf, 0);
+  const b = cpuidEbx(leaf, 0);
+  const c = cpuidEcx(leaf, 0);
+  const d = cpuidEdx(leaf, 0);
+  switch (leaf) {
+    case 0x80000000:
+      answer(v, last, b, c, d);
+      return;
+    case 0x80000001:
+      answer(v, a, b, c & EXTENDED_ECX, d & EXTENDED_EDX);
+      return;
+    case 0x80000007:
+      answer(v, 0, 0, 0, d & POWER_EDX);
+      return;
+    case 0x80000008:
+      answer(v, a, b & CAPACITY_EBX, 0, 0);
+      return;
+    default: // brand string, cache descriptions
+      answer(v, a, b, c, d);
+  }
+}
+
+function hypervisorLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
+  const base = cpuidXenBase();
+  if (leaf < base) {
+    // The hypervisor below: its name, and that it has nothing more to say to this guest.
+    if (leaf != HYPERVISOR_BASE) answer(v, 0, 0, 0, 0);
+    else answer(v, leaf, cpuidEbx(leaf, 0), cpuidEcx(leaf, 0), cpuidEdx(leaf, 0));
+    return;
+  }
+  switch (leaf - base) {
+    case 0:
+      answer(v, base + XEN_LEAVES, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
+      return;
+    case 1:
+      answer(v, XEN_VERSION, 0, 0, 0);
+      return;
+    case 2: // one hypercall page, the MSR that names it, no features (those are of paravirtual page tables)
+      answer(v, 1, MSR_XEN_HYPERCALL_PAGE, 0, 0);
+      return;
+    case 3:
+      timeLeaf(v, subleaf);
+      return;
+    case 4:
+      answer(v, HVM_VCPU_ID_PRESENT | HVM_DOMID_PRESENT | HVM_UPCALL_VECTOR, v.guestVcpuId, v.guestDomainId, 0);
+      return;
+    default:
+      answer(v, 0, 0, 0, 0);
+  }
+}
+
+/** Leaf 3: how the guest's TSC relates to the host's and to system time. */
+function timeLeaf(v: HvmVcpu, subleaf: u32): void {
+  switch (subleaf) {
+    case 0: // tsc_mode 0, never emulated, incarnation 0
+      answer(v, TIME_HOST_SAFE, 0, tscKhz(), 0);
+      return;
+    case 1:
+      answer(v, <u32>v.tscOffset, <u32>(v.tscOffset >> 32), tscMul(), <u32>tscShift());
+      return;
+    case 2:
+      answer(v, tscKhz(), 0, 0, 0);
+      return;
+    default:
+      answer(v, 0, 0, 0, 0);
+  }
+}

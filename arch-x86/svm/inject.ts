@@ -1,0 +1,137 @@
+/**
+ * Delivering interrupts and exceptions: EVENT_INJECT carries one event into the next entry; the interrupt window is a
+ * virtual interrupt (V_IRQ) that is intercepted before it is taken. APM 2, 15.20 and 15.21.
+ */
+import { load32, load64, store32, store64 } from "../hw";
+import { HvmVcpu } from "../hvm-vcpu";
+import { RFLAGS_IF } from "../state";
+import {
+  EVENT_EXCEPTION,
+  EVENT_EXTERNAL,
+  EVENT_HAS_ERROR,
+  EVENT_NMI,
+  EVENT_SOFTWARE,
+  EVENT_TYPE,
+  EVENT_VALID,
+  INTERCEPT1_IRET,
+  INTERCEPT1_VINTR,
+  V_IGNORE_TPR,
+  V_IRQ,
+  V_MASKING,
+  V_PRIORITY,
+  VMCB,
+} from "./vmcb";
+
+const VECTOR_NMI: u64 = 2;
+const VECTOR_BREAKPOINT: u64 = 3;
+const VECTOR_OVERFLOW: u64 = 4;
+const VECTOR_DOUBLE_FAULT: u32 = 8;
+const VECTOR_PAGE_FAULT: u32 = 14;
+
+/** Vectors 0, 10..13: "contributory" in the rules for double faults (APM 2, 8.2.9). */
+const CONTRIBUTORY: u32 = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13);
+
+/** Error code and vector of EVENT_INJECT and EXIT_INT_INFO that may be written back as they are. */
+const EVENT_KEEP: u64 = 0xffffffff80000fff;
+
+function put(v: HvmVcpu, event: u64): void {
+  store64(v.controlPa + VMCB.EVENT_INJECT, event | EVENT_VALID);
+  v.eventPending = 1;
+}
+
+/** See hvmCanTakeInterrupt. */
+export function svmCanTakeInterrupt(v: HvmVcpu): bool {
+  if ((v.eventPending | (v.nmiPending & ~v.nmiBlocked)) != 0) return false;
+  if ((load64(v.controlPa + VMCB.RFLAGS) & RFLAGS_IF) == 0) return false;
+  return (load64(v.controlPa + VMCB.INTERRUPT_SHADOW) & 1) == 0;
+}
+
+/** See hvmOfferInterrupt. */
+export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
+  if (svmCanTakeInterrupt(v)) {
+    put(v, EVENT_EXTERNAL | vector);
+    if (v.windowOpen != 0) svmCancelOffer(v);
+    return true;
+  }
+  if (v.windowOpen == 0) {
+    const vmcb = v.controlPa;
+    store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING | V_IRQ | V_PRIORITY | V_IGNORE_TPR);
+    store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
+    v.windowOpen = 1;
+  }
+  return false;
+}
+
+/** See hvmCancelOffer. */
+export function svmCancelOffer(v: HvmVcpu): void {
+  if (v.windowOpen == 0) return;
+  const vmcb = v.controlPa;
+  store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING);
+  store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) & ~INTERCEPT1_VINTR);
+  v.windowOpen = 0;
+}
+
+/** See hvmInjectException. */
+export function svmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
+  if (vector == VECTOR_PAGE_FAULT) store64(v.controlPa + VMCB.CR2, cr2);
+  if (v.eventPending != 0) {
+    const pending = load64(v.controlPa + VMCB.EVENT_INJECT);
+    if ((pending & EVENT_TYPE) == EVENT_EXCEPTION) {
+      const first = (<u32>pending) & 0xff;
+      const severe = isSevere(vector);
+      if (first == VECTOR_DOUBLE_FAULT && severe) {
+        v.shutdownPending = 1;
+        return;
+      }
+      if (severe && (first == VECTOR_PAGE_FAULT || (isSevere(first) && vector != VECTOR_PAGE_FAULT))) {
+        put(v, EVENT_EXCEPTION | EVENT_HAS_ERROR | VECTOR_DOUBLE_FAULT);
+        return;
+      }
+    } else if ((pending & EVENT_TYPE) == EVENT_NMI) {
+      // The exception comes first; the NMI is not lost.
+      v.nmiPending = 1;
+      v.nmiBlocked = 0;
+    }
+  }
+  let event = EVENT_EXCEPTION | vector;
+  if (errorCode != -1) event |= EVENT_HAS_ERROR | ((<u64>(<u32>errorCode)) << 32);
+  put(v, event);
+}
+
+function isSevere(vector: u32): bool {
+  return vector == VECTOR_PAGE_FAULT || (vector < 32 && ((CONTRIBUTORY >> vector) & 1) != 0);
+}
+
+/** See hvmInjectNmi. */
+export function svmInjectNmi(v: HvmVcpu): void {
+  v.nmiPending = 1;
+}
+
+/** Before an entry with nmiPending: injects the NMI if nothing else is pending, and watches for the end of its handler. */
+export function svmPrepareNmi(v: HvmVcpu): void {
+  if ((v.eventPending | v.nmiBlocked) != 0) return;
+  put(v, EVENT_NMI | VECTOR_NMI);
+  v.nmiPending = 0;
+  v.nmiBlocked = 1;
+  const at = v.controlPa + VMCB.INTERCEPT_MISC1;
+  store32(at, load32(at) | INTERCEPT1_IRET);
+}
+
+/** The guest is about to execute the IRET that ends its NMI handler: the next NMI may come. */
+export function svmNmiDone(v: HvmVcpu): void {
+  const at = v.controlPa + VMCB.INTERCEPT_MISC1;
+  store32(at, load32(at) & ~INTERCEPT1_IRET);
+  v.nmiBlocked = 0;
+}
+
+/**
+ * The exit cut short the delivery of an event (EXIT_INT_INFO, valid bit set): it is injected again at the next entry.
+ * Not so INT n, INT3 and INTO: RIP is still at the instruction, which will run again.
+ */
+export function svmRedeliver(v: HvmVcpu, cut: u64): void {
+  const type = cut & EVENT_TYPE;
+  const vector = cut & 0xff;
+  if (type == EVENT_SOFTWARE) return;
+  if (type == EVENT_EXCEPTION && (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW)) return;
+  put(v, cut & EVENT_KEEP);
+}

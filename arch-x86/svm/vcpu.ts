@@ -1,0 +1,218 @@
+/** Making and freeing a vCPU's control block; moving past an instruction. */
+import { ENOMEM } from "../../abi/errno";
+import { fpuReset } from "../fpu";
+import { load64, store32, store64 } from "../hw";
+import { HvmVcpu } from "../hvm-vcpu";
+import { instructionLength } from "../decode";
+import { guestMsrReset } from "../msr-policy";
+import {
+  ATTR_DB,
+  ATTR_GRANULARITY,
+  ATTR_PRESENT,
+  ATTR_S,
+  clearInterruptShadow,
+  getDr6,
+  is64,
+  RFLAGS_RF,
+  RFLAGS_TF,
+  SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
+  SEG_LDTR,
+  SEG_SS,
+  SEG_TR,
+  setCr0,
+  setDr6,
+  setDr7,
+  setEfer,
+  setRflags,
+  setSegment,
+} from "../state";
+import { allocFrame, freeFrame } from "../supply";
+import { iopmPa, msrpmPa } from "./bitmaps";
+import { svmInterceptDebug } from "./debug";
+import { svmHasNextRip } from "./features";
+import { svmInjectException } from "./inject";
+import {
+  EXIT_NPF,
+  INTERCEPT1_CPUID,
+  INTERCEPT1_HLT,
+  INTERCEPT1_INTR,
+  INTERCEPT1_INVD,
+  INTERCEPT1_INVLPGA,
+  INTERCEPT1_IO,
+  INTERCEPT1_MSR,
+  INTERCEPT1_NMI,
+  INTERCEPT1_RDPMC,
+  INTERCEPT1_RSM,
+  INTERCEPT1_SHUTDOWN,
+  INTERCEPT1_SMI,
+  INTERCEPT2_CLGI,
+  INTERCEPT2_MONITOR,
+  INTERCEPT2_MWAIT,
+  INTERCEPT2_MWAIT_ARMED,
+  INTERCEPT2_RDPRU,
+  INTERCEPT2_RDTSCP,
+  INTERCEPT2_SKINIT,
+  INTERCEPT2_STGI,
+  INTERCEPT2_VMLOAD,
+  INTERCEPT2_VMMCALL,
+  INTERCEPT2_VMRUN,
+  INTERCEPT2_VMSAVE,
+  INTERCEPT2_WBINVD,
+  INTERCEPT2_XSETBV,
+  INTERCEPT3_INVLPGB,
+  INTERCEPT3_INVLPGB_ILLEGAL,
+  INTERCEPT3_INVPCID,
+  INTERCEPT3_MCOMMIT,
+  INTERCEPT3_TLBSYNC,
+  V_MASKING,
+  VMCB,
+} from "./vmcb";
+
+const INTERCEPT_WRITE_CR4: u32 = 1 << 20; // which features it turns on is checked
+const VECTOR_DB: u32 = 1;
+const VECTOR_AC: u32 = 17;
+const VECTOR_MC: u32 = 18;
+/** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
+const INTERCEPT_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
+
+const CR0_PE_ET: u64 = 0x11;
+const DR6_RESET: u64 = 0xffff0ff0;
+const DR6_SINGLE_STEP: u64 = 1 << 14;
+const DR7_RESET: u64 = 0x400;
+const RFLAGS_RESET: u64 = 2;
+const TSS_LIMIT: u32 = 0x67;
+
+/** See hvmVcpuInit. */
+export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
+  const control = allocFrame();
+  if (control == 0) return -ENOMEM;
+  const state = allocFrame();
+  if (state == 0) {
+    freeFrame(control);
+    return -ENOMEM;
+  }
+  v.controlPa = control << 12;
+  v.fpuPa = state << 12;
+  v.p2mRootPa = p2mRootPa;
+  v.loadedOn = -1;
+  controlReset(v);
+  stateReset(v);
+  fpuReset(v);
+  guestMsrReset(v);
+  return 0;
+}
+
+/** What makes an exit, and nested paging. */
+function controlReset(v: HvmVcpu): void {
+  const vmcb = v.controlPa;
+  store32(vmcb + VMCB.INTERCEPT_CR, INTERCEPT_WRITE_CR4);
+  store32(vmcb + VMCB.INTERCEPT_EXCEPTION, INTERCEPT_EXCEPTIONS);
+  store32(
+    vmcb + VMCB.INTERCEPT_MISC1,
+    INTERCEPT1_INTR |
+      INTERCEPT1_NMI |
+      INTERCEPT1_SMI |
+      INTERCEPT1_RDPMC |
+      INTERCEPT1_CPUID |
+      INTERCEPT1_RSM |
+      INTERCEPT1_INVD |
+      INTERCEPT1_HLT |
+      INTERCEPT1_INVLPGA |
+      INTERCEPT1_IO |
+      INTERCEPT1_MSR |
+      INTERCEPT1_SHUTDOWN,
+  );
+  store32(
+    vmcb + VMCB.INTERCEPT_MISC2,
+    INTERCEPT2_VMRUN |
+      INTERCEPT2_VMMCALL |
+      INTERCEPT2_VMLOAD |
+      INTERCEPT2_VMSAVE |
+      INTERCEPT2_STGI |
+      INTERCEPT2_CLGI |
+      INTERCEPT2_SKINIT |
+      INTERCEPT2_RDTSCP |
+      INTERCEPT2_WBINVD |
+      INTERCEPT2_MONITOR |
+      INTERCEPT2_MWAIT |
+      INTERCEPT2_MWAIT_ARMED |
+      INTERCEPT2_XSETBV |
+      INTERCEPT2_RDPRU,
+  );
+  store32(
+    vmcb + VMCB.INTERCEPT_MISC3,
+    INTERCEPT3_INVLPGB | INTERCEPT3_INVLPGB_ILLEGAL | INTERCEPT3_INVPCID | INTERCEPT3_MCOMMIT | INTERCEPT3_TLBSYNC,
+  );
+  svmInterceptDebug(v, true);
+  store64(vmcb + VMCB.IOPM_PA, iopmPa);
+  store64(vmcb + VMCB.MSRPM_PA, msrpmPa);
+  store64(vmcb + VMCB.TSC_OFFSET, v.tscOffset);
+  store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING);
+  store64(vmcb + VMCB.NESTED_CONTROL, 1);
+  store64(vmcb + VMCB.NESTED_CR3, v.p2mRootPa);
+  v.flushPending = 1;
+}
+
+/** The state that Xen's PVH protocol starts a guest in (xen/arch-x86/hvm/start_info.h), registers zero. */
+function stateReset(v: HvmVcpu): void {
+  const flat = ATTR_PRESENT | ATTR_DB | ATTR_GRANULARITY | ATTR_S;
+  setSegment(v, SEG_CS, 0, flat | 0xb, 0xffffffff, 0);
+  setSegment(v, SEG_DS, 0, flat | 0x3, 0xffffffff, 0);
+  setSegment(v, SEG_ES, 0, flat | 0x3, 0xffffffff, 0);
+  setSegment(v, SEG_FS, 0, flat | 0x3, 0xffffffff, 0);
+  setSegment(v, SEG_GS, 0, flat | 0x3, 0xffffffff, 0);
+  setSegment(v, SEG_SS, 0, flat | 0x3, 0xffffffff, 0);
+  setSegment(v, SEG_TR, 0, ATTR_PRESENT | 0xb, TSS_LIMIT, 0);
+  setSegment(v, SEG_LDTR, 0, ATTR_PRESENT | 0x2, 0xffff, 0);
+  setCr0(v, CR0_PE_ET);
+  setEfer(v, 0);
+  setDr6(v, DR6_RESET);
+  setDr7(v, DR7_RESET);
+  setRflags(v, RFLAGS_RESET);
+}
+
+/** See hvmVcpuFree. */
+export function svmVcpuFree(v: HvmVcpu): void {
+  freeFrame(v.controlPa >> 12);
+  freeFrame(v.fpuPa >> 12);
+  v.controlPa = 0;
+  v.fpuPa = 0;
+}
+
+/** See hvmSkipInstruction. For an exit that an instruction's intercept made, the processor may know where the next is. */
+export function svmSkip(v: HvmVcpu): bool {
+  if (svmHasNextRip != 0 && v.exitCode < EXIT_NPF) {
+    const next = load64(v.controlPa + VMCB.NEXT_RIP);
+    if (next != 0) {
+      svmResumeAt(v, next);
+      return true;
+    }
+  }
+  const length = instructionLength(v);
+  if (length == 0) return false;
+  svmSkipBytes(v, length);
+  return true;
+}
+
+/** Moves past an instruction of known length. */
+export function svmSkipBytes(v: HvmVcpu, length: u32): void {
+  const next = load64(v.controlPa + VMCB.RIP) + length;
+  svmResumeAt(v, next >> 32 != 0 && !is64(v) ? next & 0xffffffff : next);
+}
+
+/** Goes on at `rip` as after an instruction: no shadow, no resume flag, and a trap if the guest is single-stepping. */
+export function svmResumeAt(v: HvmVcpu, rip: u64): void {
+  store64(v.controlPa + VMCB.RIP, rip);
+  clearInterruptShadow(v);
+  const flags = load64(v.controlPa + VMCB.RFLAGS);
+  if ((flags & (RFLAGS_TF | RFLAGS_RF)) == 0) return;
+  setRflags(v, flags & ~RFLAGS_RF);
+  if ((flags & RFLAGS_TF) != 0) {
+    setDr6(v, getDr6(v) | DR6_SINGLE_STEP);
+    svmInjectException(v, VECTOR_DB, -1, 0);
+  }
+}
