@@ -39,8 +39,9 @@ export async function build(): Promise<void> {
   });
 }
 
+/** Two steps that waited for the same failed one have the same error. */
 function combine(errors: Error[]): BuildError {
-  return new BuildError(errors.map((error) => error.message).join("\n"));
+  return new BuildError([...new Set(errors.map((error) => error.message))].join("\n"));
 }
 
 /** Runs `work`; a BuildError is shown as its message alone and ends the process with status 1. */

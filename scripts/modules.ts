@@ -26,13 +26,13 @@ const MODULE_MAX = 32;
 /** Reads `NAME=FILE`; throws with what is wrong about it. */
 export function parseModule(text: string): BootModule {
   const equals = text.indexOf("=");
-  if (equals < 1) throw new Error(`--module ${text}: expected NAME=FILE`);
+  if (equals < 1) throw new Error("Expected NAME=FILE.");
   const module = { name: text.slice(0, equals), file: text.slice(equals + 1) };
   if (!/^[A-Za-z0-9._+-]+$/.test(module.name) || module.name.length >= NAME_BYTES) {
-    throw new Error(`--module ${text}: a name has up to ${NAME_BYTES - 1} of the characters A-Z a-z 0-9 . _ + -`);
+    throw new Error(`A name has up to ${NAME_BYTES - 1} of the characters A-Z a-z 0-9 . _ + -`);
   }
   if (!existsSync(module.file) || !statSync(module.file).isFile()) {
-    throw new Error(`--module ${text}: there is no file ${module.file}`);
+    throw new Error(`There is no file ${module.file}`);
   }
   return module;
 }

@@ -23,7 +23,7 @@ interface RunOptions {
   machine: MachineKind | "auto";
   cpus: number;
   memory: number;
-  module: BootModule[];
+  module?: BootModule[];
   exec?: string;
   timeout?: number;
   iso?: string;
@@ -44,7 +44,7 @@ function positiveSeconds(text: string): number {
   return seconds;
 }
 
-function collectModule(text: string, modules: BootModule[]): BootModule[] {
+function collectModule(text: string, modules: BootModule[] = []): BootModule[] {
   try {
     return [...modules, parseModule(text)];
   } catch (error) {
@@ -65,7 +65,7 @@ function parseOptions(): RunOptions {
     )
     .option("--cpus <n>", "processors of the machine", positiveInteger, 1)
     .option("--memory <MiB>", "memory of the machine", positiveInteger, 512)
-    .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collectModule, [])
+    .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collectModule)
     .option("--exec <commands>", "run console commands, separated by ';', print what they print, power off")
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
@@ -162,7 +162,7 @@ async function main(): Promise<number> {
 
   // Interactively, the demo guest greets before the prompt appears.
   const commandLine = options.exec !== undefined ? execWord(options.exec) : "demo=hello";
-  const modules = withOwnGuests(options.module);
+  const modules = withOwnGuests(options.module ?? []);
   if (options.iso !== undefined) {
     const out = options.iso;
     await orExplain(() => makeIso({ out, commandLine, modules, firmware: "bios and uefi", menu: true }));
