@@ -245,3 +245,33 @@ export namespace SysctlSchedulerOp {
   export const u: u32 = 16;
   export const SIZE: u32 = 32;
 }
+
+// C: struct xen_sysctl_cpu_policy
+export namespace SysctlCpuPolicy {
+  export const index: u32 = 0;
+  export const nr_leaves: u32 = 4;
+  export const nr_msrs: u32 = 8;
+  export const _rsvd: u32 = 12;
+  export const leaves: u32 = 16;
+  export const msrs: u32 = 24;
+  export const SIZE: u32 = 32;
+}
+
+// C: xen_cpuid_leaf_t
+export namespace CpuidLeaf {
+  export const leaf: u32 = 0;
+  export const subleaf: u32 = 4;
+  export const a: u32 = 8;
+  export const b: u32 = 12;
+  export const c: u32 = 16;
+  export const d: u32 = 20;
+  export const SIZE: u32 = 24;
+}
+
+// C: xen_msr_entry_t
+export namespace MsrEntry {
+  export const idx: u32 = 0;
+  export const flags: u32 = 4;
+  export const val: u32 = 8;
+  export const SIZE: u32 = 16;
+}

@@ -1,0 +1,55 @@
+/**
+ * What domain 0 was started with: its command line and the boot modules, from the hvm_start_info that the hypervisor
+ * made. A module's name is the first word of its own command line, without the folder.
+ */
+import { HvmModlistEntry, HvmStartInfo } from "../../abi/hvm.ts";
+import { DOM0_START_INFO } from "../../abi/software.ts";
+import { WindowImage } from "./builder/image.ts";
+import { memory } from "./host.ts";
+import { decodeUtf8 } from "./text.ts";
+import { load64, PAGE_SIZE } from "./window.ts";
+
+/** A NUL-terminated string, read page by page: what lies behind its last page need not be mapped. */
+function readText(address: number): string {
+  const bytes: number[] = [];
+  for (let at = address; at !== 0; ) {
+    const piece = memory.read(at, PAGE_SIZE - (at % PAGE_SIZE));
+    const end = piece.indexOf(0);
+    bytes.push(...piece.subarray(0, end < 0 ? piece.length : end));
+    at = end < 0 ? at + piece.length : 0;
+  }
+  return decodeUtf8(Uint8Array.from(bytes));
+}
+
+/** Typevisor's own command line. */
+export function commandLine(): string {
+  return readText(load64(memory, DOM0_START_INFO + HvmStartInfo.cmdline_paddr));
+}
+
+/** The value of `name=value` on the command line; a later one wins; undefined when there is none. */
+export function bootOption(name: string): string | undefined {
+  let value: string | undefined;
+  for (const word of commandLine().split(/\s+/)) {
+    if (word.startsWith(`${name}=`)) value = word.slice(name.length + 1);
+  }
+  return value;
+}
+
+/** The boot modules, in the order they were given. */
+export function bootModules(): WindowImage[] {
+  const modules: WindowImage[] = [];
+  const list = load64(memory, DOM0_START_INFO + HvmStartInfo.modlist_paddr);
+  for (let i = 0; i < memory.load32(DOM0_START_INFO + HvmStartInfo.nr_modules); i++) {
+    const entry = list + i * HvmModlistEntry.SIZE;
+    const words = readText(load64(memory, entry + HvmModlistEntry.cmdline_paddr)).trim().split(/\s+/);
+    const name = words[0]!.replace(/^.*\//, "") || `module${i}`;
+    const address = load64(memory, entry + HvmModlistEntry.paddr);
+    modules.push(new WindowImage(name, address, load64(memory, entry + HvmModlistEntry.size)));
+  }
+  return modules;
+}
+
+/** A boot module by name. */
+export function findModule(name: string): WindowImage | undefined {
+  return bootModules().find((module) => module.name === name);
+}

@@ -1,0 +1,125 @@
+/**
+ * The domain builder: from a kernel image to a domain that is ready to run. It makes a domain completely or not at all:
+ * whatever fails, what was made is destroyed and the memory is back before the error is reported.
+ */
+import { ENOMEM } from "../../../abi/errno.ts";
+import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hvm.ts";
+import { HypercallError } from "../hypercall.ts";
+import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
+import { allocUnbound } from "../hypercalls/event-channel.ts";
+import { setHvmParam } from "../hypercalls/hvm.ts";
+import { populateAll, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
+import { physicalInfo } from "../hypercalls/sysctl.ts";
+import { encodeUtf8, formatBytes } from "../text.ts";
+import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
+import { BuildError } from "./build-error.ts";
+import { setStartContext } from "./context.ts";
+import { parseKernel, type Kernel } from "./elf.ts";
+import { GuestWriter } from "./guest-writer.ts";
+import type { Image } from "./image.ts";
+import { planGuest, type GuestLayout } from "./layout.ts";
+import { bootDataSize, makeBootData } from "./start-info.ts";
+
+const MIB = 1024 * 1024;
+/** Superpages of 2 MiB: extent order, frames and bytes. */
+const SUPER_ORDER = 9;
+const SUPER_PAGES = 512;
+const SUPER_SIZE = SUPER_PAGES * PAGE_SIZE;
+const DOMAIN_0 = 0;
+
+/** What a user may choose of a guest. */
+export interface GuestConfig {
+  kernel: Image;
+  ramdisk?: Image;
+  commandLine: string;
+  memoryMib: number;
+  vcpus: number;
+  /** Written to the domain as the last step: a domain without a handle is one whose building was interrupted. */
+  handle: Uint8Array;
+}
+
+/** A domain just built: paused, with its console's guest-side port and frame. */
+export interface BuiltDomain {
+  id: number;
+  consoleGfn: number;
+  consolePort: number;
+}
+
+/**
+ * Builds a PVH domain.
+ * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
+ */
+export function buildDomain(config: GuestConfig): BuiltDomain {
+  const kernel = parseKernel(config.kernel);
+  const commandLine = encodeUtf8(config.commandLine);
+  const ramdiskSize = config.ramdisk?.size ?? 0;
+  const layout = planGuest(
+    config.kernel.name,
+    kernel,
+    ramdiskSize,
+    config.memoryMib * MIB,
+    bootDataSize(config.vcpus, commandLine),
+  );
+
+  let id = -1;
+  try {
+    id = createDomain(config.vcpus);
+    setMaxVcpus(id, config.vcpus);
+    setMaxMemory(id, config.memoryMib * 1024 + layout.extraSize / 1024);
+    populateGuest(id, layout);
+    const consolePort = allocUnbound(id, DOMAIN_0);
+    const consoleGfn = layout.consolePage / PAGE_SIZE;
+    setHvmParam(id, HVM_PARAM_CONSOLE_PFN, consoleGfn);
+    setHvmParam(id, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
+    setMemoryMap(id, layout.memoryMap);
+    writeGuest(id, config, kernel, layout, makeBootData(layout, config.vcpus, commandLine, ramdiskSize));
+    setStartContext(id, kernel.entry, layout.bootData);
+    setDomainHandle(id, config.handle);
+    return { id, consoleGfn, consolePort };
+  } catch (error) {
+    if (id >= 0) destroyDomain(id);
+    throw explain(error, config);
+  }
+}
+
+/** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */
+function populateGuest(id: number, layout: GuestLayout): void {
+  for (const [start, size] of [
+    [0, layout.lowRam],
+    [4 * 1024 * MIB, layout.highRam],
+  ] as const) {
+    if (size === 0) continue;
+    const firstGfn = start / PAGE_SIZE;
+    const supers = populateRange(id, firstGfn, SUPER_ORDER, Math.floor(size / SUPER_SIZE)) * SUPER_PAGES;
+    populateAll(id, firstGfn + supers, size / PAGE_SIZE - supers);
+  }
+  populateAll(id, layout.extraStart >>> PAGE_SHIFT, layout.extraSize / PAGE_SIZE);
+}
+
+function writeGuest(
+  id: number,
+  config: GuestConfig,
+  kernel: Kernel,
+  layout: GuestLayout,
+  bootData: Uint8Array,
+): void {
+  const writer = new GuestWriter(id);
+  for (const segment of kernel.segments) {
+    writer.copyFromWindow(segment.address, config.kernel.address + segment.fileOffset, segment.fileSize);
+  }
+  if (config.ramdisk !== undefined) {
+    writer.copyFromWindow(layout.ramdisk, config.ramdisk.address, config.ramdisk.size);
+  }
+  writer.write(layout.bootData, bootData);
+  writer.flush();
+}
+
+/** Turns "no memory" into what the user asked for and what there is. */
+function explain(error: unknown, config: GuestConfig): unknown {
+  if (!(error instanceof HypercallError) || error.code !== ENOMEM) return error;
+  const free = physicalInfo().freePages * PAGE_SIZE;
+  return new BuildError(
+    `not enough memory: the guest is to have ${formatBytes(config.memoryMib * MIB)}, ` +
+      `${formatBytes(free)} are free (a guest takes a little more than its own memory)`,
+  );
+}

@@ -1,0 +1,89 @@
+/**
+ * The state a PVH guest's first vCPU starts in: 32-bit protected mode, paging off, flat segments held in the segment
+ * caches alone (there is no GDT), EBX pointing to the start information.
+ *
+ * Source: Xen's docs/misc/pvh.pandoc; records of xen/arch-x86/hvm/save.h.
+ */
+import {
+  HVM_FILE_MAGIC,
+  HVM_FILE_VERSION,
+  HVM_SAVE_CODE_CPU,
+  HVM_SAVE_CODE_END,
+  HVM_SAVE_CODE_HEADER,
+  HvmHwCpu,
+  HvmSaveDescriptor,
+  HvmSaveHeader,
+} from "../../../abi/hvm.ts";
+import { memory } from "../host.ts";
+import { setHvmContext } from "../hypercalls/domctl.ts";
+import { reserveScratch } from "../scratch.ts";
+
+const HEADER_AT = HvmSaveDescriptor.SIZE;
+const CPU_AT = HEADER_AT + HvmSaveHeader.SIZE + HvmSaveDescriptor.SIZE;
+const END_AT = CPU_AT + HvmHwCpu.SIZE;
+const CONTEXT_SIZE = END_AT + HvmSaveDescriptor.SIZE;
+
+const CR0_PE = 0x1;
+const CR0_ET = 0x10;
+/** Access rights as in a VMCS, bits 0-7 and 12-15 of the descriptor's: type, S, DPL, P; D/B and G. */
+const CODE32 = 0xc9b;
+const DATA32 = 0xc93;
+const TSS32_BUSY = 0x8b;
+const LDT = 0x82;
+
+const template = makeTemplate();
+const buffer = reserveScratch(CONTEXT_SIZE);
+let written = false;
+
+function makeTemplate(): Uint8Array {
+  const bytes = new Uint8Array(CONTEXT_SIZE);
+  const view = new DataView(bytes.buffer);
+  const u32 = (at: number, value: number) => view.setUint32(at, value, true);
+  const descriptor = (at: number, code: number, length: number) => {
+    view.setUint16(at + HvmSaveDescriptor.typecode, code, true);
+    u32(at + HvmSaveDescriptor.length, length);
+  };
+
+  descriptor(0, HVM_SAVE_CODE_HEADER, HvmSaveHeader.SIZE);
+  u32(HEADER_AT + HvmSaveHeader.magic, HVM_FILE_MAGIC);
+  u32(HEADER_AT + HvmSaveHeader.version, HVM_FILE_VERSION);
+
+  descriptor(CPU_AT - HvmSaveDescriptor.SIZE, HVM_SAVE_CODE_CPU, HvmHwCpu.SIZE);
+  u32(CPU_AT + HvmHwCpu.rflags, 0x2);
+  u32(CPU_AT + HvmHwCpu.cr0, CR0_PE | CR0_ET);
+  u32(CPU_AT + HvmHwCpu.dr6, 0xffff0ff0);
+  u32(CPU_AT + HvmHwCpu.dr7, 0x400);
+  u32(CPU_AT + HvmHwCpu.cs_limit, 0xffffffff);
+  u32(CPU_AT + HvmHwCpu.cs_arbytes, CODE32);
+  for (const [limit, rights] of [
+    [HvmHwCpu.ds_limit, HvmHwCpu.ds_arbytes],
+    [HvmHwCpu.es_limit, HvmHwCpu.es_arbytes],
+    [HvmHwCpu.fs_limit, HvmHwCpu.fs_arbytes],
+    [HvmHwCpu.gs_limit, HvmHwCpu.gs_arbytes],
+    [HvmHwCpu.ss_limit, HvmHwCpu.ss_arbytes],
+  ] as const) {
+    u32(CPU_AT + limit, 0xffffffff);
+    u32(CPU_AT + rights, DATA32);
+  }
+  u32(CPU_AT + HvmHwCpu.tr_limit, 0x67);
+  u32(CPU_AT + HvmHwCpu.tr_arbytes, TSS32_BUSY);
+  u32(CPU_AT + HvmHwCpu.ldtr_arbytes, LDT);
+
+  descriptor(END_AT, HVM_SAVE_CODE_END, 0);
+  return bytes;
+}
+
+/**
+ * Gives vCPU 0 of a domain its first state.
+ * @param entry guest-physical address of the first instruction
+ * @param startInfo guest-physical address of hvm_start_info
+ */
+export function setStartContext(domain: number, entry: number, startInfo: number): void {
+  if (!written) {
+    memory.write(buffer, template);
+    written = true;
+  }
+  memory.store32(buffer + CPU_AT + HvmHwCpu.rip, entry);
+  memory.store32(buffer + CPU_AT + HvmHwCpu.rbx, startInfo);
+  setHvmContext(domain, buffer, CONTEXT_SIZE);
+}

@@ -1,0 +1,17 @@
+/** What the tab key offers: command names, options, boot modules, domains. */
+import { bootModules } from "../boot-info.ts";
+import type { Domains } from "../domains/domains.ts";
+import { commands, findCommand } from "./table.ts";
+
+/** Words that may stand at the end of `before`, the line up to the cursor. */
+export function complete(before: string, domains: Domains): string[] {
+  const command = before.slice(before.lastIndexOf(";") + 1).trimStart();
+  const words = command.split(/\s+/);
+  if (words.length <= 1) return commands.map(({ name }) => name);
+  const { usage } = findCommand(words[0]!) ?? { usage: "" };
+  const previous = words[words.length - 2]!;
+  if (previous === "--kernel" || previous === "--ramdisk") return bootModules().map(({ name }) => name);
+  if (usage === "ID") return domains.all().flatMap(({ id, name }) => [String(id), name]);
+  if (words[0] === "help") return commands.map(({ name }) => name);
+  return usage.match(/--\w+/g) ?? [];
+}

@@ -1,0 +1,87 @@
+import { bootModules, findModule } from "../boot-info.ts";
+import type { WindowImage } from "../builder/image.ts";
+import { atLineStart, print, printBytes } from "../console/output.ts";
+import type { GuestDomain } from "../domains/domain.ts";
+import { isFailure, type EndReason } from "../domains/shutdown.ts";
+import { CommandError } from "./command-error.ts";
+import type { Command, CommandContext } from "./command.ts";
+import { parseCount, parseOptions } from "./options.ts";
+
+/** libxl's default. */
+const DEFAULT_MEMORY_MIB = 32;
+const MAX_MEMORY_MIB = 1024 * 1024;
+/** VCPUs whose APIC ids fit into xAPIC's eight bits, and what the hypervisor makes. */
+const MAX_VCPUS = 64;
+
+function moduleArgument(what: string, name: string): WindowImage {
+  const module = findModule(name);
+  if (module !== undefined) return module;
+  const names = bootModules().map((known) => known.name);
+  const there = names.length === 0 ? "there are no boot modules" : `boot modules: ${names.join(" ")}`;
+  throw new CommandError(`${what}: no boot module "${name}"; ${there}`);
+}
+
+export const createCommand: Command = {
+  name: "create",
+  usage:
+    "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait]",
+  summary: "create a domain and print its id",
+  details: [
+    "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF)",
+    `--memory             MiB, ${DEFAULT_MEMORY_MIB} if not given`,
+    "--name               at most 16 bytes; the kernel's name if not given",
+    "--paused             do not start it",
+    "--wait               show its console and return when it ends, failing if it crashed; Ctrl-C stops waiting",
+    "A domain that shuts down is destroyed.",
+  ],
+  async run(words, context) {
+    const { values, switches } = parseOptions(words, {
+      kernel: { value: "NAME", required: true },
+      ramdisk: { value: "NAME" },
+      cmdline: { value: "STR" },
+      memory: { value: "MiB" },
+      vcpus: { value: "N" },
+      name: { value: "STR" },
+      paused: {},
+      wait: {},
+    });
+    if (switches.has("paused") && switches.has("wait")) {
+      throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
+    }
+    const ramdisk = values.get("ramdisk");
+    const domain = context.domains.create({
+      kernel: moduleArgument("--kernel", values.get("kernel")!),
+      ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
+      commandLine: values.get("cmdline") ?? "",
+      memoryMib: parseCount("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
+      vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
+      name: values.get("name"),
+    });
+    print(`${domain.id}\n`);
+    if (switches.has("wait")) await waitForEnd(domain, context);
+    else if (!switches.has("paused")) context.domains.unpause(domain);
+  },
+};
+
+/** Runs the domain with its console shown until it ends or the user has seen enough. */
+async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise<void> {
+  domain.waiters++;
+  domain.console?.attach({ show: printBytes });
+  const ending = new Promise<EndReason | null>((resolve) => {
+    domain.onEnd(resolve);
+    context.interruption.onRaise(() => resolve(null));
+  });
+  context.domains.unpause(domain);
+  const reason = await ending;
+  domain.waiters--;
+  if (reason === null) {
+    domain.console?.attach(null);
+    throw new CommandError(`no longer waiting for ${domain}: it runs on`);
+  }
+  // Destroying also takes the last output from the ring.
+  if (reason !== "destroyed") context.domains.destroy(domain);
+  if (!atLineStart()) print("\n");
+  const line = `${domain} has ended: ${reason}`;
+  if (isFailure(reason)) throw new CommandError(line);
+  print(`${line}\n`);
+}

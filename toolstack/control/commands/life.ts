@@ -1,0 +1,48 @@
+import { DOMAIN_0, type Domains } from "../domains/domains.ts";
+import type { GuestDomain } from "../domains/domain.ts";
+import { domainInfo, pauseDomain } from "../hypercalls/domctl.ts";
+import { CommandError } from "./command-error.ts";
+import type { Command } from "./command.ts";
+import { parseOptions } from "./options.ts";
+
+/**
+ * The domain that a command's only word names, by id or name.
+ * @throws CommandError if there is none, or it is domain 0
+ */
+export function domainArgument(words: string[], domains: Domains): GuestDomain {
+  const which = parseOptions(words, {}, ["ID"]).rest[0]!;
+  const domain = domains.find(which);
+  if (domain !== undefined) return domain;
+  if (which === String(DOMAIN_0)) throw new CommandError("domain 0 is the control plane itself");
+  throw new CommandError(`no domain "${which}"; \`list\` shows them`);
+}
+
+export const pauseCommand: Command = {
+  name: "pause",
+  usage: "ID",
+  summary: "stop a domain's vCPUs",
+  details: ["Pauses count: a domain paused twice is to be unpaused twice."],
+  run(words, { domains }) {
+    pauseDomain(domainArgument(words, domains).id);
+  },
+};
+
+export const unpauseCommand: Command = {
+  name: "unpause",
+  usage: "ID",
+  summary: "let a paused domain run",
+  run(words, { domains }) {
+    const domain = domainArgument(words, domains);
+    if (!domainInfo(domain.id).paused) throw new CommandError(`${domain} is not paused`);
+    domains.unpause(domain);
+  },
+};
+
+export const destroyCommand: Command = {
+  name: "destroy",
+  usage: "ID",
+  summary: "end a domain at once and return its memory",
+  run(words, { domains }) {
+    domains.destroy(domainArgument(words, domains));
+  },
+};

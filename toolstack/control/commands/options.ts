@@ -1,0 +1,78 @@
+/** Strict reading of a command's options and arguments: what is not declared is an error that names what is. */
+import { CommandError } from "./command-error.ts";
+
+/** `value`: the option takes one, and this word stands for it in the usage line; without: it is a switch. */
+export interface OptionSpec {
+  value?: string;
+  required?: boolean;
+}
+
+export interface ParsedOptions {
+  values: Map<string, string>;
+  switches: Set<string>;
+  /** Words that are no options. */
+  rest: string[];
+}
+
+/**
+ * Reads `--name value`, `--name=value`, switches and plain words.
+ * @param words the command's words after its name
+ * @param specs the options by name, without dashes
+ * @param argumentNames the plain words wanted, all required
+ * @throws CommandError
+ */
+export function parseOptions(
+  words: string[],
+  specs: Record<string, OptionSpec>,
+  argumentNames: readonly string[] = [],
+): ParsedOptions {
+  const parsed: ParsedOptions = { values: new Map(), switches: new Set(), rest: [] };
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i]!;
+    if (!word.startsWith("--")) {
+      if (word.startsWith("-") && word.length > 1 && !/^-[0-9]/.test(word)) {
+        throw new CommandError(`unknown option ${word}${known(specs)}`);
+      }
+      parsed.rest.push(word);
+      continue;
+    }
+    const equals = word.indexOf("=");
+    const name = word.slice(2, equals < 0 ? undefined : equals);
+    const spec = Object.prototype.hasOwnProperty.call(specs, name) ? specs[name]! : undefined;
+    if (spec === undefined) throw new CommandError(`unknown option --${name}${known(specs)}`);
+    if (parsed.values.has(name) || parsed.switches.has(name)) throw new CommandError(`--${name} is given twice`);
+    if (spec.value === undefined) {
+      if (equals >= 0) throw new CommandError(`--${name} takes no value`);
+      parsed.switches.add(name);
+    } else if (equals >= 0) {
+      parsed.values.set(name, word.slice(equals + 1));
+    } else {
+      if (i + 1 >= words.length) throw new CommandError(`--${name} needs a value: ${spec.value}`);
+      parsed.values.set(name, words[++i]!);
+    }
+  }
+  for (const [name, spec] of Object.entries(specs)) {
+    if (spec.required && !parsed.values.has(name)) throw new CommandError(`--${name} ${spec.value ?? ""} is missing`);
+  }
+  if (parsed.rest.length < argumentNames.length) {
+    throw new CommandError(`${argumentNames[parsed.rest.length]} is missing`);
+  }
+  if (parsed.rest.length > argumentNames.length) {
+    throw new CommandError(`one word too many: "${parsed.rest[argumentNames.length]}"`);
+  }
+  return parsed;
+}
+
+function known(specs: Record<string, OptionSpec>): string {
+  const names = Object.keys(specs);
+  return names.length === 0 ? "; this command has none" : `; known: ${names.map((name) => `--${name}`).join(" ")}`;
+}
+
+/** A whole number between two bounds. Throws CommandError that names the option and the bounds. */
+export function parseCount(what: string, text: string, least: number, most: number): number {
+  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= least && value <= most)) {
+    throw new CommandError(`${what}: "${text}" is not a whole number from ${least} to ${most}`);
+  }
+  return value;
+}

@@ -1,0 +1,23 @@
+import { SHUTDOWN_poweroff, SHUTDOWN_reboot } from "../../../abi/sched.ts";
+import type { Command } from "./command.ts";
+import { parseOptions } from "./options.ts";
+
+export const poweroffCommand: Command = {
+  name: "poweroff",
+  usage: "",
+  summary: "end all domains and switch the machine off",
+  run(words, { endMachine }) {
+    parseOptions(words, {});
+    endMachine(SHUTDOWN_poweroff);
+  },
+};
+
+export const rebootCommand: Command = {
+  name: "reboot",
+  usage: "",
+  summary: "end all domains and restart the machine",
+  run(words, { endMachine }) {
+    parseOptions(words, {});
+    endMachine(SHUTDOWN_reboot);
+  },
+};

@@ -1,0 +1,54 @@
+/** Running command lines, for the prompt and for exec mode. */
+import { BuildError } from "../builder/build-error.ts";
+import { atLineStart, print } from "../console/output.ts";
+import { describeError } from "../failures.ts";
+import { HypercallError } from "../hypercall.ts";
+import { CommandError } from "./command-error.ts";
+import type { CommandContext } from "./command.ts";
+import { findCommand } from "./table.ts";
+import { splitCommands, splitWords } from "./words.ts";
+
+export type RunContext = Omit<CommandContext, "rawArguments">;
+
+/** An error in the user's words: expected ones in one line, others with their stack. */
+function errorText(error: unknown): string {
+  if (error instanceof CommandError || error instanceof BuildError) return error.message;
+  if (error instanceof HypercallError) return `the hypervisor refused ${error.message}`;
+  return describeError(error);
+}
+
+function printError(name: string, error: unknown): void {
+  if (!atLineStart()) print("\n");
+  print(`${name}: ${errorText(error)}\n`);
+}
+
+/** Runs one command; prints its error and returns false if it failed. */
+export async function runCommand(text: string, context: RunContext): Promise<boolean> {
+  const name = /^[^\s'"]*/.exec(text)![0];
+  try {
+    const command = findCommand(name);
+    if (command === undefined) throw new CommandError("unknown command; `help` lists them");
+    const rawArguments = text.slice(name.length).trim();
+    const words = name === "js" ? [] : splitWords(rawArguments);
+    await command.run(words, { ...context, rawArguments });
+    return true;
+  } catch (error) {
+    printError(name || text, error);
+    return false;
+  }
+}
+
+/** Runs all commands of a line, each whether or not those before it failed, until the user interrupts. */
+export async function runLine(line: string, context: RunContext): Promise<void> {
+  let texts: string[];
+  try {
+    texts = splitCommands(line);
+  } catch (error) {
+    printError("error", error);
+    return;
+  }
+  for (const text of texts) {
+    if (context.interruption.raised) return;
+    await runCommand(text, context);
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Output to the machine's serial console. Bytes collect in a page of scratch memory and go out in one hypercall when the
+ * page is full, at the end of a turn, or after the promise jobs that wrote them.
+ */
+import { memory } from "../host.ts";
+import { consoleWrite } from "../hypercalls/console-io.ts";
+import { reserveScratch } from "../scratch.ts";
+import { forEachUtf8Byte } from "../text.ts";
+import { PAGE_SIZE } from "../window.ts";
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+const page = reserveScratch(PAGE_SIZE);
+let used = 0;
+let flushPromised = false;
+/** The latest byte written: a line feed that follows a carriage return is not given a second one. */
+let latest = 0;
+
+function put(byte: number): void {
+  if (byte === LF && latest !== CR) putRaw(CR);
+  putRaw(byte);
+}
+
+function putRaw(byte: number): void {
+  if (used === PAGE_SIZE) flushConsole();
+  memory.store8(page + used, byte);
+  used++;
+  latest = byte;
+}
+
+function promiseFlush(): void {
+  if (flushPromised) return;
+  flushPromised = true;
+  Promise.resolve().then(() => {
+    flushPromised = false;
+    flushConsole();
+  });
+}
+
+/** Writes text; "\n" becomes what a terminal needs. */
+export function print(text: string): void {
+  forEachUtf8Byte(text, put);
+  promiseFlush();
+}
+
+/** Writes bytes of a guest or of the log as they are, except that a lone line feed is completed. */
+export function printBytes(bytes: Uint8Array): void {
+  for (let i = 0; i < bytes.length; i++) put(bytes[i]!);
+  promiseFlush();
+}
+
+/** True when the cursor is at the beginning of a line. */
+export function atLineStart(): boolean {
+  return latest === LF || latest === 0;
+}
+
+/** Hands everything written so far to the hypervisor. */
+export function flushConsole(): void {
+  if (used === 0) return;
+  const length = used;
+  used = 0;
+  consoleWrite(page, length);
+}

@@ -1,0 +1,36 @@
+/** What the toolstack keeps of one domain. The rest, it asks the hypervisor. */
+import type { GuestConsole } from "./guest-console.ts";
+import type { EndReason } from "./shutdown.ts";
+
+export class GuestDomain {
+  /** Null while the console could not be connected. */
+  console: GuestConsole | null = null;
+  /** Set once the guest has shut down or was destroyed. */
+  ended: EndReason | null = null;
+  /** Number of waiters: commands that will deal with the domain's end themselves. */
+  waiters = 0;
+  /** Called once at the end. */
+  private readonly listeners: ((reason: EndReason) => void)[] = [];
+
+  constructor(
+    readonly id: number,
+    readonly name: string,
+  ) {}
+
+  /** Calls `listener` when the domain ends, or now if it has ended. */
+  onEnd(listener: (reason: EndReason) => void): void {
+    if (this.ended !== null) listener(this.ended);
+    else this.listeners.push(listener);
+  }
+
+  /** Notes the end; only the first time counts. */
+  end(reason: EndReason): void {
+    if (this.ended !== null) return;
+    this.ended = reason;
+    for (const listener of this.listeners.splice(0)) listener(reason);
+  }
+
+  toString(): string {
+    return `domain ${this.id} (${this.name})`;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * The console backend of one domain: shows the guest's output to whoever is attached, keeps the latest of it for later
+ * otherwise, and hands input to the guest. A guest that floods its ring is served at intervals, so that it cannot take
+ * domain 0's time from the others.
+ */
+import { closeChannel, maskPort, onInterdomain, unmaskPort } from "../events.ts";
+import { send } from "../hypercalls/event-channel.ts";
+import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
+import { releaseMapPage, takeMapPage } from "../map-space.ts";
+import { after } from "../timers.ts";
+import { Backlog } from "./backlog.ts";
+import { ConsoleRing } from "./console-ring.ts";
+
+/** Output kept while nobody looks, and input kept while the guest does not read, in bytes. */
+const BACKLOG_BYTES = 16 * 1024;
+const INPUT_BYTES = 4 * 1024;
+/** Rings full of output that a guest may have shown per interval, and the interval. */
+const BURST = 64;
+const INTERVAL_MS = 50;
+
+/** Who looks at a console. */
+export interface ConsoleViewer {
+  show(output: Uint8Array): void;
+}
+
+export class GuestConsole {
+  private readonly backlog = new Backlog(BACKLOG_BYTES);
+  private viewer: ConsoleViewer | null = null;
+  private pendingInput: number[] = [];
+  private served = 0;
+  private throttled = false;
+  private cancelInterval: (() => void) | null = null;
+  private open = true;
+
+  private constructor(
+    private readonly page: number,
+    private readonly ring: ConsoleRing,
+    private readonly port: { number: number },
+  ) {}
+
+  /**
+   * Maps the console page of `domain` and binds to its port.
+   * @throws HypercallError; then nothing stays mapped or bound
+   */
+  static connect(domain: number, gfn: number, guestPort: number): GuestConsole {
+    const page = takeMapPage();
+    foreignFrames()[0] = gfn;
+    try {
+      mapForeign(domain, 1, page);
+    } catch (error) {
+      releaseMapPage(page);
+      throw error;
+    }
+    const port = { number: 0 };
+    const guestConsole = new GuestConsole(page, new ConsoleRing(page), port);
+    try {
+      port.number = onInterdomain(domain, guestPort, () => guestConsole.onEvent());
+    } catch (error) {
+      unmapPage(page);
+      releaseMapPage(page);
+      throw error;
+    }
+    // What the guest wrote before we were bound came without an event.
+    guestConsole.onEvent();
+    return guestConsole;
+  }
+
+  /** Shows kept and further output to `viewer`, instead of whoever looked before; null: nobody looks. */
+  attach(viewer: ConsoleViewer | null): void {
+    this.viewer = viewer;
+    if (viewer === null) return;
+    const { pieces, dropped } = this.backlog.take();
+    if (dropped) viewer.show(LOST);
+    for (const piece of pieces) viewer.show(piece);
+  }
+
+  /** True while somebody looks. */
+  get attached(): boolean {
+    return this.viewer !== null;
+  }
+
+  /** Hands input to the guest; what it does not read in time is kept up to a limit, the rest is lost. */
+  input(bytes: Uint8Array): void {
+    const room = INPUT_BYTES - this.pendingInput.length;
+    for (let i = 0; i < Math.min(room, bytes.length); i++) this.pendingInput.push(bytes[i]!);
+    this.feed();
+  }
+
+  /** Takes the last output and lets go of page and port; the kept output can still be shown. */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.takeOutput();
+    this.cancelInterval?.();
+    try {
+      closeChannel(this.port.number);
+    } finally {
+      unmapPage(this.page);
+      releaseMapPage(this.page);
+    }
+  }
+
+  private onEvent(): void {
+    if (!this.open || this.throttled) return;
+    const some = this.takeOutput();
+    this.feed();
+    if (some && this.port.number !== 0) {
+      send(this.port.number);
+      this.limitRate();
+    }
+  }
+
+  private takeOutput(): boolean {
+    const output = this.ring.receive();
+    if (output.length === 0) return false;
+    if (this.viewer !== null) this.viewer.show(output);
+    else this.backlog.add(output);
+    return true;
+  }
+
+  private feed(): void {
+    if (!this.open || this.pendingInput.length === 0) return;
+    const sent = this.ring.send(Uint8Array.from(this.pendingInput));
+    if (sent === 0) return;
+    this.pendingInput.splice(0, sent);
+    send(this.port.number);
+  }
+
+  /** Counts a served ring; beyond the burst the port stays masked until the interval ends. */
+  private limitRate(): void {
+    this.served++;
+    if (this.cancelInterval === null) this.cancelInterval = after(INTERVAL_MS, () => this.endInterval());
+    if (this.served >= BURST && !this.throttled) {
+      this.throttled = true;
+      maskPort(this.port.number);
+    }
+  }
+
+  private endInterval(): void {
+    this.cancelInterval = null;
+    this.served = 0;
+    if (!this.throttled) return;
+    this.throttled = false;
+    unmaskPort(this.port.number);
+    this.onEvent();
+  }
+}
+
+const LOST = Uint8Array.from(Array.from("\n[earlier output was not kept]\n", (c) => c.charCodeAt(0)));

@@ -1,0 +1,43 @@
+/**
+ * A domain's name is kept in its handle, the 16 bytes that Xen stores with every domain for its toolstack. So names
+ * outlive a restart of domain 0, and a guest cannot change its own. Hence their greatest length: 16 bytes of UTF-8.
+ * A handle of zeroes marks a domain that was never finished.
+ */
+import { BuildError } from "../builder/build-error.ts";
+import { HANDLE_SIZE } from "../hypercalls/domctl.ts";
+import { decodeCString, encodeUtf8 } from "../text.ts";
+
+/**
+ * The handle for a name.
+ * @throws BuildError if the name is empty, too long or unprintable
+ */
+export function handleOfName(name: string): Uint8Array {
+  const bytes = encodeUtf8(name);
+  if (bytes.length === 0) throw new BuildError("a domain's name must not be empty");
+  if (bytes.length > HANDLE_SIZE) {
+    throw new BuildError(`the name "${name}" is too long: ${bytes.length} bytes, ${HANDLE_SIZE} at most`);
+  }
+  if (bytes.some((byte) => byte <= 0x20 || byte === 0x7f)) {
+    throw new BuildError(`the name "${name}" has blanks or control characters in it`);
+  }
+  if (/^[0-9]+$/.test(name)) throw new BuildError(`the name "${name}" is a number: domains could be confused`);
+  const handle = new Uint8Array(HANDLE_SIZE);
+  handle.set(bytes);
+  return handle;
+}
+
+/** The name in a handle; empty for a domain that was never finished. */
+export function nameOfHandle(handle: Uint8Array): string {
+  return decodeCString(handle);
+}
+
+/** `base`, shortened to fit, or `base-2`, `base-3`, ...: the first that is not taken. */
+export function freeName(base: string, taken: (name: string) => boolean): string {
+  const safe = base.replace(/[\s\u0000-\u001f\u007f]/g, "_").replace(/^[0-9]+$/, "guest-$&") || "guest";
+  for (let n = 1; ; n++) {
+    const ending = n === 1 ? "" : `-${n}`;
+    let stem = safe;
+    while (encodeUtf8(stem + ending).length > HANDLE_SIZE) stem = Array.from(stem).slice(0, -1).join("");
+    if (!taken(stem + ending)) return stem + ending;
+  }
+}

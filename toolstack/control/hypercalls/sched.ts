@@ -1,0 +1,42 @@
+/** sched_op and set_timer_op, as far as domain 0 uses them. */
+import { EEXIST, EINVAL } from "../../../abi/errno.ts";
+import { SCHEDOP_shutdown, SCHEDOP_watchdog, SchedShutdown, SchedWatchdog } from "../../../abi/sched.ts";
+import { __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op } from "../../../abi/xen.ts";
+import { memory } from "../host.ts";
+import { checked, hypercall } from "../hypercall.ts";
+import { reserveScratch } from "../scratch.ts";
+
+const shutdownBuffer = reserveScratch(SchedShutdown.SIZE);
+const watchdogBuffer = reserveScratch(SchedWatchdog.SIZE);
+let watchdogId = 0;
+
+/**
+ * (Re)starts domain 0's watchdog: the hypervisor restarts domain 0 unless this is called again within `seconds`.
+ * The first call takes one of the domain's two watchdogs, or the first of them if both are taken.
+ */
+export function petWatchdog(seconds: number): void {
+  memory.store32(watchdogBuffer + SchedWatchdog.id, watchdogId);
+  memory.store32(watchdogBuffer + SchedWatchdog.timeout, seconds);
+  let result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, watchdogBuffer);
+  if (watchdogId === 0) {
+    if (result === -EEXIST || result === -EINVAL) {
+      memory.store32(watchdogBuffer + SchedWatchdog.id, 1);
+      result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, watchdogBuffer);
+      watchdogId = 1;
+    } else {
+      watchdogId = result;
+    }
+  }
+  checked("SCHEDOP_watchdog", result);
+}
+
+/** Asks for VIRQ_TIMER at system time `ns`; 0 asks for none. */
+export function setTimer(ns: number): void {
+  checked("set_timer_op", hypercall(__HYPERVISOR_set_timer_op, ns));
+}
+
+/** Shuts domain 0 down, and the machine with it: SHUTDOWN_poweroff or SHUTDOWN_reboot. */
+export function shutdownMachine(reason: number): void {
+  memory.store32(shutdownBuffer + SchedShutdown.reason, reason);
+  checked("SCHEDOP_shutdown", hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, shutdownBuffer));
+}

@@ -1,0 +1,52 @@
+/**
+ * Domain 0: the control plane. This module is evaluated when the image is built; the heap it leaves is what domain 0
+ * starts from, on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
+ * first turn opens everything that needs the machine.
+ */
+import { openInput } from "./console/input.ts";
+import { print } from "./console/output.ts";
+import { Shell } from "./console/shell.ts";
+import { Domains } from "./domains/domains.ts";
+import { onVirq } from "./events.ts";
+import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
+import { openHost, type Host } from "./host.ts";
+import { openHypercalls } from "./hypercall.ts";
+import { openLoop, turn } from "./loop.ts";
+import { installGlobals } from "./repl-globals.ts";
+import { startSession } from "./session.ts";
+import { prepareBootData } from "./builder/start-info.ts";
+import { VIRQ_TIMER } from "../../abi/xen.ts";
+
+let started = false;
+
+const notice = (text: string) => shell.notice(text);
+const domains = new Domains(notice);
+const shell = new Shell(domains);
+
+prepareBootData();
+
+function start(): void {
+  openHost(globalThis as unknown as Host);
+  openHypercalls();
+  reportFailuresTo((text) => print(`${text}\n`));
+  openLoop();
+  // The timer's event has nothing to handle: it makes the hypervisor enter domain 0, and the turn looks at the clock.
+  onVirq(VIRQ_TIMER, () => {});
+  domains.start();
+  installGlobals(domains);
+  openInput((bytes) => shell.input(bytes));
+  reportFailuresTo(notice);
+  detach("the session", () => startSession(shell, domains));
+}
+
+(globalThis as unknown as { turn: () => void }).turn = () => {
+  if (!started) {
+    started = true;
+    try {
+      start();
+    } catch (error) {
+      reportFailure("domain 0's start", error);
+    }
+  }
+  turn();
+};

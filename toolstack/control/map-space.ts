@@ -1,0 +1,27 @@
+/**
+ * Which pages of the mapping region are in use. The first BUILD_PAGES are the domain builder's, which maps a batch,
+ * copies, and unmaps; single pages behind them are given to whoever keeps a guest's page mapped.
+ */
+import { DOM0_MAP, DOM0_WINDOW_END } from "../../abi/software.ts";
+import { PAGE_SIZE } from "./window.ts";
+
+/** Address of the builder's part, and its pages: as many as one batch of mappings holds. */
+export const BUILD_WINDOW = DOM0_MAP;
+export const BUILD_PAGES = 512;
+
+let fresh = DOM0_MAP + BUILD_PAGES * PAGE_SIZE;
+const released: number[] = [];
+
+/** Takes one page of the mapping region; nothing is mapped there yet. */
+export function takeMapPage(): number {
+  const again = released.pop();
+  if (again !== undefined) return again;
+  if (fresh >= DOM0_WINDOW_END) throw new Error("no room left for mapping guest pages");
+  fresh += PAGE_SIZE;
+  return fresh - PAGE_SIZE;
+}
+
+/** Gives a page back after it was unmapped. */
+export function releaseMapPage(address: number): void {
+  released.push(address);
+}

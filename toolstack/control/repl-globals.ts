@@ -1,0 +1,37 @@
+/** What `js` finds as globals: the toolstack's own objects, live. */
+import * as domctlNumbers from "../../abi/domctl.ts";
+import * as memoryNumbers from "../../abi/memory.ts";
+import * as sysctlNumbers from "../../abi/sysctl.ts";
+import * as xenNumbers from "../../abi/xen.ts";
+import { bootModules } from "./boot-info.ts";
+import { systemTime } from "./clock.ts";
+import { commands } from "./commands/table.ts";
+import { print } from "./console/output.ts";
+import type { Domains } from "./domains/domains.ts";
+import { memory } from "./host.ts";
+import { hypercall } from "./hypercall.ts";
+import * as domctl from "./hypercalls/domctl.ts";
+import * as sysctl from "./hypercalls/sysctl.ts";
+import { inspect } from "./inspect.ts";
+import { sleep } from "./timers.ts";
+
+/** Xen's numbers and structures, by their names. */
+const abi = { ...xenNumbers, ...domctlNumbers, ...memoryNumbers, ...sysctlNumbers };
+
+/** Defines the globals. `hypercall` replaces the engine's own function of that name, which takes no arguments. */
+export function installGlobals(domains: Domains): void {
+  Object.assign(globalThis, {
+    abi,
+    commands,
+    domains,
+    domctl,
+    hypercall,
+    inspect,
+    memory,
+    modules: bootModules(),
+    print,
+    sleep,
+    sysctl,
+    systemTime,
+  });
+}

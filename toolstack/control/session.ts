@@ -1,0 +1,96 @@
+/**
+ * What domain 0 does on its own at its start, by Typevisor's command line: `exec=COMMANDS` (percent-encoded) runs
+ * commands and powers off; `demo=hello` creates the demo guest before the first prompt; otherwise the prompt.
+ *
+ * How far it got is kept in domain 0's own handle, which outlives a restart of domain 0: the demo is not run twice, and
+ * exec mode goes on behind the command that was running, which counts as failed.
+ */
+import { SHUTDOWN_poweroff } from "../../abi/sched.ts";
+import { bootOption } from "./boot-info.ts";
+import type { RunContext } from "./commands/run.ts";
+import { runCommand } from "./commands/run.ts";
+import { splitCommands } from "./commands/words.ts";
+import { atLineStart, print } from "./console/output.ts";
+import { ShellInterruption, type Shell } from "./console/shell.ts";
+import { endMachine } from "./end-machine.ts";
+import { DOMAIN_0, type Domains } from "./domains/domains.ts";
+import { describeError } from "./failures.ts";
+import { HANDLE_SIZE, domainInfo, setDomainHandle } from "./hypercalls/domctl.ts";
+
+/** "TVD0": domain 0 has been started before. */
+const MAGIC = 0x30445654;
+
+/** Progress through the exec commands. */
+interface Progress {
+  /** Commands begun. */
+  begun: number;
+  ok: number;
+  failed: number;
+}
+
+function loadProgress(): Progress | null {
+  const { handle } = domainInfo(DOMAIN_0);
+  const view = new DataView(handle.buffer, handle.byteOffset, HANDLE_SIZE);
+  if (view.getUint32(0, true) !== MAGIC) return null;
+  return { begun: view.getUint32(4, true), ok: view.getUint32(8, true), failed: view.getUint32(12, true) };
+}
+
+function saveProgress(progress: Progress): void {
+  const view = new DataView(new ArrayBuffer(HANDLE_SIZE));
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, progress.begun, true);
+  view.setUint32(8, progress.ok, true);
+  view.setUint32(12, progress.failed, true);
+  setDomainHandle(DOMAIN_0, new Uint8Array(view.buffer));
+}
+
+/** Begins the session; domains that run already have been taken over. */
+export async function startSession(shell: Shell, domains: Domains): Promise<void> {
+  const before = loadProgress();
+  const progress = before ?? { begun: 0, ok: 0, failed: 0 };
+  if (before === null) saveProgress(progress);
+  else print("domain 0 was restarted\n");
+  const exec = bootOption("exec");
+  if (exec !== undefined) {
+    await runExec(exec, progress, domains);
+    return;
+  }
+  print('Typevisor, a Xen-compatible hypervisor in TypeScript. "help" lists the commands.\n');
+  const demo = bootOption("demo");
+  if (demo !== undefined && before === null) shell.startWith(`create --kernel ${demo} --wait`);
+  else shell.start();
+}
+
+async function runExec(encoded: string, progress: Progress, domains: Domains): Promise<void> {
+  let ending: number | null = null;
+  const context: RunContext = {
+    domains,
+    interruption: new ShellInterruption(),
+    interactive: false,
+    takeInput: () => {},
+    endMachine: (reason) => {
+      ending = reason;
+    },
+  };
+  let texts: string[] = [];
+  try {
+    texts = splitCommands(decodeURIComponent(encoded));
+  } catch (error) {
+    print(`exec: ${error instanceof URIError ? "it is not percent-encoded" : describeError(error)}\n`);
+    progress.failed++;
+  }
+  const interrupted = progress.begun - progress.ok - progress.failed;
+  if (interrupted > 0) {
+    print(`exec: domain 0 was restarted during: ${texts[progress.begun - 1] ?? ""}\n`);
+    progress.failed += interrupted;
+  }
+  while (progress.begun < texts.length && ending === null) {
+    const text = texts[progress.begun++]!;
+    saveProgress(progress);
+    if (await runCommand(text, context)) progress.ok++;
+    else progress.failed++;
+  }
+  if (!atLineStart()) print("\n");
+  print(`TYPEVISOR-EXEC: ${progress.ok} ok, ${progress.failed} failed\n`);
+  endMachine(ending ?? SHUTDOWN_poweroff);
+}

@@ -1,0 +1,97 @@
+/** Text and bytes: UTF-8 in both directions (the engine has no TextEncoder), and plain-English numbers. */
+
+/** Calls `put` with each byte of the UTF-8 form of `text`; lone surrogates become U+FFFD. */
+export function forEachUtf8Byte(text: string, put: (byte: number) => void): void {
+  for (let i = 0; i < text.length; i++) {
+    let code = text.charCodeAt(i);
+    if (code < 0x80) {
+      put(code);
+      continue;
+    }
+    if (code >= 0xd800 && code < 0xe000) {
+      const low = code < 0xdc00 ? text.charCodeAt(i + 1) : NaN;
+      if (low >= 0xdc00 && low < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        i++;
+      } else {
+        code = 0xfffd;
+      }
+    }
+    if (code < 0x800) {
+      put(0xc0 | (code >> 6));
+    } else {
+      if (code < 0x10000) {
+        put(0xe0 | (code >> 12));
+      } else {
+        put(0xf0 | (code >> 18));
+        put(0x80 | ((code >> 12) & 0x3f));
+      }
+      put(0x80 | ((code >> 6) & 0x3f));
+    }
+    put(0x80 | (code & 0x3f));
+  }
+}
+
+export function encodeUtf8(text: string): Uint8Array {
+  const bytes: number[] = [];
+  forEachUtf8Byte(text, (byte) => bytes.push(byte));
+  return Uint8Array.from(bytes);
+}
+
+/** Length of the UTF-8 sequence that `first` starts; 0 when it cannot start one. */
+export function utf8Length(first: number): number {
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first < 0xe0) return 2;
+  if (first >= 0xe0 && first < 0xf0) return 3;
+  if (first >= 0xf0 && first < 0xf5) return 4;
+  return 0;
+}
+
+/** Decodes UTF-8; every byte that is not part of a valid sequence becomes U+FFFD. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; ) {
+    const first = bytes[i]!;
+    const length = utf8Length(first);
+    let code = length === 1 ? first : first & (0x7f >> length);
+    let valid = length > 0 && i + length <= bytes.length;
+    for (let k = 1; valid && k < length; k++) {
+      const next = bytes[i + k]!;
+      if ((next & 0xc0) !== 0x80) valid = false;
+      code = (code << 6) | (next & 0x3f);
+    }
+    if (valid && length === 3) valid = code >= 0x800 && (code < 0xd800 || code > 0xdfff);
+    if (valid && length === 4) valid = code >= 0x10000 && code <= 0x10ffff;
+    text += valid ? String.fromCodePoint(code) : "\ufffd";
+    i += valid ? length : 1;
+  }
+  return text;
+}
+
+/** Decodes up to the first NUL byte. */
+export function decodeCString(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return decodeUtf8(end < 0 ? bytes : bytes.subarray(0, end));
+}
+
+/** "0x1000". */
+export function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}
+
+/** "1 page", "2 pages". */
+export function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
+}
+
+/** A size in the largest unit that leaves a readable number: "640 KiB", "12.5 MiB". */
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+}
