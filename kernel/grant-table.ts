@@ -1,0 +1,287 @@
+/**
+ * __HYPERVISOR_grant_table_op: a domain lets others use its pages by writing entries into its grant table; this is how
+ * they use them, and how the table is set up. Version 1 entries only, as Xen with gnttab=max-ver:1; page transfer is
+ * off, as with gnttab=no-transfer. Errors of single elements are GNTST_* in the element, as Xen's.
+ *
+ * The parts: grant-frames.ts (the table), grant-pin.ts (use of an entry), grant-map.ts, grant-copy.ts.
+ */
+import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../abi/errno";
+import {
+  GNTST_bad_domain,
+  GNTST_bad_gntref,
+  GNTST_bad_virt_addr,
+  GNTST_eagain,
+  GNTST_general_error,
+  GNTST_okay,
+  GNTST_permission_denied,
+  GNTTAB_CACHE_CLEAN,
+  GNTTAB_CACHE_INVAL,
+  GnttabCacheFlush,
+  GnttabCopy,
+  GnttabGetStatusFrames,
+  GnttabGetVersion,
+  GnttabMapGrantRef,
+  GNTTABOP_cache_flush,
+  GNTTABOP_copy,
+  GNTTABOP_get_status_frames,
+  GNTTABOP_get_version,
+  GNTTABOP_map_grant_ref,
+  GNTTABOP_query_size,
+  GNTTABOP_set_version,
+  GNTTABOP_setup_table,
+  GNTTABOP_swap_grant_ref,
+  GNTTABOP_transfer,
+  GNTTABOP_unmap_and_replace,
+  GNTTABOP_unmap_grant_ref,
+  GnttabQuerySize,
+  GnttabSetupTable,
+  GnttabSetVersion,
+  GnttabSwapGrantRef,
+  GnttabUnmapAndReplace,
+  GnttabUnmapGrantRef,
+} from "../abi/grant-table";
+import * as hw from "../arch-x86/hw";
+import { domainNamed, mayTarget } from "./access";
+import { Domain } from "./domain";
+import { domainById } from "./domain-list";
+import { frameOwner, frameValid } from "./frames";
+import { grantCopy } from "./grant-copy";
+import { activeOf, grantEntries, grantEntryPa, grantFrameGfn, grantGrow, grants, GRANT_VERSION } from "./grant-frames";
+import { grantMap, grantUnmap, grantUnmapElement, mappingLimit, mappingOf } from "./grant-map";
+import { copyFromGuest, copyToGuest } from "./guest-copy";
+import { hypercallRestart, preemptNeeded } from "./hypercall";
+import { entryMfn, physmapLookup } from "./physmap";
+import { scratch } from "./scratch";
+import { Vcpu } from "./vcpu";
+
+export { grantTableFree, grantTableInit, grantTableLimits } from "./grant-frames";
+export { grantTableReleaseMappings } from "./grant-map";
+
+/**
+ * The hypercall.
+ * @param a1 GNTTABOP_*
+ * @param a2 guest address of `a3` elements
+ * @returns 0 or negative errno
+ */
+export function grantTableOp(v: Vcpu, a1: u64, a2: u64, a3: u64, _a4: u64, _a5: u64, _a6: u64): i64 {
+  const op = <u32>a1;
+  const count = <u32>a3;
+  if (<i32>count < 0) return -EINVAL;
+  if (op > GNTTABOP_cache_flush) return op >> 12 != 0 ? -EINVAL : -ENOSYS;
+  if (!v.domain.grants) return -ENOSYS;
+  switch (op) {
+    case GNTTABOP_setup_table:
+      return count == 1 ? setupTable(v, a2) : -EINVAL;
+    case GNTTABOP_query_size:
+      return count == 1 ? querySize(v, a2) : -EINVAL;
+    case GNTTABOP_get_status_frames:
+      return count == 1 ? getStatusFrames(v, a2) : -EINVAL;
+    case GNTTABOP_set_version:
+      return setVersion(v, a2);
+    case GNTTABOP_get_version:
+      return getVersion(v, a2);
+    case GNTTABOP_transfer:
+      return -EOPNOTSUPP;
+    default:
+      return elements(v, op, a2, count);
+  }
+}
+
+/** Bytes of one element of the batched operations, 0 for an operation that does not exist. */
+function elementSize(op: u32): u32 {
+  switch (op) {
+    case GNTTABOP_map_grant_ref:
+      return GnttabMapGrantRef.SIZE;
+    case GNTTABOP_unmap_grant_ref:
+      return GnttabUnmapGrantRef.SIZE;
+    case GNTTABOP_unmap_and_replace:
+      return GnttabUnmapAndReplace.SIZE;
+    case GNTTABOP_copy:
+      return GnttabCopy.SIZE;
+    case GNTTABOP_swap_grant_ref:
+      return GnttabSwapGrantRef.SIZE;
+    case GNTTABOP_cache_flush:
+      return GnttabCacheFlush.SIZE;
+    default:
+      return 0;
+  }
+}
+
+/** Runs a batched operation element by element; a long batch goes on after a preemption where it stopped. */
+function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
+  const size = elementSize(op);
+  if (!size) return -ENOSYS;
+  const element = scratch(v);
+  let at = gva;
+  for (let i: u32 = 0; i < count; i++) {
+    if (i != 0 && preemptNeeded(v)) return hypercallRestart(v, op, at, count - i, 0, 0, 0);
+    if (!copyFromGuest(v, element, at, size)) return -EFAULT;
+    const rc = one(v, op, element);
+    if (rc < 0) return rc;
+    if (op != GNTTABOP_cache_flush && !copyToGuest(v, at, element, size)) return giveUp(v, op, element);
+    at += size;
+  }
+  return 0;
+}
+
+/** One element: a status goes into it. Only cache_flush has errors of the whole call. */
+function one(v: Vcpu, op: u32, element: usize): i32 {
+  const d = v.domain;
+  switch (op) {
+    case GNTTABOP_map_grant_ref:
+      grantMap(d, element);
+      break;
+    case GNTTABOP_unmap_grant_ref:
+      grantUnmapElement(d, element);
+      break;
+    case GNTTABOP_unmap_and_replace: {
+      const handle = load<u32>(element, GnttabUnmapAndReplace.handle);
+      const address = load<u64>(element, GnttabUnmapAndReplace.host_addr);
+      const rc = grantUnmap(d, handle, address, load<u64>(element, GnttabUnmapAndReplace.new_addr));
+      store<i16>(element, <i16>rc, GnttabUnmapAndReplace.status);
+      break;
+    }
+    case GNTTABOP_copy:
+      store<i16>(element, <i16>grantCopy(v, element), GnttabCopy.status);
+      break;
+    case GNTTABOP_swap_grant_ref: {
+      const a = load<u32>(element, GnttabSwapGrantRef.ref_a);
+      const b = load<u32>(element, GnttabSwapGrantRef.ref_b);
+      store<i16>(element, <i16>swap(d, a, b), GnttabSwapGrantRef.status);
+      break;
+    }
+    default:
+      return cacheFlush(d, element);
+  }
+  return 0;
+}
+
+/** The result of an element could not be told: a mapping whose handle the guest would not know is undone. */
+function giveUp(v: Vcpu, op: u32, element: usize): i64 {
+  if (op == GNTTABOP_map_grant_ref && load<i16>(element, GnttabMapGrantRef.status) == <i16>GNTST_okay) {
+    const handle = load<u32>(element, GnttabMapGrantRef.handle);
+    const m = mappingOf(grants(v.domain), handle)!;
+    grantUnmap(v.domain, handle, m.gfn << 12, 0);
+  }
+  return -EFAULT;
+}
+
+function setupTable(v: Vcpu, gva: u64): i64 {
+  const arg = scratch(v);
+  if (!copyFromGuest(v, arg, gva, GnttabSetupTable.SIZE)) return -EFAULT;
+  const status = setupTableFor(v, arg);
+  store<i16>(arg, <i16>status, GnttabSetupTable.status);
+  return copyToGuest(v, gva + GnttabSetupTable.status, arg + GnttabSetupTable.status, 2) ? 0 : -EFAULT;
+}
+
+function setupTableFor(v: Vcpu, arg: usize): i32 {
+  const d = domainNamed(v, load<u16>(arg, GnttabSetupTable.dom));
+  if (d == null || !d.grants) return GNTST_bad_domain;
+  if (!mayTarget(v, d)) return GNTST_permission_denied;
+  const frames = load<u32>(arg, GnttabSetupTable.nr_frames);
+  if (!grantGrow(d, frames)) return GNTST_general_error;
+  const list = load<u64>(arg, GnttabSetupTable.frame_list);
+  let status = GNTST_okay;
+  for (let i: u32 = 0; i < frames; i++) {
+    // A frame not mapped anywhere is told as ~0, Xen's INVALID_M2P_ENTRY.
+    store<u64>(arg, grantFrameGfn(grants(d), i) - 1, 64);
+    if (!copyToGuest(v, list + ((<u64>i) << 3), arg + 64, 8)) status = GNTST_bad_virt_addr;
+  }
+  return status;
+}
+
+function querySize(v: Vcpu, gva: u64): i64 {
+  const arg = scratch(v);
+  if (!copyFromGuest(v, arg, gva, GnttabQuerySize.SIZE)) return -EFAULT;
+  const d = domainNamed(v, load<u16>(arg, GnttabQuerySize.dom));
+  let status = GNTST_okay;
+  if (d == null || !d.grants) {
+    status = GNTST_bad_domain;
+  } else if (!mayTarget(v, d)) {
+    status = GNTST_permission_denied;
+  } else {
+    store<u32>(arg, grants(d).frames, GnttabQuerySize.nr_frames);
+    store<u32>(arg, grants(d).maxFrames, GnttabQuerySize.max_nr_frames);
+  }
+  store<i16>(arg, <i16>status, GnttabQuerySize.status);
+  return copyToGuest(v, gva, arg, GnttabQuerySize.SIZE) ? 0 : -EFAULT;
+}
+
+/** A version-1 table has no status frames: only a request for none of them succeeds. */
+function getStatusFrames(v: Vcpu, gva: u64): i64 {
+  const arg = scratch(v);
+  if (!copyFromGuest(v, arg, gva, GnttabGetStatusFrames.SIZE)) return -EFAULT;
+  const d = domainNamed(v, load<u16>(arg, GnttabGetStatusFrames.dom));
+  let status = GNTST_okay;
+  if (d == null || !d.grants) status = GNTST_bad_domain;
+  else if (!mayTarget(v, d)) status = GNTST_permission_denied;
+  else if (load<u32>(arg, GnttabGetStatusFrames.nr_frames)) status = GNTST_general_error;
+  store<i16>(arg, <i16>status, GnttabGetStatusFrames.status);
+  const at = gva + GnttabGetStatusFrames.status;
+  return copyToGuest(v, at, arg + GnttabGetStatusFrames.status, 2) ? 0 : -EFAULT;
+}
+
+function setVersion(v: Vcpu, gva: u64): i64 {
+  const arg = scratch(v);
+  if (!copyFromGuest(v, arg, gva, GnttabSetVersion.SIZE)) return -EFAULT;
+  const version = load<u32>(arg, GnttabSetVersion.version);
+  if (version == GRANT_VERSION) return 0;
+  return version == 2 ? -ENOSYS : -EINVAL;
+}
+
+function getVersion(v: Vcpu, gva: u64): i64 {
+  const arg = scratch(v);
+  if (!copyFromGuest(v, arg, gva, GnttabGetVersion.SIZE)) return -EFAULT;
+  const d = domainNamed(v, load<u16>(arg, GnttabGetVersion.dom));
+  if (d == null) return -ESRCH;
+  if (!mayTarget(v, d)) return -EPERM;
+  store<u32>(arg, GRANT_VERSION, GnttabGetVersion.version);
+  const at = gva + GnttabGetVersion.version;
+  return copyToGuest(v, at, arg + GnttabGetVersion.version, 4) ? 0 : -EFAULT;
+}
+
+/** Exchanges two entries of the caller's table that nobody uses. GNTST_*. */
+function swap(d: Domain, a: u32, b: u32): i32 {
+  const t = grants(d);
+  const limit = grantEntries(t);
+  if (a >= limit || b >= limit) return GNTST_bad_gntref;
+  if (a == b) return GNTST_okay;
+  hw.lock(d.grants);
+  let status = GNTST_eagain;
+  const activeA = activeOf(t, a);
+  const activeB = activeOf(t, b);
+  const busyA = activeA != null && (activeA.reads | activeA.writes) != 0;
+  const busyB = activeB != null && (activeB.reads | activeB.writes) != 0;
+  if (!busyA && !busyB) {
+    const entryA = hw.load64(grantEntryPa(t, a));
+    hw.store64(grantEntryPa(t, a), hw.load64(grantEntryPa(t, b)));
+    hw.store64(grantEntryPa(t, b), entryA);
+    status = GNTST_okay;
+  }
+  hw.unlock(d.grants);
+  return status;
+}
+
+/**
+ * GNTTABOP_cache_flush for one's own frame or a mapped one. x86 caches are coherent and nothing here is mapped uncached,
+ * so that after the checks there is nothing to do.
+ */
+function cacheFlush(d: Domain, element: usize): i32 {
+  const offset = <u32>load<u16>(element, GnttabCacheFlush.offset);
+  const length = <u32>load<u16>(element, GnttabCacheFlush.length);
+  const op = load<u32>(element, GnttabCacheFlush.op);
+  if (offset >= 4096 || offset + length > 4096 || (op & ~(GNTTAB_CACHE_INVAL | GNTTAB_CACHE_CLEAN)) != 0)
+    return -EINVAL;
+  if (!length || !op) return 0;
+  const mfn = load<u64>(element, GnttabCacheFlush.a_dev_bus_addr) >> 12;
+  if (!frameValid(mfn)) return -EINVAL;
+  const owner = domainById(frameOwner(mfn));
+  if (owner == null) return -EPERM;
+  if (changetype<usize>(owner) == changetype<usize>(d)) return 0;
+  const t = grants(d);
+  for (let handle: u32 = 0; handle < mappingLimit(t); handle++) {
+    const m = mappingOf(t, handle)!;
+    if (m.flags != 0 && entryMfn(physmapLookup(d, m.gfn)) == mfn) return 0;
+  }
+  return -EINVAL;
+}
