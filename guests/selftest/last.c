@@ -1,0 +1,62 @@
+/*
+ * Tests after which the library's own set-up is no longer what it was: they come last.
+ */
+#include "suite.h"
+
+/* vcpu_info moves to a place of the guest's choice, once. */
+static void last_vcpu_info(void) {
+  static struct {
+    char before[64 * 3];
+    struct vcpu_info info;
+    char behind[4096 - 64 * 4];
+  } page __attribute__((aligned(4096)));
+  struct vcpu_register_vcpu_info request = {.mfn = FRAME_OF(&page), .offset = 4096 - 63};
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, UNMAPPED), -XEN_EFAULT);
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, &request), -XEN_ENXIO);
+  request.offset = 4;
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, &request), -XEN_ENXIO);
+  request = (struct vcpu_register_vcpu_info){.mfn = 0xfffff0, .offset = 0};
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, &request), -XEN_EINVAL);
+
+  request = (struct vcpu_register_vcpu_info){.mfn = FRAME_OF(&page), .offset = (uint64_t)&page.info & 4095};
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, &request), 0);
+  this_cpu()->info = &page.info;
+  /* Everything is marked pending, so that nothing is lost on the way. */
+  EXPECT(page.info.evtchn_upcall_pending, 1);
+  EXPECT(page.info.evtchn_pending_sel, -1);
+  CHECK(page.info.time.tsc_to_system_mul != 0);
+  EXPECT(vcpu_op(VCPUOP_register_vcpu_info, 0, &request), -XEN_EINVAL);
+
+  /* Events and time go on in the new place. */
+  evtchn_port_t port = timer_port();
+  uint64_t seen = event_count(port), start = clock_ns();
+  sleep_ns(5 * MILLISECOND);
+  CHECK(event_count(port) > seen);
+  CHECK(clock_ns() >= start + 5 * MILLISECOND);
+}
+
+/* Closes every port, and the domain can begin again. */
+static void last_reset(void) {
+  if (console_has_ring())
+    SKIP("the console's own port would go too");
+  struct evtchn_reset reset = {.dom = DOMID_SELF};
+  long ports[3] = {event_bind_ipi(0), event_alloc_unbound(DOMID_SELF, DOMID_SELF), event_bind_virq(VIRQ_DEBUG, 0)};
+  EXPECT(event_channel_op(EVTCHNOP_reset, &reset), 0);
+  for (int i = 0; i < 3; i++)
+    EXPECT(event_close(ports[i]), -XEN_EINVAL);
+  long port = event_bind_virq(VIRQ_TIMER, 0);
+  CHECK(port > 0);
+  EXPECT(event_close(port), 0);
+}
+
+static void last_shutdown_code(void) {
+  struct sched_shutdown request = {.reason = SHUTDOWN_poweroff};
+  EXPECT(sched_op(SCHEDOP_shutdown_code, &request), 0);
+}
+
+const struct test last_tests[] = {
+    {"last-vcpu-info", last_vcpu_info},
+    {"last-reset", last_reset},
+    {"last-shutdown-code", last_shutdown_code},
+    {NULL, NULL},
+};
