@@ -1,0 +1,91 @@
+/** The build's own rules: what it refuses, and the formats that the machine reads. */
+import test from "ava";
+import { DOM0_WINDOW } from "../../../abi/software.ts";
+import { engineExportsHeader, readEngineNames } from "../../../scripts/build/engine-names.ts";
+import { encodeSnapshot, evaluateControl } from "../../../scripts/build/snapshot.ts";
+import { BuildError, Lane } from "../../../scripts/build/task.ts";
+import { rewriteGeneratedC } from "../../../scripts/build/wasm2c.ts";
+
+const PAGE = 4096;
+
+test("the engine's exports have their C names, mangled as wasm2c does it", (t) => {
+  const header = engineExportsHeader(readEngineNames());
+  t.regex(header, /^#define QTS_Call Z_engineZ_\w+$/m);
+  t.regex(header, /^#define engine_malloc Z_engineZ_\w+$/m);
+  t.regex(header, /^#define engine_import_hostCall Z_aZ_s$/m);
+  t.notRegex(header, /Z_engineZ_.*\$/);
+});
+
+test("a snapshot holds exactly the pages that are not all zero", (t) => {
+  const memory = new ArrayBuffer(5 * PAGE);
+  new Uint8Array(memory)[PAGE + 7] = 1;
+  new Uint8Array(memory)[4 * PAGE + PAGE - 1] = 2;
+  const encoded = encodeSnapshot(memory);
+  t.is(encoded.length, 3 * PAGE);
+  t.deepEqual(
+    [0, 4, 8, 12, 16, 20].map((offset) => encoded.readUInt32LE(offset)),
+    [2, 5, 0, 0, 1, 4],
+  );
+  t.is(encoded[PAGE + 7], 1);
+  t.is(encoded[2 * PAGE + PAGE - 1], 2);
+});
+
+test("addresses in the snapshot do not depend on the bundle", (t) => {
+  const small = evaluateControl("globalThis.turn = () => 1;");
+  const large = evaluateControl(
+    "const kept = Array.from({ length: 20000 }, (_, i) => ({ i })); globalThis.turn = () => kept.length;",
+  );
+  t.deepEqual(small.meta, large.meta);
+});
+
+test("the snapshot's turn can be called in a fresh copy of its memory", (t) => {
+  const { engine, meta } = evaluateControl("let n = 41; globalThis.turn = () => ++n;");
+  const result = engine.call("QTS_Call", meta.context, meta.turn, meta.globalThis, 0, 0);
+  t.is(engine.valueText(meta.context, result), "42");
+});
+
+test("the machine's window and host functions are there, and nothing more is needed to evaluate", (t) => {
+  const { engine, meta } = evaluateControl(
+    "globalThis.turn = () => [typeof hypercall, typeof exchange, machineWindow.byteLength].join();",
+  );
+  const result = engine.call("QTS_Call", meta.context, meta.turn, meta.globalThis, 0, 0);
+  t.is(engine.valueText(meta.context, result), `function,function,${0xfff00000 - DOM0_WINDOW}`);
+});
+
+for (const [title, bundle, message] of [
+  [
+    "an exception comes with its stack",
+    "function f() { throw new Error('no'); }\nf();",
+    /Error: no\n {4}at f \(control\.js:1/,
+  ],
+  ["a syntax error comes with its place", "let x = (;", /SyntaxError.*\n {4}at control\.js:1/],
+  ["a hypercall is refused", "hypercall();", /called hypercall\(\) while it was evaluated/],
+  ["turn is missing", "globalThis.other = 1;", /does not define globalThis\.turn/],
+] as const) {
+  test(`evaluating for the snapshot: ${title}`, (t) => {
+    const error = t.throws(() => evaluateControl(bundle), { instanceOf: BuildError });
+    t.regex(error?.message ?? "", message);
+  });
+}
+
+test("wasm2c's output is refused when it is not what the rewrites were made for", (t) => {
+  const good = "a &mem->data[addr] b &mem->data[addr] c\n#define wasm_asm __asm__\n";
+  t.is(rewriteGeneratedC(good, "BASE"), "a &((u8*)BASE)[addr] b &((u8*)BASE)[addr] c\n#define wasm_asm(X)\n");
+  t.throws(() => rewriteGeneratedC("a &mem->data[addr]", "BASE"), { message: /1 times .* instead of 2/ });
+});
+
+test("a lane runs no more than its width at once", async (t) => {
+  const lane = new Lane(2);
+  let running = 0;
+  let most = 0;
+  await Promise.all(
+    Array.from({ length: 7 }, () =>
+      lane.run(async () => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+      }),
+    ),
+  );
+  t.is(most, 2);
+});
