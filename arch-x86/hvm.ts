@@ -17,16 +17,17 @@ import { refusal } from "./refusals";
 import { getRflags, RFLAGS_IF } from "./state";
 import { svmCpuInit, svmCpuStop } from "./svm/cpu";
 import { svmEnter } from "./svm/enter";
-import { svmCancelOffer, svmCanTakeInterrupt, svmInjectException, svmInjectNmi, svmOfferInterrupt } from "./svm/inject";
+import { svmCancelOffer, svmCanTakeInterrupt, svmInjectNmi, svmOfferInterrupt } from "./svm/inject";
 import { svmExplain } from "./svm/explain";
 import { svmFeatureMask } from "./svm/features";
 import { svmSkip, svmVcpuFree, svmVcpuInit } from "./svm/vcpu";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
 import { vmxCpuInit, vmxCpuStop, vmxFeatureMask } from "./vmx/cpu";
 import { vmxEnter } from "./vmx/enter";
-import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectException, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
+import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
 import { vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
 
+export { injectException as hvmInjectException } from "./inject";
 export {
   getCpl as hvmGetCpl,
   getCr0 as hvmGetCr0,
@@ -135,16 +136,6 @@ export function hvmCanTakeInterrupt(v: HvmVcpu): bool {
 /** RFLAGS.IF: whether HLT could ever be woken by an interrupt. */
 export function hvmInterruptsEnabled(v: HvmVcpu): bool {
   return (getRflags(v) & RFLAGS_IF) != 0;
-}
-
-/**
- * Raises an exception at the next entry. With another exception pending the two combine as on hardware (#DF, shutdown).
- * @param errorCode -1 for a vector without one
- * @param cr2 for vector 14, the faulting address; else ignored
- */
-export function hvmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
-  if (vendor == VENDOR_SVM) svmInjectException(v, vector, errorCode, cr2);
-  else vmxInjectException(v, vector, errorCode, cr2);
 }
 
 /** Raises an NMI as soon as the guest can take one; one more is remembered while another is being handled. */

@@ -55,6 +55,7 @@ export const EFER_SVME: u64 = 1 << 12;
 
 export const RFLAGS_TF: u64 = 1 << 8;
 export const RFLAGS_IF: u64 = 1 << 9;
+export const RFLAGS_DF: u64 = 1 << 10;
 export const RFLAGS_RF: u64 = 1 << 16;
 export const RFLAGS_VM: u64 = 1 << 17;
 
