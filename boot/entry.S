@@ -136,6 +136,8 @@ refuse:
   call print
   mov %edi, %ebx
   call print
+  mov $1, %al
+  outb %al, $0xf4 /* QEMU's isa-debug-exit, for scripts */
 5:
   cli
   hlt

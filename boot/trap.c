@@ -57,9 +57,7 @@ static __attribute__((noinline)) void leave_with_fpu(u32 reason) {
 }
 
 static void describe_address(u64 address) {
-  if (in_guard(address, stack_guard) || in_guard(address, engine_stack_guard)) {
-    print("the native stack is exhausted (");
-  } else if (address - PHYSMAP_BASE < PHYSMAP_LIMIT) {
+  if (address - PHYSMAP_BASE < PHYSMAP_LIMIT) {
     print("physical ");
     address -= PHYSMAP_BASE;
   } else if (address - HYPERVISOR_BASE < LINEAR_GUARDED) {
@@ -71,17 +69,19 @@ static void describe_address(u64 address) {
   }
   print("address 0x");
   print_hex(address, 0);
-  if (in_guard(address, stack_guard) || in_guard(address, engine_stack_guard)) print(")");
 }
 
 static void report(const struct trap_frame *frame) {
   static const char *const names[] = {"r15", "r14", "r13", "r12", "r11", "r10", "r9 ", "r8 ",
                                       "rdi", "rsi", "rbp", "rbx", "rdx", "rcx", "rax"};
-  if (frame->vector < LENGTH(exception_names)) print(exception_names[frame->vector]);
+  u64 cr2 = read_cr2();
+  bool exhausted = frame->vector == TRAP_PAGE_FAULT && (in_guard(cr2, stack_guard) || in_guard(cr2, engine_stack_guard));
+  if (exhausted) print("native stack exhausted");
+  else if (frame->vector < LENGTH(exception_names)) print(exception_names[frame->vector]);
   else print("exception");
-  if (frame->vector == TRAP_PAGE_FAULT) {
+  if (frame->vector == TRAP_PAGE_FAULT && !exhausted) {
     print(frame->error & PAGE_FAULT_FETCH ? " fetching from " : frame->error & PAGE_FAULT_WRITE ? " writing " : " reading ");
-    describe_address(read_cr2());
+    describe_address(cr2);
   }
   print(" in ");
   print_symbol(frame->rip);
@@ -96,7 +96,7 @@ static void report(const struct trap_frame *frame) {
   print(" rflags 0x");
   print_hex(frame->rflags, 0);
   print(" cr2 0x");
-  print_hex(read_cr2(), 0);
+  print_hex(cr2, 0);
   for (int i = LENGTH(names) - 1; i >= 0; i--) {
     print(i % 5 == 4 ? "\n  " : " ");
     print(names[i]);
