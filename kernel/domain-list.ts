@@ -2,6 +2,7 @@
  * All domains, found by id. A two-level table of pointers, its second level allocated by the page on first use; and the
  * list in ascending id that walks over all domains follow.
  */
+import { cpuOf } from "./cpu";
 import { Domain } from "./domain";
 
 /** Ids 0 .. 0x7FEF, as Xen's DOMID_FIRST_RESERVED; 512 leaves of 64 pointers. */
@@ -77,6 +78,7 @@ export function domainRemove(d: Domain): usize {
  */
 export function domainReapLater(): void {
   reapFlag = true;
+  cpuOf(0).reschedule = 1;
 }
 
 /** Reads and clears the request. */

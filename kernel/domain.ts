@@ -16,6 +16,9 @@ export const enum DomainLife {
   Dead = 3,
 }
 
+/** Domain.shutdownCode of a domain that was not shut down, as Xen's getdomaininfo shows it: bits 16..23 all ones. */
+export const SHUTDOWN_CODE_INVALID: u32 = 0xff;
+
 @unmanaged
 export class Domain {
   id: u32;
@@ -29,7 +32,8 @@ export class Domain {
   /** XEN_DOMCTL_pausedomain count; a new domain starts with 1. */
   pauseCount: u32;
   shutdown: u32; // 1 after SCHEDOP_shutdown or a crash
-  shutdownCode: u32; // SHUTDOWN_*
+  /** SHUTDOWN_*, latched first by SCHEDOP_shutdown_code or the shutdown itself; SHUTDOWN_CODE_INVALID before. */
+  shutdownCode: u32;
   vcpuCount: u32; // XEN_DOMCTL_max_vcpus
   vcpus: usize; // table of vcpuCount Vcpu pointers (0: not created)
   createFlags: u32; // XEN_DOMCTL_CDF_*
@@ -60,6 +64,13 @@ export class Domain {
   createdNs: u64;
   /** wallclock offset in seconds (XEN_DOMCTL_settimeoffset). */
   timeOffsetSeconds: i64;
+  /** VMASST_TYPE_runstate_update_flag is on. */
+  runstateUpdateFlag: u32;
+  /** Vector of HVM_PARAM_CALLBACK_IRQ (type 2, HVM_PARAM_CALLBACK_TYPE_VECTOR), 0 none: set by kernel/hvm-op.ts. */
+  callbackVector: u32;
+  /** A line of console output not ended yet: kernel/console-io.ts. */
+  consoleLine: usize;
+  consoleLength: u32;
   ioportsDenied: u32;
   /** Guest physical bits: gfns at or above this are refused. */
   maxGfn: u64;

@@ -48,6 +48,8 @@ export class Vcpu extends HvmVcpu {
   runstateTime3: u64;
   runstateGva: u64; // registered area, 0 none
   runstateCompat: u32; // 1: registered from 32-bit mode, in that layout
+  /** System time at which its vcpu_time_info was last written, ns. */
+  timeUpdatedNs: u64;
   timeInfoGva: u64; // VCPUOP_register_vcpu_time_memory_area, 0 none
 
   // Timers: nodes of kernel/timer.ts embedded by pointer; created with the vCPU.

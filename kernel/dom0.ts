@@ -1,0 +1,26 @@
+/** Creating domain 0, the control plane: a software-isolated domain with one vCPU, from the heap snapshot in the image. */
+import { DOM0_SCRATCH_END, DOM0_START_INFO } from "../abi/software";
+import { DomainKind } from "./domain";
+import { domainCreate, vcpuCreate } from "./domain-life";
+import { domainUnpause } from "./scheduler";
+import { ENGINE_PAGES_MAX } from "./software-memory";
+import { softwareBegin } from "./software-restart";
+
+/** Its number among hw's linear memories. */
+const DOM0_SPACE: u32 = 1;
+/** The call page and a few more. */
+const OTHER_PAGES: u32 = 16;
+
+const error: usize = memory.data(4);
+
+/** Builds domain 0 and lets it run; false when memory is out. */
+export function dom0Start(): bool {
+  const d = domainCreate(0, DomainKind.Software, 0, 1, error);
+  if (d == null) return false;
+  d.privileged = 1;
+  d.space = DOM0_SPACE;
+  d.maxPages = ENGINE_PAGES_MAX + ((DOM0_SCRATCH_END - DOM0_START_INFO) >> 12) + OTHER_PAGES;
+  if (vcpuCreate(d, 0) != 0 || !softwareBegin(d)) return false;
+  domainUnpause(d);
+  return true;
+}

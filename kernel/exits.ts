@@ -1,0 +1,107 @@
+/** What the kernel does when a hardware guest leaves: one table, by HvmExit. */
+import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../abi/hvm";
+import { hvmDescribe, hvmEmulateAbsent, hvmExplainEntryFailure, hvmFinishIn, hvmFlush } from "../arch-x86/hvm";
+import { hvmInjectException, hvmInterruptsEnabled } from "../arch-x86/hvm";
+import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
+import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
+import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
+import { consoleByte } from "./console-io";
+import { domainShutdown, vcpuCrash } from "./domain-shutdown";
+import { hypercallPageFill } from "./hypercall-page";
+import { hypercallHvm } from "./hypercall-table";
+import { interruptsDrain } from "./interrupts";
+import { physmapLookup } from "./physmap";
+import { blockWithEvents } from "./sched-op";
+import { schedulerYield } from "./scheduler";
+import { Vcpu } from "./vcpu";
+import { vcpuGoDown } from "./vcpu-op";
+
+export type ExitHandler = (v: Vcpu) => void;
+
+/** Xen's debug console port: what guests write goes to the log. */
+const PORT_DEBUG_CONSOLE: u32 = 0xe9;
+const VECTOR_UD: u32 = 6;
+
+const EXITS: StaticArray<ExitHandler> = [
+  nothing, // None
+  interrupt,
+  nothing, // Deadline: the loop looks at the clock
+  hypercallHvm,
+  halt,
+  portIo,
+  nestedFault,
+  nothing, // Window: the loop offers the upcall again
+  tripleFault,
+  entryFailed,
+  schedulerYield, // Pause: it spins on something that another vCPU must do
+  unknown,
+  hypercallPageFill,
+];
+
+/** Handles exit `reason` (HvmExit) of `v`. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function exitHandle(v: Vcpu, reason: u32): void {
+  unchecked(EXITS[reason])(v);
+}
+
+function nothing(v: Vcpu): void {}
+
+function interrupt(v: Vcpu): void {
+  interruptsDrain();
+}
+
+/** HLT with interrupts off can never end, so it takes the vCPU down, and with the last one the domain: as on Xen. */
+function halt(v: Vcpu): void {
+  if (v.eventPending) return;
+  if (hvmInterruptsEnabled(v)) blockWithEvents(v);
+  else vcpuGoDown(v);
+}
+
+/** There are no devices: reads give all ones, writes vanish, except into the debug console. */
+function portIo(v: Vcpu): void {
+  if (v.exitIn) hvmFinishIn(v, u32.MAX_VALUE);
+  else if (v.exitPort == PORT_DEBUG_CONSOLE && v.exitSize == 1) consoleByte(v.domain, <u32>v.rax & 0xff);
+}
+
+/**
+ * An access that the nested page tables do not allow. Where nothing is mapped, and for writes to read-only memory, it is
+ * done as by a device that is not there. If what is mapped by now allows it, the guest tries again.
+ */
+function nestedFault(v: Vcpu): void {
+  const type = <u32>(physmapLookup(v.domain, v.exitGpa >> 12) & P2M_TYPE_MASK);
+  const discarded = (v.exitAccess & HVM_ACCESS_WRITE) != 0 && (type == P2M_RAM_RO || type == P2M_GRANT_RO);
+  const fetch = (v.exitAccess & HVM_ACCESS_FETCH) != 0;
+  if (type != P2M_NONE && !discarded && !(fetch && type != P2M_RAM && type != P2M_RAM_RO)) {
+    hvmFlush(v);
+    return;
+  }
+  // Xen gives an instruction that it cannot emulate #UD.
+  if (fetch || !hvmEmulateAbsent(v)) hvmInjectException(v, VECTOR_UD, -1, 0);
+}
+
+/** The guest's own end: it restarts, unless HVM_PARAM_TRIPLE_FAULT_REASON says otherwise. */
+function tripleFault(v: Vcpu): void {
+  const d = v.domain;
+  if (d.shutdown) return;
+  say("d");
+  sayDec(d.id);
+  say("v");
+  sayDec(v.id);
+  say(" has had a triple fault.");
+  sayEnd();
+  hvmDescribe(v);
+  domainShutdown(d, <u32>load<u64>(d.hvmParams + (<usize>HVM_PARAM_TRIPLE_FAULT_REASON << 3)));
+}
+
+function entryFailed(v: Vcpu): void {
+  vcpuCrash(v, hvmExplainEntryFailure(v));
+}
+
+function unknown(v: Vcpu): void {
+  say("Exit code ");
+  sayHex(v.exitCode);
+  say(" is not known to this hypervisor.");
+  sayEnd();
+  vcpuCrash(v, "it left for a reason that is not handled");
+}

@@ -1,0 +1,185 @@
+/**
+ * The hypercall table, and the two ways into it: VMCALL/VMMCALL of a hardware guest, the call page of a
+ * software-isolated domain. One screen shows what is there; the numbers are __HYPERVISOR_* of xen/xen.h.
+ */
+import { ENOSYS, EOPNOTSUPP, EPERM } from "../abi/errno";
+import { CallPage } from "../abi/software";
+import { hvmGetCpl, hvmGetRip, hvmIs64, hvmSetRip } from "../arch-x86/hvm";
+import * as hw from "../arch-x86/hw";
+import { consoleIo } from "./console-io";
+import { domctl } from "./domctl";
+import { eventChannelOp } from "./event-channel";
+import { grantTableOp } from "./grant-table";
+import { hvmOp } from "./hvm-op";
+import { Handler, HYPERCALL_RESTART } from "./hypercall";
+import { memoryOp } from "./memory-op";
+import { multicall } from "./multicall";
+import { physdevOp } from "./physdev-op";
+import { schedOp } from "./sched-op";
+import { setTimerOp } from "./set-timer";
+import { callPagePa } from "./software-restart";
+import { sysctl } from "./sysctl";
+import { Vcpu } from "./vcpu";
+import { vcpuOp } from "./vcpu-op";
+import { vmAssist } from "./vm-assist";
+import { xenVersion } from "./xen-version";
+
+/** Numbers without a handler, and those that Xen gives HVM guests none for. */
+function none(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
+  return -ENOSYS;
+}
+
+/** Calls that are only for the privileged; nothing stands behind them here. */
+function privileged(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
+  return v.domain.privileged ? -ENOSYS : -EPERM;
+}
+
+/** Xen's answer with performance monitoring off, its default. */
+function notSupported(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
+  return -EOPNOTSUPP;
+}
+
+const TABLE: StaticArray<Handler> = [
+  none, // 0 set_trap_table
+  none, // 1 mmu_update
+  none, // 2 set_gdt
+  none, // 3 stack_switch
+  none, // 4 set_callbacks
+  none, // 5 fpu_taskswitch
+  none, // 6 sched_op_compat
+  privileged, // 7 platform_op
+  none, // 8 set_debugreg
+  none, // 9 get_debugreg
+  none, // 10 update_descriptor
+  none, // 11
+  memoryOp, // 12 memory_op
+  multicall, // 13 multicall
+  none, // 14 update_va_mapping
+  setTimerOp, // 15 set_timer_op
+  none, // 16 event_channel_op_compat
+  xenVersion, // 17 xen_version
+  consoleIo, // 18 console_io
+  none, // 19 physdev_op_compat
+  grantTableOp, // 20 grant_table_op
+  vmAssist, // 21 vm_assist
+  none, // 22 update_va_mapping_otherdomain
+  none, // 23 iret
+  vcpuOp, // 24 vcpu_op
+  none, // 25 set_segment_base
+  none, // 26 mmuext_op
+  none, // 27 xsm_op
+  none, // 28 nmi_op
+  schedOp, // 29 sched_op
+  none, // 30 callback_op
+  none, // 31 xenoprof_op
+  eventChannelOp, // 32 event_channel_op
+  physdevOp, // 33 physdev_op
+  hvmOp, // 34 hvm_op
+  sysctl, // 35 sysctl
+  domctl, // 36 domctl
+  none, // 37 kexec_op
+  none, // 38 tmem_op
+  none, // 39 argo_op
+  notSupported, // 40 xenpmu_op
+  privileged, // 41 dm_op
+  privileged, // 42 hypfs_op
+];
+
+/** Calls hypercall `op` for `v`: a result, or HYPERCALL_RESTART with Vcpu.restart1..6 set. */
+export function hypercallCall(v: Vcpu, op: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
+  if (op >= <u64>TABLE.length) return -ENOSYS;
+  v.hypercallOp = <u32>op;
+  return unchecked(TABLE[<i32>op])(v, a1, a2, a3, a4, a5, a6);
+}
+
+/** VMCALL and VMMCALL: three bytes, to be executed once more by a restarted hypercall. */
+const CALL_BYTES: u64 = 3;
+
+/** A hardware guest's hypercall; RIP is past the instruction. Only for ring 0, as on Xen. */
+export function hypercallHvm(v: Vcpu): void {
+  if (hvmGetCpl(v)) {
+    v.rax = <u64>-EPERM;
+    return;
+  }
+  if (!hvmIs64(v)) {
+    hypercallHvm32(v);
+    return;
+  }
+  const result = hypercallCall(v, v.rax, v.rdi, v.rsi, v.rdx, v.r10, v.r8, v.r9);
+  if (result != HYPERCALL_RESTART) {
+    v.rax = result;
+    return;
+  }
+  v.rdi = v.restart1;
+  v.rsi = v.restart2;
+  v.rdx = v.restart3;
+  v.r10 = v.restart4;
+  v.r8 = v.restart5;
+  v.r9 = v.restart6;
+  hvmSetRip(v, hvmGetRip(v) - CALL_BYTES);
+}
+
+const LOW: u64 = 0xffffffff;
+
+function hypercallHvm32(v: Vcpu): void {
+  v.hypercallCompat = 1;
+  const result = hypercallCall(
+    v,
+    v.rax & LOW,
+    v.rbx & LOW,
+    v.rcx & LOW,
+    v.rdx & LOW,
+    v.rsi & LOW,
+    v.rdi & LOW,
+    v.rbp & LOW,
+  );
+  v.hypercallCompat = 0;
+  if (result != HYPERCALL_RESTART) {
+    v.rax = <u64>result & LOW;
+    return;
+  }
+  v.rbx = v.restart1 & LOW;
+  v.rcx = v.restart2 & LOW;
+  v.rdx = v.restart3 & LOW;
+  v.rsi = v.restart4 & LOW;
+  v.rdi = v.restart5 & LOW;
+  v.rbp = v.restart6 & LOW;
+  hvmSetRip(v, (hvmGetRip(v) - CALL_BYTES) & LOW);
+}
+
+/** Executes the hypercall in a software domain's call page and writes its result there, unless it is to be continued. */
+export function hypercallSoftware(v: Vcpu): void {
+  const page = callPagePa();
+  const result = hypercallCall(
+    v,
+    hw.load64(page + CallPage.op),
+    hw.load64(page + CallPage.args),
+    hw.load64(page + CallPage.args + 8),
+    hw.load64(page + CallPage.args + 16),
+    hw.load64(page + CallPage.args + 24),
+    hw.load64(page + CallPage.args + 32),
+    hw.load64(page + CallPage.args + 40),
+  );
+  finishSoftware(v, result);
+}
+
+/** Goes on with a software domain's hypercall that was left unfinished. */
+export function hypercallSoftwareContinue(v: Vcpu): void {
+  v.hypercallPending = 0;
+  const result = hypercallCall(
+    v,
+    v.hypercallOp,
+    v.restart1,
+    v.restart2,
+    v.restart3,
+    v.restart4,
+    v.restart5,
+    v.restart6,
+  );
+  finishSoftware(v, result);
+}
+
+function finishSoftware(v: Vcpu, result: i64): void {
+  if (result == HYPERCALL_RESTART) v.hypercallPending = 1;
+  else hw.store64(callPagePa() + CallPage.result, result);
+}

@@ -1,0 +1,171 @@
+/**
+ * The hypervisor module's entry: `start` once on the boot CPU, then `step` for ever on each CPU. Everything else that is
+ * exported serves the shim's crash reports and the simulation.
+ */
+import { BootInfo } from "../abi/boot-info";
+import { apicInit, apicSetDeadline } from "../arch-x86/apic";
+import { HVM_FEATURE_DEADLINE, hvmEnter, hvmFeatureMask, hvmFpuSwitch } from "../arch-x86/hvm";
+import { HvmVcpu } from "../arch-x86/hvm-vcpu";
+import * as hw from "../arch-x86/hw";
+import { say, sayDec, sayEnd } from "../arch-x86/log";
+import { supply } from "../arch-x86/supply";
+import { tscInit, tscKhz } from "../arch-x86/tsc";
+import { uartInit } from "../arch-x86/uart";
+import { vcpuOf } from "./access";
+import { audit } from "./audit";
+import { Cpu, cpuOf } from "./cpu";
+import { dmesgBase, dmesgLine, dmesgSize, dmesgUseDriver } from "./dmesg";
+import { dom0Start } from "./dom0";
+import { Domain, DomainKind } from "./domain";
+import { domainsReap } from "./domain-life";
+import { domainFirst, domainReapWanted } from "./domain-list";
+import { exitHandle } from "./exits";
+import { archFrameAlloc, archFrameAllocRun, archFrameFree, framesInit, freeFrames, totalFrames } from "./frames";
+import { heapInit } from "./heap";
+import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercall-table";
+import { interruptHandle } from "./interrupts";
+import { memoryMapStart } from "./memory-map";
+import { panic } from "./panic";
+import { schedulerPick, schedulerStart } from "./scheduler";
+import { sharedInfoStart, updateRunstate, updateTime } from "./shared-info";
+import { softwareRun } from "./software";
+import { softwareMemoryInit } from "./software-memory";
+import { softwareRestart, softwareRestartWanted } from "./software-restart";
+import { startInfoInit } from "./start-info";
+import { nowNs, nsAtTsc, timeInit, tscAtNs } from "./time";
+import { timersNext, timersRun, timersSooner } from "./timer";
+import { upcallDeliver } from "./upcall";
+import { Vcpu } from "./vcpu";
+import { virtualisationStart } from "./virtualisation";
+import { TYPEVISOR_VERSION, xenVersionInit } from "./xen-version";
+
+export { audit };
+export { dmesgBase as logBase, dmesgSize as logSize };
+
+const boot: usize = memory.data(12288, 8);
+
+/** Longest stretch without a look at the clock while one vCPU has the CPU to itself, ns. */
+const ALONE_NS: u64 = 1000000000;
+/** A vCPU's time record is refreshed at a switch when it is older than this, ns: guests count on from it by the TSC. */
+const TIME_FRESH_NS: u64 = 1000000000;
+
+/** Brings the hypervisor up and creates domain 0. Once, on the boot CPU, interrupts off. */
+export function start(): void {
+  supply(archFrameAlloc, archFrameAllocRun, archFrameFree, dmesgLine);
+  hw.bootInfo(boot);
+  framesInit(boot);
+  heapInit();
+  uartInit();
+  dmesgUseDriver();
+  banner();
+  tscInit(load<u64>(boot + BootInfo.rsdp));
+  timeInit(load<u64>(boot + BootInfo.tscEntry));
+  apicInit();
+  virtualisationStart();
+  deadlineByProcessor = (hvmFeatureMask() & HVM_FEATURE_DEADLINE) != 0;
+  say("Time stamp counter: ");
+  sayDec(tscKhz());
+  say(" kHz.");
+  sayEnd();
+  sharedInfoStart();
+  xenVersionInit(boot + BootInfo.commandLine);
+  softwareMemoryInit(boot);
+  startInfoInit(boot);
+  memoryMapStart(boot);
+  const c = cpuOf(0);
+  c.online = 1;
+  schedulerStart(c);
+  if (!dom0Start()) panic("not enough memory for domain 0");
+}
+
+function banner(): void {
+  say("Typevisor ");
+  say(TYPEVISOR_VERSION);
+  say(", Xen 4.17 interface. ");
+  sayDec(totalFrames() >> 8);
+  say(" MiB of memory, ");
+  sayDec(freeFrames() >> 8);
+  say(" MiB free.");
+  sayEnd();
+}
+
+/**
+ * One turn of a CPU's loop: what time has brought, then one entry of the vCPU whose turn it is and the handling of its
+ * exit; or idle until an interrupt. The shim calls it for ever.
+ */
+export function step(cpu: u32): void {
+  const c = cpuOf(cpu);
+  let v = changetype<Vcpu | null>(c.current);
+  if (v == null || c.reschedule != 0 || timersSooner() || hw.rdtsc() >= c.deadlineTsc) {
+    v = turn(c);
+    if (v == null) {
+      idle(c);
+      return;
+    }
+  }
+  if (v.domain.kind == DomainKind.Hvm) {
+    if (c.fpuOwner != changetype<usize>(v)) fpuGive(c, v);
+    upcallDeliver(v);
+    const reason = hvmEnter(v, c.deadlineTsc);
+    const counter = v.exitCounts + (<usize>reason << 3);
+    store<u64>(counter, load<u64>(counter) + 1);
+    exitHandle(v, reason);
+  } else {
+    if (c.fpuOwner) fpuGive(c, null);
+    softwareRun(v);
+  }
+}
+
+/** Runs what is due, chooses who runs next and until when. Null: nobody. */
+function turn(c: Cpu): Vcpu | null {
+  timersRun(nowNs());
+  if (domainReapWanted()) domainsReap();
+  if (softwareRestartWanted()) softwareRestart();
+  const before = c.current;
+  const now = nowNs();
+  const v = schedulerPick(c, now);
+  const alone = v == null ? u64.MAX_VALUE : c.schedWaiting ? c.sliceEndNs : now + ALONE_NS;
+  c.deadlineTsc = tscAtNs(min(timersNext(), alone));
+  if (v == null) return null;
+  // On Intel the preemption timer ends a guest's slice by itself; everything else needs the local APIC's.
+  if (!deadlineByProcessor || v.domain.kind != DomainKind.Hvm) apicSetDeadline(c.deadlineTsc);
+  if (before != c.current) {
+    updateRunstate(v);
+    if (now - v.timeUpdatedNs > TIME_FRESH_NS) {
+      updateTime(v);
+      v.timeUpdatedNs = now;
+    }
+  }
+  return v;
+}
+
+/** The processor itself ends a guest's entry at the deadline. */
+let deadlineByProcessor: bool = false;
+
+function fpuGive(c: Cpu, v: Vcpu | null): void {
+  hvmFpuSwitch(changetype<HvmVcpu | null>(c.fpuOwner), v);
+  c.fpuOwner = changetype<usize>(v);
+}
+
+function idle(c: Cpu): void {
+  const from = hw.rdtsc();
+  if (from >= c.deadlineTsc) return;
+  apicSetDeadline(c.deadlineTsc);
+  const vector = hw.idle();
+  if (vector >= 0) interruptHandle(vector);
+  c.idleNs += nsAtTsc(hw.rdtsc()) - nsAtTsc(from);
+}
+
+/**
+ * Executes the hypercall in a software domain's call page and writes the result, continuing it until it is done. For the
+ * simulation, which plays domain 0 itself.
+ */
+export function softwareHypercall(space: u32): void {
+  for (let d = domainFirst(); d != null; d = changetype<Domain | null>(d.next)) {
+    if (d.kind != DomainKind.Software || d.space != space) continue;
+    const v = vcpuOf(d, 0)!;
+    hypercallSoftware(v);
+    while (v.hypercallPending) hypercallSoftwareContinue(v);
+    return;
+  }
+}
