@@ -37,11 +37,12 @@ export class Machine extends EventEmitter<MachineEvents> {
   output = "";
   /** Set when the emulator has ended. */
   end: MachineEnd | undefined;
+  /** Set when `stop` was called: what the emulator's end then looks like means nothing. */
+  stopped = false;
   /** Where the next `waitFor` begins to look. */
   private position = 0;
   /** What the emulator itself said: its standard error, and for Bochs its standard output. */
   private emulatorTalk = "";
-  private stopping = false;
   private socket: net.Socket | undefined;
   private readonly unsent: string[] = [];
   private readonly removeFolder: () => void;
@@ -140,7 +141,7 @@ export class Machine extends EventEmitter<MachineEvents> {
    * failure, the wanted ones too: there it is "no other failure than the shutdown".
    */
   endedWell(): boolean {
-    if (this.end === undefined || this.stopping) return false;
+    if (this.end === undefined || this.stopped) return false;
     if (this.console === "stdio") return this.end.status === 0;
     const panics = this.emulatorTalk.split("\n").filter((line) => line.includes(">>PANIC<<"));
     return panics.every((line) => line.includes("shutdown requested"));
@@ -213,7 +214,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   /** Ends the emulator if it still runs, and waits until it is gone. */
   async stop(): Promise<void> {
     if (this.end !== undefined) return;
-    this.stopping = true;
+    this.stopped = true;
     const gone = once(this, "end");
     this.child.kill("SIGTERM");
     const killer = setTimeout(() => this.child.kill("SIGKILL"), KILL_AFTER_MS);

@@ -117,11 +117,9 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   machine.on("output", (text) => process.stdout.write(text));
 
   const terminal = process.stdin;
-  let interrupted = false;
   const onInput = (data: Buffer) => {
     const text = data.toString("utf8");
     if (terminal.isTTY && text.includes(CTRL_C)) {
-      interrupted = true;
       void machine.stop();
     } else {
       machine.send(text);
@@ -137,7 +135,7 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   try {
     if (timeoutMs !== undefined) await machine.waitFor(PROMPT, timeoutMs);
     await machine.waitForEnd(FOR_EVER_MS);
-    if (interrupted) return 130;
+    if (machine.stopped) return 130;
     if (machine.endedWell()) return 0;
     progress(`${machine.describeEnd()}${machine.output === "" ? machine.tail() : ""}`);
     return 1;
