@@ -14,7 +14,8 @@
 #ifndef TYPEVISOR_LAYOUT_H
 #define TYPEVISOR_LAYOUT_H
 
-#define SHIM_BASE 0x200000
+/* 16 MiB: UEFI firmware (OVMF) keeps ranges of its own between 8 and 9 MiB, and Linux has loaded here for decades. */
+#define SHIM_BASE 0x1000000
 
 #define PAGE_SIZE 4096
 #define HYPERVISOR_BASE 0x1000000000
