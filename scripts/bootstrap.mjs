@@ -4,24 +4,30 @@
  * TypeScript file named by the first argument in this process. Without an argument it only installs.
  */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
-const stampFile = path.join(root, "node_modules", ".typevisor-lock");
 
-/** What the installed packages were made from: the lockfile, and the platform that native packages were chosen for. */
-function wantedStamp() {
-  const lock = createHash("sha256")
-    .update(readFileSync(path.join(root, "package-lock.json")))
-    .digest("hex");
-  return `${lock} ${process.platform}-${process.arch}`;
+/** Entries of a lockfile by folder ("node_modules/x"), without the project's own; none if there is no such file. */
+function lockedPackages(file) {
+  if (!existsSync(file)) return [];
+  const { packages } = JSON.parse(readFileSync(file, "utf8"));
+  return Object.entries(packages).filter(([folder]) => folder !== "");
 }
 
-function installedStamp() {
-  return existsSync(stampFile) ? readFileSync(stampFile, "utf8") : "";
+/**
+ * Whether node_modules holds what package-lock.json asks for: npm leaves a lockfile of what it installed there. Optional
+ * packages may be absent: they are for other platforms.
+ */
+function isInstalled() {
+  const installed = new Map(lockedPackages(path.join(root, "node_modules", ".package-lock.json")));
+  const wanted = lockedPackages(path.join(root, "package-lock.json"));
+  return wanted.every(([folder, { version, integrity, optional }]) => {
+    const found = installed.get(folder);
+    return found === undefined ? optional === true : found.version === version && found.integrity === integrity;
+  });
 }
 
 /** Takes the installation lock; waits while another start in the same clone is installing. */
@@ -52,7 +58,7 @@ function isRunning(pid) {
 function installPackages() {
   const unlock = lockInstallation();
   try {
-    if (installedStamp() === wantedStamp()) return;
+    if (isInstalled()) return;
     console.error("[typevisor] installing npm packages (compilers, command line, tests: see package.json) ...");
     const started = Date.now();
     const result = spawnSync("npm", ["ci", "--include=dev", "--loglevel=error"], {
@@ -63,7 +69,6 @@ function installPackages() {
       console.error("[typevisor] `npm ci` failed: see its message above; it needs access to an npm registry.");
       process.exit(1);
     }
-    writeFileSync(stampFile, wantedStamp());
     console.error(`[typevisor] npm packages installed in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   } finally {
     unlock();
@@ -75,7 +80,7 @@ if (major < 20) {
   console.error(`[typevisor] Node.js 20 or later is needed; this is ${process.version}.`);
   process.exit(1);
 }
-if (installedStamp() !== wantedStamp()) installPackages();
+if (!isInstalled()) installPackages();
 
 const script = process.argv[2];
 if (script !== undefined) {
