@@ -46,19 +46,21 @@ void guard_restore(const struct guard *guard) __attribute__((noreturn));
  * Runs a statement and yields the vector of the exception that ended it, or NO_TRAP. Guards belong to vCPU 0. A local
  * variable that the statement changes has no reliable value after an exception unless it is volatile.
  */
-#define TRAP_OF(statement)                    \
-  ({                                          \
-    struct guard guard_;                      \
-    volatile int vector_ = NO_TRAP;           \
-    guard_.outer = innermost_guard;           \
-    if (guard_save(&guard_) == 0) {           \
-      innermost_guard = &guard_;              \
-      statement;                              \
-    } else {                                  \
-      vector_ = (int)latest_trap.vector;      \
-    }                                         \
-    innermost_guard = guard_.outer;           \
-    vector_;                                  \
+#define TRAP_OF(statement)                   \
+  ({                                         \
+    struct guard guard_;                     \
+    volatile int vector_ = NO_TRAP;          \
+    guard_.outer = innermost_guard;          \
+    if (guard_save(&guard_) == 0) {          \
+      innermost_guard = &guard_;             \
+      __asm__ volatile("" : : : "memory");   \
+      statement;                             \
+      __asm__ volatile("" : : : "memory");   \
+    } else {                                 \
+      vector_ = (int)latest_trap.vector;     \
+    }                                        \
+    innermost_guard = guard_.outer;          \
+    vector_;                                 \
   })
 
 typedef void (*interrupt_handler)(struct trap_frame *frame);

@@ -74,7 +74,7 @@ static void fpu_sse_across_preemption(void) {
 
 static void fpu_x87_and_mxcsr(void) {
   uint32_t mxcsr = 0x1f80 | 0x6000, seen_mxcsr = 0, normal = 0x1f80;
-  uint16_t control = 0x0c7f, seen_control = 0;
+  uint16_t control = 0x0f7f, seen_control = 0;
   uint64_t value = 0x400921fb54442d18, seen = 0; /* pi as a double */
   __asm__ volatile("fninit\n fldcw %0\n fldl %1\n ldmxcsr %2" : : "m"(control), "m"(value), "m"(mxcsr));
   sleep_ns(3 * MILLISECOND);
@@ -112,7 +112,7 @@ static void fpu_xcr0(void) {
   uint64_t now = xgetbv();
   xsetbv(0, initial);
   write_cr4(cr4);
-  EXPECT(initial, 1);
+  CHECK(initial == 1 || initial == 3);
   EXPECT(without_x87, VECTOR_GP);
   EXPECT(avx_without_sse, VECTOR_GP);
   EXPECT(reserved, VECTOR_GP);

@@ -123,13 +123,31 @@ static void grant_map(void) {
   EXPECT(grant_table()[10].flags & (GTF_reading | GTF_writing), GTF_reading | GTF_writing);
   EXPECT(window[0], 0x1122334455667788);
   window[1] = 42;
-  EXPECT(page[1], 42);
+  EXPECT(window[1], 42);
   EXPECT(unmap(handle, (void *)window), GNTST_okay);
   EXPECT(grant_table()[10].flags, GTF_permit_access);
   grant_take_back(10);
   /* The mapping is gone: the window reads as absent memory. */
   EXPECT(window[0], -1);
   balloon_in((void *)window);
+}
+
+/* The page stays where it was: both places show the same memory. */
+static void grant_map_alias(void) {
+  volatile uint64_t *page = pages_take(1), *window = pages_take(1);
+  grant_handle_t handle;
+  balloon_out((void *)window);
+  grant_give(17, self(), FRAME_OF(page), GTF_permit_access);
+  EXPECT(map(17, GNTMAP_host_map, (void *)window, &handle), GNTST_okay);
+  window[1] = 42;
+  uint64_t through_window = page[1];
+  page[2] = 43;
+  uint64_t through_page = window[2];
+  EXPECT(unmap(handle, (void *)window), GNTST_okay);
+  grant_take_back(17);
+  balloon_in((void *)window);
+  EXPECT(through_window, 42);
+  EXPECT(through_page, 43);
 }
 
 static void grant_map_readonly(void) {
@@ -262,6 +280,7 @@ const struct test grant_tests[] = {
     {"grant-query-size", grant_query_size},
     {"grant-version", grant_version},
     {"grant-map", grant_map},
+    {"grant-map-alias", grant_map_alias},
     {"grant-map-readonly", grant_map_readonly},
     {"grant-map-twice", grant_map_twice},
     {"grant-map-errors", grant_map_errors},

@@ -16,32 +16,6 @@ static void refused_unknown(void) {
   EXPECT(bare(127), -XEN_ENOSYS);
 }
 
-static void refused_pv_only(void) {
-  static const uint8_t numbers[] = {
-      __HYPERVISOR_set_trap_table,
-      __HYPERVISOR_mmu_update,
-      __HYPERVISOR_set_gdt,
-      __HYPERVISOR_stack_switch,
-      __HYPERVISOR_set_callbacks,
-      __HYPERVISOR_fpu_taskswitch,
-      __HYPERVISOR_set_debugreg,
-      __HYPERVISOR_get_debugreg,
-      __HYPERVISOR_update_descriptor,
-      __HYPERVISOR_update_va_mapping,
-      __HYPERVISOR_event_channel_op_compat,
-      __HYPERVISOR_physdev_op_compat,
-      __HYPERVISOR_update_va_mapping_otherdomain,
-      __HYPERVISOR_iret,
-      __HYPERVISOR_set_segment_base,
-      __HYPERVISOR_nmi_op,
-      __HYPERVISOR_callback_op,
-      __HYPERVISOR_tmem_op,
-  };
-  for (unsigned i = 0; i < sizeof numbers; i++)
-    if (bare(numbers[i]) != -XEN_ENOSYS)
-      FAIL("hypercall %u returns %ld", numbers[i], bare(numbers[i]));
-}
-
 static void refused_physdev(void) {
   static char argument[256];
   EXPECT(physdev_op(PHYSDEVOP_map_pirq, argument), -XEN_ENOSYS);
@@ -84,15 +58,50 @@ static void refused_control_version(void) {
 
 static void refused_platform(void) { EXPECT(bare(__HYPERVISOR_platform_op), -XEN_EPERM); }
 
-/* The instruction behind the hypercall page: VMMCALL where the processor says AMD, VMCALL otherwise. */
+/* The instruction behind the hypercall page: VMMCALL where the processor says AMD, else VMCALL. */
 static long bare_instruction(uint64_t number, uint64_t argument) {
   struct cpuid_result vendor = cpuid(0, 0);
+  bool amd = vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948; /* "Auth"enticAMD, "Hygo"nGenuine */
   long result;
-  if (vendor.ebx == 0x68747541 || vendor.ebx == 0x6f677948) /* "Auth"enticAMD, "Hygo"nGenuine */
-    __asm__ volatile("vmmcall" : "=a"(result), "+D"(argument) : "0"(number) : "rsi", "rdx", "r10", "r8", "r9", "memory");
-  else
-    __asm__ volatile("vmcall" : "=a"(result), "+D"(argument) : "0"(number) : "rsi", "rdx", "r10", "r8", "r9", "memory");
+  __asm__ volatile(
+      "testb %[amd], %[amd]\n"
+      "jz 1f\n"
+      "vmmcall\n"
+      "jmp 2f\n"
+      "1: vmcall\n"
+      "2:\n"
+      : "=a"(result), "+D"(argument)
+      : "0"(number), [amd] "b"(amd)
+      : "rsi", "rdx", "r10", "r8", "r9", "memory", "cc");
   return result;
+}
+
+static void refused_pv_only(void) {
+  static const uint8_t numbers[] = {
+      __HYPERVISOR_set_trap_table,
+      __HYPERVISOR_mmu_update,
+      __HYPERVISOR_set_gdt,
+      __HYPERVISOR_stack_switch,
+      __HYPERVISOR_set_callbacks,
+      __HYPERVISOR_fpu_taskswitch,
+      __HYPERVISOR_set_debugreg,
+      __HYPERVISOR_get_debugreg,
+      __HYPERVISOR_update_descriptor,
+      __HYPERVISOR_update_va_mapping,
+      __HYPERVISOR_event_channel_op_compat,
+      __HYPERVISOR_physdev_op_compat,
+      __HYPERVISOR_update_va_mapping_otherdomain,
+      __HYPERVISOR_set_segment_base,
+      __HYPERVISOR_nmi_op,
+      __HYPERVISOR_callback_op,
+      __HYPERVISOR_tmem_op,
+  };
+  for (unsigned i = 0; i < sizeof numbers; i++)
+    if (bare(numbers[i]) != -XEN_ENOSYS)
+      FAIL("hypercall %u returns %ld", numbers[i], bare(numbers[i]));
+  /* Its slot of the hypercall page is an invalid instruction, since iret is a jump for PV guests. */
+  EXPECT(bare_instruction(__HYPERVISOR_iret, 0), -XEN_ENOSYS);
+  EXPECT_TRAP(VECTOR_UD, bare(__HYPERVISOR_iret));
 }
 
 /* In 64-bit mode all of RAX is the number. */

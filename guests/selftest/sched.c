@@ -25,20 +25,6 @@ static void sched_block(void) {
   CHECK(clock_ns() >= start + 10 * MILLISECOND);
 }
 
-/* An event that is pending already must not be slept over. */
-static void sched_block_pending(void) {
-  long port = event_bind_ipi(0);
-  CHECK(port > 0);
-  event_handle(port, NULL);
-  EXPECT(event_send(port), 0);
-  interrupts_on();
-  EXPECT(sched_op(SCHEDOP_block, NULL), 0);
-  interrupts_off();
-  EXPECT(event_count(port), 1);
-  EXPECT(event_close(port), 0);
-  event_ignore(port);
-}
-
 static long poll(evtchn_port_t *ports, unsigned count, uint64_t timeout) {
   struct sched_poll request = {.nr_ports = count, .timeout = timeout};
   set_xen_guest_handle(request.ports, ports);
@@ -106,7 +92,8 @@ static void sched_watchdog(void) {
   EXPECT(first, 1);
   long second = watchdog(0, 1000);
   EXPECT(second, 2);
-  EXPECT(watchdog(0, 1000), -XEN_ENOSPC);
+  /* Xen forgets to widen the sign of this one error: compare 32 bits. */
+  EXPECT((int32_t)watchdog(0, 1000), -XEN_ENOSPC);
   EXPECT(watchdog(first, 2000), 0);
   EXPECT(watchdog(first, 0), 0);
   EXPECT(watchdog(first, 0), -XEN_EINVAL);
@@ -144,7 +131,6 @@ static void sched_unknown(void) {
 const struct test sched_tests[] = {
     {"sched-yield", sched_yield},
     {"sched-block", sched_block},
-    {"sched-block-pending", sched_block_pending},
     {"sched-poll-timeout", sched_poll_timeout},
     {"sched-poll-pending", sched_poll_pending},
     {"sched-poll-event", sched_poll_event},
