@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { progress } from "./build/task.ts";
 
 /** What somebody wants to do. */
-export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "test";
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi";
 
 interface Package {
   name: string;
@@ -54,7 +54,7 @@ const PACKAGES: Package[] = [
 ];
 
 /** Everything that the tests use. */
-const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "test"];
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi"];
 
 export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;
