@@ -51,7 +51,7 @@ function translate(v: Vcpu, gva: u64, access: u32): u64 {
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function inPage(address: u64, length: u32): u32 {
-  const room = 4096 - <u32>(address & 0xfff);
+  const room: u32 = 4096 - <u32>(address & 0xfff);
   return length < room ? length : room;
 }
 

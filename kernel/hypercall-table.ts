@@ -11,7 +11,7 @@ import { domctl } from "./domctl";
 import { eventChannelOp } from "./event-channel";
 import { grantTableOp } from "./grant-table";
 import { hvmOp } from "./hvm-op";
-import { Handler, HYPERCALL_RESTART } from "./hypercall";
+import { Handler, HYPERCALL_RESTART, hypercallCall, hypercallInstall } from "./hypercall";
 import { memoryOp } from "./memory-op";
 import { multicall } from "./multicall";
 import { physdevOp } from "./physdev-op";
@@ -85,11 +85,9 @@ const TABLE: StaticArray<Handler> = [
   privileged, // 42 hypfs_op
 ];
 
-/** Calls hypercall `op` for `v`: a result, or HYPERCALL_RESTART with Vcpu.restart1..6 set. */
-export function hypercallCall(v: Vcpu, op: u64, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
-  if (op >= <u64>TABLE.length) return -ENOSYS;
-  v.hypercallOp = <u32>op;
-  return unchecked(TABLE[<i32>op])(v, a1, a2, a3, a4, a5, a6);
+/** Makes the table known to hypercallCall. Once, from `start`. */
+export function hypercallStart(): void {
+  hypercallInstall(TABLE);
 }
 
 /** VMCALL and VMMCALL: three bytes, to be executed once more by a restarted hypercall. */

@@ -4,7 +4,8 @@
  */
 import { BootInfo } from "../abi/boot-info";
 import { apicInit, apicSetDeadline } from "../arch-x86/apic";
-import { HVM_FEATURE_DEADLINE, hvmEnter, hvmFeatureMask, hvmFpuSwitch } from "../arch-x86/hvm";
+import { HVM_FEATURE_DEADLINE } from "../arch-x86/features";
+import { hvmEnter, hvmFeatureMask, hvmFpuSwitch } from "../arch-x86/hvm";
 import { HvmVcpu } from "../arch-x86/hvm-vcpu";
 import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd } from "../arch-x86/log";
@@ -22,14 +23,14 @@ import { domainFirst, domainReapWanted } from "./domain-list";
 import { exitHandle } from "./exits";
 import { archFrameAlloc, archFrameAllocRun, archFrameFree, framesInit, freeFrames, totalFrames } from "./frames";
 import { heapInit } from "./heap";
-import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercall-table";
+import { hypercallSoftware, hypercallSoftwareContinue, hypercallStart } from "./hypercall-table";
 import { interruptHandle } from "./interrupts";
 import { memoryMapStart } from "./memory-map";
 import { panic } from "./panic";
 import { schedulerPick, schedulerStart } from "./scheduler";
 import { sharedInfoStart, updateRunstate, updateTime } from "./shared-info";
 import { softwareRun } from "./software";
-import { softwareMemoryInit } from "./software-memory";
+import { softwareMemoryInit, softwareTouchPage } from "./software-memory";
 import { softwareRestart, softwareRestartWanted } from "./software-restart";
 import { startInfoInit } from "./start-info";
 import { nowNs, nsAtTsc, timeInit, tscAtNs } from "./time";
@@ -68,6 +69,7 @@ export function start(): void {
   say(" kHz.");
   sayEnd();
   sharedInfoStart();
+  hypercallStart();
   xenVersionInit(boot + BootInfo.commandLine);
   softwareMemoryInit(boot);
   startInfoInit(boot);
@@ -161,11 +163,22 @@ function idle(c: Cpu): void {
  * simulation, which plays domain 0 itself.
  */
 export function softwareHypercall(space: u32): void {
-  for (let d = domainFirst(); d != null; d = changetype<Domain | null>(d.next)) {
-    if (d.kind != DomainKind.Software || d.space != space) continue;
-    const v = vcpuOf(d, 0)!;
-    hypercallSoftware(v);
-    while (v.hypercallPending) hypercallSoftwareContinue(v);
-    return;
+  const v = softwareVcpu(space);
+  if (v == null) return;
+  hypercallSoftware(v);
+  while (v.hypercallPending) hypercallSoftwareContinue(v);
+}
+
+/** As a page fault of a software domain at linear `address`: 1 when there is memory now, 0 refused. For the simulation. */
+export function softwareTouch(space: u32, address: u32, write: u32): u32 {
+  const v = softwareVcpu(space);
+  return v != null && softwareTouchPage(v.domain, address, write != 0) ? 1 : 0;
+}
+
+function softwareVcpu(space: u32): Vcpu | null {
+  for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
+    const d = changetype<Domain>(at);
+    if (d.kind == DomainKind.Software && d.space == space) return vcpuOf(d, 0);
   }
+  return null;
 }

@@ -3,8 +3,7 @@ import { EFAULT, EINVAL, ENOSYS } from "../abi/errno";
 import { MulticallEntry } from "../abi/xen";
 import { cpuOf } from "./cpu";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
-import { HYPERCALL_RESTART, hypercallRestart, preemptNeeded } from "./hypercall";
-import { hypercallCall } from "./hypercall-table";
+import { HYPERCALL_RESTART, hypercallCall, hypercallRestart, preemptNeeded } from "./hypercall";
 import { Vcpu } from "./vcpu";
 
 /** The entry being worked on: the shared scratch page is the sub-call's. */

@@ -14,7 +14,7 @@ import {
 import { P2M_MODULE, P2M_RAM } from "../arch-x86/p2m-types";
 import { Domain } from "./domain";
 import { domainFrameAlloc, domainFrameRelease } from "./frames";
-import { physmapMap } from "./physmap";
+import { physmapLookup, physmapMap } from "./physmap";
 
 /** Most memory the engine may have: 64 MiB, in 4 KiB pages. */
 export const ENGINE_PAGES_MAX: u32 = 16384;
@@ -75,12 +75,24 @@ function moduleFrame(gfn: u64): u64 {
  * @returns false: none belongs there, or memory is out
  */
 export function softwarePopulate(d: Domain, gfn: u64): bool {
-  if (gfn >= DOM0_MODULES >> 12 && gfn < DOM0_MAP >> 12) {
+  if (isModule(gfn)) {
     const mfn = moduleFrame(gfn);
     return mfn != 0 && physmapMap(d, gfn, mfn, P2M_MODULE) == 0;
   }
   if (gfn >= enginePages && (gfn < DOM0_START_INFO >> 12 || gfn >= DOM0_SCRATCH_END >> 12)) return false;
   return softwareGiveFrame(d, gfn) != 0;
+}
+
+/** A page fault at linear `address`: true when the access can be tried again. */
+export function softwareTouchPage(d: Domain, address: u64, write: bool): bool {
+  const gfn = address >> 12;
+  return physmapLookup(d, gfn) == 0 && !(write && isModule(gfn)) && softwarePopulate(d, gfn);
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function isModule(gfn: u64): bool {
+  return gfn >= DOM0_MODULES >> 12 && gfn < DOM0_MAP >> 12;
 }
 
 /** Maps a fresh zeroed frame of RAM at `gfn`; its number, 0 when memory is out or something is mapped there. */

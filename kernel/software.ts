@@ -12,9 +12,8 @@ import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercall-table";
 import { interruptHandle } from "./interrupts";
-import { physmapLookup } from "./physmap";
 import { blockWithEvents } from "./sched-op";
-import { engineResize, engineSize, softwarePopulate } from "./software-memory";
+import { engineResize, engineSize, softwareTouchPage } from "./software-memory";
 import { softwareRestartLater } from "./software-restart";
 import { Vcpu } from "./vcpu";
 
@@ -44,11 +43,11 @@ function interrupt(v: Vcpu): void {
 
 function pageFault(v: Vcpu): void {
   const address = load<u64>(exit + SoftwareExit.address);
-  const gfn = address >> 12;
-  if (physmapLookup(v.domain, gfn) == 0 && softwarePopulate(v.domain, gfn)) return;
+  const write = load<u64>(exit + SoftwareExit.write) != 0;
+  if (softwareTouchPage(v.domain, address, write)) return;
   say("d");
   sayDec(v.domain.id);
-  say(load<u64>(exit + SoftwareExit.write) ? " wrote to " : " read from ");
+  say(write ? " wrote to " : " read from ");
   sayHex(address);
   say(", where it has no such memory.");
   sayEnd();
