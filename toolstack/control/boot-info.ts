@@ -12,7 +12,7 @@ import { load64, PAGE_SIZE } from "./window.ts";
 /** A NUL-terminated string, read page by page: what lies behind its last page need not be mapped. */
 function readText(address: number): string {
   const bytes: number[] = [];
-  for (let at = address; at !== 0; ) {
+  for (let at = address; at !== 0;) {
     const piece = memory.read(at, PAGE_SIZE - (at % PAGE_SIZE));
     const end = piece.indexOf(0);
     bytes.push(...piece.subarray(0, end < 0 ? piece.length : end));
@@ -41,7 +41,9 @@ export function bootModules(): WindowImage[] {
   const list = load64(memory, DOM0_START_INFO + HvmStartInfo.modlist_paddr);
   for (let i = 0; i < memory.load32(DOM0_START_INFO + HvmStartInfo.nr_modules); i++) {
     const entry = list + i * HvmModlistEntry.SIZE;
-    const words = readText(load64(memory, entry + HvmModlistEntry.cmdline_paddr)).trim().split(/\s+/);
+    const words = readText(load64(memory, entry + HvmModlistEntry.cmdline_paddr))
+      .trim()
+      .split(/\s+/);
     const name = words[0]!.replace(/^.*\//, "") || `module${i}`;
     const address = load64(memory, entry + HvmModlistEntry.paddr);
     modules.push(new WindowImage(name, address, load64(memory, entry + HvmModlistEntry.size)));

@@ -32,6 +32,6 @@ export function installGlobals(domains: Domains): void {
     print,
     sleep,
     sysctl,
-    systemTime,
+    uptimeNs: systemTime,
   });
 }

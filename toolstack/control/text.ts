@@ -50,7 +50,7 @@ export function utf8Length(first: number): number {
 /** Decodes UTF-8; every byte that is not part of a valid sequence becomes U+FFFD. */
 export function decodeUtf8(bytes: Uint8Array): string {
   let text = "";
-  for (let i = 0; i < bytes.length; ) {
+  for (let i = 0; i < bytes.length;) {
     const first = bytes[i]!;
     const length = utf8Length(first);
     let code = length === 1 ? first : first & (0x7f >> length);

@@ -96,13 +96,7 @@ function populateGuest(id: number, layout: GuestLayout): void {
   populateAll(id, layout.extraStart >>> PAGE_SHIFT, layout.extraSize / PAGE_SIZE);
 }
 
-function writeGuest(
-  id: number,
-  config: GuestConfig,
-  kernel: Kernel,
-  layout: GuestLayout,
-  bootData: Uint8Array,
-): void {
+function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: GuestLayout, bootData: Uint8Array): void {
   const writer = new GuestWriter(id);
   for (const segment of kernel.segments) {
     writer.copyFromWindow(segment.address, config.kernel.address + segment.fileOffset, segment.fileSize);

@@ -18,7 +18,7 @@ function forEachXenNote(
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const unit = align === 8 ? 8 : 4;
     const pad = (size: number) => Math.ceil(size / unit) * unit;
-    for (let at = 0; at + 12 <= bytes.length; ) {
+    for (let at = 0; at + 12 <= bytes.length;) {
       const nameSize = view.getUint32(at, true);
       const descriptorSize = view.getUint32(at + 4, true);
       const type = view.getUint32(at + 8, true);

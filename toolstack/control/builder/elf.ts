@@ -183,7 +183,8 @@ function checkIdentity(image: Image): Layout {
 /** What a file that is no ELF file seems to be. */
 function describeForeignFile(start: Uint8Array): string {
   const at = (offset: number, text: string) => [...text].every((c, i) => start[offset + i] === c.charCodeAt(0));
-  if (at(0x202, "HdrS")) return "a compressed Linux bzImage; give the vmlinux inside it (Linux's scripts/extract-vmlinux)";
+  if (at(0x202, "HdrS"))
+    return "a compressed Linux bzImage; give the vmlinux inside it (Linux's scripts/extract-vmlinux)";
   if (start[0] === 0x1f && start[1] === 0x8b) return "compressed with gzip; decompress it first";
   if (at(1, "7zXZ")) return "compressed with xz; decompress it first";
   if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) {

@@ -46,7 +46,7 @@ export class GuestWriter {
     let copies: Copy[] = [];
     let pages = 0;
     for (const piece of this.pieces) {
-      for (let offset = 0; offset < piece.size; ) {
+      for (let offset = 0; offset < piece.size;) {
         const address = piece.address + offset;
         const within = address % PAGE_SIZE;
         const room = (BUILD_PAGES - pages) * PAGE_SIZE - within;

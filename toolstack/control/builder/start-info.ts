@@ -2,12 +2,7 @@
  * The boot data of a PVH guest in one piece: hvm_start_info (version 1), memory map, module list, command line, ACPI
  * tables. EBX points to its first byte at the guest's start.
  */
-import {
-  HvmMemmapTableEntry,
-  HvmModlistEntry,
-  HvmStartInfo,
-  XEN_HVM_START_MAGIC_VALUE,
-} from "../../../abi/hvm.ts";
+import { HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../../abi/hvm.ts";
 import { acpiSize, acpiTables } from "./acpi.ts";
 import { BOOT_DATA_START, type GuestLayout } from "./layout.ts";
 

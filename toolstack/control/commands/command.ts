@@ -8,7 +8,7 @@ export interface Interruption {
   onRaise(listener: () => void): void;
 }
 
-/** Input from the console while a command has taken it: returns how many of the bytes it used. */
+/** Input from the console while a command has taken it: returns how many of the bytes it used; not all: it is done. */
 export type InputTaker = (bytes: Uint8Array) => number;
 
 export interface CommandContext {

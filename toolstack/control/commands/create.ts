@@ -23,8 +23,7 @@ function moduleArgument(what: string, name: string): WindowImage {
 
 export const createCommand: Command = {
   name: "create",
-  usage:
-    "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait]",
+  usage: "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF)",

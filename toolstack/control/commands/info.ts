@@ -52,7 +52,10 @@ export const infoCommand: Command = {
     line("domains", String(domains.list().length));
     line("uptime", formatUptime(systemTime()));
     if (wall !== 0) line("time", new Date(wall).toISOString());
-    line("memory", `${formatBytes(machine.totalPages * PAGE_SIZE)}, ${formatBytes(machine.freePages * PAGE_SIZE)} free`);
+    line(
+      "memory",
+      `${formatBytes(machine.totalPages * PAGE_SIZE)}, ${formatBytes(machine.freePages * PAGE_SIZE)} free`,
+    );
     for (const [counter, owner] of OWNERS) {
       const frames = counters.get(counter)?.[0];
       if (frames !== undefined) print(`  ${owner.padEnd(30)}${formatBytes(frames * PAGE_SIZE).padStart(12)}\n`);

@@ -8,7 +8,7 @@ import { CommandError } from "./command-error.ts";
 /** The commands of a line, trimmed, empty ones left out. Throws CommandError for an open quote. */
 export function splitCommands(line: string): string[] {
   const commands: string[] = [];
-  for (let at = 0; at < line.length; ) {
+  for (let at = 0; at < line.length;) {
     const end = commandEnd(line, at);
     const command = line.slice(at, end).trim();
     if (command !== "") commands.push(command);

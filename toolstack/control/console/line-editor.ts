@@ -155,7 +155,7 @@ export class LineEditor {
   }
 
   private finish(): EditorEvent {
-    this.moveTo(this.line.length);
+    if (this.cursor < this.line.length) this.moveTo(this.line.length);
     this.redraw();
     this.host.write("\n");
     const text = this.line.join("");

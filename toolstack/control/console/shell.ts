@@ -66,7 +66,10 @@ export class Shell {
   input(bytes: Uint8Array): void {
     if (this.taker !== null) {
       const used = this.taker(bytes);
-      if (used < bytes.length) this.input(bytes.subarray(used));
+      if (used < bytes.length) {
+        this.taker = null;
+        this.input(bytes.subarray(used));
+      }
       return;
     }
     if (this.interruption !== null) {

@@ -149,7 +149,9 @@ export class Domains {
         this.notice(`${domain} has suspended`);
       } else {
         this.destroy(domain);
-        this.notice(`${domain} has ended: ${reason}${isFailure(reason) ? ` (its last output: console ${domain.id})` : ""}`);
+        this.notice(
+          `${domain} has ended: ${reason}${isFailure(reason) ? ` (its last output: console ${domain.id})` : ""}`,
+        );
       }
     }
   }

@@ -51,7 +51,7 @@ function populate(domain: number, order: number, extents: number): number {
 export function populateRange(domain: number, firstGfn: number, order: number, extents: number): number {
   const list = words(memory, frameList, BATCH_PAGES * 2);
   const step = 2 ** order;
-  for (let done = 0; done < extents; ) {
+  for (let done = 0; done < extents;) {
     const batch = Math.min(extents - done, BATCH_PAGES);
     for (let i = 0, gfn = firstGfn + done * step; i < batch; i++, gfn += step) {
       list[2 * i] = gfn;

@@ -64,7 +64,7 @@ export function physicalInfo(): PhysicalInfo {
 export function listDomains(): DomainInfo[] {
   const domains: DomainInfo[] = [];
   const room = Math.floor((listPages * PAGE_SIZE) / DomctlGetdomaininfo.SIZE);
-  for (let first = 0; ; ) {
+  for (let first = 0; ;) {
     memory.store16(u + SysctlGetdomaininfolist.first_domain, first);
     memory.store32(u + SysctlGetdomaininfolist.max_domains, room);
     store64(memory, u + SysctlGetdomaininfolist.buffer, list);
@@ -79,7 +79,7 @@ export function listDomains(): DomainInfo[] {
 /** The hypervisor's log, calling `each` with its pieces in order. */
 export function readHypervisorLog(each: (piece: Uint8Array) => void): void {
   const room = listPages * PAGE_SIZE;
-  for (let index = 0; ; ) {
+  for (let index = 0; ;) {
     memory.store32(u, 0); // clear, incremental and padding
     memory.store8(u + SysctlReadconsole.incremental, 1);
     memory.store32(u + SysctlReadconsole.index, index);

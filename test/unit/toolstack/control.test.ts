@@ -1,0 +1,364 @@
+/** The whole control plane against a machine of maps: sessions, domains, consoles, failures, restarts. */
+import test from "ava";
+import { XenconsInterface as X } from "../../../abi/console.ts";
+import { XEN_DOMCTL_sethvmcontext } from "../../../abi/domctl.ts";
+import { EINVAL } from "../../../abi/errno.ts";
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HvmHwCpu,
+  HvmModlistEntry,
+  HvmStartInfo,
+  XEN_HVM_START_MAGIC_VALUE,
+} from "../../../abi/hvm.ts";
+import {
+  SHUTDOWN_crash,
+  SHUTDOWN_poweroff,
+  SHUTDOWN_reboot,
+  SHUTDOWN_suspend,
+  SHUTDOWN_watchdog,
+} from "../../../abi/sched.ts";
+import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
+import type { FakeDomain } from "./fake-domain.ts";
+import { FakeMachine } from "./fake-machine.ts";
+import { makeElf } from "./make-elf.ts";
+
+const kernel = makeElf({
+  segments: [
+    { address: 0x100000, data: Buffer.from("code of the guest") },
+    { address: 0x102345, data: Buffer.alloc(5000, 0x5a), memorySize: 9000 },
+  ],
+}).bytes;
+
+/** Prints on the guest's console ring and notifies domain 0. */
+function guestPrints(machine: FakeMachine, domain: FakeDomain, text: string): void {
+  const page = domain.frames.get(domain.params.get(HVM_PARAM_CONSOLE_PFN)!)!;
+  const view = new DataView(page.buffer, page.byteOffset);
+  let producer = view.getUint32(X.out_prod, true);
+  for (const byte of Buffer.from(text)) page[X.out + (producer++ % 2048)] = byte;
+  view.setUint32(X.out_prod, producer, true);
+  machine.notifyFrom(domain, domain.params.get(HVM_PARAM_CONSOLE_EVTCHN)!);
+}
+
+function machine(commandLine = "", freeMib?: number): FakeMachine {
+  const m = new FakeMachine(commandLine, freeMib);
+  m.addModule("hello", kernel);
+  m.addModule("initrd", Buffer.alloc(10000, 0x77));
+  return m;
+}
+
+/** A machine whose guests print `text` and shut down with `code`. */
+function machineWith(commandLine: string, text: string, code: number): FakeMachine {
+  const m = machine(commandLine);
+  m.guest = (domain) => {
+    guestPrints(m, domain, text);
+    m.shutdownGuest(domain, code);
+  };
+  return m;
+}
+
+const exec = (commands: string) => `exec=${encodeURIComponent(commands)}`;
+
+/** Runs commands in exec mode to the end and returns the output, lines ended with "\n". */
+async function runExec(m: FakeMachine): Promise<string> {
+  await m.boot();
+  for (let i = 0; i < 50 && m.ended === null; i++) await m.pass(100);
+  return m.takeOutput().replaceAll("\r\n", "\n");
+}
+
+test("the prompt comes at once, and lines end as a terminal needs them", async (t) => {
+  const m = machine();
+  await m.boot();
+  const output = m.takeOutput();
+  t.regex(output, /Typevisor.*\r\ntypevisor> $/s);
+  t.true(m.hypercalls < 20, `${m.hypercalls} hypercalls`);
+});
+
+test("create --wait shows the guest's console and the reason, and returns its memory", async (t) => {
+  const m = machineWith(exec("create --kernel hello --wait"), "Hello, world\n", SHUTDOWN_poweroff);
+  const free = m.freePages;
+  t.is(await runExec(m), "1\nHello, world\ndomain 1 (hello) has ended: poweroff\nTYPEVISOR-EXEC: 1 ok, 0 failed\n");
+  t.is(m.ended, SHUTDOWN_poweroff);
+  t.is(m.domains.size, 0);
+  t.is(m.freePages, free);
+  t.is(m.mappedPages, 0);
+});
+
+for (const [code, reason, ok] of [
+  [SHUTDOWN_reboot, "reboot", true],
+  [SHUTDOWN_suspend, "suspend", true],
+  [SHUTDOWN_crash, "crash", false],
+  [SHUTDOWN_watchdog, "watchdog", false],
+] as const) {
+  test(`create --wait and ${reason}: the command ${ok ? "succeeds" : "fails"}`, async (t) => {
+    const m = machineWith(exec("create --kernel hello --wait; list"), "x", code);
+    const output = await runExec(m);
+    t.regex(output, new RegExp(`domain 1 \\(hello\\) has ended: ${reason}\n`));
+    t.regex(output, ok ? /TYPEVISOR-EXEC: 2 ok, 0 failed/ : /TYPEVISOR-EXEC: 1 ok, 1 failed/);
+    t.is(m.domains.size, 0);
+  });
+}
+
+test("what a guest finds: image, boot data, ramdisk, context", async (t) => {
+  const m = machine(
+    exec("create --kernel hello --ramdisk initrd --cmdline 'a=1 \"b\"' --memory 5 --vcpus 2 --name x --paused; list"),
+  );
+  const output = await runExec(m);
+  t.regex(output, /^x {20} {3}1 {6}5 {5}2 {3}--p--- {7}1\.5$/m);
+  const domain = m.domains.get(1)!;
+  t.is(domain.frames.size, 5 * 256);
+  t.is(domain.memoryMapEntries, 3);
+  const text = (at: number, length: number) => Buffer.from(domain.read(at, length)).toString("latin1");
+  t.is(text(0x100000, 17), "code of the guest");
+  t.true(domain.read(0x102345, 5000).every((byte) => byte === 0x5a));
+  t.is(domain.read(0x102345 + 5000, 1)[0], 0);
+
+  const cpu = new DataView(domain.context!.buffer, domain.context!.byteOffset + 40);
+  t.is(cpu.getUint32(HvmHwCpu.rip, true), 0x100000);
+  t.is(cpu.getUint32(HvmHwCpu.cr0, true), 0x11);
+  t.is(cpu.getUint32(HvmHwCpu.cs_arbytes, true), 0xc9b);
+  const at = cpu.getUint32(HvmHwCpu.rbx, true);
+  const info = new DataView(domain.read(at, HvmStartInfo.SIZE).buffer);
+  t.is(info.getUint32(HvmStartInfo.magic, true), XEN_HVM_START_MAGIC_VALUE);
+  t.is(info.getUint32(HvmStartInfo.version, true), 1);
+  t.is(text(info.getUint32(HvmStartInfo.cmdline_paddr, true), 8), 'a=1 "b"\0');
+  t.is(text(info.getUint32(HvmStartInfo.rsdp_paddr, true), 8), "RSD PTR ");
+  t.is(info.getUint32(HvmStartInfo.nr_modules, true), 1);
+  const module = new DataView(
+    domain.read(info.getUint32(HvmStartInfo.modlist_paddr, true), HvmModlistEntry.SIZE).buffer,
+  );
+  t.is(module.getUint32(HvmModlistEntry.size, true), 10000);
+  const ramdisk = module.getUint32(HvmModlistEntry.paddr, true);
+  t.true(ramdisk >= 0x102345 + 9000);
+  t.true(domain.read(ramdisk, 10000).every((byte) => byte === 0x77));
+  t.is(m.mappedPages, 1, "only the console page stays mapped");
+});
+
+test("a kernel in the first megabyte gets its boot data elsewhere", async (t) => {
+  const m = machine(exec("create --kernel low --memory 2 --paused"));
+  m.addModule("low", makeElf({ segments: [{ address: 0xe0000, data: Buffer.alloc(0x20000, 1) }] }).bytes);
+  t.regex(await runExec(m), /1 ok, 0 failed/);
+  const domain = m.domains.get(1)!;
+  const startInfo = new DataView(domain.context!.buffer, domain.context!.byteOffset + 40).getUint32(HvmHwCpu.rbx, true);
+  t.true(startInfo >= 0xfe000000);
+  t.is(new DataView(domain.read(startInfo, 4).buffer).getUint32(0, true), XEN_HVM_START_MAGIC_VALUE);
+});
+
+const refused: [string, RegExp][] = [
+  ["create", /^create: --kernel NAME is missing$/m],
+  ["create --kernel nothere", /--kernel: no boot module "nothere"; boot modules: hello initrd/],
+  ["create --kernel initrd", /^create: initrd: not an ELF file$/m],
+  ["create --kernel hello --ramdisk nothere", /--ramdisk: no boot module/],
+  ["create --kernel hello --memory 1", /image is larger than the guest's memory: .*the guest has 1 MiB/],
+  ["create --kernel hello --memory 3000", /not enough memory: the guest is to have 2.9 GiB, 256 MiB are free/],
+  ["create --kernel hello --memory 0", /--memory: "0" is not a whole number from 1/],
+  ["create --kernel hello --vcpus 65", /--vcpus: "65"/],
+  ["create --kernel hello --name 'far too long a name'", /too long: 19 bytes, 16 at most/],
+  ["create --kernel hello --name 12", /is a number/],
+  ["create --kernel hello --paused --wait", /--wait would wait for ever/],
+  ["pause 7", /^pause: no domain "7"; `list` shows them$/m],
+  ["destroy 0", /domain 0 is the control plane/],
+  ["unpause", /^unpause: ID is missing$/m],
+  ["frobnicate 1", /^frobnicate: unknown command; `help` lists them$/m],
+  ["list extra", /one word too many: "extra"/],
+  ["list 'x", /quote ' is not closed/],
+];
+for (const [command, message] of refused) {
+  test(`refused with nothing left behind: ${command}`, async (t) => {
+    const m = machine(exec(`${command}`));
+    const free = m.freePages;
+    const output = await runExec(m);
+    t.regex(output, message);
+    t.regex(output, /TYPEVISOR-EXEC: 0 ok, 1 failed/);
+    t.is(m.domains.size, 0);
+    t.is(m.freePages, free);
+    t.is(m.mappedPages, 0);
+  });
+}
+
+test("a hypercall that fails in the middle of building: the domain is gone, the next one works", async (t) => {
+  const m = machine(exec("create --kernel hello --paused; create --kernel hello --paused; list"));
+  m.failNext = { op: __HYPERVISOR_domctl, command: XEN_DOMCTL_sethvmcontext, errno: EINVAL };
+  const output = await runExec(m);
+  t.regex(output, /create: the hypervisor refused XEN_DOMCTL_sethvmcontext: EINVAL \(invalid argument\)/);
+  t.regex(output, /TYPEVISOR-EXEC: 2 ok, 1 failed/);
+  t.deepEqual([...m.domains.keys()], [2]);
+});
+
+test("names: made up from the kernel's, given ones are unique", async (t) => {
+  const m = machine(
+    exec(
+      "create --kernel hello; create --kernel hello; create --kernel hello --name hello-2; pause hello-2; unpause 2",
+    ),
+  );
+  const output = await runExec(m);
+  t.regex(output, /a domain named "hello-2" exists already/);
+  t.regex(output, /4 ok, 1 failed/);
+  t.deepEqual(
+    [...m.domains.values()].map(({ handle }) => Buffer.from(handle).toString("latin1").replaceAll("\0", "")),
+    ["hello", "hello-2"],
+  );
+});
+
+test("pause counts; unpausing what runs is an error; destroy returns everything", async (t) => {
+  const m = machine(exec("create --kernel hello; pause 1; unpause 1; unpause 1; destroy 1; list"));
+  const free = m.freePages;
+  const output = await runExec(m);
+  t.regex(output, /unpause: domain 1 \(hello\) is not paused/);
+  t.regex(output, /5 ok, 1 failed/);
+  t.is(m.freePages, free);
+  t.is(m.mappedPages, 0);
+});
+
+test("help, info, dmesg and js", async (t) => {
+  const m = machine(
+    exec(
+      "help; help create; info; dmesg; js 6*7; js await sleep(5), 'late'; js domains.all(); js nowhere.x; js x = {a: 1n}; js x;" +
+        "js {b: [1, 'c']}; js Promise.reject(new Error('no')); js hypercall(17, 0); js uptimeNs() > 0",
+    ),
+  );
+  const output = await runExec(m);
+  t.regex(output, /^ {2}create {4}create a domain and print its id$/m);
+  t.regex(output, /create --kernel NAME \[--ramdisk NAME\]/);
+  t.regex(output, /^memory {10}512 MiB, 256 MiB free$/m);
+  t.regex(output, /\(XEN\) fake log\n/);
+  t.regex(output, /^42$/m);
+  t.regex(output, /^"late"$/m);
+  t.regex(output, /^\[\]$/m);
+  t.regex(output, /js: ReferenceError: nowhere is not defined/);
+  t.regex(output, /^\{ a: 1n \}\n\{ a: 1n \}$/m);
+  t.regex(output, /^\{ b: \[ 1, "c" \] \}$/m);
+  t.regex(output, /js: Error: no/);
+  t.regex(output, /^262161$/m);
+  t.regex(output, /^true\nTYPEVISOR-EXEC: 12 ok, 2 failed$/m);
+});
+
+test("poweroff and reboot in exec mode come after the verdict", async (t) => {
+  const m = machine(exec("list; reboot; list"));
+  t.regex(await runExec(m), /TYPEVISOR-EXEC: 2 ok, 0 failed\n$/);
+  t.is(m.ended, SHUTDOWN_reboot);
+});
+
+test("exec= that is not percent-encoded or has an open quote fails as a whole", async (t) => {
+  t.regex(await runExec(machine("exec=%zz")), /not percent-encoded\nTYPEVISOR-EXEC: 0 ok, 1 failed/);
+  t.regex(await runExec(machine(exec("list; list 'x"))), /TYPEVISOR-EXEC: 0 ok, 1 failed/);
+});
+
+test("demo=: the guest first, then the prompt", async (t) => {
+  const m = machineWith("quiet demo=hello", "Hello\n", SHUTDOWN_poweroff);
+  await m.boot();
+  t.regex(
+    m.takeOutput().replaceAll("\r\n", "\n"),
+    /typevisor> create --kernel hello --wait\n1\nHello\ndomain 1 \(hello\) has ended: poweroff\ntypevisor> $/,
+  );
+  await m.boot();
+  t.regex(m.takeOutput(), /restarted.*typevisor> $/s, "a restarted domain 0 does not run it again");
+});
+
+test("a session at the prompt: typing, errors, Ctrl-C while waiting, type-ahead", async (t) => {
+  const m = machine();
+  await m.boot();
+  m.takeOutput();
+  for (const key of "js 1+1\r") await m.type(key);
+  t.is(m.takeOutput(), "js 1+1\r\n2\r\ntypevisor> ");
+  await m.type("create --kernel hello --wait\rlist\r");
+  t.regex(m.takeOutput(), /1\r\n$/);
+  await m.type("\x03");
+  t.regex(m.takeOutput(), /\^C\r\ncreate: no longer waiting for domain 1 \(hello\): it runs on\r\ntypevisor> $/);
+  guestPrints(m, m.domains.get(1)!, "still here\n");
+  m.shutdownGuest(m.domains.get(1)!, SHUTDOWN_crash);
+  await m.type("typed");
+  t.regex(
+    m.takeOutput(),
+    /\r\x1b\[Kdomain 1 \(hello\) has ended: crash \(its last output: console 1\)\r\n\rtypevisor> .*typed(\x1b\[K)?$/s,
+  );
+  await m.type("\x15console 1\r");
+  t.regex(m.takeOutput(), /still here\r\ndomain 1 \(hello\) has ended: crash\r\ntypevisor> $/);
+});
+
+test("console: kept output first, then both directions, Ctrl-] leaves and the rest is typed ahead", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("create --kernel hello\r");
+  const domain = m.domains.get(1)!;
+  guestPrints(m, domain, "before\n");
+  await m.settle();
+  m.takeOutput();
+  await m.type("console 1\rabc");
+  t.regex(m.takeOutput(), /Ctrl-\] leaves\]\r\nbefore\r\n$/);
+  guestPrints(m, domain, "now\n");
+  await m.settle();
+  t.is(m.takeOutput(), "now\r\n");
+  const page = domain.frames.get(domain.params.get(HVM_PARAM_CONSOLE_PFN)!)!;
+  t.is(Buffer.from(page.subarray(0, 3)).toString(), "abc");
+  await m.type("d\x1djs 5\r");
+  t.is(Buffer.from(page.subarray(0, 4)).toString(), "abcd");
+  t.regex(m.takeOutput(), /typevisor> .*js 5(\x1b\[K)?\r\n5\r\ntypevisor> $/s);
+});
+
+test("a guest that floods its console is served at intervals and loses nothing", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("create --kernel hello\r");
+  const domain = m.domains.get(1)!;
+  await m.pass(200);
+  m.takeOutput();
+  await m.type("console 1\r");
+  for (let i = 0; i < 100; i++) {
+    guestPrints(m, domain, `${i},`);
+    await m.settle();
+  }
+  const first = m.takeOutput();
+  t.true(first.includes("50,") && !first.includes("90,"));
+  await m.pass(100);
+  t.regex(m.takeOutput(), /98,99,$/);
+});
+
+test("a restarted domain 0 finds its domains again by name, with their consoles, and drops half-built ones", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("create --kernel hello --name first; create --kernel hello --name second --paused\r");
+  const [first, second] = [...m.domains.values()] as [FakeDomain, FakeDomain];
+  second.handle.fill(0);
+  m.takeOutput();
+  await m.boot();
+  const output = m.takeOutput();
+  t.regex(output, /domain 2 was being built when domain 0 was restarted: destroyed\r\n.*domain 0 was restarted/s);
+  t.deepEqual([...m.domains.keys()], [1]);
+  guestPrints(m, first, "after\n");
+  await m.type("console first\r");
+  t.regex(m.takeOutput(), /after\r\n$/);
+  await m.type("\x1ddestroy first\r");
+  t.is(m.domains.size, 0);
+  t.is(m.mappedPages, 0);
+});
+
+test("exec mode goes on behind the command during which domain 0 was restarted", async (t) => {
+  const m = machine(exec("list; create --kernel hello --wait; js 7*6"));
+  await m.boot();
+  t.is(m.ended, null);
+  const output = await runExec(m);
+  t.regex(
+    output,
+    /exec: domain 0 was restarted during: create --kernel hello --wait\n42\nTYPEVISOR-EXEC: 2 ok, 1 failed/,
+  );
+});
+
+test("an exception in a handler is shown with its stack, and domain 0 goes on", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("js domains.all = () => { throw new Error('broken on purpose') }\r");
+  m.takeOutput();
+  await m.type("create --kernel hello\r");
+  t.regex(m.takeOutput(), /Error: broken on purpose\r\n.*at .*typevisor> $/s);
+  await m.type("js 1\r");
+  t.regex(m.takeOutput(), /1\r\ntypevisor> $/);
+});
+
+test("an idle domain 0 wakes to pet its watchdog", async (t) => {
+  const m = machine();
+  await m.boot();
+  const before = m.hypercalls;
+  await m.pass(60000);
+  t.true(m.hypercalls - before > 10 && m.hypercalls - before < 200);
+});

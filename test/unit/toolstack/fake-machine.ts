@@ -1,0 +1,582 @@
+/**
+ * A hypervisor made of a few maps, for tests of the control plane in Node: the hypercalls that domain 0 makes, answered
+ * as Xen answers them, and a window in which every page is memory of its own. The control plane under test is the
+ * bundle that boots, evaluated in a context of its own; a second evaluation on the same machine is a restarted domain 0.
+ */
+import { Script, createContext } from "node:vm";
+import { build } from "esbuild";
+import {
+  Domctl,
+  DomctlCreatedomain,
+  DomctlGetdomaininfo,
+  DomctlHvmcontext,
+  DomctlMaxMem,
+  XEN_DOMCTL_createdomain,
+  XEN_DOMCTL_destroydomain,
+  XEN_DOMCTL_getdomaininfo,
+  XEN_DOMCTL_max_mem,
+  XEN_DOMCTL_max_vcpus,
+  XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_setdomainhandle,
+  XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_unpausedomain,
+  XEN_DOMINF_blocked,
+  XEN_DOMINF_paused,
+  XEN_DOMINF_running,
+  XEN_DOMINF_shutdown,
+} from "../../../abi/domctl.ts";
+import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
+import {
+  EVTCHNOP_alloc_unbound,
+  EVTCHNOP_bind_interdomain,
+  EVTCHNOP_bind_virq,
+  EVTCHNOP_close,
+  EVTCHNOP_send,
+} from "../../../abi/event-channel.ts";
+import { HvmModlistEntry, HVMOP_get_param, HVMOP_set_param, HvmStartInfo } from "../../../abi/hvm.ts";
+import {
+  XENMEM_add_to_physmap_batch,
+  XENMEM_populate_physmap,
+  XENMEM_remove_from_physmap,
+  XENMEM_set_memory_map,
+} from "../../../abi/memory.ts";
+import { SCHEDOP_shutdown, SCHEDOP_watchdog } from "../../../abi/sched.ts";
+import { CallPage, DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO, DOM0_START_INFO } from "../../../abi/software.ts";
+import {
+  Sysctl,
+  SysctlGetdomaininfolist,
+  SysctlPhysinfo,
+  SysctlReadconsole,
+  XEN_SYSCTL_get_cpu_policy,
+  XEN_SYSCTL_getdomaininfolist,
+  XEN_SYSCTL_perfc_op,
+  XEN_SYSCTL_physinfo,
+  XEN_SYSCTL_readconsole,
+} from "../../../abi/sysctl.ts";
+import {
+  __HYPERVISOR_console_io,
+  __HYPERVISOR_domctl,
+  __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_hvm_op,
+  __HYPERVISOR_memory_op,
+  __HYPERVISOR_multicall,
+  __HYPERVISOR_sched_op,
+  __HYPERVISOR_set_timer_op,
+  __HYPERVISOR_sysctl,
+  __HYPERVISOR_xen_version,
+  CONSOLEIO_write,
+  MulticallEntry,
+  SharedInfo,
+  VcpuInfo,
+  VcpuTimeInfo,
+  VIRQ_CONSOLE,
+  VIRQ_DOM_EXC,
+  VIRQ_TIMER,
+} from "../../../abi/xen.ts";
+import { FakeDomain, type Port } from "./fake-domain.ts";
+import { PagedWindow } from "./paged-window.ts";
+
+const PAGE = 4096;
+
+const bundle = build({
+  entryPoints: [new URL("../../../toolstack/control/main.ts", import.meta.url).pathname],
+  bundle: true,
+  format: "iife",
+  target: "es2020",
+  write: false,
+  logLevel: "error",
+}).then((result) => new Script(result.outputFiles[0]!.text, { filename: "control.js" }));
+
+export class FakeMachine {
+  readonly window = new PagedWindow((page, address) => this.touch(page, address));
+  readonly domains = new Map<number, FakeDomain>();
+  readonly domain0 = new FakeDomain(0);
+  /** What reached the serial console. */
+  output = "";
+  input: number[] = [];
+  freePages: number;
+  /** How the machine was ended: SHUTDOWN_*. */
+  ended: number | null = null;
+  hypercalls = 0;
+  watchdogs = 0;
+  /** Called when a guest is unpaused for good. */
+  guest: (domain: FakeDomain) => void = () => {};
+  /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
+  failNext: { op: number; command: number; errno: number } | null = null;
+
+  private readonly virqs = new Map<number, Port>();
+  private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
+  private nextId = 1;
+  private nextModule = DOM0_MODULES;
+  private modules: { name: string; address: number; size: number }[] = [];
+  private now = 1e9;
+  private timer = 0;
+  private turn: () => void = () => {};
+
+  /** @param commandLine Typevisor's own @param freeMib memory for guests */
+  constructor(
+    private readonly commandLine: string,
+    freeMib = 256,
+  ) {
+    this.freePages = (freeMib * 1024 * 1024) / PAGE;
+  }
+
+  /** Adds a boot module; before `boot`. */
+  addModule(name: string, data: Uint8Array): void {
+    const address = this.nextModule;
+    this.nextModule += Math.ceil((data.length + 1) / PAGE) * PAGE;
+    for (let page = address; page < this.nextModule; page += PAGE) this.window.map(page / PAGE, new Uint8Array(PAGE));
+    this.window.write(address, data);
+    this.modules.push({ name, address, size: data.length });
+  }
+
+  /** Evaluates the bundle and runs it until it waits. Called again: domain 0 has crashed and is restarted. */
+  async boot(): Promise<void> {
+    for (const port of this.domain0.ports.values()) this.close(port);
+    this.domain0.ports.clear();
+    this.virqs.clear();
+    for (const page of [...this.maps.keys()]) this.unmap(page);
+    this.timer = 0;
+    this.watchdogs = 0;
+    this.writeStartInfo();
+    const sandbox = {
+      hypercall: () => this.hypercall(),
+      exchange: () => this.exchange(),
+      machineWindow: this.window,
+    };
+    (await bundle).runInContext(createContext(sandbox));
+    this.turn = (sandbox as unknown as { turn: () => void }).turn;
+    await this.step();
+    await this.settle();
+  }
+
+  /** Runs turns while events are pending. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 1000 && this.ended === null; i++) {
+      if (this.window.load8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending) === 0) return;
+      await this.step();
+    }
+  }
+
+  /** Lets time pass, running turns for timers that expire. */
+  async pass(ms: number): Promise<void> {
+    const until = this.now + ms * 1e6;
+    while (this.ended === null) {
+      await this.settle();
+      if (this.timer === 0 || this.timer > until) break;
+      this.now = this.timer;
+      this.timer = 0;
+      this.raiseVirq(VIRQ_TIMER);
+    }
+    this.now = until;
+  }
+
+  /** Types on the console and lets domain 0 react. */
+  async type(text: string): Promise<void> {
+    this.input.push(...Buffer.from(text, "utf8"));
+    this.raiseVirq(VIRQ_CONSOLE);
+    await this.settle();
+  }
+
+  /** What the console shows since the last call. */
+  takeOutput(): string {
+    const text = Buffer.from(this.output, "latin1").toString("utf8");
+    this.output = "";
+    return text;
+  }
+
+  raiseVirq(virq: number): void {
+    const port = this.virqs.get(virq);
+    if (port !== undefined) this.setPending(port.number);
+  }
+
+  /** A guest's SCHEDOP_shutdown. */
+  shutdownGuest(domain: FakeDomain, code: number): void {
+    domain.shutdown = code;
+    this.raiseVirq(VIRQ_DOM_EXC);
+  }
+
+  /** A guest's EVTCHNOP_send. */
+  notifyFrom(domain: FakeDomain, port: number): void {
+    const peer = domain.ports.get(port)?.peer;
+    if (peer) this.setPending(peer.number);
+  }
+
+  get mappedPages(): number {
+    return this.maps.size;
+  }
+
+  private async step(): Promise<void> {
+    const time = DOM0_SHARED_INFO + VcpuInfo.time;
+    this.window.store32(time + VcpuTimeInfo.version, this.window.load32(time + VcpuTimeInfo.version) + 2);
+    this.now += 1e5;
+    this.store64(time + VcpuTimeInfo.system_time, this.now);
+    this.turn();
+    // Promise jobs.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+
+  private touch(page: number, address: number): Uint8Array {
+    if (address >= DOM0_MODULES) {
+      throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
+    }
+    const fresh = new Uint8Array(PAGE);
+    this.window.map(page, fresh);
+    return fresh;
+  }
+
+  private writeStartInfo(): void {
+    const list = DOM0_START_INFO + 0x100;
+    let text = DOM0_START_INFO + 0x1000;
+    const putText = (value: string) => {
+      const at = text;
+      const bytes = Buffer.from(`${value}\0`, "utf8");
+      this.window.write(at, bytes);
+      text += bytes.length;
+      return at;
+    };
+    this.window.store32(DOM0_START_INFO + HvmStartInfo.nr_modules, this.modules.length);
+    this.store64(DOM0_START_INFO + HvmStartInfo.modlist_paddr, list);
+    this.store64(DOM0_START_INFO + HvmStartInfo.cmdline_paddr, putText(this.commandLine));
+    this.modules.forEach((module, i) => {
+      const entry = list + i * HvmModlistEntry.SIZE;
+      this.store64(entry + HvmModlistEntry.paddr, module.address);
+      this.store64(entry + HvmModlistEntry.size, module.size);
+      this.store64(entry + HvmModlistEntry.cmdline_paddr, putText(module.name));
+    });
+  }
+
+  private store64(address: number, value: number): void {
+    this.window.store32(address, value >>> 0);
+    this.window.store32(address + 4, Math.floor(value / 2 ** 32));
+  }
+
+  private load64(address: number): number {
+    return this.window.load32(address) + this.window.load32(address + 4) * 2 ** 32;
+  }
+
+  private setPending(port: number): void {
+    const w = this.window;
+    const set = (base: number) => {
+      const at = DOM0_SHARED_INFO + base + Math.floor(port / 32) * 4;
+      w.store32(at, w.load32(at) | (1 << (port % 32)));
+    };
+    set(SharedInfo.evtchn_pending);
+    const mask = w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + Math.floor(port / 32) * 4);
+    if ((mask >>> (port % 32)) & 1) return;
+    const selector = DOM0_SHARED_INFO + VcpuInfo.evtchn_pending_sel + (port >= 2048 ? 4 : 0);
+    w.store32(selector, w.load32(selector) | (1 << (Math.floor(port / 64) % 32)));
+    w.store8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending, 1);
+  }
+
+  private exchange(): void {
+    const address = this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeAddress);
+    const old = this.window.load32(address);
+    this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
+    this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
+  }
+
+  private hypercall(): void {
+    this.hypercalls++;
+    const op = this.load64(DOM0_CALL_PAGE + CallPage.op);
+    const args = [0, 1, 2, 3].map((i) => this.load64(DOM0_CALL_PAGE + CallPage.args + i * 8));
+    const result = this.dispatch(op, args);
+    this.window.store32(DOM0_CALL_PAGE + CallPage.result, result >>> 0);
+    this.window.store32(DOM0_CALL_PAGE + CallPage.result + 4, result < 0 ? 0xffffffff : Math.floor(result / 2 ** 32));
+  }
+
+  private dispatch(op: number, args: number[]): number {
+    const [a1, a2, a3] = args as [number, number, number];
+    const command = op === __HYPERVISOR_domctl ? this.window.load32(a1 + Domctl.cmd) : a1;
+    if (this.failNext !== null && this.failNext.op === op && this.failNext.command === command) {
+      const { errno } = this.failNext;
+      this.failNext = null;
+      return -errno;
+    }
+    switch (op) {
+      case __HYPERVISOR_console_io:
+        return a1 === CONSOLEIO_write ? this.consoleWrite(a2, a3) : this.consoleRead(a2, a3);
+      case __HYPERVISOR_set_timer_op:
+        this.timer = a1;
+        return 0;
+      case __HYPERVISOR_sched_op:
+        return this.schedOp(a1, a2);
+      case __HYPERVISOR_event_channel_op:
+        return this.eventChannelOp(a1, a2);
+      case __HYPERVISOR_hvm_op:
+        return this.hvmOp(a1, a2);
+      case __HYPERVISOR_memory_op:
+        return this.memoryOp(a1, a2);
+      case __HYPERVISOR_multicall:
+        return this.multicall(a1, a2);
+      case __HYPERVISOR_domctl:
+        return this.domctl(a1);
+      case __HYPERVISOR_sysctl:
+        return this.sysctl(a1);
+      case __HYPERVISOR_xen_version:
+        if (a1 === 0) return (4 << 16) | 17;
+        this.window.write(a2, Buffer.from(a1 === 1 ? ".fake\0" : "hvm-3.0-x86_64 \0"));
+        return 0;
+      default:
+        return -ENOSYS;
+    }
+  }
+
+  private consoleWrite(length: number, address: number): number {
+    this.output += Buffer.from(this.window.read(address, length)).toString("latin1");
+    return 0;
+  }
+
+  private consoleRead(room: number, address: number): number {
+    const bytes = this.input.splice(0, room);
+    this.window.write(address, Uint8Array.from(bytes));
+    return bytes.length;
+  }
+
+  private schedOp(op: number, arg: number): number {
+    if (op === SCHEDOP_watchdog) {
+      const id = this.window.load32(arg);
+      if (id !== 0) return id <= this.watchdogs ? 0 : -EINVAL;
+      return this.watchdogs < 2 ? ++this.watchdogs : -EEXIST;
+    }
+    if (op === SCHEDOP_shutdown) {
+      this.ended = this.window.load32(arg);
+      return 0;
+    }
+    return -ENOSYS;
+  }
+
+  private newPort(domain: FakeDomain, state: Port["state"]): Port {
+    let number = 1;
+    while (domain.ports.has(number)) number++;
+    const port: Port = { domain: domain === this.domain0 ? null : domain, peer: null, number, state };
+    domain.ports.set(number, port);
+    return port;
+  }
+
+  private eventChannelOp(op: number, arg: number): number {
+    const w = this.window;
+    switch (op) {
+      case EVTCHNOP_bind_virq: {
+        const virq = w.load32(arg);
+        if (this.virqs.has(virq)) return -EEXIST;
+        const port = this.newPort(this.domain0, "virq");
+        this.virqs.set(virq, port);
+        w.store32(arg + 8, port.number);
+        return 0;
+      }
+      case EVTCHNOP_alloc_unbound: {
+        const domain = this.domains.get(w.load16(arg));
+        if (domain === undefined) return -ESRCH;
+        w.store32(arg + 4, this.newPort(domain, "unbound").number);
+        return 0;
+      }
+      case EVTCHNOP_bind_interdomain: {
+        const remote = this.domains.get(w.load16(arg))?.ports.get(w.load32(arg + 4));
+        if (remote === undefined || remote.state !== "unbound") return -EINVAL;
+        const port = this.newPort(this.domain0, "interdomain");
+        port.peer = remote;
+        remote.peer = port;
+        remote.state = "interdomain";
+        w.store32(arg + 8, port.number);
+        // Xen: the other end may have sent before we were bound.
+        this.setPending(port.number);
+        return 0;
+      }
+      case EVTCHNOP_close: {
+        const port = this.domain0.ports.get(w.load32(arg));
+        if (port === undefined) return -EINVAL;
+        this.close(port);
+        this.domain0.ports.delete(port.number);
+        return 0;
+      }
+      case EVTCHNOP_send:
+        return this.domain0.ports.get(w.load32(arg))?.peer ? 0 : -EINVAL;
+      default:
+        return -ENOSYS;
+    }
+  }
+
+  private close(port: Port): void {
+    if (port.peer === null) return;
+    port.peer.peer = null;
+    port.peer.state = "unbound";
+    port.peer = null;
+  }
+
+  private hvmOp(op: number, arg: number): number {
+    const domain = this.domains.get(this.window.load16(arg));
+    if (domain === undefined) return -ESRCH;
+    const index = this.window.load32(arg + 4);
+    if (op === HVMOP_set_param) domain.params.set(index, this.load64(arg + 8));
+    else if (op === HVMOP_get_param) this.store64(arg + 8, domain.params.get(index) ?? 0);
+    else return -ENOSYS;
+    return 0;
+  }
+
+  private memoryOp(op: number, arg: number): number {
+    const w = this.window;
+    if (op === XENMEM_populate_physmap) {
+      const domain = this.domains.get(w.load16(arg + 24));
+      if (domain === undefined) return -ESRCH;
+      const list = this.load64(arg);
+      const extents = this.load64(arg + 8);
+      const pages = 2 ** w.load32(arg + 16);
+      for (let i = 0; i < extents; i++) {
+        if (this.freePages < pages || domain.frames.size + pages > domain.maxPages) return i;
+        this.freePages -= pages;
+        const gfn = this.load64(list + i * 8);
+        for (let p = 0; p < pages; p++) domain.frames.set(gfn + p, new Uint8Array(PAGE));
+      }
+      return extents;
+    }
+    if (op === XENMEM_add_to_physmap_batch) {
+      const domain = this.domains.get(w.load16(arg + 6));
+      if (domain === undefined) return -ESRCH;
+      for (let i = 0; i < w.load16(arg + 4); i++) {
+        const gfn = this.load64(this.load64(arg + 8) + i * 8);
+        const frame = domain.frames.get(gfn);
+        w.store32(this.load64(arg + 24) + i * 4, frame === undefined ? -EINVAL : 0);
+        if (frame === undefined) continue;
+        const page = this.load64(this.load64(arg + 16) + i * 8);
+        this.unmap(page);
+        this.maps.set(page, { domain, gfn });
+        domain.mapped++;
+        w.map(page, frame);
+      }
+      return 0;
+    }
+    if (op === XENMEM_remove_from_physmap) return this.unmap(this.load64(arg + 8)) ? 0 : -EINVAL;
+    if (op === XENMEM_set_memory_map) {
+      const domain = this.domains.get(w.load16(arg));
+      if (domain === undefined) return -ESRCH;
+      domain.memoryMapEntries = w.load32(arg + 8);
+      return 0;
+    }
+    return -ENOSYS;
+  }
+
+  private unmap(page: number): boolean {
+    const map = this.maps.get(page);
+    if (map === undefined) return false;
+    map.domain.mapped--;
+    this.maps.delete(page);
+    this.window.unmap(page);
+    return true;
+  }
+
+  private multicall(list: number, calls: number): number {
+    for (let i = 0; i < calls; i++) {
+      const entry = list + i * MulticallEntry.SIZE;
+      const args = [0, 1, 2, 3].map((k) => this.load64(entry + MulticallEntry.args + k * 8));
+      const result = this.dispatch(this.load64(entry + MulticallEntry.op), args);
+      this.window.store32(entry + MulticallEntry.result, result >>> 0);
+      this.window.store32(entry + MulticallEntry.result + 4, result < 0 ? 0xffffffff : 0);
+    }
+    return 0;
+  }
+
+  private domctl(arg: number): number {
+    const w = this.window;
+    const cmd = w.load32(arg + Domctl.cmd);
+    const u = arg + Domctl.u;
+    if (cmd === XEN_DOMCTL_createdomain) {
+      const domain = new FakeDomain(this.nextId++);
+      domain.vcpus = w.load32(u + DomctlCreatedomain.max_vcpus);
+      this.domains.set(domain.id, domain);
+      w.store16(arg + Domctl.domain, domain.id);
+      return 0;
+    }
+    const id = w.load16(arg + Domctl.domain);
+    const domain = id === 0 ? this.domain0 : this.domains.get(id);
+    if (domain === undefined) return -ESRCH;
+    switch (cmd) {
+      case XEN_DOMCTL_setdomainhandle:
+        domain.handle = new Uint8Array(w.read(u, 16));
+        return 0;
+      case XEN_DOMCTL_getdomaininfo:
+        this.writeInfo(domain, u);
+        return 0;
+    }
+    if (domain === this.domain0) return -EPERM;
+    switch (cmd) {
+      case XEN_DOMCTL_max_vcpus:
+        return 0;
+      case XEN_DOMCTL_max_mem:
+        domain.maxPages = this.load64(u + DomctlMaxMem.max_memkb) / 4;
+        return 0;
+      case XEN_DOMCTL_sethvmcontext: {
+        const size = w.load32(u + DomctlHvmcontext.size);
+        domain.context = new Uint8Array(w.read(this.load64(u + DomctlHvmcontext.buffer), size));
+        return 0;
+      }
+      case XEN_DOMCTL_pausedomain:
+        domain.pauses++;
+        return 0;
+      case XEN_DOMCTL_unpausedomain:
+        if (domain.pauses === 0) return -EINVAL;
+        if (--domain.pauses === 0) this.guest(domain);
+        return 0;
+      case XEN_DOMCTL_destroydomain:
+        if (domain.mapped > 0) throw new Error(`domain ${id} destroyed while ${domain.mapped} frames are mapped`);
+        this.freePages += domain.frames.size;
+        this.domains.delete(id);
+        return 0;
+      default:
+        return -ENOSYS;
+    }
+  }
+
+  private writeInfo(domain: FakeDomain, at: number): void {
+    const w = this.window;
+    let flags = domain.pauses > 0 && domain !== this.domain0 ? XEN_DOMINF_paused : XEN_DOMINF_blocked;
+    if (domain === this.domain0) flags = XEN_DOMINF_running;
+    if (domain.shutdown !== null) flags = XEN_DOMINF_shutdown | (domain.shutdown << 16);
+    w.zero(at, DomctlGetdomaininfo.SIZE);
+    w.store16(at + DomctlGetdomaininfo.domain, domain.id);
+    w.store32(at + DomctlGetdomaininfo.flags, flags);
+    this.store64(at + DomctlGetdomaininfo.tot_pages, domain.frames.size);
+    this.store64(at + DomctlGetdomaininfo.max_pages, domain.maxPages);
+    this.store64(at + DomctlGetdomaininfo.cpu_time, 1.5e9);
+    w.store32(at + DomctlGetdomaininfo.nr_online_vcpus, domain.vcpus || 1);
+    w.write(at + DomctlGetdomaininfo.handle, domain.handle);
+  }
+
+  private sysctl(arg: number): number {
+    const w = this.window;
+    const u = arg + Sysctl.u;
+    switch (w.load32(arg + Sysctl.cmd)) {
+      case XEN_SYSCTL_getdomaininfolist: {
+        const first = w.load16(u + SysctlGetdomaininfolist.first_domain);
+        const room = w.load32(u + SysctlGetdomaininfolist.max_domains);
+        const all = [this.domain0, ...this.domains.values()].filter(({ id }) => id >= first).slice(0, room);
+        const buffer = this.load64(u + SysctlGetdomaininfolist.buffer);
+        all.forEach((domain, i) => this.writeInfo(domain, buffer + i * DomctlGetdomaininfo.SIZE));
+        w.store32(u + SysctlGetdomaininfolist.num_domains, all.length);
+        return 0;
+      }
+      case XEN_SYSCTL_physinfo:
+        w.store32(u + SysctlPhysinfo.nr_cpus, 1);
+        w.store32(u + SysctlPhysinfo.cpu_khz, 2500000);
+        this.store64(u + SysctlPhysinfo.total_pages, 131072);
+        this.store64(u + SysctlPhysinfo.free_pages, this.freePages);
+        return 0;
+      case XEN_SYSCTL_readconsole: {
+        const text = Buffer.from("(XEN) fake log\n");
+        const index = w.load32(u + SysctlReadconsole.index);
+        const rest = text.subarray(index);
+        w.write(this.load64(u + SysctlReadconsole.buffer), rest);
+        w.store32(u + SysctlReadconsole.count, rest.length);
+        w.store32(u + SysctlReadconsole.index, index + rest.length);
+        return 0;
+      }
+      case XEN_SYSCTL_perfc_op:
+      case XEN_SYSCTL_get_cpu_policy:
+        w.store32(u + 4, 0);
+        w.store32(u + 8, 0);
+        return 0;
+      default:
+        return -ENOSYS;
+    }
+  }
+}

@@ -1,0 +1,93 @@
+/** Small ELF images for tests, well-formed until a test spoils them. */
+export interface ElfOptions {
+  wide?: boolean;
+  machine?: number;
+  type?: number;
+  /** PHYS32_ENTRY; null: no such note. */
+  entry?: number | null;
+  /** Where the note is told of: a PT_NOTE, a section header only, or none. */
+  note?: "segment" | "section";
+  noteType?: number;
+  segments?: { address: number; data: Uint8Array; memorySize?: number }[];
+}
+
+/** Offsets in the file, for tests that change single fields. */
+export interface ElfFile {
+  bytes: Buffer;
+  programHeaders: number;
+  programHeaderSize: number;
+}
+
+const code = Uint8Array.from([0xf4, 0xeb, 0xfd]); // hlt; jmp
+
+export function makeElf(options: ElfOptions = {}): ElfFile {
+  const wide = options.wide ?? true;
+  const segments = options.segments ?? [{ address: 0x100000, data: code, memorySize: 0x3000 }];
+  const entry = options.entry === undefined ? segments[0]!.address : options.entry;
+  const asSection = options.note === "section";
+  const headerSize = wide ? 64 : 52;
+  const phSize = wide ? 56 : 32;
+  const shSize = wide ? 64 : 40;
+  const hasNote = entry !== null;
+  const phCount = segments.length + (hasNote && !asSection ? 1 : 0);
+
+  const note = Buffer.alloc(12 + 4 + 4);
+  note.writeUInt32LE(4, 0);
+  note.writeUInt32LE(4, 4);
+  note.writeUInt32LE(options.noteType ?? 18, 8);
+  note.write("Xen\0", 12, "latin1");
+  note.writeUInt32LE(entry ?? 0, 16);
+
+  let at = headerSize + phCount * phSize;
+  const noteAt = at;
+  at += note.length;
+  const dataAt = segments.map(({ data }) => {
+    at = Math.ceil(at / 16) * 16;
+    const offset = at;
+    at += data.length;
+    return offset;
+  });
+  const sectionsAt = Math.ceil(at / 16) * 16;
+  const bytes = Buffer.alloc(asSection ? sectionsAt + shSize : at);
+
+  bytes.set([0x7f, 0x45, 0x4c, 0x46, wide ? 2 : 1, 1, 1], 0);
+  bytes.writeUInt16LE(options.type ?? 2, 16);
+  bytes.writeUInt16LE(options.machine ?? (wide ? 62 : 3), 18);
+  bytes.writeUInt32LE(1, 20);
+  const word = (offset: number, value: number) => {
+    bytes.writeUInt32LE(value >>> 0, offset);
+    if (wide) bytes.writeUInt32LE(Math.floor(value / 2 ** 32), offset + 4);
+  };
+  word(wide ? 32 : 28, headerSize);
+  bytes.writeUInt16LE(phSize, wide ? 54 : 42);
+  bytes.writeUInt16LE(phCount, wide ? 56 : 44);
+  const programHeader = (i: number, type: number, offset: number, address: number, file: number, memory: number) => {
+    const ph = headerSize + i * phSize;
+    bytes.writeUInt32LE(type, ph);
+    word(ph + (wide ? 8 : 4), offset);
+    word(ph + (wide ? 24 : 12), address);
+    word(ph + (wide ? 32 : 16), file);
+    word(ph + (wide ? 40 : 20), memory);
+    word(ph + (wide ? 48 : 28), 4);
+  };
+  segments.forEach((segment, i) => {
+    const { data } = segment;
+    programHeader(i, 1, dataAt[i]!, segment.address, data.length, segment.memorySize ?? data.length);
+    bytes.set(data, dataAt[i]);
+  });
+  if (hasNote) {
+    bytes.set(note, noteAt);
+    if (asSection) {
+      word(wide ? 40 : 32, sectionsAt);
+      bytes.writeUInt16LE(shSize, wide ? 58 : 46);
+      bytes.writeUInt16LE(1, wide ? 60 : 48);
+      bytes.writeUInt32LE(7, sectionsAt + 4);
+      word(sectionsAt + (wide ? 24 : 16), noteAt);
+      word(sectionsAt + (wide ? 32 : 20), note.length);
+      word(sectionsAt + (wide ? 48 : 32), 4);
+    } else {
+      programHeader(segments.length, 4, noteAt, 0, note.length, note.length);
+    }
+  }
+  return { bytes, programHeaders: headerSize, programHeaderSize: phSize };
+}

@@ -1,0 +1,78 @@
+import test from "ava";
+import { CommandError } from "../../../toolstack/control/commands/command-error.ts";
+import { parseCount, parseOptions } from "../../../toolstack/control/commands/options.ts";
+import { splitCommands, splitWords } from "../../../toolstack/control/commands/words.ts";
+
+test("`;` separates commands, except in quotes", (t) => {
+  t.deepEqual(splitCommands("a; b ;;c 'x;y' ; d \"p;q\" e\\;f"), ["a", "b", "c 'x;y'", 'd "p;q" e\\;f']);
+  t.deepEqual(splitCommands("  ; "), []);
+});
+
+test("the argument of js ends at a `;` outside its own brackets and strings", (t) => {
+  t.deepEqual(splitCommands("js 1; list"), ["js 1", "list"]);
+  t.deepEqual(splitCommands("js (() => { let x = 1; return x })(); list"), [
+    "js (() => { let x = 1; return x })()",
+    "list",
+  ]);
+  t.deepEqual(splitCommands("js `a;${1}` + 'it\\'s; fine'; help"), ["js `a;${1}` + 'it\\'s; fine'", "help"]);
+});
+
+test("words: quotes group and are taken off, a backslash takes the next character", (t) => {
+  t.deepEqual(splitWords(`create --cmdline 'console=hvc0 a="b"' --name "x y" a\\ b "" ''`), [
+    "create",
+    "--cmdline",
+    'console=hvc0 a="b"',
+    "--name",
+    "x y",
+    "a b",
+    "",
+    "",
+  ]);
+  t.deepEqual(splitWords(`'a\\b' "c\\"d" e'f'"g"`), ["a\\b", 'c"d', "efg"]);
+});
+
+test("an open quote is an error", (t) => {
+  for (const line of ["a 'b", 'a "b', "a \"b'"]) {
+    t.throws(() => splitCommands(line), { instanceOf: CommandError, message: /not closed/ });
+    t.throws(() => splitWords(line), { instanceOf: CommandError, message: /not closed/ });
+  }
+});
+
+const SPECS = { kernel: { value: "NAME", required: true }, memory: { value: "MiB" }, wait: {} };
+
+test("options: values behind a blank or =, switches, plain words", (t) => {
+  const parsed = parseOptions(["--kernel", "k", "--memory=64", "--wait", "x"], SPECS, ["ID"]);
+  t.deepEqual(
+    [...parsed.values],
+    [
+      ["kernel", "k"],
+      ["memory", "64"],
+    ],
+  );
+  t.deepEqual([...parsed.switches], ["wait"]);
+  t.deepEqual(parsed.rest, ["x"]);
+  t.is(parseOptions(["--kernel", "--wait"], SPECS).values.get("kernel"), "--wait");
+});
+
+const wrong: [string[], RegExp][] = [
+  [[], /--kernel NAME is missing/],
+  [["--kernel"], /--kernel needs a value: NAME/],
+  [["--kernel", "k", "--kernel", "l"], /given twice/],
+  [["--kernel", "k", "--wait=1"], /takes no value/],
+  [["--kernel", "k", "--wat"], /unknown option --wat; known: --kernel --memory --wait/],
+  [["--kernel", "k", "-w"], /unknown option -w/],
+  [["--kernel", "k", "--__proto__"], /unknown option/],
+  [["--kernel", "k", "extra"], /one word too many: "extra"/],
+];
+for (const [words, message] of wrong) {
+  test(`refused: ${words.join(" ") || "nothing"}`, (t) => {
+    t.throws(() => parseOptions(words, SPECS), { instanceOf: CommandError, message });
+  });
+}
+
+test("counts are whole numbers within bounds", (t) => {
+  t.is(parseCount("--vcpus", "64", 1, 64), 64);
+  for (const text of ["", "0", "65", "-1", "1.5", "1e1", "0x10", "abc", "99999999999999999999"]) {
+    t.throws(() => parseCount("--vcpus", text, 1, 64), { message: /--vcpus: ".*" is not a whole number from 1 to 64/ });
+  }
+});
