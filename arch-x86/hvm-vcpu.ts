@@ -15,7 +15,10 @@ export const enum HvmExit {
   Hypercall = 3,
   /** HLT; RIP already past it. */
   Halt = 4,
-  /** IN/OUT: exitPort, exitSize (1, 2, 4), exitIn; RIP already past it; for IN the kernel calls hvmFinishIn. */
+  /**
+   * IN, OUT, an element of OUTS: exitPort, exitSize (1, 2, 4), exitIn; exitValue what is written. RIP is where to go on;
+   * for IN the kernel calls hvmFinishIn.
+   */
   Io = 5,
   /** EPT violation / nested page fault: exitGpa, exitAccess (HVM_ACCESS_*); RIP at the instruction. */
   NestedFault = 6,

@@ -178,6 +178,7 @@ function portAccess(v: HvmVcpu): u32 {
   v.exitSize = (info >> IO_SIZE_SHIFT) & 7;
   v.exitIn = info & IO_IN;
   if ((info & IO_STRING) != 0) return stringIo(v);
+  v.exitValue = v.rax & (0xffffffff >> (32 - 8 * v.exitSize));
   svmResumeAt(v, load64(v.controlPa + VMCB.EXIT_INFO2));
   return HvmExit.Io;
 }
