@@ -22,41 +22,17 @@ interrupt_stubs:
 
   .balign 16
 interrupt_common:
-  push %rax
-  push %rcx
-  push %rdx
-  push %rbx
-  push %rbp
-  push %rsi
-  push %rdi
-  push %r8
-  push %r9
-  push %r10
-  push %r11
-  push %r12
-  push %r13
-  push %r14
-  push %r15
+  .irp register, rax, rcx, rdx, rbx, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+  push %\register
+  .endr
   cld
   mov %rsp, %rdi
   call trap_place
   mov %rax, %rsp
   mov %rax, %rdi
   call trap_handle
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %r11
-  pop %r10
-  pop %r9
-  pop %r8
-  pop %rdi
-  pop %rsi
-  pop %rbp
-  pop %rbx
-  pop %rdx
-  pop %rcx
-  pop %rax
+  .irp register, r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax
+  pop %\register
+  .endr
   add $16, %rsp
   iretq

@@ -26,8 +26,11 @@ void software_reset(u32 space) {
 u32 software_enter(u32 space, struct software_exit *info) {
   if (space != ENGINE_SPACE || !domain_rsp) panic("hw.enterSoftware: the space was never reset");
   if (trapped) return SOFTWARE_EXIT_TRAP;
+  static const u32 default_mxcsr = 0x1f80;
   exit_record = info;
   software_running = true;
+  /* A guest's rounding mode may be in force; a preempted domain restores its own (trap.c). */
+  __asm__ volatile("ldmxcsr %0" : : "m"(default_mxcsr));
   switch_stack(&hypervisor_rsp, domain_rsp);
   return exit_reason;
 }
@@ -39,10 +42,9 @@ void software_leave(u32 reason) {
 }
 
 void software_call(u32 reason) {
-  static const u32 default_mxcsr = 0x1f80;
   __asm__ volatile("cli" : : : "memory");
   software_leave(reason);
-  __asm__ volatile("fninit; ldmxcsr %0; sti" : : "m"(default_mxcsr) : "memory");
+  __asm__ volatile("sti" : : : "memory");
 }
 
 struct software_exit *software_info(void) { return exit_record; }

@@ -47,7 +47,7 @@ u32 software_enter(u32 space, struct software_exit *info);
 
 /* Called on the domain's stack, interrupts off: goes to the hypervisor; returns when the domain is entered again. */
 void software_leave(u32 reason);
-/* The same from the domain's own code, where interrupts are on and the FPU may be lost to others. */
+/* The same from the domain's own code, where interrupts are on. */
 void software_call(u32 reason);
 /* The exit record, while in the domain. */
 struct software_exit *software_info(void);

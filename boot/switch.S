@@ -9,55 +9,34 @@
 #define GUEST_CR2 128 /* offset in the register file: index 16 */
 
   .macro save_callee_saved
-  push %rbp
-  push %rbx
-  push %r12
-  push %r13
-  push %r14
-  push %r15
+  .irp register, rbp, rbx, r12, r13, r14, r15
+  push %\register
+  .endr
   .endm
   .macro restore_callee_saved
-  pop %r15
-  pop %r14
-  pop %r13
-  pop %r12
-  pop %rbx
-  pop %rbp
+  .irp register, r15, r14, r13, r12, rbx, rbp
+  pop %\register
+  .endr
   .endm
 
-  /* Loads all guest registers but RAX and RSP from the register file at RAX. */
+  /* Between our registers and the file of the guest's at RAX; all but RAX and RSP. Only moves: the flags stay. */
   .macro load_guest
-  mov 8(%rax), %rcx
-  mov 16(%rax), %rdx
-  mov 24(%rax), %rbx
-  mov 40(%rax), %rbp
-  mov 48(%rax), %rsi
-  mov 56(%rax), %rdi
-  mov 64(%rax), %r8
-  mov 72(%rax), %r9
-  mov 80(%rax), %r10
-  mov 88(%rax), %r11
-  mov 96(%rax), %r12
-  mov 104(%rax), %r13
-  mov 112(%rax), %r14
-  mov 120(%rax), %r15
+  .set offset, 8
+  .irp register, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+  .ifnc \register, rsp
+  mov offset(%rax), %\register
+  .endif
+  .set offset, offset + 8
+  .endr
   .endm
-  /* The reverse. */
   .macro store_guest
-  mov %rcx, 8(%rax)
-  mov %rdx, 16(%rax)
-  mov %rbx, 24(%rax)
-  mov %rbp, 40(%rax)
-  mov %rsi, 48(%rax)
-  mov %rdi, 56(%rax)
-  mov %r8, 64(%rax)
-  mov %r9, 72(%rax)
-  mov %r10, 80(%rax)
-  mov %r11, 88(%rax)
-  mov %r12, 96(%rax)
-  mov %r13, 104(%rax)
-  mov %r14, 112(%rax)
-  mov %r15, 120(%rax)
+  .set offset, 8
+  .irp register, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8, r9, r10, r11, r12, r13, r14, r15
+  .ifnc \register, rsp
+  mov %\register, offset(%rax)
+  .endif
+  .set offset, offset + 8
+  .endr
   .endm
 
 /* u32 enter_vmx(u64 *regs, u32 launched): 0 after an exit, 1 VMfailInvalid, 2 VMfailValid. */
@@ -76,7 +55,7 @@ enter_vmx:
   mov %rcx, %cr2
   mov %rdi, %rax
   test %esi, %esi
-  load_guest /* only moves: the flags stay */
+  load_guest
   mov (%rax), %rax
   jnz 1f
   vmlaunch

@@ -160,7 +160,11 @@ void trap_handle(struct trap_frame *frame) {
     leave_with_fpu(SOFTWARE_EXIT_PAGE_FAULT);
     return;
   }
-  print("\nPANIC: ");
-  report(frame);
+  static bool reporting;
+  if (!reporting) {
+    reporting = true; /* a fault while reporting ends the report */
+    print("\nPANIC: ");
+    report(frame);
+  }
   panic_stop();
 }
