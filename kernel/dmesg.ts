@@ -42,7 +42,7 @@ export function consoleWrite(ptr: usize, length: u32): void {
 
 function keep(ptr: usize, length: u32): void {
   for (let i: u32 = 0; i < length; i++) {
-    store<u8>(ring + (<usize>written & (RING_BYTES - 1)), load<u8>(ptr + i));
+    store<u8>(ring + ((<usize>written) & (RING_BYTES - 1)), load<u8>(ptr + i));
     written++;
   }
 }
@@ -78,11 +78,11 @@ export function dmesgWritten(): u64 {
   return written;
 }
 
-/** Forgets what is in the ring (XEN_SYSCTL_readconsole with clear). */
 let clearedAt: u64 = 0;
 
-export function dmesgClear(): void {
-  clearedAt = written;
+/** Forgets what is in the ring up to byte number `upTo` (XEN_SYSCTL_readconsole with clear). */
+export function dmesgClear(upTo: u64): void {
+  clearedAt = upTo;
 }
 
 /** Number of the oldest byte that is still there and not cleared. */

@@ -103,7 +103,7 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
 
 /** The parts every domain has; a part that is missing on failure is recognised by its null pointer. */
 function furnish(d: Domain, maxVcpus: u32): i32 {
-  d.vcpus = heapAllocFor(d, <usize>maxVcpus << 2);
+  d.vcpus = heapAllocFor(d, (<usize>maxVcpus) << 2);
   if (!d.vcpus) return -ENOMEM;
   d.vcpuCount = maxVcpus;
   let rc = physmapInit(d);
@@ -124,7 +124,7 @@ function strip(d: Domain): void {
   hvmParamsFree(d);
   physmapTeardown(d, null);
   sharedInfoFree(d);
-  heapFreeFor(d, d.vcpus, <usize>d.vcpuCount << 2);
+  heapFreeFor(d, d.vcpus, (<usize>d.vcpuCount) << 2);
   d.vcpus = 0;
   d.vcpuCount = 0;
 }
@@ -167,7 +167,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
     freeParts(v);
     return rc;
   }
-  store<usize>(d.vcpus + (<usize>i << 2), at);
+  store<usize>(d.vcpus + ((<usize>i) << 2), at);
   vcpuInfoInit(v);
   updateTime(v);
   return 0;
@@ -194,7 +194,7 @@ function vcpuDestroy(v: Vcpu): void {
   }
   vcpuInfoFree(v);
   if (d.kind == DomainKind.Hvm) hvmVcpuFree(v);
-  store<usize>(d.vcpus + (<usize>v.id << 2), 0);
+  store<usize>(d.vcpus + ((<usize>v.id) << 2), 0);
   freeParts(v);
 }
 

@@ -16,9 +16,9 @@ let reapFlag: bool = false;
 /** The domain, dying ones included; null when there is none of that id. */
 export function domainById(id: u32): Domain | null {
   if (id >> LEAF_BITS >= 512) return null;
-  const leaf = load<usize>(leaves + ((<usize>id >> LEAF_BITS) << 2));
+  const leaf = load<usize>(leaves + (((<usize>id) >> LEAF_BITS) << 2));
   if (!leaf) return null;
-  return changetype<Domain | null>(load<usize>(leaf + ((<usize>id & 63) << 2)));
+  return changetype<Domain | null>(load<usize>(leaf + (((<usize>id) & 63) << 2)));
 }
 
 /** The domain with the lowest id; follow Domain.next. */
@@ -31,9 +31,9 @@ export function domainFirst(): Domain | null {
  * @param leaf a zeroed block of DOMAIN_LEAF_BYTES, used if `domainNeedsLeaf(id)` said so
  */
 export function domainEnter(d: Domain, leaf: usize): void {
-  const slot = leaves + ((<usize>d.id >> LEAF_BITS) << 2);
+  const slot = leaves + (((<usize>d.id) >> LEAF_BITS) << 2);
   if (!load<usize>(slot)) store<usize>(slot, leaf);
-  store<usize>(load<usize>(slot) + ((<usize>d.id & 63) << 2), changetype<usize>(d));
+  store<usize>(load<usize>(slot) + (((<usize>d.id) & 63) << 2), changetype<usize>(d));
   let before: usize = 0;
   let at = first;
   while (at && changetype<Domain>(at).id < d.id) {
@@ -47,7 +47,7 @@ export function domainEnter(d: Domain, leaf: usize): void {
 
 /** True when no domain of id's block has been entered: domainEnter then needs a block of DOMAIN_LEAF_BYTES. */
 export function domainNeedsLeaf(id: u32): bool {
-  return load<usize>(leaves + ((<usize>id >> LEAF_BITS) << 2)) == 0;
+  return load<usize>(leaves + (((<usize>id) >> LEAF_BITS) << 2)) == 0;
 }
 
 export const DOMAIN_LEAF_BYTES: usize = LEAF_BYTES;
@@ -57,9 +57,9 @@ export const DOMAIN_LEAF_BYTES: usize = LEAF_BYTES;
  * @returns the block of its leaf when it was the last in it: to be freed by the caller; else 0
  */
 export function domainRemove(d: Domain): usize {
-  const slot = leaves + ((<usize>d.id >> LEAF_BITS) << 2);
+  const slot = leaves + (((<usize>d.id) >> LEAF_BITS) << 2);
   const leaf = load<usize>(slot);
-  store<usize>(leaf + ((<usize>d.id & 63) << 2), 0);
+  store<usize>(leaf + (((<usize>d.id) & 63) << 2), 0);
   if (first == changetype<usize>(d)) {
     first = d.next;
   } else {

@@ -2,7 +2,6 @@
  * A domain: owner of frames, event channels and grants, and the container of its vCPUs. One heap object each, found by
  * id through a two-level table. Life: created (paused) -> runs -> dying (resources being given back) -> gone.
  */
-import { Vcpu } from "./vcpu";
 
 export const enum DomainKind {
   Hvm = 0,

@@ -48,7 +48,7 @@ export function exitHandle(v: Vcpu, reason: u32): void {
 function nothing(v: Vcpu): void {}
 
 function interrupt(v: Vcpu): void {
-  interruptsDrain();
+  interruptsDrain(v.cpu);
 }
 
 /** HLT with interrupts off can never end, so it takes the vCPU down, and with the last one the domain: as on Xen. */
@@ -61,7 +61,7 @@ function halt(v: Vcpu): void {
 /** There are no devices: reads give all ones, writes vanish, except into the debug console. */
 function portIo(v: Vcpu): void {
   if (v.exitIn) hvmFinishIn(v, u32.MAX_VALUE);
-  else if (v.exitPort == PORT_DEBUG_CONSOLE && v.exitSize == 1) consoleByte(v.domain, <u32>v.rax & 0xff);
+  else if (v.exitPort == PORT_DEBUG_CONSOLE && v.exitSize == 1) consoleByte(v.domain, <u32>v.exitValue);
 }
 
 /**
@@ -91,7 +91,7 @@ function tripleFault(v: Vcpu): void {
   say(" has had a triple fault.");
   sayEnd();
   hvmDescribe(v);
-  domainShutdown(d, <u32>load<u64>(d.hvmParams + (<usize>HVM_PARAM_TRIPLE_FAULT_REASON << 3)));
+  domainShutdown(d, <u32>load<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3)));
 }
 
 function entryFailed(v: Vcpu): void {

@@ -87,7 +87,7 @@ function at(mfn: u64): Frame {
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function count(type: u32, by: i32): void {
-  const p = typeCounts + (<usize>type << 2);
+  const p = typeCounts + ((<usize>type) << 2);
   store<u32>(p, load<u32>(p) + <u32>by);
 }
 
@@ -95,7 +95,7 @@ function count(type: u32, by: i32): void {
 
 function pushFree(mfn: u64, order: u32): void {
   const f = at(mfn);
-  const head = freeHeads + (<usize>order << 2);
+  const head = freeHeads + ((<usize>order) << 2);
   const first = load<u32>(head);
   f.type = <u8>FrameType.Free;
   f.flags = <u8>order;
@@ -108,7 +108,7 @@ function pushFree(mfn: u64, order: u32): void {
 function unlinkFree(mfn: u64, order: u32): void {
   const f = at(mfn);
   if (f.prev) at(f.prev).next = f.next;
-  else store<u32>(freeHeads + (<usize>order << 2), f.next);
+  else store<u32>(freeHeads + ((<usize>order) << 2), f.next);
   if (f.next) at(f.next).prev = f.prev;
   f.flags = ORDER_INSIDE;
 }
@@ -116,12 +116,12 @@ function unlinkFree(mfn: u64, order: u32): void {
 /** Takes a block of 2^order frames off the free lists, splitting a larger one; 0 when there is none. */
 function takeBlock(order: u32): u64 {
   for (let o = order; o <= ORDER_MAX; o++) {
-    const mfn: u64 = load<u32>(freeHeads + (<usize>o << 2));
+    const mfn: u64 = load<u32>(freeHeads + ((<usize>o) << 2));
     if (!mfn) continue;
     unlinkFree(mfn, o);
     while (o > order) {
       o--;
-      pushFree(mfn + (<u64>1 << o), o);
+      pushFree(mfn + ((<u64>1) << o), o);
     }
     return mfn;
   }
@@ -133,8 +133,8 @@ function giveBlock(start: u64, startOrder: u32): void {
   let mfn = start;
   let order = startOrder;
   while (order < ORDER_MAX) {
-    const buddy = mfn ^ (<u64>1 << order);
-    if (buddy + (<u64>1 << order) > limit) break;
+    const buddy = mfn ^ ((<u64>1) << order);
+    if (buddy + ((<u64>1) << order) > limit) break;
     const b = at(buddy);
     if (b.type != <u8>FrameType.Free || b.flags != <u8>order) break;
     unlinkFree(buddy, order);
@@ -161,13 +161,13 @@ function addFree(start: u64, end: u64): void {
     let order: u32 = 0;
     while (
       order < ORDER_MAX &&
-      (mfn & ((<u64>1 << (order + 1)) - 1)) == 0 &&
-      mfn + (<u64>1 << (order + 1)) <= end
+      (mfn & (((<u64>1) << (order + 1)) - 1)) == 0 &&
+      mfn + ((<u64>1) << (order + 1)) <= end
     ) {
       order++;
     }
     pushFree(mfn, order);
-    mfn += <u64>1 << order;
+    mfn += (<u64>1) << order;
   }
   const frames = <u32>(end - start);
   freeCount += frames;
@@ -259,7 +259,7 @@ export function framesInit(boot: usize): void {
     if (base < FIRST_MFN) low += (top < FIRST_MFN ? top : FIRST_MFN) - base;
   }
   const firstPage = hw.firstFreePage();
-  table = <usize>firstPage << 12;
+  table = (<usize>firstPage) << 12;
   const pages = <u32>(((limit << FRAME_SHIFT) + 0xfff) >> 12);
   tableEndPage = firstPage + pages;
 
@@ -330,7 +330,7 @@ export function freeFrames(): u32 {
 
 /** Frames of one FrameType; over all types they sum to totalFrames(). */
 export function framesOfType(type: u32): u32 {
-  return type < <u32>FrameType.Count ? load<u32>(typeCounts + (<usize>type << 2)) : 0;
+  return type < <u32>FrameType.Count ? load<u32>(typeCounts + ((<usize>type) << 2)) : 0;
 }
 
 /** Frame numbers below this have an entry in the table. */
@@ -394,13 +394,13 @@ export function frameAlloc(owner: u32, type: u32): u64 {
  */
 export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
   let order: u32 = 0;
-  while (<u32>1 << order < frames) order++;
+  while ((<u32>1) << order < frames) order++;
   if (order > ORDER_MAX) return 0;
   hw.lock(lockWord);
   const mfn = takeBlock(order);
   if (mfn) {
     for (let i: u64 = 0; i < frames; i++) hand(mfn + i, owner, type);
-    for (let i: u64 = frames; i < <u64>1 << order; i++) giveBlock(mfn + i, 0);
+    for (let i: u64 = frames; i < (<u64>1) << order; i++) giveBlock(mfn + i, 0);
     freeCount -= frames;
     count(FrameType.Free, -(<i32>frames));
     count(type, frames);

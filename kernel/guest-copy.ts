@@ -57,9 +57,7 @@ function inPage(address: u64, length: u32): u32 {
 
 /** Writable types; of the others RAM_RO, GRANT_RO and MODULE can only be read. */
 function writable(): bool {
-  return (
-    entryType == P2M_RAM || entryType == P2M_SHARED || entryType == P2M_FOREIGN || entryType == P2M_GRANT_RW
-  );
+  return entryType == P2M_RAM || entryType == P2M_SHARED || entryType == P2M_FOREIGN || entryType == P2M_GRANT_RW;
 }
 
 function readable(): bool {

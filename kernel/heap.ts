@@ -22,7 +22,6 @@ class SlabPage {
 
 const PAGE: usize = 4096;
 const HEADER: usize = 32; // keeps objects 16-byte aligned
-const CLASSES: u32 = 11;
 const SMALL_MAX: usize = 2032;
 /** Linear pages the heap may use: 512 MiB; one bit each. */
 const HEAP_PAGES: u32 = 131072;
@@ -63,7 +62,7 @@ function inUse(page: u32): bool {
 
 function setUse(page: u32, used: bool): void {
   const p = bitmap + (page >> 3);
-  const bit: u8 = 1 << (<u8>page & 7);
+  const bit: u8 = 1 << ((<u8>page) & 7);
   store<u8>(p, used ? load<u8>(p) | bit : load<u8>(p) & ~bit);
 }
 
@@ -96,7 +95,7 @@ function back(page: u32): bool {
     return false;
   }
   entry.used++;
-  store<u32>((<usize>tableStart << 12) + (<usize>page << 2), <u32>mfn);
+  store<u32>(((<usize>tableStart) << 12) + ((<usize>page) << 2), <u32>mfn);
   setUse(page, true);
   pagesUsed++;
   return true;
@@ -104,7 +103,7 @@ function back(page: u32): bool {
 
 function unback(page: u32): void {
   const entry = changetype<TablePage>(tablePages + <usize>(page / FRAMES_PER_TABLE_PAGE) * TABLE_PAGE_BYTES);
-  unmapFrame(basePage + page, load<u32>((<usize>tableStart << 12) + (<usize>page << 2)));
+  unmapFrame(basePage + page, load<u32>(((<usize>tableStart) << 12) + ((<usize>page) << 2)));
   if (--entry.used == 0) unmapFrame(tableStart + page / FRAMES_PER_TABLE_PAGE, entry.mfn);
   setUse(page, false);
   if (page < searchFrom) searchFrom = page;
@@ -132,7 +131,7 @@ function takePages(pages: u32): usize {
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function sizeOfClass(c: u32): usize {
-  return load<u16>(classSizes + (<usize>c << 1));
+  return load<u16>(classSizes + ((<usize>c) << 1));
 }
 
 function classFor(size: usize): u32 {
@@ -142,7 +141,7 @@ function classFor(size: usize): u32 {
 }
 
 function pageListPush(p: SlabPage): void {
-  const head = partial + (<usize>p.sizeClass << 2);
+  const head = partial + ((<usize>p.sizeClass) << 2);
   p.prev = 0;
   p.next = load<usize>(head);
   if (p.next) changetype<SlabPage>(p.next).prev = changetype<usize>(p);
@@ -151,7 +150,7 @@ function pageListPush(p: SlabPage): void {
 
 function pageListDrop(p: SlabPage): void {
   if (p.prev) changetype<SlabPage>(p.prev).next = p.next;
-  else store<usize>(partial + (<usize>p.sizeClass << 2), p.next);
+  else store<usize>(partial + ((<usize>p.sizeClass) << 2), p.next);
   if (p.next) changetype<SlabPage>(p.next).prev = p.prev;
 }
 
@@ -185,7 +184,7 @@ export function heapAlloc(size: usize): usize {
   }
   const c = classFor(size);
   hw.lock(lockWord);
-  let page = load<usize>(partial + (<usize>c << 2));
+  let page = load<usize>(partial + ((<usize>c) << 2));
   if (!page) page = newSlab(c);
   let object: usize = 0;
   if (page) {

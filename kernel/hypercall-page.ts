@@ -5,6 +5,7 @@
 import { __HYPERVISOR_iret } from "../abi/xen";
 import { hvmGetRip, hvmInjectException, hvmSetRip } from "../arch-x86/hvm";
 import { vendor, VENDOR_SVM } from "../arch-x86/vendor";
+import { Domain } from "./domain";
 import { copyToGuestPhysical } from "./guest-copy";
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
@@ -15,7 +16,13 @@ const VECTOR_GP: u32 = 13;
 
 /** HvmExit.HypercallPage: fills the page at Vcpu.exitValue; where the guest has no writable memory, #GP as on Xen. */
 export function hypercallPageFill(v: Vcpu): void {
-  const page = scratch(v);
+  if (hypercallPageWrite(v.domain, v.exitValue, scratch(v))) return;
+  hvmSetRip(v, hvmGetRip(v) - WRMSR_BYTES);
+  hvmInjectException(v, VECTOR_GP, 0, 0);
+}
+
+/** Fills the page at guest-physical `gpa` of `d`, made up in `page` (4 KiB of linear memory). False: not writable there. */
+export function hypercallPageWrite(d: Domain, gpa: u64, page: usize): bool {
   memory.fill(page, 0xcc, 4096);
   for (let i: u32 = 0; i < 4096 / STUB_BYTES; i++) {
     const at = page + <usize>(i * STUB_BYTES);
@@ -29,7 +36,5 @@ export function hypercallPageFill(v: Vcpu): void {
     store<u8>(at + 7, vendor == VENDOR_SVM ? 0xd9 : 0xc1); // VMMCALL, VMCALL
     store<u8>(at + 8, 0xc3); // RET
   }
-  if (copyToGuestPhysical(v.domain, v.exitValue, page, 4096)) return;
-  hvmSetRip(v, hvmGetRip(v) - WRMSR_BYTES);
-  hvmInjectException(v, VECTOR_GP, 0, 0);
+  return copyToGuestPhysical(d, gpa, page, 4096);
 }

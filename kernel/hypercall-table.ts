@@ -133,7 +133,7 @@ function hypercallHvm32(v: Vcpu): void {
   );
   v.hypercallCompat = 0;
   if (result != HYPERCALL_RESTART) {
-    v.rax = <u64>result & LOW;
+    v.rax = (<u64>result) & LOW;
     return;
   }
   v.rbx = v.restart1 & LOW;

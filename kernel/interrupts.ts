@@ -2,18 +2,20 @@
 import { apicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/apic";
 import * as hw from "../arch-x86/hw";
 import { consoleInput } from "./console-io";
+import { cpuOf } from "./cpu";
 
-/** Serves one vector that the CPU has taken. */
-export function interruptHandle(vector: i32): void {
+/** Serves one vector that `cpu`, the one this runs on, has taken. */
+export function interruptHandle(cpu: u32, vector: i32): void {
   if (<u32>vector == VECTOR_TIMER) {
-    apicEoi(); // that a deadline has passed is for the loop to see by the clock
+    apicEoi();
+    cpuOf(cpu).deadlineTsc = 0; // it may have come early: the loop looks at the clock and sets it again
   } else if (<u32>vector == VECTOR_SERIAL) {
     consoleInput();
     picEoi();
   }
 }
 
-/** Takes and serves everything that is pending on this CPU. */
-export function interruptsDrain(): void {
-  for (let vector = hw.takeInterrupt(); vector >= 0; vector = hw.takeInterrupt()) interruptHandle(vector);
+/** Takes and serves everything that is pending on this CPU, number `cpu`. */
+export function interruptsDrain(cpu: u32): void {
+  for (let vector = hw.takeInterrupt(); vector >= 0; vector = hw.takeInterrupt()) interruptHandle(cpu, vector);
 }

@@ -101,7 +101,7 @@ export function step(cpu: u32): void {
   if (v == null || c.reschedule != 0 || timersSooner() || hw.rdtsc() >= c.deadlineTsc) {
     v = turn(c);
     if (v == null) {
-      idle(c);
+      idle(c, cpu);
       return;
     }
   }
@@ -109,7 +109,7 @@ export function step(cpu: u32): void {
     if (c.fpuOwner != changetype<usize>(v)) fpuGive(c, v);
     upcallDeliver(v);
     const reason = hvmEnter(v, c.deadlineTsc);
-    const counter = v.exitCounts + (<usize>reason << 3);
+    const counter = v.exitCounts + ((<usize>reason) << 3);
     store<u64>(counter, load<u64>(counter) + 1);
     exitHandle(v, reason);
   } else {
@@ -149,12 +149,12 @@ function fpuGive(c: Cpu, v: Vcpu | null): void {
   c.fpuOwner = changetype<usize>(v);
 }
 
-function idle(c: Cpu): void {
+function idle(c: Cpu, cpu: u32): void {
   const from = hw.rdtsc();
   if (from >= c.deadlineTsc) return;
   apicSetDeadline(c.deadlineTsc);
   const vector = hw.idle();
-  if (vector >= 0) interruptHandle(vector);
+  if (vector >= 0) interruptHandle(cpu, vector);
   c.idleNs += nsAtTsc(hw.rdtsc()) - nsAtTsc(from);
 }
 

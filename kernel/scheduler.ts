@@ -160,7 +160,7 @@ export function vcpuPauseFlag(v: Vcpu, flag: u32, on: bool): void {
 /** Sets or clears a reason for every vCPU of a domain. */
 export function domainPauseFlag(d: Domain, flag: u32, on: bool): void {
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
-    const v = changetype<Vcpu | null>(load<usize>(d.vcpus + (<usize>i << 2)));
+    const v = changetype<Vcpu | null>(load<usize>(d.vcpus + ((<usize>i) << 2)));
     if (v != null) vcpuPauseFlag(v, flag, on);
   }
 }

@@ -120,7 +120,7 @@ export function updateTime(v: Vcpu): void {
   const pa = v.infoPa + VcpuInfo.time;
   const version = hw.load32(pa + VcpuTimeInfo.version) | 1;
   const system = nsAtTsc(tsc);
-  const word = <u64>tscMul() | (<u64>(<u8>tscShift()) << 32) | (<u64>XEN_PVCLOCK_TSC_STABLE_BIT << 40);
+  const word = (<u64>tscMul()) | ((<u64>(<u8>tscShift())) << 32) | ((<u64>XEN_PVCLOCK_TSC_STABLE_BIT) << 40);
   hw.store32(pa + VcpuTimeInfo.version, version);
   hw.store64(pa + VcpuTimeInfo.tsc_timestamp, tsc + v.tscOffset);
   hw.store64(pa + VcpuTimeInfo.system_time, system);
@@ -169,7 +169,7 @@ export function runstateRecord(v: Vcpu, at: usize, now: u64): void {
 /** Changes a vCPU's run state at system time `now`. */
 export function runstateSet(v: Vcpu, state: u32, now: u64): void {
   if (v.runstate == state) return;
-  const slot = changetype<usize>(v) + offsetof<Vcpu>("runstateTime0") + (<usize>v.runstate << 3);
+  const slot = changetype<usize>(v) + offsetof<Vcpu>("runstateTime0") + ((<usize>v.runstate) << 3);
   if (now > v.runstateSince) store<u64>(slot, load<u64>(slot) + (now - v.runstateSince));
   v.runstateSince = now;
   v.runstate = state;

@@ -5,12 +5,7 @@
  * Calling context: from its page faults, and from copies on behalf of its hypercalls.
  */
 import { BootInfo } from "../abi/boot-info";
-import {
-  DOM0_MAP,
-  DOM0_MODULES,
-  DOM0_SCRATCH_END,
-  DOM0_START_INFO,
-} from "../abi/software";
+import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../abi/software";
 import { P2M_MODULE, P2M_RAM } from "../arch-x86/p2m-types";
 import { Domain } from "./domain";
 import { domainFrameAlloc, domainFrameRelease } from "./frames";

@@ -38,7 +38,7 @@ export function softwareRun(v: Vcpu): void {
 }
 
 function interrupt(v: Vcpu): void {
-  interruptHandle(<i32>load<u64>(exit + SoftwareExit.vector));
+  interruptHandle(v.cpu, <i32>load<u64>(exit + SoftwareExit.vector));
 }
 
 function pageFault(v: Vcpu): void {

@@ -41,7 +41,7 @@ import { periodicSet, singleshotSet, singleshotStop } from "./vcpu-timers";
 
 const PERIOD_MIN_NS: u64 = 1000000;
 /** Xen's STIME_DELTA_MAX: 2^56 ns. */
-const PERIOD_MAX_NS: u64 = (<u64>1 << 56) - 1;
+const PERIOD_MAX_NS: u64 = ((<u64>1) << 56) - 1;
 
 /** VCPUOP_*: see xen/vcpu.h. `caller` acts on vCPU `id` of its own domain. */
 export function vcpuOp(caller: Vcpu, cmd: u64, id: u64, arg: u64, a4: u64, a5: u64, a6: u64): i64 {
@@ -138,7 +138,7 @@ function registerRunstate(caller: Vcpu, v: Vcpu, arg: u64): i64 {
 
 /** What Xen's guest_handle_okay checks: an address a guest may have at all; whether memory is there shows later. */
 function canonical(address: u64): bool {
-  return <u64>(<i64>(address << 16) >> 16) == address;
+  return <u64>((<i64>(address << 16)) >> 16) == address;
 }
 
 function setPeriodic(caller: Vcpu, v: Vcpu, arg: u64): i64 {
