@@ -3,6 +3,7 @@
  * runs the promise jobs, then hands the CPU back until the next event or timer. What happens in promise jobs needs no
  * second turn: console output flushes itself in a job of its own, and a new first timer is armed when it is made.
  */
+import { systemTime } from "./clock.ts";
 import { drainEvents } from "./events.ts";
 import { reportFailure } from "./failures.ts";
 import { flushConsole } from "./console/output.ts";
@@ -11,24 +12,27 @@ import { after, armTimer, runTimers } from "./timers.ts";
 
 /** Domain 0 is restarted when it has not come to a new turn for this long. */
 const WATCHDOG_SECONDS = 10;
-/** Longest sleep: an idle domain 0 wakes to pet its watchdog. */
+/** The watchdog is petted at most this often, and an idle domain 0 wakes this often to do it. */
+const PET_NS = 1e9;
 const IDLE_MS = 4000;
 
-function stayAwake(): void {
-  after(IDLE_MS, stayAwake);
-}
+let petted = -PET_NS;
 
-/** Sets up what the loop itself needs; the first thing after the host and the console are open. */
-export function openLoop(): void {
-  stayAwake();
+/** Keeps an idle domain 0 waking up; the first thing after the host is open. */
+export function stayAwake(): void {
+  after(IDLE_MS, stayAwake);
 }
 
 /** One turn. Nothing that goes wrong in it ends domain 0. */
 export function turn(): void {
   try {
-    petWatchdog(WATCHDOG_SECONDS);
+    const now = systemTime();
+    if (now - petted >= PET_NS) {
+      petted = now;
+      petWatchdog(WATCHDOG_SECONDS);
+    }
     drainEvents();
-    runTimers();
+    runTimers(now);
     flushConsole();
     armTimer();
   } catch (error) {

@@ -11,7 +11,7 @@ import { onVirq } from "./events.ts";
 import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
 import { openHost, type Host } from "./host.ts";
 import { openHypercalls } from "./hypercall.ts";
-import { openLoop, turn } from "./loop.ts";
+import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
 import { startSession } from "./session.ts";
 import { prepareBootData } from "./builder/start-info.ts";
@@ -29,7 +29,7 @@ function start(): void {
   openHost(globalThis as unknown as Host);
   openHypercalls();
   reportFailuresTo((text) => print(`${text}\n`));
-  openLoop();
+  stayAwake();
   // The timer's event has nothing to handle: it makes the hypervisor enter domain 0, and the turn looks at the clock.
   onVirq(VIRQ_TIMER, () => {});
   domains.start();

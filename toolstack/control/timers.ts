@@ -35,9 +35,8 @@ export function sleep(ms: number): Promise<void> {
   });
 }
 
-/** Runs the timers that are due. */
-export function runTimers(): void {
-  const now = systemTime();
+/** Runs the timers that are due at system time `now`. */
+export function runTimers(now: number): void {
   if (armed !== 0 && armed <= now) armed = 0;
   while (timers.length > 0 && timers[0]!.at <= now) {
     const timer = timers.shift()!;

@@ -33,7 +33,7 @@ import {
   EVTCHNOP_close,
   EVTCHNOP_send,
 } from "../../../abi/event-channel.ts";
-import { HvmModlistEntry, HVMOP_get_param, HVMOP_set_param, HvmStartInfo } from "../../../abi/hvm.ts";
+import { HvmModlistEntry, HVMOP_get_param, HVMOP_get_time, HVMOP_set_param, HvmStartInfo } from "../../../abi/hvm.ts";
 import {
   XENMEM_add_to_physmap_batch,
   XENMEM_populate_physmap,
@@ -68,7 +68,6 @@ import {
   MulticallEntry,
   SharedInfo,
   VcpuInfo,
-  VcpuTimeInfo,
   VIRQ_CONSOLE,
   VIRQ_DOM_EXC,
   VIRQ_TIMER,
@@ -207,10 +206,7 @@ export class FakeMachine {
   }
 
   private async step(): Promise<void> {
-    const time = DOM0_SHARED_INFO + VcpuInfo.time;
-    this.window.store32(time + VcpuTimeInfo.version, this.window.load32(time + VcpuTimeInfo.version) + 2);
     this.now += 1e5;
-    this.store64(time + VcpuTimeInfo.system_time, this.now);
     this.turn();
     // Promise jobs.
     await new Promise((resolve) => setImmediate(resolve));
@@ -405,6 +401,10 @@ export class FakeMachine {
   }
 
   private hvmOp(op: number, arg: number): number {
+    if (op === HVMOP_get_time) {
+      this.store64(arg, (this.now += 1000));
+      return 0;
+    }
     const domain = this.domains.get(this.window.load16(arg));
     if (domain === undefined) return -ESRCH;
     const index = this.window.load32(arg + 4);

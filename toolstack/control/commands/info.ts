@@ -17,6 +17,7 @@ const OWNERS: [string, string][] = [
   ["frames.heap", "hypervisor heap"],
   ["frames.engine", "domain 0"],
   ["frames.modules", "boot modules"],
+  ["frames.frametable", "frame table"],
   ["frames.shim", "Typevisor's image and tables"],
   ["frames.reserved", "reserved"],
   ["frames.free", "free"],

@@ -1,5 +1,5 @@
-/** hvm_op: a guest's HVM parameters. */
-import { HVMOP_get_param, HVMOP_set_param, HvmParam } from "../../../abi/hvm.ts";
+/** hvm_op: a guest's HVM parameters, and the time. */
+import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param, HvmGetTime, HvmParam } from "../../../abi/hvm.ts";
 import { __HYPERVISOR_hvm_op } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
@@ -24,4 +24,10 @@ export function getHvmParam(domain: number, index: number): number {
   fill(domain, index, 0);
   checked("HVMOP_get_param", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, buffer));
   return load64(memory, buffer + HvmParam.value);
+}
+
+/** System time in ns, exactly now. */
+export function guestTime(): number {
+  checked("HVMOP_get_time", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_time, buffer));
+  return load64(memory, buffer + HvmGetTime.now);
 }
