@@ -5,7 +5,7 @@
  * Calling context of everything here: on the physical CPU that runs the vCPU, or while the vCPU is not running;
  * interrupts off. Nothing allocates except hvmCpuInit and hvmVcpuInit.
  */
-import { emulateAbsent } from "./decode";
+import { emulateAbsent } from "./emulate-absent";
 import { contextLoad, contextSave } from "./context";
 import { detect } from "./detect";
 import { explainEntryFailure } from "./entry-check";
@@ -151,7 +151,8 @@ export function hvmSkipInstruction(v: HvmVcpu): bool {
 
 /**
  * After HvmExit.NestedFault with nothing at exitGpa: does the access as a device that is not there would, reads give all
- * ones and writes vanish. False: the instruction is not understood (the caller crashes the guest).
+ * ones and writes vanish. False: that cannot be done; the caller raises #UD. It cannot where the instruction is not
+ * understood, or the access was not the instruction's: the processor read a page table or delivered an event.
  */
 export function hvmEmulateAbsent(v: HvmVcpu): bool {
   return emulateAbsent(v);

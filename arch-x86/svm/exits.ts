@@ -14,7 +14,7 @@ import { getCpl, getCr4 } from "../state";
 import { stringIo } from "../string-io";
 import { svmWriteCr4 } from "./control-register";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
-import { svmResumeAt, svmSkip } from "./vcpu";
+import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {
   EVENT_VALID,
   EXIT_CPUID,
@@ -66,6 +66,9 @@ import {
   VMCB,
 } from "./vmcb";
 
+/** With prefixes, one of which is skipped instead, it halts again: no need to look. */
+const HLT_BYTES: u32 = 1;
+
 const VECTOR_DB: u32 = 1;
 const VECTOR_UD: u32 = 6;
 const VECTOR_GP: u32 = 13;
@@ -95,7 +98,8 @@ function dispatch(v: HvmVcpu, code: u32): u32 {
     case EXIT_NPF:
       return nestedFault(v);
     case EXIT_HLT:
-      return svmSkip(v) ? HvmExit.Halt : HvmExit.Unknown;
+      svmSkipBytes(v, HLT_BYTES);
+      return HvmExit.Halt;
     case EXIT_CPUID:
       guestCpuid(v, <u32>v.rax, <u32>v.rcx);
       return settled(v);

@@ -5,31 +5,8 @@ import { load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { instructionLength } from "../decode";
 import { guestMsrReset } from "../msr-policy";
-import {
-  ATTR_DB,
-  ATTR_GRANULARITY,
-  ATTR_PRESENT,
-  ATTR_S,
-  clearInterruptShadow,
-  getDr6,
-  is64,
-  RFLAGS_RF,
-  RFLAGS_TF,
-  SEG_CS,
-  SEG_DS,
-  SEG_ES,
-  SEG_FS,
-  SEG_GS,
-  SEG_LDTR,
-  SEG_SS,
-  SEG_TR,
-  setCr0,
-  setDr6,
-  setDr7,
-  setEfer,
-  setRflags,
-  setSegment,
-} from "../state";
+import { resetState } from "../reset";
+import { clearInterruptShadow, getDr6, is64, RFLAGS_RF, RFLAGS_TF, setDr6, setRflags } from "../state";
 import { allocFrame, freeFrame } from "../supply";
 import { iopmPa, msrpmPa } from "./bitmaps";
 import { svmInterceptDebug } from "./debug";
@@ -79,12 +56,7 @@ const VECTOR_MC: u32 = 18;
 /** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
 const INTERCEPT_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
 
-const CR0_PE_ET: u64 = 0x11;
-const DR6_RESET: u64 = 0xffff0ff0;
 const DR6_SINGLE_STEP: u64 = 1 << 14;
-const DR7_RESET: u64 = 0x400;
-const RFLAGS_RESET: u64 = 2;
-const TSS_LIMIT: u32 = 0x67;
 
 /** See hvmVcpuInit. */
 export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
@@ -100,7 +72,7 @@ export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
   v.p2mRootPa = p2mRootPa;
   v.loadedOn = -1;
   controlReset(v);
-  stateReset(v);
+  resetState(v);
   fpuReset(v);
   guestMsrReset(v);
   return 0;
@@ -155,24 +127,6 @@ function controlReset(v: HvmVcpu): void {
   store64(vmcb + VMCB.NESTED_CONTROL, 1);
   store64(vmcb + VMCB.NESTED_CR3, v.p2mRootPa);
   v.flushPending = 1;
-}
-
-/** The state that Xen's PVH protocol starts a guest in (xen/arch-x86/hvm/start_info.h), registers zero. */
-function stateReset(v: HvmVcpu): void {
-  const flat = ATTR_PRESENT | ATTR_DB | ATTR_GRANULARITY | ATTR_S;
-  setSegment(v, SEG_CS, 0, flat | 0xb, 0xffffffff, 0);
-  setSegment(v, SEG_DS, 0, flat | 0x3, 0xffffffff, 0);
-  setSegment(v, SEG_ES, 0, flat | 0x3, 0xffffffff, 0);
-  setSegment(v, SEG_FS, 0, flat | 0x3, 0xffffffff, 0);
-  setSegment(v, SEG_GS, 0, flat | 0x3, 0xffffffff, 0);
-  setSegment(v, SEG_SS, 0, flat | 0x3, 0xffffffff, 0);
-  setSegment(v, SEG_TR, 0, ATTR_PRESENT | 0xb, TSS_LIMIT, 0);
-  setSegment(v, SEG_LDTR, 0, ATTR_PRESENT | 0x2, 0xffff, 0);
-  setCr0(v, CR0_PE_ET);
-  setEfer(v, 0);
-  setDr6(v, DR6_RESET);
-  setDr7(v, DR7_RESET);
-  setRflags(v, RFLAGS_RESET);
 }
 
 /** See hvmVcpuFree. */
