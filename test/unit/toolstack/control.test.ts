@@ -185,6 +185,15 @@ test("a hypercall that fails in the middle of building: the domain is gone, the 
   t.deepEqual([...m.domains.keys()], [2]);
 });
 
+test("a machine without virtualisation says why it cannot run guests", async (t) => {
+  const m = machine(exec("create --kernel hello; info"));
+  m.virtualisation = false;
+  m.log = "(XEN) hello\n(XEN) No guests can run here: VT-x is disabled by the firmware.\n(XEN) more\n";
+  const output = await runExec(m);
+  t.regex(output, /^create: No guests can run here: VT-x is disabled by the firmware\.$/m);
+  t.regex(output, /^virtualisation {2}none\. No guests can run here/m);
+});
+
 test("names: made up from the kernel's, given ones are unique", async (t) => {
   const m = machine(
     exec(

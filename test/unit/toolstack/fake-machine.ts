@@ -48,6 +48,7 @@ import {
   SysctlPhysinfo,
   SysctlReadconsole,
   XEN_SYSCTL_get_cpu_policy,
+  XEN_SYSCTL_PHYSCAP_hvm,
   XEN_SYSCTL_getdomaininfolist,
   XEN_SYSCTL_perfc_op,
   XEN_SYSCTL_physinfo,
@@ -96,6 +97,9 @@ export class FakeMachine {
   freePages: number;
   /** How the machine was ended: SHUTDOWN_*. */
   ended: number | null = null;
+  /** The hypervisor's log, and whether it can run guests. */
+  log = "(XEN) fake log\n";
+  virtualisation = true;
   hypercalls = 0;
   watchdogs = 0;
   /** Called when a guest is unpaused for good. */
@@ -481,6 +485,7 @@ export class FakeMachine {
     const cmd = w.load32(arg + Domctl.cmd);
     const u = arg + Domctl.u;
     if (cmd === XEN_DOMCTL_createdomain) {
+      if (!this.virtualisation) return -EINVAL;
       const domain = new FakeDomain(this.nextId++);
       domain.vcpus = w.load32(u + DomctlCreatedomain.max_vcpus);
       this.domains.set(domain.id, domain);
@@ -558,11 +563,12 @@ export class FakeMachine {
       case XEN_SYSCTL_physinfo:
         w.store32(u + SysctlPhysinfo.nr_cpus, 1);
         w.store32(u + SysctlPhysinfo.cpu_khz, 2500000);
+        w.store32(u + SysctlPhysinfo.capabilities, this.virtualisation ? XEN_SYSCTL_PHYSCAP_hvm : 0);
         this.store64(u + SysctlPhysinfo.total_pages, 131072);
         this.store64(u + SysctlPhysinfo.free_pages, this.freePages);
         return 0;
       case XEN_SYSCTL_readconsole: {
-        const text = Buffer.from("(XEN) fake log\n");
+        const text = Buffer.from(this.log);
         const index = w.load32(u + SysctlReadconsole.index);
         const rest = text.subarray(index);
         w.write(this.load64(u + SysctlReadconsole.buffer), rest);

@@ -10,6 +10,7 @@ import { allocUnbound } from "../hypercalls/event-channel.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
 import { populateAll, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
+import { guestRefusal } from "../refusal.ts";
 import { encodeUtf8, formatBytes } from "../text.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
@@ -108,9 +109,12 @@ function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: Gue
   writer.flush();
 }
 
-/** Turns "no memory" into what the user asked for and what there is. */
+/** Says what the user can do about a hypercall's failure, where that is known. */
 function explain(error: unknown, config: GuestConfig): unknown {
-  if (!(error instanceof HypercallError) || error.code !== ENOMEM) return error;
+  if (!(error instanceof HypercallError)) return error;
+  const refusal = guestRefusal();
+  if (refusal !== null) return new BuildError(refusal);
+  if (error.code !== ENOMEM) return error;
   const free = physicalInfo().freePages * PAGE_SIZE;
   return new BuildError(
     `not enough memory: the guest is to have ${formatBytes(config.memoryMib * MIB)}, ` +
