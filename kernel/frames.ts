@@ -132,6 +132,7 @@ function takeBlock(order: u32): u64 {
 function giveBlock(start: u64, startOrder: u32): void {
   let mfn = start;
   let order = startOrder;
+  at(mfn).type = <u8>FrameType.Free;
   while (order < ORDER_MAX) {
     const buddy = mfn ^ ((<u64>1) << order);
     if (buddy + ((<u64>1) << order) > limit) break;
