@@ -138,11 +138,13 @@ export function guestWrmsr(v: HvmVcpu, msr: u32, value: u64): bool {
       const old = getEfer(v);
       if (!guestEferAccepted(old, value, getCr0(v))) return false;
       setEfer(v, (value & ~EFER_LMA) | (old & EFER_LMA));
+      v.flushPending = 1; // NXE changes what translations mean
       return true;
     }
     case MSR_PAT:
       if (!patValid(value)) return false;
       setHardwareMsr(v, MSR_PAT, value);
+      v.flushPending = 1; // memory types are part of a translation
       return true;
     case MSR_XEN_HYPERCALL_PAGE:
       // The low bits number the page; there is one.

@@ -6,7 +6,7 @@ import { HvmVcpu } from "../hvm-vcpu";
 import { instructionLength } from "../decode";
 import { guestMsrReset } from "../msr-policy";
 import { resetState } from "../reset";
-import { clearInterruptShadow, getDr6, is64, RFLAGS_RF, RFLAGS_TF, setDr6, setRflags } from "../state";
+import { is64, RFLAGS_RF, RFLAGS_TF } from "../state";
 import { allocFrame, freeFrame } from "../supply";
 import { iopmPa, msrpmPa } from "./bitmaps";
 import { svmInterceptDebug } from "./debug";
@@ -160,13 +160,16 @@ export function svmSkipBytes(v: HvmVcpu, length: u32): void {
 
 /** Goes on at `rip` as after an instruction: no shadow, no resume flag, and a trap if the guest is single-stepping. */
 export function svmResumeAt(v: HvmVcpu, rip: u64): void {
-  store64(v.controlPa + VMCB.RIP, rip);
-  clearInterruptShadow(v);
-  const flags = load64(v.controlPa + VMCB.RFLAGS);
-  if ((flags & (RFLAGS_TF | RFLAGS_RF)) == 0) return;
-  setRflags(v, flags & ~RFLAGS_RF);
-  if ((flags & RFLAGS_TF) != 0) {
-    setDr6(v, getDr6(v) | DR6_SINGLE_STEP);
-    svmInjectException(v, VECTOR_DB, -1, 0);
-  }
+  const vmcb = v.controlPa;
+  store64(vmcb + VMCB.RIP, rip);
+  store64(vmcb + VMCB.INTERRUPT_SHADOW, 0);
+  const flags = load64(vmcb + VMCB.RFLAGS);
+  if ((flags & (RFLAGS_TF | RFLAGS_RF)) != 0) debugResume(v, flags);
+}
+
+function debugResume(v: HvmVcpu, flags: u64): void {
+  store64(v.controlPa + VMCB.RFLAGS, flags & ~RFLAGS_RF);
+  if ((flags & RFLAGS_TF) == 0) return;
+  store64(v.controlPa + VMCB.DR6, load64(v.controlPa + VMCB.DR6) | DR6_SINGLE_STEP);
+  svmInjectException(v, VECTOR_DB, -1, 0);
 }
