@@ -8,7 +8,6 @@
 import { emulateAbsent } from "./emulate-absent";
 import { contextLoad, contextSave } from "./context";
 import { detect } from "./detect";
-import { explainEntryFailure } from "./entry-check";
 import { fpuHostInit, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
@@ -24,6 +23,7 @@ import { svmSkip, svmVcpuFree, svmVcpuInit } from "./svm/vcpu";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
 import { vmxCpuInit, vmxCpuStop, vmxFeatureMask } from "./vmx/cpu";
 import { vmxEnter } from "./vmx/enter";
+import { vmxExplain } from "./vmx/explain";
 import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
 import { vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
 
@@ -193,7 +193,7 @@ export function hvmTranslate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32
 
 /** After HvmExit.EntryFailed: which field breaks which rule. */
 export function hvmExplainEntryFailure(v: HvmVcpu): string {
-  return vendor == VENDOR_SVM ? svmExplain(v) : explainEntryFailure(v);
+  return vendor == VENDOR_SVM ? svmExplain(v) : vmxExplain(v);
 }
 
 /** Logs registers and the latest exit, a few lines, for a crash report. */

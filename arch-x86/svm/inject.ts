@@ -135,3 +135,21 @@ export function svmRedeliver(v: HvmVcpu, cut: u64): void {
   if (type == EVENT_EXCEPTION && (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW)) return;
   put(v, cut & EVENT_KEEP);
 }
+
+/** See getPendingEvent of inject.ts. */
+export function svmGetPendingEvent(v: HvmVcpu): u64 {
+  return load64(v.controlPa + VMCB.EVENT_INJECT);
+}
+
+/** See setPendingEvent of inject.ts. */
+export function svmSetPendingEvent(v: HvmVcpu, event: u64): void {
+  put(v, event & EVENT_KEEP);
+}
+
+/** See resetEvents of inject.ts. */
+export function svmResetEvents(v: HvmVcpu): void {
+  store64(v.controlPa + VMCB.EVENT_INJECT, 0);
+  store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 0);
+  svmNmiDone(v);
+  svmCancelOffer(v);
+}
