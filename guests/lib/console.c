@@ -26,6 +26,11 @@ void console_init(void) {
 
 bool console_has_ring(void) { return ring != NULL; }
 
+void console_forget_ring(void) {
+  console_flush();
+  ring = NULL;
+}
+
 static void ring_notify(void) {
   struct evtchn_send send = {.port = ring_port};
   event_channel_op(EVTCHNOP_send, &send);

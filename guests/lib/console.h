@@ -18,6 +18,8 @@ size_t format_text(char *buffer, size_t size, const char *format, ...) __attribu
 size_t format_list(char *buffer, size_t size, const char *format, va_list arguments);
 /* True when the ring is in use; its event channel and page for tests. */
 bool console_has_ring(void);
+/* From now on only CONSOLEIO_write: for guests that destroy their own ring or event channels. */
+void console_forget_ring(void);
 /* Waits until the back end has taken everything from the ring (at most about a second). */
 void console_flush(void);
 

@@ -1,0 +1,119 @@
+/*
+ * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000),
+ * trace (prints each round's number and checks everything after it), end=triple (a triple fault after the verdict).
+ */
+#include "hostile.h"
+
+const char guest_name[] = "hostile";
+
+uint64_t exceptions[32];
+
+static uint8_t canary[256];
+
+void count_exception(int vector) {
+  if (vector >= 0)
+    exceptions[vector & 31]++;
+}
+
+/*
+ * Interrupts may come at any vector, and the guest may have thrown away the word that acknowledges them: leave them off
+ * after the first.
+ */
+static void close_window(struct trap_frame *frame) { frame->rflags &= ~(uint64_t)RFLAGS_IF; }
+
+static uint8_t canary_byte(unsigned i) { return i * 31 + 7; }
+
+/* A copy of all code, to see what was overwritten. */
+extern const uint8_t trap_stubs[];
+static uint8_t *code_copy;
+
+static uint64_t code_size(void) { return (uint64_t)trap_stubs + 4096 - (uint64_t)image_start; }
+
+static void keep_code(void) {
+  code_copy = pages_take((code_size() + 4095) >> 12);
+  memcpy(code_copy, image_start, code_size());
+}
+
+static void check_code(void) {
+  for (uint64_t i = 0; i < code_size(); i++)
+    if ((uint8_t)image_start[i] != code_copy[i])
+      guest_fail("code at %p changed from %x to %x", image_start + i, code_copy[i], (uint8_t)image_start[i]);
+}
+
+static uint64_t hypervisor_time(void) {
+  struct xen_hvm_get_time time = {0};
+  long error = hvm_op(HVMOP_get_time, &time);
+  if (error)
+    guest_fail("get_time: error %ld", error);
+  return time.now;
+}
+
+/* The hypervisor still answers, its clock runs, and the guest's own memory is whole. */
+static void check_all(void) {
+  for (unsigned i = 0; i < sizeof canary; i++)
+    if (canary[i] != canary_byte(i))
+      guest_fail("canary byte %u is %x", i, canary[i]);
+  check_code();
+  if (xen_version(XENVER_version, NULL) >> 16 != 4)
+    guest_fail("xen_version returns %lx", xen_version(XENVER_version, NULL));
+  uint64_t start = hypervisor_time();
+  struct sched_poll poll = {.nr_ports = 0, .timeout = start + 2 * MILLISECOND};
+  long error = sched_op(SCHEDOP_poll, &poll);
+  if (error)
+    guest_fail("poll: error %ld", error);
+  if (hypervisor_time() <= start)
+    guest_fail("time stands still");
+}
+
+static void triple_fault(void) {
+  struct {
+    uint16_t limit;
+    uint64_t base;
+  } __attribute__((packed)) nothing = {0, 0};
+  __asm__ volatile("lidt %0\n ud2" : : "m"(nothing));
+}
+
+void guest_main(void) {
+  uint64_t seed = option_number("seed", 1), rounds = option_number("rounds", 20000);
+  const char *end = option_text("end");
+  bool triple = end && text_equal(end, "triple"), trace = option_present("trace");
+  print("hostile: seed %lu, %lu rounds\n", seed, rounds);
+  console_forget_ring();
+  random_seed(seed);
+  for (unsigned i = 0; i < sizeof canary; i++)
+    canary[i] = canary_byte(i);
+  keep_code();
+  arena_init();
+  processor_save();
+  for (unsigned vector = 32; vector < 256; vector++)
+    traps_set_handler(vector, close_window);
+
+  for (uint64_t round = 0; round < rounds; round++) {
+    if (trace)
+      print("round %lu\n", round);
+    switch (random_below(4)) {
+      case 0:
+        attack_processor();
+        break;
+      case 1:
+        attack_memory();
+        break;
+      default:
+        attack_hypercall();
+    }
+    bool tenth = (round + 1) % (rounds / 10 + 1) == 0;
+    if (tenth || trace)
+      check_all();
+    if (tenth) {
+      print("hostile: %lu rounds done\n", round + 1);
+    }
+  }
+  check_all();
+  for (unsigned i = 0; i < 32; i++)
+    if (exceptions[i])
+      print("exception %u: %lu times\n", i, exceptions[i]);
+  if (triple) {
+    print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
+    triple_fault();
+  }
+}
