@@ -65,7 +65,9 @@ static void add_module(u64 base, u64 size, const char *name) {
   copy_string(module->name, name, sizeof(module->name));
 }
 
-/* Physical address of a valid RSDP in [from, to), 0 if there is none (ACPI 5.2.5.1: 16-byte aligned, bytes sum to 0). */
+/*
+ * Physical address of a valid RSDP in [from, to), 0 if there is none (ACPI 5.2.5.1: 16-byte aligned, bytes sum to 0).
+ */
 static u64 scan_rsdp(u64 from, u64 to) {
   for (u64 at = (from + 15) & -16ul; at + 20 <= to; at += 16) {
     const u8 *bytes = (const u8 *)at;
@@ -101,7 +103,8 @@ static void read_pvh(const struct pvh_start_info *info) {
   if (info->version < 1 || !info->memory_count) refuse("the PVH loader gives no memory map (start info version 0).");
   boot_info.flags = BOOTED_BY_PVH;
   boot_info.rsdp = info->rsdp;
-  if (info->command_line) copy_string(boot_info.command_line, (const char *)info->command_line, sizeof(boot_info.command_line));
+  const char *command_line = (const char *)info->command_line;
+  if (command_line) copy_string(boot_info.command_line, command_line, sizeof(boot_info.command_line));
   const struct pvh_memory *memory = (const struct pvh_memory *)info->memory_map;
   for (u32 i = 0; i < info->memory_count; i++) add_memory(memory[i].base, memory[i].length, memory[i].type);
   const struct pvh_module *module = (const struct pvh_module *)info->modules;
@@ -120,7 +123,8 @@ static void read_multiboot2(u64 info) {
     if (tag->type == TAG_COMMAND_LINE) {
       copy_string(boot_info.command_line, tag->command_line, sizeof(boot_info.command_line));
     } else if (tag->type == TAG_MODULE) {
-      add_module(tag->module.start, tag->module.end - tag->module.start, *tag->module.name ? tag->module.name : "initrd");
+      const char *name = tag->module.name;
+      add_module(tag->module.start, tag->module.end - tag->module.start, *name ? name : "initrd");
     } else if (tag->type == TAG_MEMORY_MAP) {
       for (const u8 *entry = tag->memory.entries; (u64)entry < at + tag->size; entry += tag->memory.entry_size) {
         const struct pvh_memory *memory = (const struct pvh_memory *)entry; /* the same layout */

@@ -99,8 +99,9 @@ void cpu_init(void) {
 
 u64 host_state(u32 which) {
   const u64 values[] = {
-    [HOST_CS] = SELECTOR_CODE,       [HOST_SS] = SELECTOR_DATA,  [HOST_TR] = SELECTOR_TSS,     [HOST_GDT_BASE] = (u64)gdt,
-    [HOST_IDT_BASE] = (u64)idt,      [HOST_TR_BASE] = (u64)&tss, [HOST_FPU_SIZE] = fpu_size,
+    [HOST_CS] = SELECTOR_CODE,   [HOST_SS] = SELECTOR_DATA,  [HOST_TR] = SELECTOR_TSS,
+    [HOST_GDT_BASE] = (u64)gdt,  [HOST_IDT_BASE] = (u64)idt, [HOST_TR_BASE] = (u64)&tss,
+    [HOST_FPU_SIZE] = fpu_size,
   };
   if (which >= LENGTH(values)) panic("hw.hostState: no such value");
   return values[which];

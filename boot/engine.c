@@ -2,7 +2,8 @@
  * Domain 0's engine: QuickJS by way of wasm2c, its imports, and the loop around the control plane's turn(). All of this
  * runs inside the sandbox, on the domain's stack, interruptible; the file alone is compiled with SSE.
  *
- * The module's names are minified; build/gen/engine-exports.h maps readable ones to them (scripts/build/engine-names.ts).
+ * The module's names are minified; build/gen/engine-exports.h maps readable ones to them (scripts/build/engine-
+ * names.ts).
  */
 #include <math.h>
 
@@ -50,7 +51,11 @@ ROUND(trunc, 8 | 3)
 
 extern const u32 snapshot[];
 
-static wasm_rt_memory_t memory = {.data = (u8 *)ENGINE_BASE, .max_pages = LINEAR_PAGES_MAXIMUM, .size = LINEAR_BULK_SIZE};
+static wasm_rt_memory_t memory = {
+  .data = (u8 *)ENGINE_BASE,
+  .max_pages = LINEAR_PAGES_MAXIMUM,
+  .size = LINEAR_BULK_SIZE,
+};
 static Z_engine_instance_t engine;
 static bool prepared;
 
@@ -74,7 +79,7 @@ wasm_rt_memory_t *Z_aZ_a(struct Z_a_instance_t *env) {
   return &memory;
 }
 
-/* --- Time: Xen's pvclock and wallclock from the shared info page (xen.h: struct shared_info, vcpu_time_info) --------------- */
+/* --- Time: Xen's pvclock and wallclock from the shared info page (xen.h: struct shared_info, vcpu_time_info)  */
 
 struct time_info {
   volatile u32 version;
@@ -116,7 +121,7 @@ static f64 date_now_ms(void) {
   return (f64)((ns + system_time()) / 1000000);
 }
 
-/* --- The imports -------------------------------------------------------------------------------------------------------------- */
+/* --- The imports -------------------------------------------------------------------------------------------- */
 
 #define IMPORT(type, name, ...) type engine_import_##name(struct Z_a_instance_t *env __VA_OPT__(, ) __VA_ARGS__)
 #define UNUSED(...) (void)env, (void)(__VA_ARGS__)
@@ -149,7 +154,10 @@ IMPORT(u32, fdWrite, u32 fd, u32 vectors, u32 count, u32 written) {
   return 0;
 }
 IMPORT(u32, fdClose, u32 fd) { UNUSED(fd); return WASI_BADF; }
-IMPORT(u32, fdSeek, u32 fd, u64 offset, u32 whence, u32 result) { UNUSED(fd, offset, whence, result); return WASI_SPIPE; }
+IMPORT(u32, fdSeek, u32 fd, u64 offset, u32 whence, u32 result) {
+  UNUSED(fd, offset, whence, result);
+  return WASI_SPIPE;
+}
 
 /* No environment variables. */
 IMPORT(u32, environGet, u32 pointers, u32 strings) { UNUSED(pointers, strings); return 0; }
@@ -160,7 +168,10 @@ IMPORT(u32, environSizesGet, u32 count, u32 size) {
 }
 
 /* The bundle is one script: there is no module to load (a null pointer is an error to the engine). */
-IMPORT(u32, normalizeModule, u32 runtime, u32 context, u32 base, u32 name) { UNUSED(runtime, context, base, name); return 0; }
+IMPORT(u32, normalizeModule, u32 runtime, u32 context, u32 base, u32 name) {
+  UNUSED(runtime, context, base, name);
+  return 0;
+}
 IMPORT(u32, loadModuleSource, u32 runtime, u32 context, u32 name) { UNUSED(runtime, context, name); return 0; }
 /* Runaway turns are the hypervisor's to stop: it preempts, and has a watchdog. */
 IMPORT(u32, shouldInterrupt, u32 runtime) { UNUSED(runtime); return 0; }
@@ -202,9 +213,11 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
 }
 IMPORT(void, freeHostRef, u32 runtime, u32 reference) { UNUSED(runtime, reference); }
 
-/* --- The loop ------------------------------------------------------------------------------------------------------------------ */
+/* --- The loop ----------------------------------------------------------------------------------------------- */
 
-/* Prints an exception that nobody caught, with its stack, and frees it. QTS_Dump gives JSON of name, message and stack. */
+/*
+ * Prints an exception that nobody caught, with its stack, and frees it. QTS_Dump gives JSON of name, message and stack.
+ */
 static void print_exception(u32 exception) {
   u32 text = QTS_Dump(&engine, SNAPSHOT_CONTEXT, exception);
   print("domain 0: uncaught ");
@@ -222,7 +235,9 @@ static void print_exception(u32 exception) {
   QTS_FreeValuePointer(&engine, SNAPSHOT_CONTEXT, exception);
 }
 
-/* Runs promise jobs until none is left. A job's exception comes back as the result itself; otherwise that is a number. */
+/*
+ * Runs promise jobs until none is left. A job's exception comes back as the result itself; otherwise that is a number.
+ */
 static void run_jobs(void) {
   while (QTS_IsJobPending(&engine, SNAPSHOT_RUNTIME)) {
     u32 result = QTS_ExecutePendingJob(&engine, SNAPSHOT_RUNTIME, (u32)-1, SNAPSHOT_SCRATCH);

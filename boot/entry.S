@@ -1,8 +1,9 @@
 /*
  * The first instructions: Multiboot 2 header, PVH note, and the way from 32-bit protected mode to 64-bit C.
  *
- * Both loaders arrive in 32-bit protected mode, paging off, interrupts off, flat segments (Multiboot 2 specification 3.3;
- * Xen's PVH boot ABI): EBX points at the loader's information. EAX tells Multiboot 2 by its magic; PVH enters elsewhere.
+ * Both loaders arrive in 32-bit protected mode, paging off, interrupts off, flat segments (Multiboot 2 specification
+ * 3.3; Xen's PVH boot ABI): EBX points at the loader's information. EAX tells Multiboot 2 by its magic; PVH enters
+ * elsewhere.
  */
 #include "layout.h"
 

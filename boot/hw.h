@@ -30,7 +30,9 @@ static inline u8 *physical(u64 pa) {
   if (__builtin_expect(pa >= physical_end, 0)) panic_physical(pa);
   return (u8 *)(PHYSMAP_BASE + pa);
 }
-/* The same for structures that an instruction reaches by their physical address: the load faults if they are not RAM. */
+/*
+ * The same for structures that an instruction reaches by their physical address: the load faults if they are not RAM.
+ */
 static inline u64 physical_operand(u64 pa) {
   *(volatile u8 *)physical(pa);
   return pa;
@@ -40,7 +42,7 @@ static inline volatile u32 *mmio(u64 pa) {
   return (volatile u32 *)(MMIO_VIRTUAL + (pa - MMIO_PHYSICAL));
 }
 
-/* --- Physical memory --------------------------------------------------------------------------------------------------- */
+/* --- Physical memory ---------------------------------------------------------------------------------------- */
 
 typedef u16 __attribute__((may_alias, aligned(1))) any16;
 typedef u32 __attribute__((may_alias, aligned(1))) any32;
@@ -66,8 +68,14 @@ HW(void, store64, u64 pa, u64 value) { HW_UNUSED; *(volatile any64 *)physical(pa
 HW_CMPXCHG(cmpxchg16, u32, u16)
 HW_CMPXCHG(cmpxchg32, u32, u32)
 HW_CMPXCHG(cmpxchg64, u64, u64)
-HW(u64, fetchOr64, u64 pa, u64 bits) { HW_UNUSED; return __atomic_fetch_or((u64 *)physical(pa), bits, __ATOMIC_SEQ_CST); }
-HW(u64, fetchAnd64, u64 pa, u64 bits) { HW_UNUSED; return __atomic_fetch_and((u64 *)physical(pa), bits, __ATOMIC_SEQ_CST); }
+HW(u64, fetchOr64, u64 pa, u64 bits) {
+  HW_UNUSED;
+  return __atomic_fetch_or((u64 *)physical(pa), bits, __ATOMIC_SEQ_CST);
+}
+HW(u64, fetchAnd64, u64 pa, u64 bits) {
+  HW_UNUSED;
+  return __atomic_fetch_and((u64 *)physical(pa), bits, __ATOMIC_SEQ_CST);
+}
 
 HW(void, copyFromPhys, u32 ptr, u64 pa, u32 length) { HW_UNUSED; memcpy(linear(ptr), physical(pa), length); }
 HW(void, copyToPhys, u64 pa, u32 ptr, u32 length) { HW_UNUSED; memcpy(physical(pa), linear(ptr), length); }
@@ -82,7 +90,7 @@ HW(void, zeroFrame, u64 mfn) {
 HW(u32, mmioRead32, u64 pa) { HW_UNUSED; return *mmio(pa); }
 HW(void, mmioWrite32, u64 pa, u32 value) { HW_UNUSED; *mmio(pa) = value; }
 
-/* --- Linear memories, software-isolated domains ------------------------------------------------------------------------- */
+/* --- Linear memories, software-isolated domains ------------------------------------------------------------- */
 
 HW(u32, spaceMap, u32 space, u32 page, u64 mfn, u32 flags) { HW_UNUSED; return space_map(space, page, mfn, flags); }
 HW(u32, spaceUnmap, u32 space, u32 page) { HW_UNUSED; return space_unmap(space, page); }
@@ -103,9 +111,12 @@ HW(void, imagePageCopy, u32 index, u64 mfn) {
   memcpy(physical(mfn << 12), snapshot + (pages + snapshot_index(index)) * PAGE_SIZE, PAGE_SIZE);
 }
 HW(void, softwareReset, u32 space) { HW_UNUSED; software_reset(space); }
-HW(u32, enterSoftware, u32 space, u32 info) { HW_UNUSED; return software_enter(space, (struct software_exit *)linear(info)); }
+HW(u32, enterSoftware, u32 space, u32 info) {
+  HW_UNUSED;
+  return software_enter(space, (struct software_exit *)linear(info));
+}
 
-/* --- CPU ------------------------------------------------------------------------------------------------------------------ */
+/* --- CPU ---------------------------------------------------------------------------------------------------- */
 
 #define HW_CPUID(name, index)                    \
   HW(u32, name, u32 leaf, u32 subleaf) {         \
@@ -212,7 +223,7 @@ HW(u32, idle) {
   return (u32)interrupt_taken;
 }
 
-/* --- Virtualisation -------------------------------------------------------------------------------------------------------- */
+/* --- Virtualisation ----------------------------------------------------------------------------------------- */
 
 /* VMX instructions report by CF (VMfailInvalid) and ZF (VMfailValid): SDM 3C 31.2. */
 #define HW_VMX(instruction, ...)                                                                            \
@@ -276,7 +287,7 @@ HW(void, fpuInit, u64 pa) {
   *(any32 *)(area + 24) = 0x1f80;
 }
 
-/* --- The machine ------------------------------------------------------------------------------------------------------------ */
+/* --- The machine -------------------------------------------------------------------------------------------- */
 
 HW(void, bootInfo, u32 ptr) {
   HW_UNUSED;

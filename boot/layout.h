@@ -2,14 +2,14 @@
  * Where everything is: physical, virtual, and the processor's selectors. Included by C and by assembly.
  *
  *   virtual                         what                                                     access
- *   SHIM_BASE ..                    the shim's image, stacks and page tables (identity)      text RX, constants R, data RW
+ *   SHIM_BASE ..                    the shim's image, stacks and page tables (identity)      text RX, data RW
  *   HYPERVISOR_BASE + 4 GiB         linear memory of the hypervisor module (space 0)         RW, mapped page by page
  *   ENGINE_BASE + 4 GiB             linear memory of domain 0's engine (space 1)             RW, mapped page by page
  *   PHYSMAP_BASE + pa               RAM and firmware tables, the shim's own range left out   RW, cached
  *   MMIO_VIRTUAL + (pa - MMIO_PHYSICAL)  local APIC, I/O APIC, HPET                          RW, uncached
  *
- * Everything else faults. WebAssembly addresses are 32 bits plus a constant offset of 32 bits, so 8 GiB from each linear
- * memory's base must fault where nothing is mapped; no bounds are checked in software.
+ * Everything else faults. WebAssembly addresses are 32 bits plus a constant offset of 32 bits, so 8 GiB from each
+ * linear memory's base must fault where nothing is mapped; no bounds are checked in software.
  */
 #ifndef TYPEVISOR_LAYOUT_H
 #define TYPEVISOR_LAYOUT_H

@@ -108,6 +108,10 @@ static void map_shim(void) {
   for (u32 i = 0; i < LENGTH(guards); i++) *entry_at((u64)guards[i], 1) = 0;
 }
 
+static bool firmware_tables(const struct memory_range *range, u64 low_end) {
+  return range->type == E820_RESERVED && range->length <= FIRMWARE_MAXIMUM && range->base <= low_end + FIRMWARE_MAXIMUM;
+}
+
 void page_tables_init(void) {
   u32 id[4];
   u64 ram = 0, low_end = 0;
@@ -136,8 +140,7 @@ void page_tables_init(void) {
     u64 from = range->base, to = range->base + range->length;
     if (range->type == E820_RAM) {
       map_physical((from + PAGE_SIZE - 1) & -(u64)PAGE_SIZE, to & -(u64)PAGE_SIZE);
-    } else if (range->type == E820_ACPI || range->type == E820_NVS ||
-               (range->type == E820_RESERVED && from <= low_end + FIRMWARE_MAXIMUM && range->length <= FIRMWARE_MAXIMUM)) {
+    } else if (range->type == E820_ACPI || range->type == E820_NVS || firmware_tables(range, low_end)) {
       map_physical(from & -(u64)PAGE_SIZE, (to + PAGE_SIZE - 1) & -(u64)PAGE_SIZE);
     }
   }

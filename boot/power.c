@@ -34,7 +34,9 @@ static const u8 *find_fadt(void) {
   return NULL;
 }
 
-/* Sleep type of S5 from the DSDT's \_S5_ package: PackageOp, length (1..4 bytes), count, first element. -1: not found. */
+/*
+ * Sleep type of S5 from the DSDT's \_S5_ package: PackageOp, length (1..4 bytes), count, first element. -1: not found.
+ */
 static int find_s5(const u8 *dsdt) {
   if (!dsdt || memcmp(dsdt, "DSDT", 4)) return -1;
   u32 length = read32(dsdt + 4);

@@ -28,7 +28,7 @@ typedef double f64;
 #define NORETURN __attribute__((noreturn, cold, noinline))
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* --- boot-info.c: abi/boot-info.ts ------------------------------------------------------------------------------------ */
+/* --- boot-info.c: abi/boot-info.ts -------------------------------------------------------------------------- */
 
 #define MEMORY_MAX 128
 #define MODULE_MAX 32
@@ -67,7 +67,7 @@ void split_modules(void);
 /* True when the command line has the word `word`, or a word that starts with it if it ends in '='. */
 bool command_line_has(const char *word);
 
-/* --- memory.c ----------------------------------------------------------------------------------------------------------- */
+/* --- memory.c ----------------------------------------------------------------------------------------------- */
 
 /* Linker script. */
 extern u8 shim_start[], text_end[], constants_end[], pages_start[], shim_end[];
@@ -82,7 +82,9 @@ extern u64 physical_end;
 /* Pages of `pool` handed out. */
 extern u32 pool_used;
 
-/* Takes `count` consecutive zeroed pages from the pool; NULL when it has not that many left. They are never given back. */
+/*
+ * Takes `count` consecutive zeroed pages from the pool; NULL when it has not that many left. They are never given back.
+ */
 void *pool_take(u32 count);
 /* Builds the final page tables from boot_info's memory map and switches to them. */
 void page_tables_init(void);
@@ -92,7 +94,7 @@ void space_map_own(u32 page, u64 frame);
 u32 space_map(u32 space, u32 page, u64 mfn, u32 flags);
 u32 space_unmap(u32 space, u32 page);
 
-/* --- cpu.c -------------------------------------------------------------------------------------------------------------- */
+/* --- cpu.c -------------------------------------------------------------------------------------------------- */
 
 /* Loads GDT, IDT, TSS; sets up CR0, CR4, XCR0. */
 void cpu_init(void);
@@ -107,7 +109,7 @@ static inline void read_cpuid(u32 leaf, u32 subleaf, u32 out[4]) {
   __asm__ volatile("cpuid" : "=a"(out[0]), "=b"(out[1]), "=c"(out[2]), "=d"(out[3]) : "a"(leaf), "c"(subleaf));
 }
 
-/* --- ports -------------------------------------------------------------------------------------------------------------- */
+/* --- ports -------------------------------------------------------------------------------------------------- */
 
 static inline u8 in8(u16 port) {
   u8 value;
@@ -128,7 +130,7 @@ static inline void out8(u16 port, u8 value) { __asm__ volatile("outb %0, %1" : :
 static inline void out16(u16 port, u16 value) { __asm__ volatile("outw %0, %1" : : "a"(value), "Nd"(port)); }
 static inline void out32(u16 port, u32 value) { __asm__ volatile("outl %0, %1" : : "a"(value), "Nd"(port)); }
 
-/* --- print.c: polled output to the first serial port; newlines become CR LF --------------------------------------------- */
+/* --- print.c: polled output to the first serial port; newlines become CR LF --------------------------------- */
 
 void print_char(char c);
 void print_bytes(const u8 *text, u64 length);
@@ -137,14 +139,14 @@ void print_dec(u64 value);
 /* `digits` hexadecimal digits with leading zeroes; 0: as many as needed. */
 void print_hex(u64 value, u32 digits);
 
-/* --- symbols.c ---------------------------------------------------------------------------------------------------------- */
+/* --- symbols.c ---------------------------------------------------------------------------------------------- */
 
 /* Prints the function that `address` lies in, as "name+0x12", or the bare number. */
 void print_symbol(u64 address);
 /* Prints the chain of return addresses that starts at frame pointer `rbp`. */
 void print_trace(u64 rbp);
 
-/* --- power.c, panic.c --------------------------------------------------------------------------------------------------- */
+/* --- power.c, panic.c --------------------------------------------------------------------------------------- */
 
 /* Powers off (0) or resets (1). */
 NORETURN void machine_off(u32 how);
@@ -158,7 +160,7 @@ NORETURN void panic_bytes(const u8 *text, u64 length);
 /* Physical address `pa` is not RAM the hypervisor may touch. */
 NORETURN void panic_physical(u64 pa);
 
-/* --- lib.c -------------------------------------------------------------------------------------------------------------- */
+/* --- lib.c -------------------------------------------------------------------------------------------------- */
 
 void *memcpy(void *to, const void *from, size_t length);
 void *memmove(void *to, const void *from, size_t length);
@@ -168,7 +170,7 @@ size_t strlen(const char *text);
 /* Copies at most size - 1 bytes and ends `to` with a NUL. */
 void copy_string(char *to, const char *from, size_t size);
 
-/* --- hypervisor.c -------------------------------------------------------------------------------------------------------- */
+/* --- hypervisor.c ------------------------------------------------------------------------------------------- */
 
 /* Starts the hypervisor module and runs its loop for ever. */
 NORETURN void hypervisor_run(void);

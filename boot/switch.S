@@ -85,8 +85,8 @@ vmx_exit:
   ret
 
 /*
- * void enter_svm(u64 vmcb, u64 *regs, u64 host_area). Physical interrupts are held back by GIF; IF must be 1 at VMRUN, for
- * with V_INTR_MASKING the host's IF decides whether they make the guest exit (APM 2, 15.21.1).
+ * void enter_svm(u64 vmcb, u64 *regs, u64 host_area). Physical interrupts are held back by GIF; IF must be 1 at VMRUN,
+ * for with V_INTR_MASKING the host's IF decides whether they make the guest exit (APM 2, 15.21.1).
  */
   .section .text.enter_svm, "ax"
   .global enter_svm

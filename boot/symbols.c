@@ -1,6 +1,6 @@
 /*
- * Names for code addresses. The build links twice: `nm` of the first link becomes build/gen/symbols.S, with the names of
- * TypeScript functions restored; constants follow the text, so the second link moves no function.
+ * Names for code addresses. The build links twice: `nm` of the first link becomes build/gen/symbols.S, with the names
+ * of TypeScript functions restored; constants follow the text, so the second link moves no function.
  */
 #include "shim.h"
 

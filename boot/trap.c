@@ -1,7 +1,8 @@
 /*
- * Exceptions and interrupts. A fault of the hypervisor's own code is a broken invariant: the machine stops with a report.
- * In a software-isolated domain a missing page is an exit to the hypervisor and anything else ends that domain's run.
- * Interrupts arrive in the domain (it is preempted) or while the hypervisor asks for them, never elsewhere.
+ * Exceptions and interrupts. A fault of the hypervisor's own code is a broken invariant: the machine stops with a
+ * report. In a software-isolated domain a missing page is an exit to the hypervisor and anything else ends that
+ * domain's run. Interrupts arrive in the domain (it is preempted) or while the hypervisor asks for them, never
+ * elsewhere.
  */
 #include "trap.h"
 
@@ -75,12 +76,14 @@ static void report(const struct trap_frame *frame) {
   static const char *const names[] = {"r15", "r14", "r13", "r12", "r11", "r10", "r9 ", "r8 ",
                                       "rdi", "rsi", "rbp", "rbx", "rdx", "rcx", "rax"};
   u64 cr2 = read_cr2();
-  bool exhausted = frame->vector == TRAP_PAGE_FAULT && (in_guard(cr2, stack_guard) || in_guard(cr2, engine_stack_guard));
+  bool paging = frame->vector == TRAP_PAGE_FAULT;
+  bool exhausted = paging && (in_guard(cr2, stack_guard) || in_guard(cr2, engine_stack_guard));
   if (exhausted) print("native stack exhausted");
   else if (frame->vector < LENGTH(exception_names)) print(exception_names[frame->vector]);
   else print("exception");
-  if (frame->vector == TRAP_PAGE_FAULT && !exhausted) {
-    print(frame->error & PAGE_FAULT_FETCH ? " fetching from " : frame->error & PAGE_FAULT_WRITE ? " writing " : " reading ");
+  if (paging && !exhausted) {
+    bool write = frame->error & PAGE_FAULT_WRITE;
+    print(frame->error & PAGE_FAULT_FETCH ? " fetching from " : write ? " writing " : " reading ");
     describe_address(cr2);
   }
   print(" in ");
