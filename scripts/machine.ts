@@ -182,7 +182,7 @@ export class Machine extends EventEmitter<MachineEvents> {
   async command(line: string, timeoutMs: number): Promise<string> {
     this.send(`${line}\r`);
     await this.waitFor(line, timeoutMs);
-    return (await this.waitFor(`\n${PROMPT}`, timeoutMs)).before.replace(/\r/g, "").replace(/^\n/, "");
+    return plainText((await this.waitFor(`\n${PROMPT}`, timeoutMs)).before).replace(/^\n/, "");
   }
 
   /** Waits for the emulator's end. */

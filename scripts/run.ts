@@ -133,7 +133,8 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   terminal.on("data", onInput);
 
   try {
-    if (timeoutMs !== undefined) await machine.waitFor(PROMPT, timeoutMs);
+    // The demo guest's command is shown behind a prompt of its own: ours is the one where nothing follows.
+    if (timeoutMs !== undefined) await machine.waitFor(new RegExp(`${PROMPT}$`), timeoutMs);
     await machine.waitForEnd(FOR_EVER_MS);
     if (machine.stopped) return 130;
     if (machine.endedWell()) return 0;
