@@ -18,7 +18,7 @@ let flushAll: u32 = 1;
 
 /** Whether `v` must be given a fresh identifier before it is entered. On the entry path. */
 export function asidStale(v: HvmVcpu): bool {
-  return (v.flushPending | (<u32>(v.tagGeneration != generation))) != 0;
+  return v.flushPending != 0 || v.tagGeneration != generation;
 }
 
 /** Gives `v` a fresh identifier, so that none of its earlier translations is used by the next entry. */
