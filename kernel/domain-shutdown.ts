@@ -22,8 +22,10 @@ import { Vcpu } from "./vcpu";
 export function domainShutdown(d: Domain, code: u32): void {
   if (d.shutdownCode == SHUTDOWN_CODE_INVALID) d.shutdownCode = code & 0xff;
   if (d.privileged) {
-    if (d.shutdownCode == SHUTDOWN_crash || d.shutdownCode == SHUTDOWN_watchdog) {
-      softwareRestartLater(d, "it shut down as crashed");
+    if (d.shutdownCode == SHUTDOWN_crash) {
+      softwareRestartLater(d, "it said that it had crashed");
+    } else if (d.shutdownCode == SHUTDOWN_watchdog) {
+      softwareRestartLater(d, "it did not pet its watchdog");
     } else {
       machineStop(d.shutdownCode == SHUTDOWN_reboot);
     }
