@@ -30,7 +30,7 @@ export function vmxControlRegister(v: HvmVcpu): u32 {
   const cr = qualification & 0xf;
   const access = (qualification >> 4) & 3;
   const register = (qualification >> 8) & 0xf;
-  let done = false;
+  let done: bool = false;
   if (access == ACCESS_FROM) {
     if (cr != 8) return HvmExit.Unknown;
     setRegister(v, register, v.scratch6);

@@ -18,7 +18,6 @@ const CR4_PAE: u64 = 1 << 5;
 const CR4_PCIDE: u64 = 1 << 17;
 const RFLAGS_ONE: u64 = 1 << 1;
 const RFLAGS_ZERO: u64 = 0xffffffffffc08028;
-const RPL: u64 = 3;
 const TI: u64 = 1 << 2;
 
 // Access rights (table 25-2).
