@@ -5,6 +5,7 @@
  * Expected references are counted in a table of the heap, a window of the frame table at a time, so that the audit works
  * on machines of any size.
  */
+import { say, sayDec, sayEnd } from "../arch-x86/log";
 import {
   P2M_FOREIGN,
   P2M_GRANT_RO,
@@ -153,7 +154,19 @@ function judge(mfn: u64): u32 {
     return 0;
   }
   const allocated = frameAllocated(mfn);
-  rule(frameRefs(mfn) == mappings + (allocated ? 1 : 0), null, "references of a frame do not add up:", mfn);
+  if (frameRefs(mfn) != mappings + (allocated ? 1 : 0)) {
+    violation(null, "references of a frame do not add up:", mfn);
+    say("AUDIT:   type ");
+    sayDec(type);
+    say(", owner d");
+    sayDec(frameOwner(mfn));
+    say(allocated ? ", allocated, " : ", not allocated, ");
+    sayDec(frameRefs(mfn));
+    say(" references, ");
+    sayDec(mappings);
+    say(" mappings");
+    sayEnd();
+  }
   if (!isRam(mfn)) return 0;
   rule(domainById(frameOwner(mfn)) != null, null, "frame of a domain that is gone", mfn);
   rule(allocated == ((value & LISTED) != 0), null, "frame allocated to a domain but not on its list:", mfn);

@@ -49,9 +49,11 @@ export function grantPin(owner: Domain, ref: u32, user: u32, readonly: bool, map
 }
 
 function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: bool): i64 {
+  const pa = grantEntryPa(grants(owner), ref);
+  // A record is made for entries that grant something only: a stranger's guesses cost the owner nothing.
+  if (activeOf(grants(owner), ref) == null && !permits(hw.load32(pa), user, mapping)) return GNTST_general_error;
   const a = activeMake(owner, ref);
   if (a == null) return GNTST_no_space;
-  const pa = grantEntryPa(grants(owner), ref);
   const pinned = (a.reads | a.writes) != 0;
   if (pinned && (a.domid != <u16>user || a.reads >= PINS_MAX || a.writes >= PINS_MAX)) return GNTST_general_error;
   if (!pinned || (!readonly && !a.writes)) {
@@ -78,13 +80,18 @@ function grantedFrame(owner: Domain, gfn: u32, readonly: bool): u64 {
   return entry && (type == P2M_RAM || (readonly && type == P2M_RAM_RO)) ? entryMfn(entry) : 0;
 }
 
+/** Whether an entry's flags and domain id let `user` use it. */
+function permits(header: u32, user: u32, mapping: bool): bool {
+  const mask: u32 = mapping ? GTF_type_mask | GTF_sub_page : GTF_type_mask;
+  return (header & mask) == GTF_permit_access && header >> 16 == user;
+}
+
 /** Sets GTF_reading (and GTF_writing) in the shared entry if it grants this use. GNTST_*. */
 function announce(pa: u64, pinned: bool, user: u32, readonly: bool, mapping: bool): i32 {
-  const mask: u32 = mapping ? GTF_type_mask | GTF_sub_page : GTF_type_mask;
   const flags: u32 = readonly ? GTF_reading : GTF_reading | GTF_writing;
   let seen = hw.load32(pa);
   for (let i: u32 = 0; i < TRIES; i++) {
-    if (!pinned && ((seen & mask) != GTF_permit_access || seen >> 16 != user)) return GNTST_general_error;
+    if (!pinned && !permits(seen, user, mapping)) return GNTST_general_error;
     if (!readonly && (seen & GTF_readonly) != 0) return GNTST_general_error;
     const found = hw.cmpxchg32(pa, seen, seen | flags);
     if (found == seen) return GNTST_okay;
