@@ -67,7 +67,7 @@ export class ExecOutput {
 export async function waitForOutcome(machine: Machine, timeoutMs: number): Promise<ExecOutcome> {
   const outcome: ExecOutcome = { ok: 0, failed: 0, panicked: false, poweredOff: false };
   const pattern = new RegExp(`${OUTCOME.source}|${PANIC.source}[^\\n]*\\n`, "m");
-  const { match } = await machine.waitFor(pattern, timeoutMs);
+  const { match } = await machine.waitFor(pattern, timeoutMs, "the end of the commands (TYPEVISOR-EXEC)");
   if (match[1] !== undefined) {
     outcome.ok = Number(match[1]);
     outcome.failed = Number(match[2]);

@@ -158,10 +158,15 @@ export class Machine extends EventEmitter<MachineEvents> {
   /**
    * Waits until the console prints what matches, beyond what the latest `waitFor` matched.
    * @param wanted text or pattern
+   * @param what says in an error what was awaited, where the pattern itself would not
    * @returns the match; `before` is what was printed between the latest match and this one
    * @throws AwaitError when `timeoutMs` is over or the machine ends first
    */
-  async waitFor(wanted: string | RegExp, timeoutMs: number): Promise<{ match: RegExpExecArray; before: string }> {
+  async waitFor(
+    wanted: string | RegExp,
+    timeoutMs: number,
+    what: string = typeof wanted === "string" ? JSON.stringify(wanted) : String(wanted),
+  ): Promise<{ match: RegExpExecArray; before: string }> {
     const pattern = typeof wanted === "string" ? new RegExp(escape(wanted)) : wanted;
     const started = Date.now();
     for (;;) {
@@ -172,8 +177,9 @@ export class Machine extends EventEmitter<MachineEvents> {
         return { match, before };
       }
       const left = started + timeoutMs - Date.now();
-      if (this.end !== undefined) throw new AwaitError(`${this.describeEnd()} while ${awaited(wanted)}${this.tail()}`);
-      if (left <= 0) throw new AwaitError(`gave up after ${timeoutMs / 1000} s while ${awaited(wanted)}${this.tail()}`);
+      if (this.end !== undefined) throw new AwaitError(`${this.describeEnd()} while waiting for ${what}${this.tail()}`);
+      if (left <= 0)
+        throw new AwaitError(`gave up after ${timeoutMs / 1000} s while waiting for ${what}${this.tail()}`);
       await this.somethingHappens(left);
     }
   }
@@ -242,10 +248,6 @@ export class Machine extends EventEmitter<MachineEvents> {
 /** Console output without carriage returns and terminal control sequences (firmware and GRUB send them). */
 export function plainText(output: string): string {
   return output.replace(/\r|\x1b\[[0-9;?=]*[A-Za-z]/g, "");
-}
-
-function awaited(wanted: string | RegExp): string {
-  return `waiting for ${typeof wanted === "string" ? JSON.stringify(wanted) : String(wanted)}`;
 }
 
 function escape(text: string): string {

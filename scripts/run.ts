@@ -134,7 +134,7 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
 
   try {
     // The demo guest's command is shown behind a prompt of its own: ours is the one where nothing follows.
-    if (timeoutMs !== undefined) await machine.waitFor(new RegExp(`${PROMPT}$`), timeoutMs);
+    if (timeoutMs !== undefined) await machine.waitFor(new RegExp(`${PROMPT}$`), timeoutMs, "Typevisor's prompt");
     await machine.waitForEnd(FOR_EVER_MS);
     if (machine.stopped) return 130;
     if (machine.endedWell()) return 0;
