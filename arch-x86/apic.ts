@@ -42,6 +42,8 @@ const PIC_EOI: u32 = 0x20;
 const IRQ_SERIAL: u32 = 4;
 
 const CALIBRATION_NS: u64 = 500000;
+const ATTEMPTS: i32 = 5;
+const PRECISION: u64 = 200;
 /** Longest wait programmed at once, TSC ticks: keeps the product with timerPerTsc within 64 bits. */
 const LONGEST: u64 = 1 << 30;
 const NEVER: u64 = ~(<u64>0);
@@ -86,18 +88,23 @@ export function apicInit(): void {
   armed = NEVER;
 }
 
-/** Measures the timer's rate against the TSC. */
+/** Measures the timer's rate against the TSC, again when the CPU was taken away between reading one and the other. */
 function calibrate(): void {
-  write(TIMER_INITIAL, 0xffffffff);
-  const start = rdtsc();
-  const first = read(TIMER_CURRENT);
-  const end = start + nsToTsc(CALIBRATION_NS);
-  while (rdtsc() < end) pause();
-  const ticks = rdtsc() - start;
-  const counts = <u64>(first - read(TIMER_CURRENT));
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    write(TIMER_INITIAL, 0xffffffff);
+    const start = rdtsc();
+    const first = read(TIMER_CURRENT);
+    const started = rdtsc();
+    const end = start + nsToTsc(CALIBRATION_NS);
+    while (rdtsc() < end) pause();
+    const stop = rdtsc();
+    const counts = <u64>(first - read(TIMER_CURRENT));
+    const stopped = rdtsc();
+    assert(counts != 0, "the local APIC's timer stands still");
+    timerPerTsc = (counts << 32) / (stop - start);
+    if ((started - start + (stopped - stop)) * PRECISION < stop - start) break;
+  }
   write(TIMER_INITIAL, 0);
-  assert(counts != 0, "the local APIC's timer stands still");
-  timerPerTsc = (counts << 32) / ticks;
   // A little late rather than a little early, which would cost a second interrupt.
   timerPerTsc += timerPerTsc >> 13;
 }
