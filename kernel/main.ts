@@ -47,7 +47,10 @@ const boot: usize = memory.data(12288, 8);
 
 /** Longest stretch without a look at the clock while one vCPU has the CPU to itself, ns. */
 const ALONE_NS: u64 = 1000000000;
-/** A vCPU's time record is refreshed at a switch when it is older than this, ns: guests count on from it by the TSC. */
+/**
+ * A vCPU's time record is refreshed at a switch when it is older than this, ns: guests count on from it by the TSC. And
+ * whenever the guest's TSC was given another offset since.
+ */
 const TIME_FRESH_NS: u64 = 1000000000;
 
 /** Brings the hypervisor up and creates domain 0. Once, on the boot CPU, interrupts off. */
@@ -133,7 +136,7 @@ function turn(c: Cpu): Vcpu | null {
   if (!deadlineByProcessor || v.domain.kind != DomainKind.Hvm) apicSetDeadline(c.deadlineTsc);
   if (before != c.current) {
     updateRunstate(v);
-    if (now - v.timeUpdatedNs > TIME_FRESH_NS) {
+    if (now - v.timeUpdatedNs > TIME_FRESH_NS || v.timeTscOffset != v.tscOffset) {
       updateTime(v);
       v.timeUpdatedNs = now;
     }

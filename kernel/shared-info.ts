@@ -117,6 +117,7 @@ export function vcpuInfoMove(v: Vcpu, gfn: u64, offset: u32, mayMove: bool): i32
 /** Writes vcpu_time_info afresh, and its copy for user space. The vCPU runs on this CPU or not at all. */
 export function updateTime(v: Vcpu): void {
   const tsc = hw.rdtsc();
+  v.timeTscOffset = v.tscOffset;
   const pa = v.infoPa + VcpuInfo.time;
   const version = hw.load32(pa + VcpuTimeInfo.version) | 1;
   const system = nsAtTsc(tsc);

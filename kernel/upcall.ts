@@ -22,7 +22,8 @@ function upcallVector(v: Vcpu): u32 {
 export function upcallDeliver(v: Vcpu): void {
   if (upcallPending(v)) {
     const vector = upcallVector(v);
-    if (vector) hvmOfferInterrupt(v, vector);
+    // The line stays up until the guest clears the flag: once the handler lets interrupts in again, look again.
+    if (vector && hvmOfferInterrupt(v, vector)) hvmOfferInterrupt(v, vector);
   } else if (v.windowOpen) {
     hvmCancelOffer(v);
   }

@@ -50,6 +50,8 @@ export class Vcpu extends HvmVcpu {
   runstateCompat: u32; // 1: registered from 32-bit mode, in that layout
   /** System time at which its vcpu_time_info was last written, ns. */
   timeUpdatedNs: u64;
+  /** tscOffset that the record was written with. */
+  timeTscOffset: u64;
   timeInfoGva: u64; // VCPUOP_register_vcpu_time_memory_area, 0 none
 
   // Timers: nodes of kernel/timer.ts embedded by pointer; created with the vCPU.
