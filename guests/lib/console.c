@@ -24,7 +24,9 @@ void console_init(void) {
     ring = (struct xencons_interface *)(frame << 12);
 }
 
-bool console_has_ring(void) { return ring != NULL; }
+unsigned console_port(void) { return ring ? ring_port : 0; }
+
+void console_use_port(unsigned port) { ring_port = port; }
 
 void console_forget_ring(void) {
   console_flush();

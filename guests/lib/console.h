@@ -16,8 +16,9 @@ void print_list(const char *format, va_list arguments);
 /* Knows %s %c %d %u %x %p, the modifier l, field width with 0 or - padding, and %%. Returns the length written, cut to size. */
 size_t format_text(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_list(char *buffer, size_t size, const char *format, va_list arguments);
-/* True when the ring is in use; its event channel and page for tests. */
-bool console_has_ring(void);
+/* The ring's event channel, 0 without a ring; and another port in its place, for who closed it. */
+unsigned console_port(void);
+void console_use_port(unsigned port);
 /* From now on only CONSOLEIO_write: for guests that destroy their own ring or event channels. */
 void console_forget_ring(void);
 /* Waits until the back end has taken everything from the ring (at most about a second). */

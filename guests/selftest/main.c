@@ -1,5 +1,5 @@
 /*
- * Runs the tables. Option only=NAME runs one test. Lines: `ok NAME`, `not ok NAME detail`, `skip NAME reason`.
+ * Runs the tables. Options: only=NAME runs one test, skip=NAME leaves one out. Lines: `ok NAME`, `not ok NAME detail`, `skip NAME reason`.
  */
 #include "suite.h"
 
@@ -89,13 +89,15 @@ bool spin_until(volatile uint64_t *word, uint64_t timeout_ns) {
 
 void guest_main(void) {
   unsigned passed = 0, failed = 0, skipped = 0;
-  char only[64] = "";
+  char only[64] = "", skip[64] = "";
   if (option_text("only"))
     format_text(only, sizeof only, "%s", option_text("only"));
+  if (option_text("skip"))
+    format_text(skip, sizeof skip, "%s", option_text("skip"));
 
   for (unsigned i = 0; i < sizeof tables / sizeof tables[0]; i++) {
     for (const struct test *test = tables[i]; test->name; test++) {
-      if (only[0] && !text_equal(only, test->name))
+      if ((only[0] && !text_equal(only, test->name)) || text_equal(skip, test->name))
         continue;
       switch (run(test)) {
         case RUNNING:
