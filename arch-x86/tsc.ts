@@ -99,20 +99,19 @@ function measurePit(): u64 {
     const earliest = rdtsc();
     out8(PIT_CHANNEL2, PIT_TICKS >> 8);
     const start = rdtsc();
-    let before = start;
-    let after = start;
+    let last = start; // just after the latest poll that found the output low
     let polls: u32 = 0;
     while ((in8(PIT_GATE) & PIT_OUTPUT) == 0) {
-      before = after;
-      after = rdtsc();
+      last = rdtsc();
       if (++polls == PATIENCE) break;
     }
+    const end = rdtsc();
     // Output high at once means no PIT (all ones); a count that never ends, one that stands still.
     if (polls == 0 || polls == PATIENCE) return 0;
-    const doubt = start - earliest + (after - before);
+    const doubt = start - earliest + (end - last);
     if (doubt < leastDoubt) {
       leastDoubt = doubt;
-      ticks = after - start + (after - before) / 2;
+      ticks = last - start + (end - last) / 2;
     }
     if (leastDoubt < ticks / PRECISION) break;
   }
