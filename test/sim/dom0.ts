@@ -64,7 +64,7 @@ export class Dom0 {
     const number = Math.floor(address / PAGE);
     let entry = this.machine.space(Dom0.SPACE).get(number);
     if (!entry || (write && !entry.writable)) {
-      if (this.machine.exports.softwareTouch(Dom0.SPACE, address, write ? 1 : 0) === 0) {
+      if (this.machine.exports.softwareTouch(Dom0.SPACE, address) === 0) {
         throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
       }
       entry = this.machine.space(Dom0.SPACE).get(number)!;

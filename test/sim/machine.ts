@@ -30,7 +30,7 @@ export interface HypervisorExports {
   start(): void;
   step(cpu: number): void;
   softwareHypercall(space: number): void;
-  softwareTouch(space: number, address: number, write: number): number;
+  softwareTouch(space: number, address: number): number;
   audit(): number;
 }
 
@@ -57,6 +57,7 @@ export class Machine {
   /** Snapshot pages of domain 0's engine: none in the simulation, which has no engine. */
   private readonly staticPages: number;
   private faulted = false;
+  private readonly debugRegisters: bigint[] = [0n, 0n, 0n, 0n, 0n, 0n, 0xffff0ff0n];
   private readonly modules: { name: string; base: number; size: number }[] = [];
   private readonly msrs = new Map<number, bigint>();
   output = "";
@@ -276,6 +277,10 @@ export class Machine {
       writeCr4: () => {},
       readXcr0: () => 7n,
       writeXcr0: () => {},
+      readDr: (n: number) => this.debugRegisters[n],
+      writeDr: (n: number, value: bigint) => {
+        this.debugRegisters[n] = value;
+      },
       rdtsc: () => BigInt(devices.advance(20)),
       pause: () => devices.advance(50),
       wbinvd: () => {},

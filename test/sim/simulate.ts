@@ -9,10 +9,12 @@ import {
   XEN_SYSCTL_INTERFACE_VERSION,
   XEN_SYSCTL_physinfo,
 } from "../../abi/sysctl.ts";
+import { DOM0_SCRATCH } from "../../abi/software.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
 import { Dom0 } from "./dom0.ts";
 import { goodGuest, hostileGuest, peer, type Peer, type Scene } from "./guests.ts";
 import { Machine } from "./machine.ts";
+import { PAGE } from "./ram.ts";
 import { Random } from "./random.ts";
 import { Violation } from "./svm-cpu.ts";
 import { World } from "./world.ts";
@@ -49,6 +51,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   const scene: Scene = { world: new World(), random, peers: [] };
   const foreign: { peer: Peer; gfn: number; address: number }[] = [];
   machine.step(4);
+  for (let page = 0; page < 4; page++) dom0.page(DOM0_SCRATCH + page * PAGE, true); // its RAM comes on first touch
   const audit = (): void => {
     const broken = machine.exports.audit();
     if (broken !== 0) throw new Violation(`the self-check found ${broken} violations\n${machine.output.slice(-1500)}`);
@@ -94,7 +97,8 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
       const { result } = dom0.domctl(command, bad === 0x7ff0 ? 0x7ff4 : bad);
       if (result >= 0) throw new Violation(`domctl ${command} of a domain that does not exist returned ${result}`);
     } else {
-      dom0.hypercall(op, random.hostile64());
+      // Beyond 4 GiB: an address in its own RAM would be given a frame on first touch, as it should.
+      dom0.hypercall(op, random.hostile64() | (1n << 40n));
     }
     if (freeFrames(dom0) !== before) throw new Violation("a refused hypercall of domain 0 changed the number of free frames");
   };

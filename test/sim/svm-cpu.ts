@@ -359,6 +359,7 @@ export class SvmCpu {
       return false;
     }
     if (request.kind === "access" && (at === OFFSET.load || at === OFFSET.store)) return true; // try again
+    if (at === 0) return true; // it has just begun
     if (at === OFFSET.spin) return true; // an interrupt or its window came first: not run yet
     guest.next(rax);
     return true;
