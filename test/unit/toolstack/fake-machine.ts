@@ -323,7 +323,7 @@ export class FakeMachine {
   }
 
   private consoleWrite(length: number, address: number): number {
-    this.output += Buffer.from(this.window.read(address, length)).toString("latin1");
+    this.output += Buffer.from(this.window.read(address, length)).toString("latin1").replace(/\r?\n/g, "\r\n");
     return 0;
   }
 

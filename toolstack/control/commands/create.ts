@@ -5,6 +5,7 @@ import type { GuestDomain } from "../domains/domain.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { waitUntilGone } from "./life.ts";
 import { parseCount, parseOptions } from "./options.ts";
 
 /** libxl's default. */
@@ -79,6 +80,7 @@ async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise
   }
   // Destroying also takes the last output from the ring.
   if (reason !== "destroyed") context.domains.destroy(domain);
+  await waitUntilGone(domain, context.domains);
   if (!atLineStart()) print("\n");
   const line = `${domain} has ended: ${reason}`;
   if (isFailure(reason)) throw new CommandError(line);

@@ -1,3 +1,4 @@
+import { print } from "../console/output.ts";
 import { DOMAIN_0, type Domains } from "../domains/domains.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { domainInfo, pauseDomain } from "../hypercalls/domctl.ts";
@@ -15,6 +16,12 @@ export function domainArgument(words: string[], domains: Domains): GuestDomain {
   if (domain !== undefined) return domain;
   if (which === String(DOMAIN_0)) throw new CommandError("domain 0 is the control plane itself");
   throw new CommandError(`no domain "${which}"; \`list\` shows them`);
+}
+
+/** Waits for a destroyed domain to disappear; says so if it does not. */
+export async function waitUntilGone(domain: GuestDomain, domains: Domains): Promise<void> {
+  if (await domains.gone(domain)) return;
+  print(`${domain} is dying: other domains still use some of its memory\n`);
 }
 
 export const pauseCommand: Command = {
@@ -42,7 +49,9 @@ export const destroyCommand: Command = {
   name: "destroy",
   usage: "ID",
   summary: "end a domain at once and return its memory",
-  run(words, { domains }) {
-    domains.destroy(domainArgument(words, domains));
+  async run(words, { domains }) {
+    const domain = domainArgument(words, domains);
+    domains.destroy(domain);
+    await waitUntilGone(domain, domains);
   },
 };

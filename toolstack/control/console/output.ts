@@ -9,20 +9,14 @@ import { forEachUtf8Byte } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
 
 const LF = 0x0a;
-const CR = 0x0d;
 
 const page = reserveScratch(PAGE_SIZE);
 let used = 0;
 let flushPromised = false;
-/** The latest byte written: a line feed that follows a carriage return is not given a second one. */
+/** The latest byte written. */
 let latest = 0;
 
 function put(byte: number): void {
-  if (byte === LF && latest !== CR) putRaw(CR);
-  putRaw(byte);
-}
-
-function putRaw(byte: number): void {
   if (used === PAGE_SIZE) flushConsole();
   memory.store8(page + used, byte);
   used++;
@@ -38,13 +32,13 @@ function promiseFlush(): void {
   });
 }
 
-/** Writes text; "\n" becomes what a terminal needs. */
+/** Writes text. The hypervisor makes "\r\n" of "\n" on the serial line. */
 export function print(text: string): void {
   forEachUtf8Byte(text, put);
   promiseFlush();
 }
 
-/** Writes bytes of a guest or of the log as they are, except that a lone line feed is completed. */
+/** Writes bytes of a guest or of the log. */
 export function printBytes(bytes: Uint8Array): void {
   for (let i = 0; i < bytes.length; i++) put(bytes[i]!);
   promiseFlush();

@@ -11,12 +11,13 @@ import { BuildError } from "../builder/build-error.ts";
 import { buildDomain, type GuestConfig } from "../builder/builder.ts";
 import { onVirq } from "../events.ts";
 import { reportFailure } from "../failures.ts";
-import { destroyDomain, unpauseDomain } from "../hypercalls/domctl.ts";
+import { destroyDomain, domainExists, unpauseDomain } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
 import { listDomains } from "../hypercalls/sysctl.ts";
 import { GuestDomain } from "./domain.ts";
 import { GuestConsole } from "./guest-console.ts";
+import { after } from "../timers.ts";
 import { freeName, handleOfName, nameOfHandle } from "./name.ts";
 import { isFailure, shutdownReason } from "./shutdown.ts";
 
@@ -24,6 +25,8 @@ export const DOMAIN_0 = 0;
 const DOMAIN_0_NAME = "Domain-0";
 /** Ended domains whose last output can still be looked at. */
 const GRAVES = 8;
+/** How long a destroyed domain is waited for. */
+const LINGER_MS = 1000;
 
 /** What `create` asks for; a name is made up where none is given. */
 export interface CreateRequest extends Omit<GuestConfig, "handle"> {
@@ -34,13 +37,18 @@ export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
+  /** Called at every VIRQ_DOM_EXC; who returns true is not called again. */
+  private watchers: (() => boolean)[] = [];
 
   /** @param notice prints a line about something that happened by itself */
   constructor(private readonly notice: (text: string) => void) {}
 
   /** Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start. */
   start(): void {
-    onVirq(VIRQ_DOM_EXC, () => this.checkShutdowns());
+    onVirq(VIRQ_DOM_EXC, () => {
+      this.watchers = this.watchers.filter((watcher) => !watcher());
+      this.checkShutdowns();
+    });
     for (const info of listDomains()) {
       if (info.id === DOMAIN_0 || info.dying) continue;
       try {
@@ -134,6 +142,27 @@ export class Domains {
       this.graves = [...this.graves, domain].slice(-GRAVES);
       domain.end("destroyed");
     }
+  }
+
+  /**
+   * Waits until a destroyed domain is gone and its memory is back. The hypervisor takes it apart after `destroy`.
+   * @returns false when it is still there after LINGER_MS: another domain maps or was granted some of its memory
+   */
+  gone(domain: GuestDomain): Promise<boolean> {
+    if (!domainExists(domain.id)) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const cancel = after(LINGER_MS, () => {
+        this.watchers = this.watchers.filter((watcher) => watcher !== check);
+        resolve(!domainExists(domain.id));
+      });
+      const check = () => {
+        if (domainExists(domain.id)) return false;
+        cancel();
+        resolve(true);
+        return true;
+      };
+      this.watchers.push(check);
+    });
   }
 
   /** Looks for domains that have shut down since the last time. */

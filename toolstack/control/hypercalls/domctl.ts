@@ -21,10 +21,10 @@ import {
   XEN_DOMCTL_unpausedomain,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
-import { EAGAIN, EBUSY } from "../../../abi/errno.ts";
+import { EAGAIN, EBUSY, ESRCH } from "../../../abi/errno.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
-import { checked, hypercall } from "../hypercall.ts";
+import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 import { store64 } from "../window.ts";
 import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
@@ -105,6 +105,17 @@ export function destroyDomain(domain: number): void {
     if (result === -EAGAIN || result === -EBUSY) continue;
     checked("XEN_DOMCTL_destroydomain", result);
     return;
+  }
+}
+
+/** True while there is a domain of that id, dying ones included. */
+export function domainExists(domain: number): boolean {
+  try {
+    // For an id that nobody has, Xen describes the next one above it.
+    return domainInfo(domain).id === domain;
+  } catch (error) {
+    if (error instanceof HypercallError && error.code === ESRCH) return false;
+    throw error;
   }
 }
 

@@ -1,0 +1,125 @@
+/** hypervisor.wasm and control.js together on the simulated machine: what a user types, and what the guests get. */
+import test from "ava";
+import { CONSOLEIO_write, __HYPERVISOR_console_io, __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
+import { SCHEDOP_shutdown, SHUTDOWN_crash, SHUTDOWN_poweroff } from "../../../abi/sched.ts";
+import { hypercall, structured } from "../../sim/call.ts";
+import { Machine, MachineOff } from "../../sim/machine.ts";
+import { hypervisorModule } from "../../sim/module.ts";
+import { guestCode, type GuestCpu, type GuestProgram } from "../../sim/svm-cpu.ts";
+import { makeElf } from "./make-elf.ts";
+import { ControlPlane } from "./on-hypervisor.ts";
+
+const module = hypervisorModule();
+
+/** Page tables where the simulated processor has CR3: the first 2 MiB, identity. */
+function mapFirst2Mib(cpu: GuestCpu): void {
+  for (const [at, entry] of [
+    [0x1000, 0x2003],
+    [0x2000, 0x3003],
+    [0x3000, 0x83],
+  ] as const) {
+    const bytes = Buffer.alloc(8);
+    bytes.writeUInt32LE(entry);
+    cpu.poke(at, bytes);
+  }
+}
+
+/** A guest that prints through CONSOLEIO_write and shuts down with `code`. */
+function prints(text: string, code: number): GuestProgram {
+  return function* (cpu) {
+    // The simulated processor starts its guests one request late.
+    yield { kind: "spin", ns: 1000 };
+    mapFirst2Mib(cpu);
+    cpu.poke(0x9000, Buffer.from(text));
+    yield* hypercall(cpu, __HYPERVISOR_console_io, CONSOLEIO_write, text.length, 0x9000);
+    yield* structured(cpu, __HYPERVISOR_sched_op, SCHEDOP_shutdown, 4, (view) => view.setUint32(0, code, true));
+  };
+}
+
+function* forever(): ReturnType<GuestProgram> {
+  for (;;) yield { kind: "spin", ns: 1_000_000 };
+}
+
+async function boot(commandLine: string, programs: Record<string, GuestProgram>): Promise<Machine> {
+  const modules = Object.keys(programs).map((name, number) => ({
+    name,
+    data: makeElf({ segments: [{ address: 0x100000, data: guestCode(number) }] }).bytes,
+  }));
+  const machine = new Machine(await module, { memory: 32, modules, commandLine });
+  machine.svm.programs.push(...Object.values(programs));
+  await ControlPlane.on(machine);
+  return machine;
+}
+
+/** Runs to the machine's end; returns its output. */
+function runToEnd(machine: Machine): string {
+  try {
+    machine.runUntil(() => false, "the machine's end", 20_000);
+  } catch (error) {
+    if (!(error instanceof MachineOff)) throw error;
+  }
+  return machine.output.replaceAll("\r\n", "\n");
+}
+
+const exec = (commands: string) => `exec=${encodeURIComponent(commands)}`;
+
+test("create --wait: the guest runs, ends, and every frame is back", async (t) => {
+  const machine = await boot(
+    exec(
+      // The first creation also touches domain 0's own buffers for good.
+      "create --kernel hello --memory 2 --wait; js before = sysctl.physicalInfo().freePages;" +
+        "create --kernel hello --memory 3 --wait; create --kernel bad --memory 2 --wait;" +
+        "js ({ missing: before - sysctl.physicalInfo().freePages }); info; list",
+    ),
+    { hello: prints("Hello\n", SHUTDOWN_poweroff), bad: prints("Oh\n", SHUTDOWN_crash) },
+  );
+  const output = runToEnd(machine);
+  t.regex(output, /1\n\(d1\) Hello\ndomain 1 \(hello\) has ended: poweroff\n/);
+  t.regex(output, /create: domain 3 \(bad\) has ended: crash\n\{ missing: 0 \}/);
+  t.regex(output, /^virtualisation {2}AMD-V: nested paging$/m);
+  t.regex(output, /Time\(s\)\nDomain-0 .*\nTYPEVISOR-EXEC: 6 ok, 1 failed/);
+});
+
+/** Types a line at the prompt of a machine and returns what is shown up to the next prompt. */
+function typed(machine: Machine, line: string): string {
+  const from = machine.output.length;
+  machine.devices.type(`${line}\r`);
+  const atPrompt = () => /\n(\r\x1b\[K)?typevisor> $/.test(machine.output.slice(from + line.length));
+  machine.runUntil(atPrompt, `the prompt after: ${line}`);
+  return machine.output.slice(from);
+}
+
+test("a spinning guest is listed, paused and destroyed from the prompt", async (t) => {
+  const machine = await boot("", { spin: forever });
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  t.regex(typed(machine, "create --kernel spin --memory 2 --name s"), /\n1\r\n/);
+  t.regex(typed(machine, "list"), /^s .* 1 +2 +1 +-----/m);
+  typed(machine, "pause 1");
+  t.regex(typed(machine, "list"), /--p---/);
+  typed(machine, "unpause s");
+  typed(machine, "destroy s");
+  t.notRegex(typed(machine, "list"), /^s /m);
+  t.is(machine.exports.audit(), 0);
+});
+
+test("domain 0 dies and comes back while its guest runs on; nothing leaks", async (t) => {
+  const machine = await boot("", { spin: forever });
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  typed(machine, "create --kernel spin --memory 2 --name s");
+  const die = () => {
+    const from = machine.output.length;
+    machine.devices.type("js memory.store32(0xc01ff000, 3), hypercall(29, 2, 0xc01ff000)\r");
+    const restarted = /Domain 0 is restarted: [^]*domain 0 was restarted[^]*\ntypevisor> $/;
+    machine.runUntil(() => restarted.test(machine.output.slice(from)), "domain 0's restart");
+  };
+  for (let i = 0; i < 3; i++) {
+    die();
+    t.is(machine.exports.audit(), 0);
+  }
+  t.regex(typed(machine, "list"), /^s .* 1 +2 +1 +-----/m);
+  const free = Number(/\n(\d+)\r/.exec(typed(machine, "js sysctl.physicalInfo().freePages"))![1]);
+  die();
+  t.is(Number(/\n(\d+)\r/.exec(typed(machine, "js sysctl.physicalInfo().freePages"))![1]), free);
+  typed(machine, "destroy s");
+  t.is(machine.exports.audit(), 0);
+});
