@@ -134,13 +134,7 @@ function auditSpecial(d: Domain, gfn: u64, mfn: u64, type: u32): void {
   }
   rule(type == P2M_SHARED, d, "mapping of unknown type", gfn);
   rule(frameType(mfn) == FrameType.XenShared && frameOwner(mfn) == d.id, d, "shared frame that is not its own", gfn);
-  // A software domain's shared_info has its place in the layout; a guest's is where it was put last.
-  rule(
-    d.kind == DomainKind.Software || sharedAt(d, mfn) == gfn + 1,
-    d,
-    "shared frame at another place than noted",
-    gfn,
-  );
+  rule(sharedAt(d, mfn) == gfn + 1, d, "shared frame at another place than noted", gfn);
 }
 
 /** Compares a frame's references with those counted. Returns 1 for a domain's RAM, else 0. */

@@ -83,6 +83,8 @@ export class Domain {
   claimedPages: u32;
   /** Where the guest has mapped shared_info: gfn + 1, 0 nowhere. */
   sharedInfoGfn: u64;
-  /** XEN_DOMCTL_set_paging_mempool_size, bytes: only remembered, tables come from the free frames. */
+  /** The highest gfn that was ever mapped, as XENMEM_maximum_gpfn tells it. */
+  highestGfn: u64;
+  /** XEN_DOMCTL_set_paging_mempool_size, bytes: limits its page tables, which come from the free frames; 0 a default. */
   mempoolBytes: u64;
 }

@@ -157,7 +157,7 @@ export function setDebugging(v: Vcpu, d: Domain, u: usize): i32 {
   return load<u8>(u, DomctlSetdebugging.enable) ? -EOPNOTSUPP : 0;
 }
 
-/** get_paging_mempool_size: what was set. Tables come from the free frames, so that the size has no effect. */
+/** get_paging_mempool_size: what was set, 0 for the default. It limits the domain's page tables. */
 export function getMempool(d: Domain, u: usize): i32 {
   store<u64>(u, d.mempoolBytes, DomctlPagingMempool.size);
   return 0;

@@ -61,6 +61,11 @@ const ORDER_INSIDE: u8 = 0xff;
 const FRAME_SHIFT: u64 = 4;
 /** The table may take half of linear memory: 2^27 frames, 512 GiB of RAM. */
 const FRAMES_MAX: u64 = 1 << 27;
+/** Page tables a domain may have without a pool size of its own: 1 MiB for each vCPU and 8 KiB for each MiB of RAM. */
+const TABLES_PER_VCPU: u32 = 256;
+const FRAMES_PER_TABLE: u32 = 128;
+/** Frames of type Control a vCPU may take; they count in overheadPages, too. */
+const CONTROL_FRAMES_PER_VCPU: u32 = 8;
 /** RAM below 1 MiB is the firmware's and the CPU start code's. */
 const FIRST_MFN: u64 = 0x100;
 
@@ -433,8 +438,19 @@ export function frameChargeEnd(): void {
   chargeType = FrameType.Control;
 }
 
+/**
+ * Whether `d` may have one more page table. A guest chooses which gfns it uses and tables stay until it is gone, so
+ * their number has a limit: the pool size that the toolstack set, else what Xen's toolstack would set.
+ */
+function mayHaveTable(d: Domain): bool {
+  if (d.privileged) return true;
+  const pool = d.mempoolBytes ? d.mempoolBytes >> 12 : TABLES_PER_VCPU * d.vcpuCount + d.maxPages / FRAMES_PER_TABLE;
+  return d.overheadPages < pool + CONTROL_FRAMES_PER_VCPU * d.vcpuCount;
+}
+
 /** supply.ts's AllocFrame. */
 export function archFrameAlloc(): u64 {
+  if (chargeOwner != DOMID_XEN && chargeType == FrameType.Table && !mayHaveTable(domainById(chargeOwner)!)) return 0;
   const mfn = frameAlloc(chargeOwner, chargeType);
   if (mfn && chargeOwner != DOMID_XEN) domainById(chargeOwner)!.overheadPages++;
   return mfn;

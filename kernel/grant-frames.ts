@@ -5,6 +5,7 @@
  */
 import { EINVAL, ENOMEM } from "../abi/errno";
 import { GrantEntryV1 } from "../abi/grant-table";
+import { zeroFrame } from "../arch-x86/hw";
 import { Domain } from "./domain";
 import { frameAlloc, frameFree, FrameType } from "./frames";
 import { heapAllocFor, heapFreeFor } from "./heap";
@@ -140,6 +141,15 @@ export function grantTableFree(d: Domain): void {
   heapFreeFor(d, t.frameTable, FRAME_TABLE_BYTES);
   heapFreeFor(d, d.grants, TABLE_BYTES);
   d.grants = 0;
+}
+
+/**
+ * Withdraws everything a domain has granted: domain 0 starts anew and its entries name memory it no longer has. Uses
+ * under way go on until their users end them; till then those entries cannot be used anew.
+ */
+export function grantTableReset(d: Domain): void {
+  if (!d.grants) return;
+  for (let i: u32 = 0; i < grants(d).frames; i++) zeroFrame(frameOf(grants(d), i).mfn);
 }
 
 /** Makes the table at least `frames` long. False, with what could be had, beyond maxFrames or out of memory. */

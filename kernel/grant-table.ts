@@ -54,7 +54,7 @@ import { entryMfn, physmapLookup } from "./physmap";
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
 
-export { grantTableFree, grantTableInit, grantTableLimits } from "./grant-frames";
+export { grantTableFree, grantTableInit, grantTableLimits, grantTableReset } from "./grant-frames";
 export { grantTableReleaseMappings } from "./grant-map";
 
 /**

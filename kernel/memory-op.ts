@@ -71,7 +71,6 @@ import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { giveRam, mapForeign, mapForeignFrame, mapShared, movePage, removePage, unhookPage } from "./guest-pages";
 import { hypercallRestart, preemptNeeded } from "./hypercall";
 import { getMemoryMap, machineMemoryMap, setMemoryMap } from "./memory-map";
-import { physmapHighest } from "./physmap";
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
 
@@ -202,7 +201,7 @@ function domainNumber(v: Vcpu, op: u32, gva: u64): i64 {
   if (!mayTarget(v, d)) return -EPERM;
   if (op == XENMEM_current_reservation) return d.totalPages;
   if (op == XENMEM_maximum_reservation) return d.maxPages;
-  return physmapHighest(d);
+  return d.highestGfn;
 }
 
 function addToPhysmap(v: Vcpu, start: u64, gva: u64): i64 {

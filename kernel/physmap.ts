@@ -89,7 +89,9 @@ export function physmapMapOrder(d: Domain, gfn: u64, mfn: u64, type: u32, order:
   frameChargeBegin(d.id, FrameType.Table);
   const rc = mapPieces(d, gfn, mfn, type, order);
   frameChargeEnd();
-  if (rc || d.kind != DomainKind.Software) return rc;
+  if (rc) return rc;
+  if (gfn + frames - 1 > d.highestGfn) d.highestGfn = gfn + frames - 1;
+  if (d.kind != DomainKind.Software) return 0;
   for (let i: u64 = 0; i < frames; i++) {
     const failed = hw.spaceMap(d.space, <u32>(gfn + i), mfn + i, writable(type) ? 1 : 0);
     if (!failed) continue;
@@ -147,19 +149,6 @@ export function physmapFlush(d: Domain): void {
 /** The first mapped gfn at or above `gfn`, or ~0. */
 export function physmapNext(d: Domain, gfn: u64): u64 {
   return d.p2m ? p2mNext(book(d), gfn) : P2M_END;
-}
-
-/** The highest mapped gfn; 0 when nothing is. */
-export function physmapHighest(d: Domain): u64 {
-  // By halves: the greatest bound below which something is still mapped at or above it.
-  let low: u64 = 0;
-  let high: u64 = d.maxGfn;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (physmapNext(d, middle) != P2M_END) low = middle;
-    else high = middle;
-  }
-  return low;
 }
 
 /**

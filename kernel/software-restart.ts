@@ -12,7 +12,7 @@ import { cpuOf } from "./cpu";
 import { Domain, SHUTDOWN_CODE_INVALID } from "./domain";
 import { domainReleaseMemory } from "./domain-memory";
 import { evtchnReset } from "./event-channel";
-import { grantTableReleaseMappings } from "./grant-table";
+import { grantTableReleaseMappings, grantTableReset } from "./grant-table";
 import { panic } from "./panic";
 import { physmapClear, physmapMap } from "./physmap";
 import { watchdogsFree } from "./sched-op";
@@ -85,6 +85,7 @@ function softwareClear(d: Domain): void {
   watchdogsFree(d);
   evtchnReset(d);
   grantTableReleaseMappings(d, null);
+  grantTableReset(d);
   vcpuInfoFree(v);
   v.runstateGva = 0;
   v.timeInfoGva = 0;
