@@ -108,6 +108,12 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
   const dataGfn = (): number => FIRST_DATA_GFN + random.below(DATA_PAGES);
   const entry = (ref: number): number => GRANT_TABLE_GFN * PAGE + ref * GrantEntryV1.SIZE;
 
+  /** Flags of another domain's grant entry as that domain sees them; null when it is gone. */
+  const flagsOf = (granter: number, ref: number): number | null => {
+    const owner = scene.peers.find((p) => p.id === granter);
+    return owner?.cpu ? owner.cpu.view(entry(ref), 8).getUint16(0, true) : null;
+  };
+
   function* writeOwn(): Steps<void> {
     const gfn = dataGfn();
     const value = random.u64();
@@ -185,6 +191,9 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
       return;
     }
     const handle = view.getUint32(GnttabMapGrantRef.handle, true);
+    const marks = readonly ? GTF_reading : GTF_reading | GTF_writing;
+    const seen = flagsOf(granter, ref);
+    if (seen !== null && (seen & marks) !== marks) throw new Violation(`grant ${key} is mapped but not marked in use`);
     mappings.push({ slot, handle, granter, ref, gfn: standing.gfn, readonly });
   }
 
@@ -218,7 +227,9 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     expect(result, 0, "GNTTABOP_unmap_grant_ref");
     expect(view.getInt16(GnttabUnmapGrantRef.status, true), 0, "status of GNTTABOP_unmap_grant_ref");
     const standing = world.grants.get(`${m.granter}:${m.ref}`);
-    if (standing) standing.mapped--;
+    if (standing && --standing.mapped === 0 && (flagsOf(m.granter, m.ref) ?? 0) & (GTF_reading | GTF_writing)) {
+      throw new Violation(`grant ${m.granter}:${m.ref} is marked in use after its last unmapping`);
+    }
     expect(Number((yield* load(MAP_GFN + m.slot)) === ALL_ONES), 1, "an unmapped grant is absent");
   }
 

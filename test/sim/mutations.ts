@@ -1,0 +1,63 @@
+/**
+ * Mistakes that the simulation must notice: each breaks one invariant of the hypervisor in a test build. A list of its
+ * own, so that a change of the kernel that moves one of these lines is told so.
+ */
+import type { Mutation } from "./module.ts";
+
+export const MUTATIONS: Mutation[] = [
+  {
+    name: "a grant is used without a reference on its frame",
+    file: "kernel/grant-pin.ts",
+    find: "if (!mfn || !frameGet(mfn, owner.id)) {",
+    replace: "if (!mfn) {",
+  },
+  {
+    name: "a foreign frame is mapped without a reference",
+    file: "kernel/guest-pages.ts",
+    find: "if (!frameGet(mfn, owner.id)) return -EINVAL;",
+    replace: "",
+  },
+  {
+    name: "translations are not flushed when a page is unmapped",
+    file: "kernel/physmap.ts",
+    find: "else physmapFlush(d);",
+    replace: "",
+  },
+  {
+    name: "a guest's frame number is taken for the machine's",
+    file: "kernel/grant-pin.ts",
+    find: "? entryMfn(entry) : 0;",
+    replace: "? gfn : 0;",
+  },
+  {
+    name: "memory is given to a domain as its last owner left it",
+    file: "kernel/frames.ts",
+    find: `    count(type, frames);
+  }
+  hw.unlock(lockWord);
+  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
+  return mfn;
+}
+
+function link(`,
+    replace: `    count(type, frames);
+  }
+  hw.unlock(lockWord);
+  return mfn;
+}
+
+function link(`,
+  },
+  {
+    name: "an event for a port is dropped",
+    file: "kernel/event-2l.ts",
+    find: "if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
+    replace: "if (port % 3 == 2) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
+  },
+  {
+    name: "the owner of a grant is not told that it is in use",
+    file: "kernel/grant-pin.ts",
+    find: "const found = hw.cmpxchg32(pa, seen, seen | flags);",
+    replace: "const found = hw.cmpxchg32(pa, seen, seen);",
+  },
+];
