@@ -183,14 +183,10 @@ export function p2mNext(p: P2m, gfn: u64): u64 {
   return P2M_END;
 }
 
-// @ts-expect-error: decorator of AssemblyScript
-@inline
 function slot(table: u64, gfn: u64, level: u64): u64 {
   return table + (((gfn >> (9 * level)) & 511) << 3);
 }
 
-// @ts-expect-error: decorator of AssemblyScript
-@inline
 function isLeaf(entry: u64): bool {
   return (entry & TYPE_BITS) != 0;
 }
