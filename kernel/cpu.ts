@@ -20,9 +20,10 @@ export class Cpu {
   idleNs: u64;
   /** Virtual run time of the vCPU chosen last: where newcomers start. */
   schedFloor: u64;
-  /** Root of the heap of runnable vCPUs that wait. */
+  /** Roots of the heaps of runnable vCPUs that wait: those that just woke, and the others. */
+  schedUrgent: usize;
   schedQueue: usize;
-  /** vCPUs in that heap. */
+  /** vCPUs in both. */
   schedWaiting: u32;
   schedLock: u32;
 }

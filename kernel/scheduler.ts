@@ -1,8 +1,8 @@
 /**
  * Which vCPU runs. Fair by time used: each vCPU has a virtual run time that grows as it runs, slower for a higher
- * weight, and the one that is furthest behind goes next, for up to a slice. A vCPU that wakes starts a little behind the
- * others, so it runs at the hypervisor's next turn; it gains no time in the long run by sleeping, because it never falls
- * back behind its own past.
+ * weight, and the one that is furthest behind goes next, for up to a slice. A vCPU that wakes is urgent: it gets the CPU
+ * at the hypervisor's next turn, for a short stretch, and then competes as all others. What it uses so is booked, and who
+ * is far ahead of the others is not urgent, so waking often gains nobody more than their share.
  *
  * The rest of the kernel knows only the exported functions; another policy can take this one's place behind them.
  * Calling context: any CPU, interrupts off.
@@ -25,8 +25,10 @@ export const PAUSE_SHUTDOWN: u32 = 4;
 
 /** How long a vCPU runs while others wait. */
 export const SLICE_NS: u64 = 10000000;
-/** Head start of a vCPU that wakes. */
-const WAKE_CREDIT_NS: u64 = 5000000;
+/** How long a vCPU that woke runs before it competes with the others. */
+const URGENT_NS: u64 = 1000000;
+/** Who is ahead of the others by more than this is not urgent when it wakes. */
+const AHEAD_NS: u64 = 10000000;
 /** A waiting vCPU takes the CPU within the running one's slice only if it is behind by more than this. */
 const PREEMPT_NS: u64 = 1000000;
 /** Neutral weight; virtual time runs at WEIGHT / schedWeight of real time. */
@@ -49,15 +51,18 @@ export function vcpuEligible(v: Vcpu): bool {
   return v.pauseFlags == 0 && (v.run == VcpuRun.Runnable || v.run == VcpuRun.Running);
 }
 
+/** Queues by what the vCPU is: urgent ones have a heap of their own. */
 function enqueue(c: Cpu, v: Vcpu): void {
   if (heapHolds(nodeOf(v))) return;
-  c.schedQueue = heapInsert(c.schedQueue, nodeOf(v));
+  if (v.schedUrgent) c.schedUrgent = heapInsert(c.schedUrgent, nodeOf(v));
+  else c.schedQueue = heapInsert(c.schedQueue, nodeOf(v));
   c.schedWaiting++;
 }
 
 function dequeue(c: Cpu, v: Vcpu): void {
   if (!heapHolds(nodeOf(v))) return;
-  c.schedQueue = heapRemove(c.schedQueue, nodeOf(v));
+  if (v.schedUrgent) c.schedUrgent = heapRemove(c.schedUrgent, nodeOf(v));
+  else c.schedQueue = heapRemove(c.schedQueue, nodeOf(v));
   c.schedWaiting--;
 }
 
@@ -68,7 +73,7 @@ function idleState(v: Vcpu): u32 {
 }
 
 /** After a change of `run` or `pauseFlags`: puts the vCPU where it now belongs. */
-function settle(v: Vcpu, credit: u64): void {
+function settle(v: Vcpu, woken: bool): void {
   const c = cpuOf(v.cpu);
   hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
   if (c.current == changetype<usize>(v)) {
@@ -77,11 +82,11 @@ function settle(v: Vcpu, credit: u64): void {
   } else {
     if (vcpuEligible(v)) {
       if (!heapHolds(nodeOf(v))) {
-        const start = c.schedFloor - credit;
-        if (v.schedKey < start) v.schedKey = start;
+        v.schedKey = max(v.schedKey, c.schedFloor);
+        v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
         enqueue(c, v);
         const running = changetype<Vcpu | null>(c.current);
-        if (running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
+        if (v.schedUrgent || running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
       }
     } else {
       dequeue(c, v);
@@ -125,28 +130,28 @@ export function vcpuWake(v: Vcpu): void {
   v.pollPorts = 0;
   if (timerArmed(changetype<Timer>(v.pollTimer))) timerStop(changetype<Timer>(v.pollTimer));
   v.run = VcpuRun.Runnable;
-  settle(v, WAKE_CREDIT_NS);
+  settle(v, true);
 }
 
 /** The vCPU waits for an event. The caller has made sure that none is there. */
 export function vcpuBlock(v: Vcpu): void {
   if (v.run != VcpuRun.Runnable && v.run != VcpuRun.Running) return;
   v.run = VcpuRun.Blocked;
-  settle(v, 0);
+  settle(v, false);
 }
 
 /** VCPUOP_up: from Down to runnable. False when it was not down. */
 export function vcpuUp(v: Vcpu): bool {
   if (v.run != VcpuRun.Down) return false;
   v.run = VcpuRun.Runnable;
-  settle(v, 0);
+  settle(v, false);
   return true;
 }
 
 /** VCPUOP_down. */
 export function vcpuDown(v: Vcpu): void {
   v.run = VcpuRun.Down;
-  settle(v, 0);
+  settle(v, false);
 }
 
 /** Sets or clears one of the reasons (PAUSE_*) that keep a vCPU from running. */
@@ -154,7 +159,7 @@ export function vcpuPauseFlag(v: Vcpu, flag: u32, on: bool): void {
   const flags = on ? v.pauseFlags | flag : v.pauseFlags & ~flag;
   if (flags == v.pauseFlags) return;
   v.pauseFlags = flags;
-  settle(v, 0);
+  settle(v, false);
 }
 
 /** Sets or clears a reason for every vCPU of a domain. */
@@ -182,9 +187,10 @@ export function domainUnpause(d: Domain): i32 {
 /** SCHEDOP_yield: gives the CPU to the first who waits, and the lead it may have had over that one. */
 export function schedulerYield(v: Vcpu): void {
   const c = cpuOf(v.cpu);
-  if (c.current != changetype<usize>(v) || !c.schedQueue) return;
+  if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
   schedulerCharge(c, nowNs());
-  v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
+  if (c.schedQueue) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
+  v.schedUrgent = 0;
   c.sliceEndNs = 0;
   c.reschedule = 1;
 }
@@ -205,48 +211,63 @@ export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
   hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
   c.reschedule = 0;
   schedulerCharge(c, now);
-  const previous = changetype<Vcpu | null>(c.current);
-  const eligible = previous != null && vcpuEligible(previous);
-  let chosen: usize = eligible ? c.current : 0;
-  if (c.schedQueue) {
-    const first = vcpuOfNode(c.schedQueue);
-    if (!eligible || now >= c.sliceEndNs || first.schedKey + PREEMPT_NS < previous!.schedKey) {
-      // At the end of a slice the one furthest behind goes on, be it the same; after a yield always another.
-      if (!eligible || c.sliceEndNs == 0 || first.schedKey <= previous!.schedKey) chosen = changetype<usize>(first);
-    }
-  }
+  const chosen = choose(c, now);
   if (chosen != c.current) {
-    if (previous != null) {
-      if (eligible) {
-        previous!.run = VcpuRun.Runnable;
-        enqueue(c, previous!);
-      }
-      runstateSet(previous!, idleState(previous!), now);
-    }
-    if (chosen) {
-      const next = changetype<Vcpu>(chosen);
-      dequeue(c, next);
-      next.run = VcpuRun.Running;
-      next.schedSinceNs = now;
-      runstateSet(next, RUNSTATE_running, now);
-    }
-    c.current = chosen;
-    c.sliceEndNs = now + SLICE_NS;
+    exchange(c, chosen, now);
   } else if (chosen) {
     changetype<Vcpu>(chosen).run = VcpuRun.Running; // it may have blocked and been woken since
-    if (now >= c.sliceEndNs) c.sliceEndNs = now + SLICE_NS;
+    if (now >= c.sliceEndNs) startSlice(c, changetype<Vcpu>(chosen), now);
   }
-  if (chosen && changetype<Vcpu>(chosen).schedKey > c.schedFloor) {
+  if (chosen) {
     const waiting = c.schedQueue ? changetype<HeapNode>(c.schedQueue).key : u64.MAX_VALUE;
-    const least = min(changetype<Vcpu>(chosen).schedKey, waiting);
-    if (least > c.schedFloor) c.schedFloor = least;
+    c.schedFloor = max(c.schedFloor, min(changetype<Vcpu>(chosen).schedKey, waiting));
   }
   hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
   return changetype<Vcpu | null>(chosen);
 }
 
-/** Prepares a CPU's queue: virtual time starts high enough that a head start never goes below 0. */
+function choose(c: Cpu, now: u64): usize {
+  const previous = changetype<Vcpu | null>(c.current);
+  const stays = previous != null && vcpuEligible(previous);
+  const expired = now >= c.sliceEndNs;
+  if (expired && previous != null) previous.schedUrgent = 0;
+  if (stays && previous!.schedUrgent) return c.current;
+  if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
+  if (!c.schedQueue) return stays ? c.current : 0;
+  const first = vcpuOfNode(c.schedQueue);
+  if (stays) {
+    // Within a slice only someone far behind comes in; at its end the one furthest behind, be it the same. A yield has
+    // made the two equal.
+    const ahead = expired ? first.schedKey > previous!.schedKey : first.schedKey + PREEMPT_NS >= previous!.schedKey;
+    if (ahead) return c.current;
+  }
+  return changetype<usize>(first);
+}
+
+function exchange(c: Cpu, chosen: usize, now: u64): void {
+  const previous = changetype<Vcpu | null>(c.current);
+  if (previous != null) {
+    if (vcpuEligible(previous)) {
+      previous.run = VcpuRun.Runnable;
+      enqueue(c, previous);
+    }
+    runstateSet(previous, idleState(previous), now);
+  }
+  c.current = chosen;
+  if (!chosen) return;
+  const next = changetype<Vcpu>(chosen);
+  dequeue(c, next);
+  next.run = VcpuRun.Running;
+  next.schedSinceNs = now;
+  runstateSet(next, RUNSTATE_running, now);
+  startSlice(c, next, now);
+}
+
+function startSlice(c: Cpu, v: Vcpu, now: u64): void {
+  c.sliceEndNs = now + (v.schedUrgent ? URGENT_NS : SLICE_NS);
+}
+
+/** Lets a CPU's loop choose at its first turn. */
 export function schedulerStart(c: Cpu): void {
-  c.schedFloor = 1000000000;
   c.reschedule = 1;
 }

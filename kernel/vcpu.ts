@@ -69,6 +69,8 @@ export class Vcpu extends HvmVcpu {
   schedHeapNext: usize;
   schedHeapPrev: usize;
   schedWeight: u32;
+  /** 1 from its waking until its first short stretch on a CPU is over. */
+  schedUrgent: u32;
   /** System time at which it last got the CPU, ns. */
   schedSinceNs: u64;
   /** Exits by HvmExit number: pointer to a u64 table. */
