@@ -24,10 +24,10 @@ import { nowNs } from "./time";
 import { Vcpu } from "./vcpu";
 import { vcpuTimersStop } from "./vcpu-timers";
 
-/** More restarts than this within CRASH_WINDOW_NS mean that it will never work. */
-const CRASHES_MAX: u32 = 6;
+/** Restarts within CRASH_WINDOW_NS; a crash beyond them means that it will never work. */
+const RESTARTS_MAX: u32 = 5;
 const CRASH_WINDOW_NS: u64 = 60000000000;
-const crashTimes: usize = memory.data(8 * 6);
+const crashTimes: usize = memory.data(8 * 5);
 let crashes: u32 = 0;
 
 /** Domain to be started anew before anything else runs; 0 none. */
@@ -67,8 +67,8 @@ export function softwareRestartWanted(): bool {
 export function softwareRestart(): void {
   const d = changetype<Domain>(pending);
   const now = nowNs();
-  const oldest = crashTimes + ((<usize>crashes % CRASHES_MAX) << 3);
-  if (crashes >= CRASHES_MAX && now - load<u64>(oldest) < CRASH_WINDOW_NS) {
+  const oldest = crashTimes + ((<usize>crashes % RESTARTS_MAX) << 3);
+  if (crashes >= RESTARTS_MAX && now - load<u64>(oldest) < CRASH_WINDOW_NS) {
     panic("domain 0 crashed too often");
   }
   store<u64>(oldest, now);
