@@ -45,7 +45,9 @@ export class Devices {
 
   /** True if an interrupt would be taken now. */
   get interruptPending(): boolean {
-    return this.serialPending || (this.timerDeadline <= this.now && !((this.apic.get(APIC_TIMER_LVT) ?? 0) & LVT_MASKED));
+    return (
+      this.serialPending || (this.timerDeadline <= this.now && !((this.apic.get(APIC_TIMER_LVT) ?? 0) & LVT_MASKED))
+    );
   }
 
   /** Virtual time of the next timer interrupt. */
@@ -170,7 +172,18 @@ export class Devices {
 
   /** 2026-11-20 12:00:00, binary-coded decimal, 24 hours. */
   private cmos(): number {
-    const values: Record<number, number> = { 0: 0, 2: 0, 4: 0x12, 6: 6, 7: 0x20, 8: 0x11, 9: 0x26, 10: 0x26, 11: 0x02, 0x32: 0x20 };
+    const values: Record<number, number> = {
+      0: 0,
+      2: 0,
+      4: 0x12,
+      6: 6,
+      7: 0x20,
+      8: 0x11,
+      9: 0x26,
+      10: 0x26,
+      11: 0x02,
+      0x32: 0x20,
+    };
     return values[this.cmosIndex] ?? 0;
   }
 }

@@ -73,7 +73,7 @@ export class Dom0 {
   }
 
   write(address: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const offset = (address + done) % PAGE;
       const part = bytes.subarray(done, done + PAGE - offset);
       this.page(address + done, true).set(part, offset);
@@ -83,7 +83,7 @@ export class Dom0 {
 
   read(address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
-    for (let done = 0; done < length; ) {
+    for (let done = 0; done < length;) {
       const offset = (address + done) % PAGE;
       const part = this.page(address + done, false).subarray(offset, Math.min(PAGE, offset + length - done));
       bytes.set(part, done);
@@ -195,15 +195,20 @@ export class Dom0 {
     bytes.setBigUint64(0, BigInt(gfn), true);
     bytes.setBigUint64(8, BigInt(at / PAGE), true);
     this.write(lists, new Uint8Array(bytes.buffer));
-    const { result } = this.structured(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, AddToPhysmapBatch.SIZE, (v) => {
-      v.setUint16(AddToPhysmapBatch.domid, DOMID_SELF, true);
-      v.setUint16(AddToPhysmapBatch.space, XENMAPSPACE_gmfn_foreign, true);
-      v.setUint16(AddToPhysmapBatch.size, 1, true);
-      v.setUint16(AddToPhysmapBatch.u_foreign_domid, domain, true);
-      v.setBigUint64(AddToPhysmapBatch.idxs, BigInt(lists), true);
-      v.setBigUint64(AddToPhysmapBatch.gpfns, BigInt(lists + 8), true);
-      v.setBigUint64(AddToPhysmapBatch.errs, BigInt(lists + 16), true);
-    });
+    const { result } = this.structured(
+      __HYPERVISOR_memory_op,
+      XENMEM_add_to_physmap_batch,
+      AddToPhysmapBatch.SIZE,
+      (v) => {
+        v.setUint16(AddToPhysmapBatch.domid, DOMID_SELF, true);
+        v.setUint16(AddToPhysmapBatch.space, XENMAPSPACE_gmfn_foreign, true);
+        v.setUint16(AddToPhysmapBatch.size, 1, true);
+        v.setUint16(AddToPhysmapBatch.u_foreign_domid, domain, true);
+        v.setBigUint64(AddToPhysmapBatch.idxs, BigInt(lists), true);
+        v.setBigUint64(AddToPhysmapBatch.gpfns, BigInt(lists + 8), true);
+        v.setBigUint64(AddToPhysmapBatch.errs, BigInt(lists + 16), true);
+      },
+    );
     const error = new DataView(this.read(lists + 16, 4).buffer).getInt32(0, true);
     if (result < 0 || error < 0) return result < 0 ? result : error;
     if (at === this.nextMapping) this.nextMapping += PAGE;
@@ -268,7 +273,14 @@ export class Dom0 {
     check("createdomain", id < 0 ? id : 0);
     check("max_vcpus", this.maxVcpus(id, vcpus));
     check("max_mem", this.maxMem(id, pages + 64));
-    check("populate_physmap", this.populate(id, Array.from({ length: pages }, (_, i) => i)), pages);
+    check(
+      "populate_physmap",
+      this.populate(
+        id,
+        Array.from({ length: pages }, (_, i) => i),
+      ),
+      pages,
+    );
     // Identity page tables: one 1 GiB page, user-accessible.
     const tables = this.mapForeign(id, GUEST_TABLES / PAGE);
     this.writeWords(tables, [[0, BigInt(GUEST_TABLES + PAGE) | 7n]]);

@@ -187,7 +187,8 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     if (status !== 0) {
       standing.mapped--;
       const alive = scene.peers.some((p) => p.id === granter);
-      if (alive && world.grants.get(key) === standing) throw new Violation(`mapping standing grant ${key}: status ${status}`);
+      if (alive && world.grants.get(key) === standing)
+        throw new Violation(`mapping standing grant ${key}: status ${status}`);
       return;
     }
     const handle = view.getUint32(GnttabMapGrantRef.handle, true);
@@ -306,7 +307,9 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
   }
 
   function* bindChannel(cpu: GuestCpu): Steps<void> {
-    const offers = others().flatMap((p) => [...p.offered].filter(([, to]) => to === me.id).map(([port]) => ({ p, port })));
+    const offers = others().flatMap((p) =>
+      [...p.offered].filter(([, to]) => to === me.id).map(([port]) => ({ p, port })),
+    );
     if (offers.length === 0) return;
     const { p, port } = random.pick(offers);
     p.offered.delete(port);
@@ -332,13 +335,16 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     if (ports.length === 0) return;
     const [port, remote] = random.pick(ports);
     const cleared = remote.peer.cleared;
-    const { result } = yield* structured(cpu, __HYPERVISOR_event_channel_op, EVTCHNOP_send, 4, (v) => v.setUint32(0, port, true));
+    const { result } = yield* structured(cpu, __HYPERVISOR_event_channel_op, EVTCHNOP_send, 4, (v) =>
+      v.setUint32(0, port, true),
+    );
     if (!me.bound.has(port)) return;
     expect(result, 0, "EVTCHNOP_send");
     if (remote.peer.cleared === cleared && remote.peer.cpu && scene.peers.includes(remote.peer)) {
       const shared = remote.peer.cpu.view(SHARED_INFO_GFN * PAGE, PAGE);
       const word = shared.getBigUint64(SharedInfo.evtchn_pending + (remote.port >> 6) * 8, true);
-      if (!((word >> BigInt(remote.port & 63)) & 1n)) throw new Violation(`event lost: port ${remote.port} of domain ${remote.peer.id}`);
+      if (!((word >> BigInt(remote.port & 63)) & 1n))
+        throw new Violation(`event lost: port ${remote.port} of domain ${remote.peer.id}`);
     }
   }
 
@@ -348,7 +354,9 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     const [port, remote] = random.pick(ports);
     me.bound.delete(port);
     remote.peer.bound.delete(remote.port);
-    const { result } = yield* structured(cpu, __HYPERVISOR_event_channel_op, EVTCHNOP_close, 4, (v) => v.setUint32(0, port, true));
+    const { result } = yield* structured(cpu, __HYPERVISOR_event_channel_op, EVTCHNOP_close, 4, (v) =>
+      v.setUint32(0, port, true),
+    );
     expect(result, 0, "EVTCHNOP_close");
     // The peer's end is unbound now and still its to close; it stays open, as a forgetful guest would leave it.
   }
@@ -379,7 +387,13 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     me.cpu = cpu;
     expect(yield* addToPhysmap(cpu, XENMAPSPACE_shared_info, SHARED_INFO_GFN), 0, "mapping shared_info");
     expect(yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN), 0, "mapping the grant table");
-    const { result } = yield* structured(cpu, __HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, EvtchnBindVirq.SIZE, () => {});
+    const { result } = yield* structured(
+      cpu,
+      __HYPERVISOR_event_channel_op,
+      EVTCHNOP_bind_virq,
+      EvtchnBindVirq.SIZE,
+      () => {},
+    );
     expect(result, 0, "binding VIRQ_TIMER");
     for (;;) {
       yield* random.pick([...actions, ...more])(cpu);
@@ -391,7 +405,10 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
 /** A guest that tries everything, with arguments that are wrong in every way a random number can be. */
 export function hostileGuest(scene: Scene, me: Peer): GuestProgram {
   const { random } = scene;
-  const operations = [0, 1, 2, 4, 7, 12, 12, 13, 15, 17, 18, 20, 20, 20, 21, 24, 24, 26, 29, 32, 32, 32, 33, 34, 34, 35, 36, 36, 39, 41, 55, 63];
+  const operations = [
+    0, 1, 2, 4, 7, 12, 12, 13, 15, 17, 18, 20, 20, 20, 21, 24, 24, 26, 29, 32, 32, 32, 33, 34, 34, 35, 36, 36, 39, 41,
+    55, 63,
+  ];
   return function* (cpu: GuestCpu): Generator<GuestRequest, void, bigint> {
     me.cpu = cpu;
     yield* addToPhysmap(cpu, XENMAPSPACE_shared_info, SHARED_INFO_GFN);
@@ -412,7 +429,14 @@ export function hostileGuest(scene: Scene, me: Peer): GuestProgram {
           yield { kind: "exit", code: 0x72, rax: BigInt(random.u32()), rcx: BigInt(random.below(4)) }; // CPUID
           break;
         case 1:
-          yield { kind: "exit", code: 0x7c, info1: BigInt(random.below(2)), rcx: BigInt(random.u32()), rax: BigInt(random.u32()), rdx: 0n }; // MSR
+          yield {
+            kind: "exit",
+            code: 0x7c,
+            info1: BigInt(random.below(2)),
+            rcx: BigInt(random.u32()),
+            rax: BigInt(random.u32()),
+            rdx: 0n,
+          }; // MSR
           break;
         case 2:
           yield { kind: "access", gpa: random.below(1 << 20) * PAGE, write: random.oneIn(2), value: random.u64() };
@@ -425,7 +449,15 @@ export function hostileGuest(scene: Scene, me: Peer): GuestProgram {
           // A guest may always end itself: not interesting here, so SCHEDOP_shutdown and its kind are left out.
           const command = BigInt(random.below(28));
           if (op === 29n && (command === 2n || command === 5n || command === 6n)) break;
-          yield* hypercall(cpu, op, random.oneIn(6) ? random.hostile64() : command, argument(), argument(), argument(), argument());
+          yield* hypercall(
+            cpu,
+            op,
+            random.oneIn(6) ? random.hostile64() : command,
+            argument(),
+            argument(),
+            argument(),
+            argument(),
+          );
         }
       }
     }

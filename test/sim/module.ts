@@ -24,7 +24,8 @@ export async function mutatedModule(mutation: Mutation): Promise<WebAssembly.Mod
   mkdirSync(buildFolder, { recursive: true });
   const folder = mkdtempSync(path.join(buildFolder, "mutation-"));
   try {
-    for (const part of ["abi", "arch-x86", "kernel"]) cpSync(fromRoot(part), path.join(folder, part), { recursive: true });
+    for (const part of ["abi", "arch-x86", "kernel"])
+      cpSync(fromRoot(part), path.join(folder, part), { recursive: true });
     const file = path.join(folder, mutation.file);
     const source = readFileSync(file, "utf8");
     const parts = source.split(mutation.find);

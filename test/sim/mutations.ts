@@ -52,7 +52,8 @@ function link(`,
     name: "an event for a port is dropped",
     file: "kernel/event-2l.ts",
     find: "if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
-    replace: "if (port % 3 == 2) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
+    replace:
+      "if (port % 3 == 2) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
   },
   {
     name: "the owner of a grant is not told that it is in use",

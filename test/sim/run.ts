@@ -1,5 +1,5 @@
 /**
- * Runs many seeds on two worker threads.
+ * Runs many seeds in two processes.
  *
  *     npm run simulate -- [--seeds N] [--from SEED] [--rounds N]
  *
@@ -8,8 +8,10 @@
  */
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { fork } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { hypervisorWasm } from "../../scripts/build/assembly.ts";
 import { hypervisorModule } from "./module.ts";
 import { simulate } from "./simulate.ts";
 
@@ -19,8 +21,8 @@ export interface Failure {
   words: string;
 }
 
+/** What one process is to do; given as its only argument. */
 interface Share {
-  module: WebAssembly.Module;
   from: number;
   step: number;
   count: number;
@@ -54,28 +56,32 @@ export function trySeed(module: WebAssembly.Module, seed: number, rounds: number
   return { seed, rounds: bad, words };
 }
 
-/** Runs seeds `from` .. `from + count - 1`, spread over the cores. Stops early after ten failures. */
+/** Runs seeds `from` .. `from + count - 1` on build/hypervisor.wasm, spread over the cores. Ends early after ten failures. */
 export async function runSeeds(
-  module: WebAssembly.Module,
   from: number,
   count: number,
   rounds: number,
   onProgress: (done: number) => void = () => {},
 ): Promise<Failure[]> {
+  await hypervisorModule();
   const failures: Failure[] = [];
   const width = Math.min(availableParallelism(), 2);
   let done = 0;
   await Promise.all(
     Array.from({ length: width }, (_, i) => {
-      const share: Share = { module, from: from + i, step: width, count: Math.ceil((count - i) / width), rounds };
-      const worker = new Worker(fileURLToPath(import.meta.url), { workerData: share });
+      const share: Share = { from: from + i, step: width, count: Math.ceil((count - i) / width), rounds };
+      // Loaders do not reach worker threads, so the shares are processes.
+      const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(share)], { execArgv: ["--import=tsx"] });
       return new Promise<void>((resolve, reject) => {
-        worker.on("message", (message: { done: number } | { failure: Failure }) => {
+        child.on("message", (message: { done: number } | { failure: Failure }) => {
           if ("done" in message) onProgress((done += message.done));
-          else if (failures.push(message.failure) >= 10) void worker.terminate();
+          else if (failures.push(message.failure) >= 10) child.kill();
         });
-        worker.on("error", reject);
-        worker.on("exit", () => resolve());
+        child.on("error", reject);
+        child.on("exit", (code) => {
+          if (code === 0 || failures.length >= 10) resolve();
+          else reject(new Error(`a simulating process ended with status ${code}`));
+        });
       });
     }),
   );
@@ -83,11 +89,13 @@ export async function runSeeds(
 }
 
 function work(share: Share): void {
+  const module = new WebAssembly.Module(readFileSync(hypervisorWasm));
   for (let i = 0; i < share.count; i++) {
-    const failure = trySeed(share.module, share.from + i * share.step, share.rounds);
-    if (failure) parentPort!.postMessage({ failure });
-    if (i % 50 === 49 || i === share.count - 1) parentPort!.postMessage({ done: (i % 50) + 1 });
+    const failure = trySeed(module, share.from + i * share.step, share.rounds);
+    if (failure) process.send!({ failure });
+    if (i % 50 === 49 || i === share.count - 1) process.send!({ done: (i % 50) + 1 });
   }
+  process.disconnect();
 }
 
 async function main(): Promise<void> {
@@ -99,7 +107,7 @@ async function main(): Promise<void> {
     .parse();
   const { seeds, from, rounds } = command.opts<{ seeds: number; from: number; rounds: number }>();
   const started = Date.now();
-  const failures = await runSeeds(await hypervisorModule(), from, seeds, rounds, (done) => {
+  const failures = await runSeeds(from, seeds, rounds, (done) => {
     process.stderr.write(`\r${done} of ${seeds} seeds`);
   });
   process.stderr.write("\n");
@@ -112,5 +120,7 @@ async function main(): Promise<void> {
   process.exitCode = failures.length === 0 ? 0 : 1;
 }
 
-if (!isMainThread) work(workerData as Share);
-else if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.send) work(JSON.parse(process.argv[2]!) as Share);
+  else await main();
+}

@@ -3,12 +3,7 @@
  * domain 0 creates, pauses, maps and destroys; the hypervisor audits itself as it goes; in the end every domain is
  * destroyed and the frames are counted.
  */
-import {
-  Sysctl,
-  SysctlPhysinfo,
-  XEN_SYSCTL_INTERFACE_VERSION,
-  XEN_SYSCTL_physinfo,
-} from "../../abi/sysctl.ts";
+import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import { DOM0_SCRATCH } from "../../abi/software.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
 import { Dom0 } from "./dom0.ts";
@@ -91,7 +86,8 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     const before = freeFrames(dom0);
     const bad = random.pick([0x7ff0, 0x7ff4, 5000, 32767]);
     if (op === __HYPERVISOR_memory_op) {
-      if (dom0.populate(bad === 0x7ff0 ? 0x7ff4 : bad, [random.u32()]) > 0) throw new Violation("populated a domain that does not exist");
+      if (dom0.populate(bad === 0x7ff0 ? 0x7ff4 : bad, [random.u32()]) > 0)
+        throw new Violation("populated a domain that does not exist");
     } else if (op === __HYPERVISOR_domctl) {
       const command = random.pick([2, 3, 4, 5, 11, 14, 15, 33, 34]);
       const { result } = dom0.domctl(command, bad === 0x7ff0 ? 0x7ff4 : bad);
@@ -100,7 +96,8 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
       // Beyond 4 GiB: an address in its own RAM would be given a frame on first touch, as it should.
       dom0.hypercall(op, random.hostile64() | (1n << 40n));
     }
-    if (freeFrames(dom0) !== before) throw new Violation("a refused hypercall of domain 0 changed the number of free frames");
+    if (freeFrames(dom0) !== before)
+      throw new Violation("a refused hypercall of domain 0 changed the number of free frames");
   };
 
   create();

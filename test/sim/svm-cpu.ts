@@ -206,7 +206,9 @@ export class SvmCpu {
     const fresh = this.walk(root, gpa, write);
     if (hit && (hit.write || !write)) {
       if (this.strict && (fresh === null || fresh.mfn !== hit.mfn)) {
-        throw new Violation(`stale TLB: ASID ${asid} gfn ${hex(gfn)} -> mfn ${hex(hit.mfn)}, the p2m has ${fresh ? hex(fresh.mfn) : "nothing"}`);
+        throw new Violation(
+          `stale TLB: ASID ${asid} gfn ${hex(gfn)} -> mfn ${hex(hit.mfn)}, the p2m has ${fresh ? hex(fresh.mfn) : "nothing"}`,
+        );
       }
       return hit.mfn * 4096 + (gpa & 0xfff);
     }

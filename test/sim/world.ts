@@ -40,7 +40,9 @@ export class World {
   read(domain: number, gfn: number, value: bigint, who: string): void {
     const expected = this.words.get(this.key(domain, gfn));
     if (expected !== undefined && expected !== value) {
-      throw new Violation(`${who} read ${value.toString(16)} from domain ${domain} gfn ${gfn}, expected ${expected.toString(16)}`);
+      throw new Violation(
+        `${who} read ${value.toString(16)} from domain ${domain} gfn ${gfn}, expected ${expected.toString(16)}`,
+      );
     }
   }
 }
