@@ -1,6 +1,6 @@
 /**
  * XEN_SYSCTL_perfc_op: named counters. Here they tell where the machine's memory is (frames by use; they sum to the
- * total), how often guests left and why, and what the virtualisation hardware offers.
+ * total), how often guests left and why, what domain 0's hypercalls cost, and what the virtualisation hardware offers.
  */
 import { EFAULT, EINVAL, EOPNOTSUPP } from "../abi/errno";
 import { SysctlPerfcDesc, SysctlPerfcOp, XEN_SYSCTL_PERFCOP_query, XEN_SYSCTL_PERFCOP_reset } from "../abi/sysctl";
@@ -10,6 +10,7 @@ import { Domain } from "./domain";
 import { domainFirst } from "./domain-list";
 import { framesOfType, FrameType, totalFrames } from "./frames";
 import { copyToGuest } from "./guest-copy";
+import { softwareCalls, softwareCallTicks } from "./software-stats";
 import { Vcpu } from "./vcpu";
 
 /** Names of the counters of one value, in order; then "exits". */
@@ -27,11 +28,16 @@ const NAMES: StaticArray<string> = [
   "frames.frametable",
   "frames.shim",
   "hvm.features",
+  "software.calls",
+  "software.ticks_low",
+  "software.ticks_high",
   "exits",
 ];
 const FRAMES_FIRST: u32 = 1; // FrameType 0
 const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
-const EXITS: u32 = FEATURES + 1;
+/** Hypercalls of software domains, and the TSC ticks they took, as two words. */
+const SOFTWARE: u32 = FEATURES + 1;
+const EXITS: u32 = SOFTWARE + 3;
 /** One value for each HvmExit number. */
 const EXIT_KINDS: u32 = 13;
 const VALUES: u32 = EXITS + EXIT_KINDS;
@@ -65,6 +71,9 @@ function value(i: u32): u32 {
   if (i == 0) return totalFrames();
   if (i < <u32>FEATURES) return framesOfType(i - FRAMES_FIRST);
   if (i == FEATURES) return hvmFeatureMask();
+  if (i == SOFTWARE) return <u32>softwareCalls();
+  if (i == SOFTWARE + 1) return <u32>softwareCallTicks();
+  if (i == SOFTWARE + 2) return <u32>(softwareCallTicks() >> 32);
   let sum: u64 = 0;
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
     const d = changetype<Domain>(at);

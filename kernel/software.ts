@@ -14,6 +14,7 @@ import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercall-table"
 import { interruptHandle } from "./interrupts";
 import { blockWithEvents } from "./sched-op";
 import { engineResize, engineSize, softwareTouchPage } from "./software-memory";
+import { softwareCallCount } from "./software-stats";
 import { softwareRestartLater } from "./software-restart";
 import { Vcpu } from "./vcpu";
 
@@ -24,17 +25,25 @@ const FRAMES_PER_WASM_PAGE: u64 = 16;
 
 const exit: usize = memory.data(64, 8);
 
-const EXITS: StaticArray<SoftwareExitHandler> = [hypercallSoftware, blockWithEvents, interrupt, pageFault, trap, grow];
+const EXITS: StaticArray<SoftwareExitHandler> = [hypercall, blockWithEvents, interrupt, pageFault, trap, grow];
 
 /** Runs the domain until it leaves, and handles why. */
 export function softwareRun(v: Vcpu): void {
   if (v.hypercallPending) {
+    const from = hw.rdtsc();
     hypercallSoftwareContinue(v);
+    softwareCallCount(hw.rdtsc() - from);
     return;
   }
   const reason = hw.enterSoftware(v.domain.space, exit);
   assert(reason < <u32>EXITS.length, "a software domain left for an unknown reason");
   unchecked(EXITS[reason])(v);
+}
+
+function hypercall(v: Vcpu): void {
+  const from = hw.rdtsc();
+  hypercallSoftware(v);
+  softwareCallCount(hw.rdtsc() - from);
 }
 
 function interrupt(v: Vcpu): void {
