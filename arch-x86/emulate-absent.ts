@@ -6,12 +6,15 @@
  * An operand that lies half in memory and half not counts as absent as a whole.
  */
 import { decode, getRegister, Instruction, linearAddress, regField, signExtend } from "./decode";
-import { guestFillOnes, guestReadData } from "./guest-memory";
-import { HVM_ACCESS_FETCH, HvmVcpu } from "./hvm-vcpu";
+import { codeAddress, guestFillOnes, guestReadData } from "./guest-memory";
+import { HVM_ACCESS_FETCH, HVM_ACCESS_READ, HVM_ACCESS_TABLE, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
+import { injectException } from "./inject";
+import { translate, translateError } from "./page-walk";
 import { skipBytes } from "./skip";
 import { getRflags, RFLAGS_DF, SEG_DS, SEG_ES, setRflags, setRsp } from "./state";
 
 const ONES: u64 = ~0;
+const VECTOR_PAGE_FAULT: u32 = 14;
 
 // Arithmetic by the number in the opcode's bits 3..5 or ModRM's reg field.
 const ALU_ADD: u32 = 0;
@@ -34,15 +37,26 @@ const FLAGS_ARITHMETIC: u64 = FLAG_CARRY | FLAG_PARITY | FLAG_ADJUST | FLAG_ZERO
 const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
 const buffer: usize = memory.data(8);
 
-/** See hvmEmulateAbsent. */
+/** See hvmEmulateAbsent. Where the guest's own tables do not allow the access after all, it gets its page fault. */
 export function emulateAbsent(v: HvmVcpu): bool {
-  if ((v.exitAccess & HVM_ACCESS_FETCH) != 0) return false;
+  // The instruction at RIP has nothing to do with an access made to deliver an event; and there is none in absent memory.
+  if (v.eventPending != 0) return false;
+  if ((v.exitAccess & (HVM_ACCESS_FETCH | HVM_ACCESS_TABLE)) == HVM_ACCESS_FETCH) return false;
   const i = instruction;
-  if (!decode(v, i) || i.vector != 0) return false;
+  if (!decode(v, i)) return faults(v, codeAddress(v) + i.available, HVM_ACCESS_FETCH);
+  if (i.vector != 0) return false;
   if (i.map == 0 && isString(i.opcode)) return stringMove(v, i);
   if (i.hasMemory == 0) return false;
+  if (faults(v, i.address, v.exitAccess & HVM_ACCESS_WRITE ? HVM_ACCESS_WRITE : HVM_ACCESS_READ)) return true;
   if (!(i.map == 0 ? oneByte(v, i) : i.map == 1 && twoBytes(v, i))) return false;
   skipBytes(v, i.length);
+  return true;
+}
+
+/** Raises a page fault if the guest's tables do not allow an access; whether they do not. */
+function faults(v: HvmVcpu, address: u64, access: u32): bool {
+  if (translate(v, address, access, buffer) == 0) return false;
+  injectException(v, VECTOR_PAGE_FAULT, translateError, address);
   return true;
 }
 
@@ -140,15 +154,18 @@ function stringMove(v: HvmVcpu, i: Instruction): bool {
     skipBytes(v, i.length);
     return true;
   }
+  const target = linearAddress(v, i, SEG_ES, v.rdi);
+  if (writes && faults(v, target, HVM_ACCESS_WRITE)) return true;
   if (reads) {
     const source = linearAddress(v, i, i.segment == ~0 ? SEG_DS : i.segment, v.rsi);
+    if (faults(v, source, HVM_ACCESS_READ)) return true;
     const there = guestReadData(v, source, buffer, bytes);
     // What comes from memory is dropped: it goes to where nothing is. What comes from nowhere must reach its place.
     if (!writes) {
       setOperand(v, i, 0, bytes, there ? load<u64>(buffer) : ONES);
     } else if (!there) {
-      const target = linearAddress(v, i, SEG_ES, v.rdi);
-      if (guestFillOnes(v, target, bytes) != bytes) return false;
+      const written = guestFillOnes(v, target, bytes);
+      if (written != bytes) return faults(v, target + written, HVM_ACCESS_WRITE);
     }
     v.rsi = advance(v.rsi, step, mask);
   }

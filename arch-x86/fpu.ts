@@ -3,7 +3,7 @@
  * compiled to use general registers alone. XCR0 and the debug registers travel with it.
  */
 import { HOST_STATE_FPU_SIZE } from "../abi/software";
-import { debugUnload } from "./debug-registers";
+import { debugLoad, debugUnload } from "./debug-registers";
 import {
   copyFromPhys,
   copyToPhys,
@@ -17,12 +17,14 @@ import {
   writeXcr0,
 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
+import { getDr7 } from "./state";
 import { FRAME_FPU_BYTES } from "./state-frame";
 
 export const XCR0_X87: u64 = 1 << 0;
 export const XCR0_SSE: u64 = 1 << 1;
 export const XCR0_AVX: u64 = 1 << 2;
 
+const DR7_ENABLES: u64 = 0xff;
 const LEGACY_BYTES: u32 = 512; // FXSAVE image, SDM 1, 10.5.1
 const XSTATE_BV: u32 = 512; // XSAVE header, SDM 1, 13.4.2
 const HEADER_BYTES: u32 = 64;
@@ -55,6 +57,8 @@ export function fpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
   if (to !== null) {
     fpuLoad(to.fpuPa);
     if (to.xcr0 != hostXcr0 && hostXcr0 != 0) writeXcr0(to.xcr0);
+    // Armed breakpoints must be there before the guest runs into them.
+    if ((getDr7(to) & DR7_ENABLES) != 0) debugLoad(to);
   }
 }
 

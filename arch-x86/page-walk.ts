@@ -38,7 +38,7 @@ const PF_FETCH: u32 = 1 << 4;
 let physicalMask: u64 = 0;
 
 /** The latest refusal's page-fault error code: what the guest's own access would have raised. */
-export let translateError: u32 = 0;
+export let translateError: i32 = 0;
 
 /**
  * See hvmTranslate. The access is made at the vCPU's current privilege level.
@@ -155,14 +155,14 @@ function isCanonical(gva: u64): bool {
   return <u64>((<i64>(gva << 16)) >> 16) == gva;
 }
 
-/** Reads a page-table entry out of the guest's memory; 0, "not present", where there is none. */
+/** Reads a page-table entry out of the guest's memory; where there is none, the ones that a bus would give. */
 function readTable(v: HvmVcpu, gpa: u64): u64 {
   const at = machine(v, gpa);
-  return at == 0 ? 0 : load64(at);
+  return at == 0 ? ~(<u64>0) : load64(at);
 }
 function readTable32(v: HvmVcpu, gpa: u64): u64 {
   const at = machine(v, gpa);
-  return at == 0 ? 0 : load32(at);
+  return at == 0 ? 0xffffffff : load32(at);
 }
 function machine(v: HvmVcpu, gpa: u64): u64 {
   const entry = p2mLookupAt(v.p2mRootPa, gpa >> 12);
@@ -170,6 +170,6 @@ function machine(v: HvmVcpu, gpa: u64): u64 {
 }
 
 function refuse(error: u32): i32 {
-  translateError = error;
+  translateError = <i32>error;
   return -EFAULT;
 }
