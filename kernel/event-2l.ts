@@ -12,7 +12,7 @@ import { vcpuOf } from "./access";
 import { Domain, DomainKind } from "./domain";
 import { vcpuWake } from "./scheduler";
 import { vcpuInfoPa } from "./shared-info";
-import { Vcpu } from "./vcpu";
+import { POLL_ANY, Vcpu } from "./vcpu";
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
@@ -49,7 +49,7 @@ export function setPending(d: Domain, v: Vcpu, port: u32): void {
   const bit = bitOf(port);
   if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;
   if (!(hw.load64(wordPa(d, SharedInfo.evtchn_mask, port)) & bit)) raise(v, port);
-  wakePollers(d);
+  wakePollers(d, port);
 }
 
 /** Takes the pending bit away: the port is being closed. */
@@ -73,11 +73,11 @@ export function unmask(d: Domain, v: Vcpu, port: u32): void {
   if (hw.load64(wordPa(d, SharedInfo.evtchn_pending, port)) & bit) raise(v, port);
 }
 
-/** Lets every vCPU in SCHEDOP_poll look again; which ports it polls is its own business. */
-function wakePollers(d: Domain): void {
+/** Wakes the vCPUs in SCHEDOP_poll that may be waiting for `port`: those that named it alone, or several, or none. */
+function wakePollers(d: Domain, port: u32): void {
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);
-    if (v != null && v.pollPorts) vcpuWake(v);
+    if (v != null && v.polling && (v.pollPort == POLL_ANY || v.pollPort == port)) vcpuWake(v);
   }
 }
 

@@ -30,7 +30,7 @@ import { vcpuInfoPa } from "./shared-info";
 import { nowNs } from "./time";
 import { Timer, timerInit, timerSet, timerStop } from "./timer";
 import { eventDeliverable } from "./upcall";
-import { Vcpu } from "./vcpu";
+import { POLL_ANY, Vcpu } from "./vcpu";
 import { pollTimerSet } from "./vcpu-timers";
 
 /** Most ports SCHEDOP_poll takes, as Xen. */
@@ -107,8 +107,8 @@ function poll(v: Vcpu, arg: u64): i64 {
   const ready = evtchnPollReady(v, at, count);
   if (ready) return ready < 0 ? ready : 0;
   if (timeout && timeout <= nowNs()) return 0;
-  v.pollTimedOut = 0;
-  v.pollPorts = count;
+  v.polling = 1;
+  v.pollPort = count == 1 ? load<u32>(at) : POLL_ANY;
   if (timeout) pollTimerSet(v, timeout);
   vcpuBlock(v);
   return 0;

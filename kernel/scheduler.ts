@@ -127,7 +127,7 @@ export function schedulerRemove(v: Vcpu): void {
 /** An event came for a vCPU that waits (SCHEDOP_block, SCHEDOP_poll, HLT): it may run. No effect on others. */
 export function vcpuWake(v: Vcpu): void {
   if (v.run != VcpuRun.Blocked) return;
-  v.pollPorts = 0;
+  v.polling = 0;
   if (timerArmed(changetype<Timer>(v.pollTimer))) timerStop(changetype<Timer>(v.pollTimer));
   v.run = VcpuRun.Runnable;
   settle(v, true);

@@ -89,7 +89,7 @@ function softwareClear(d: Domain): void {
   vcpuInfoFree(v);
   v.runstateGva = 0;
   v.timeInfoGva = 0;
-  v.pollPorts = 0;
+  v.polling = 0;
   v.hypercallPending = 0;
   physmapClear(d, null);
   while (domainReleaseMemory(d)) {}

@@ -24,9 +24,7 @@ function periodExpired(at: usize): void {
 }
 
 function pollExpired(at: usize): void {
-  const v = changetype<Vcpu>(at);
-  v.pollTimedOut = 1;
-  vcpuWake(v);
+  vcpuWake(changetype<Vcpu>(at));
 }
 
 /** Allocates the timers of a new vCPU. 0 or -ENOMEM. */

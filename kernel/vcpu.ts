@@ -16,6 +16,9 @@ export const enum VcpuRun {
   Running = 3,
 }
 
+/** Vcpu.pollPort of a poll of several ports, or of none: any event ends it, as on Xen. */
+export const POLL_ANY: u32 = 0xffffffff;
+
 @unmanaged
 export class Vcpu extends HvmVcpu {
   domain: Domain;
@@ -35,9 +38,9 @@ export class Vcpu extends HvmVcpu {
   infoPa: u64;
   /** Per-vCPU upcall vector (HVMOP_set_evtchn_upcall_vector), 0 none. */
   upcallVector: u32;
-  /** SCHEDOP_poll: number of ports polled (0: not polling); kernel/sched-op.ts. */
-  pollPorts: u32;
-  pollTimedOut: u32;
+  /** 1 while in SCHEDOP_poll (kernel/sched-op.ts), and the port it waits for: POLL_ANY unless there is just one. */
+  polling: u32;
+  pollPort: u32;
 
   // Runstate (VCPUOP_register_runstate_memory_area): time in each RUNSTATE_* state, ns.
   runstate: u32;
