@@ -39,6 +39,9 @@ void attack_memory(void);       /* memory.c: absent memory, page tables, instruc
 void processor_restore(void);
 void processor_save(void);
 
+/* With option `trace`: says what comes next, so that the last line names what was not survived. */
+void note(const char *what, uint64_t first, uint64_t second, uint64_t third);
+
 /* Exceptions that the steps caused, by vector. */
 extern uint64_t exceptions[32];
 void count_exception(int vector);

@@ -1,6 +1,6 @@
 /*
- * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000),
- * trace (prints each round's number and checks everything after it), end=triple (a triple fault after the verdict).
+ * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000), kind=hypercall|processor|memory (all),
+ * trace (prints what each round does and checks everything after it), end=triple (a triple fault after the verdict).
  */
 #include "hostile.h"
 
@@ -9,6 +9,13 @@ const char guest_name[] = "hostile";
 uint64_t exceptions[32];
 
 static uint8_t canary[256];
+static bool tracing;
+static uint64_t current_round;
+
+void note(const char *what, uint64_t first, uint64_t second, uint64_t third) {
+  if (tracing)
+    print("%lu: %s %lx %lx %lx\n", current_round, what, first, second, third);
+}
 
 void count_exception(int vector) {
   if (vector >= 0)
@@ -73,10 +80,28 @@ static void triple_fault(void) {
   __asm__ volatile("lidt %0\n ud2" : : "m"(nothing));
 }
 
+static void attack(char kind) {
+  switch (kind) {
+    case 'p':
+      attack_processor();
+      break;
+    case 'm':
+      attack_memory();
+      break;
+    case 'h':
+      attack_hypercall();
+      break;
+    default:
+      attack("pmhh"[random_below(4)]);
+  }
+}
+
 void guest_main(void) {
   uint64_t seed = option_number("seed", 1), rounds = option_number("rounds", 20000);
   const char *end = option_text("end");
-  bool triple = end && text_equal(end, "triple"), trace = option_present("trace");
+  bool triple = end && text_equal(end, "triple");
+  char kind = option_text("kind") ? option_text("kind")[0] : 0;
+  tracing = option_present("trace");
   print("hostile: seed %lu, %lu rounds\n", seed, rounds);
   console_forget_ring();
   random_seed(seed);
@@ -89,20 +114,10 @@ void guest_main(void) {
     traps_set_handler(vector, close_window);
 
   for (uint64_t round = 0; round < rounds; round++) {
-    if (trace)
-      print("round %lu\n", round);
-    switch (random_below(4)) {
-      case 0:
-        attack_processor();
-        break;
-      case 1:
-        attack_memory();
-        break;
-      default:
-        attack_hypercall();
-    }
+    current_round = round;
+    attack(kind);
     bool tenth = (round + 1) % (rounds / 10 + 1) == 0;
-    if (tenth || trace)
+    if (tenth || tracing)
       check_all();
     if (tenth) {
       print("hostile: %lu rounds done\n", round + 1);

@@ -77,6 +77,7 @@ static void run_at(uint8_t *place, uint64_t address) {
   unsigned i = random_below(sizeof accesses / sizeof accesses[0]);
   memcpy(place, accesses[i].bytes, accesses[i].length);
   place[accesses[i].length] = 0xc3;
+  note("access", *(uint64_t *)place, address, 0);
   uint64_t rdi = address, rsi = ARENA + random_below(4096), rcx = random_below(40), rax = random_value();
   __asm__ volatile("call *%[target]\n cld"
                    : "+D"(rdi), "+S"(rsi), "+c"(rcx), "+a"(rax)
@@ -100,6 +101,7 @@ static void access_half(void) {
 /* Code where nothing is. */
 static void run_absent(void) {
   uint64_t target = absent_address();
+  note("call", target, 0, 0);
   __asm__ volatile("call *%0" : : "r"(target) : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "memory", "cc");
 }
 
@@ -124,6 +126,7 @@ static void try_on(void (*access)(uint64_t), uint64_t address) { count_exception
  * nothing. It is only read: what such an address leads to may be any page.
  */
 static void rubbish_tables(void) {
+  note("page tables", 0, 0, 0);
   rubbish_map[0] = page_map[0];
   for (unsigned i = 1; i < 512; i++)
     rubbish_map[i] = rubbish_entry();
@@ -146,6 +149,7 @@ static void rubbish_tables(void) {
 
 /* Remaps a window under the hypervisor's feet between two uses. */
 static void remap(void) {
+  note("remap", 0, 0, 0);
   uint64_t window = ARENA + 0x300000;
   for (unsigned i = 0; i < 4; i++) {
     paging_map(window, random_frame() & 0xffffffffffull, PTE_PRESENT | PTE_WRITE);

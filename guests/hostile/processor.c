@@ -53,7 +53,11 @@ static uint32_t random_msr(void) {
   return random_below(4) ? RANDOM_OF(bases) + random_below(20) : (uint32_t)random_value();
 }
 
-static void read_msr(void) { rdmsr(random_msr()); }
+static void read_msr(void) {
+  uint32_t msr = random_msr();
+  note("rdmsr", msr, 0, 0);
+  rdmsr(msr);
+}
 
 static void write_msr(void) {
   uint32_t msr = random_msr();
@@ -61,12 +65,21 @@ static void write_msr(void) {
   /* The hypercall page would be written over whatever RAM is named: let it be the arena. */
   if (msr == hypercall_msr)
     value = random_frame() << 12 | random_below(2);
+  note("wrmsr", msr, value, 0);
   wrmsr(msr, value);
 }
 
-static void write_control_0(void) { write_cr0(random_below(2) ? saved_cr0 ^ 1ull << random_below(64) : random_bits()); }
+static void write_control_0(void) {
+  uint64_t value = random_below(2) ? saved_cr0 ^ 1ull << random_below(64) : random_bits();
+  note("cr0", value, 0, 0);
+  write_cr0(value);
+}
 
-static void write_control_4(void) { write_cr4(random_below(2) ? saved_cr4 ^ 1ull << random_below(64) : random_bits()); }
+static void write_control_4(void) {
+  uint64_t value = random_below(2) ? saved_cr4 ^ 1ull << random_below(64) : random_bits();
+  note("cr4", value, 0, 0);
+  write_cr4(value);
+}
 
 /*
  * The same tables with senseless bits below the address. (Above it, QEMU takes what a processor refuses with #GP, and
@@ -85,8 +98,9 @@ static void write_machine_status(void) { __asm__ volatile("lmsw %w0" : : "r"((ui
 
 static void write_debug(void) {
   /* Breakpoints only where the guest's own code and stack are not. */
-  uint64_t address = ARENA + random_below(8192), control = random_bits();
-  switch (random_below(4)) {
+  uint64_t address = ARENA + random_below(8192), control = random_bits(), kind = random_below(4);
+  note("debug register", address, control, kind);
+  switch (kind) {
     case 0:
       __asm__ volatile("mov %0, %%dr0\n mov %0, %%dr1\n mov %0, %%dr2\n mov %0, %%dr3" : : "r"(address));
       __asm__ volatile("mov %0, %%dr7" : : "r"(control & 0xffffffff));
@@ -105,8 +119,9 @@ static void write_debug(void) {
 
 static void port(void) {
   uint16_t number = random_below(2) ? random_below(0x1000) : random_bits();
-  uint32_t value = random_value();
-  switch (random_below(6)) {
+  uint32_t value = random_value(), kind = random_below(6);
+  note("port", number, value, kind);
+  switch (kind) {
     case 0:
       in8(number);
       break;
@@ -132,6 +147,7 @@ static void port_string(void) {
   void *pointer = random_pointer();
   uint64_t count = random_below(2) ? random_below(32) : 0;
   uint16_t number = random_bits();
+  note("port string", (uint64_t)pointer, count, number);
   switch (random_below(4)) {
     case 0:
       __asm__ volatile("rep insb" : "+D"(pointer), "+c"(count) : "d"(number) : "memory");
@@ -154,6 +170,7 @@ static void segments(void) {
     uint64_t offset;
     uint16_t selector;
   } __attribute__((packed)) far = {random_value(), selector};
+  note("segment", selector, far.offset, 0);
   switch (random_below(8)) {
     case 0:
       __asm__ volatile("movw %w0, %%ds" : : "r"(selector));
@@ -168,7 +185,8 @@ static void segments(void) {
       __asm__ volatile("lldt %w0" : : "r"(selector));
       break;
     case 4:
-      __asm__ volatile("ltr %w0" : : "r"(selector));
+      /* Not a null one: QEMU takes it for good, and aborts at the next exception. */
+      __asm__ volatile("ltr %w0" : : "r"(selector | 0x10));
       break;
     case 5:
       /* Selectors of code would go somewhere: 32-bit code at a random offset is not survivable. */
@@ -190,11 +208,13 @@ static void segments(void) {
 static void return_garbage(void) {
   static const uint64_t selectors[] = {0, 1, 0x10, 0x18 | 4, 0x30, 0x1000, 0xffff};
   uint64_t frame[5] = {random_value(), RANDOM_OF(selectors), random_bits(), random_value(), RANDOM_OF(selectors)};
+  note("iret", frame[0], frame[1], frame[2]);
   __asm__ volatile("movq %0, %%rsp\n iretq" : : "r"(frame) : "memory");
 }
 
 static void stack_garbage(void) {
   uint64_t stack = (uint64_t)random_pointer();
+  note("stack", stack, 0, 0);
   __asm__ volatile(
       "movq %%rsp, %%rbx\n"
       "movq %0, %%rsp\n"
@@ -208,7 +228,9 @@ static void stack_garbage(void) {
 
 /* Without the trap flag's and the virtual-8086 flag's bits; interrupts may come on for a moment. */
 static void flags_garbage(void) {
-  __asm__ volatile("pushq %0\n popfq\n nop\n nop\n pushq $2\n popfq" : : "r"(random_bits()) : "memory", "cc");
+  uint64_t flags = random_bits();
+  note("flags", flags, 0, 0);
+  __asm__ volatile("pushq %0\n popfq\n nop\n nop\n pushq $2\n popfq" : : "r"(flags) : "memory", "cc");
 }
 
 static void run_code(const uint8_t *bytes, unsigned length) {
@@ -217,6 +239,7 @@ static void run_code(const uint8_t *bytes, unsigned length) {
   uint64_t target = (uint64_t)code, rdi = (uint64_t)random_pointer(), rcx = random_value();
   /* No number of a hypercall. */
   uint64_t rax = random_value() | 0x80;
+  note("instruction", *(uint64_t *)code, rdi, rax);
   __asm__ volatile("call *%[target]"
                    : "+D"(rdi), "+a"(rax), "+c"(rcx)
                    : [target] "r"(target)
@@ -317,6 +340,7 @@ static void self_modifying(void) {
   static const uint16_t replacements[] = {0xa20f /* cpuid */, 0x310f /* rdtsc */, 0x090f /* wbinvd */, 0x9090, 0x0b0f};
   memcpy(code, bytes, sizeof bytes);
   code[sizeof bytes] = 0xc3;
+  note("self-modifying", 0, 0, 0);
   uint64_t target = (uint64_t)code;
   __asm__ volatile("call *%[target]"
                    :
@@ -328,6 +352,7 @@ static void self_modifying(void) {
 static void broken_gates(void) {
   struct gate ud = idt[VECTOR_UD], gp = idt[VECTOR_GP], np = idt[VECTOR_NP];
   int trap;
+  note("gates", 0, 0, 0);
   idt[VECTOR_UD].type = random_below(2) ? 0x0e : 0x80 | random_below(32);
   if (random_below(2)) {
     idt[VECTOR_GP].type = 0x0e;
