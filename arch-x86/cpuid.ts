@@ -4,7 +4,7 @@
  * Xen's leaves begin at 0x4000_0000. When this hypervisor itself runs on one that shows itself there, that one's name
  * stays visible, with no leaf of its own, and Xen's begin at 0x4000_0100, as Xen does below Hyper-V's interface.
  */
-import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
+import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, readXcr0 } from "./hw";
 import {
   CAPACITY_EBX,
   CR4_OSXSAVE,
@@ -114,10 +114,10 @@ function xsaveLeaf(v: HvmVcpu, subleaf: u32): void {
   if (hostXcr0 != 0) {
     switch (subleaf) {
       case 0:
-        answer(v, <u32>hostXcr0, xsaveBytes(v.xcr0), xsaveBytes(hostXcr0), 0);
+        answer(v, <u32>hostXcr0, xsaveBytes(readXcr0()), xsaveBytes(hostXcr0), 0);
         return;
       case 1:
-        answer(v, cpuidEax(0xd, 1) & LEAFD1_EAX, xsaveBytes(v.xcr0), 0, 0);
+        answer(v, cpuidEax(0xd, 1) & LEAFD1_EAX, xsaveBytes(readXcr0()), 0, 0);
         return;
       case 2:
         if ((hostXcr0 & XCR0_AVX) == 0) break;

@@ -50,7 +50,11 @@ export function fpuReset(v: HvmVcpu): void {
 /** See hvmFpuSwitch. Saving needs every component enabled, so the host's XCR0 is set around it. */
 export function fpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
   if (from !== null) {
-    if (from.xcr0 != hostXcr0 && hostXcr0 != 0) writeXcr0(hostXcr0);
+    if (hostXcr0 != 0) {
+      // What the CPU holds counts: QEMU's TCG lets a guest execute XSETBV without an exit.
+      from.xcr0 = readXcr0() & hostXcr0;
+      if (from.xcr0 != hostXcr0) writeXcr0(hostXcr0);
+    }
     fpuSave(from.fpuPa);
     if (from.debugLoaded != 0) debugUnload(from);
   }

@@ -1,35 +1,96 @@
 /**
- * MOV to CR4, the one control register whose writes are checked: it turns on processor features, and a guest may only
- * have those its CPUID shows. Old processors and emulators do not say which register is moved, so the code is read.
+ * Writes to CR0 and CR4 that are checked. CR4 turns on processor features, and a guest may only have those its CPUID
+ * shows. CR0 because QEMU lets a guest load what VMRUN then refuses (and its selective intercept overlooks bits 32 and
+ * up). Old processors and emulators do not say which register is moved, so the code is read.
  */
-import { guestCr4Accepted } from "../cpuid-policy";
+import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
 import { decode, getRegister, Instruction } from "../decode";
+import { guestReadData } from "../guest-memory";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
-import { getCr4, getEfer, is64, setCr4 } from "../state";
+import { EFER_LMA, EFER_LME, getCr0, getCr4, getEfer, is64, setCr0, setCr4, setEfer } from "../state";
 import { svmInjectException } from "./inject";
 import { svmSkipBytes } from "./vcpu";
 
 const VECTOR_GP: u32 = 13;
 const TWO_BYTE_MAP: u32 = 1;
 const MOV_TO_CONTROL: u32 = 0x22;
+const GROUP_7: u32 = 0x01; // LMSW is its /6
+const LMSW: u32 = 6;
+const CLTS: u32 = 0x06;
 const REX_B: u32 = 1;
 
-const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
+const CR0_PE: u64 = 1 << 0;
+const CR0_TS: u64 = 1 << 3;
+const CR0_ET: u64 = 1 << 4;
+const CR0_LMSW: u64 = 0xf;
+const CR0_PG: u64 = 1 << 31;
+const CR4_PAE: u64 = 1 << 5;
 
-/** Does the write, or raises #GP. HvmExit.None; HvmExit.Unknown if RIP holds no such instruction. */
+const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
+const word: usize = memory.data(8);
+
+/** MOV to CR0, CLTS or LMSW. HvmExit.None; HvmExit.Unknown if RIP holds none of them. */
+export function svmWriteCr0(v: HvmVcpu): u32 {
+  const i = instruction;
+  if (!decode(v, i) || i.map != TWO_BYTE_MAP) return HvmExit.Unknown;
+  const old = getCr0(v);
+  let value: u64 = 0;
+  if (i.opcode == MOV_TO_CONTROL) {
+    value = source(v, i);
+  } else if (i.opcode == CLTS) {
+    value = old & ~CR0_TS;
+  } else if (i.opcode == GROUP_7 && ((i.modrm >> 3) & 7) == LMSW) {
+    store<u64>(word, 0);
+    if (i.hasMemory == 0) store<u64>(word, source(v, i));
+    else if (!guestReadData(v, i.address, word, 2)) return HvmExit.Unknown;
+    value = (old & ~CR0_LMSW) | (load<u64>(word) & CR0_LMSW) | (old & CR0_PE); // LMSW never clears PE
+  } else {
+    return HvmExit.Unknown;
+  }
+  return finish(v, i, loadCr0(v, old, value), ((old ^ value) & ~CR0_LMSW) != 0);
+}
+
+/** APM 2, 3.1.1 and 14.6. False: #GP. */
+function loadCr0(v: HvmVcpu, old: u64, value: u64): bool {
+  if (!guestCr0Accepted(value)) return false;
+  let efer = getEfer(v);
+  if (((old ^ value) & CR0_PG) != 0 && (efer & EFER_LME) != 0) {
+    if ((value & CR0_PG) != 0) {
+      if ((getCr4(v) & CR4_PAE) == 0) return false;
+      efer |= EFER_LMA;
+    } else {
+      if (is64(v)) return false;
+      efer &= ~EFER_LMA;
+    }
+    setEfer(v, efer);
+  }
+  setCr0(v, value | CR0_ET);
+  return true;
+}
+
+/** MOV to CR4. HvmExit.None; HvmExit.Unknown if RIP holds no such instruction. */
 export function svmWriteCr4(v: HvmVcpu): u32 {
   const i = instruction;
   if (!decode(v, i) || i.map != TWO_BYTE_MAP || i.opcode != MOV_TO_CONTROL) return HvmExit.Unknown;
-  const held = getRegister(v, (i.modrm & 7) | ((i.rex & REX_B) << 3));
-  const value = is64(v) ? held : held & 0xffffffff;
-  if (!guestCr4Accepted(getEfer(v), value)) {
+  const value = source(v, i);
+  const accepted = guestCr4Accepted(getEfer(v), value);
+  if (accepted) setCr4(v, value);
+  return finish(v, i, accepted, true);
+}
+
+/** The register named by ModRM's r/m field. */
+function source(v: HvmVcpu, i: Instruction): u64 {
+  const value = getRegister(v, (i.modrm & 7) | ((i.rex & REX_B) << 3));
+  return is64(v) ? value : value & 0xffffffff;
+}
+
+/** Goes on behind the instruction, or at #GP. Most bits of both registers change what translations mean (APM 2, 5.5.2). */
+function finish(v: HvmVcpu, i: Instruction, accepted: bool, flush: bool): u32 {
+  if (accepted) {
+    if (flush) v.flushPending = 1;
+    svmSkipBytes(v, i.length);
+  } else {
     svmInjectException(v, VECTOR_GP, 0, 0);
-    return HvmExit.None;
   }
-  if (value != getCr4(v)) {
-    setCr4(v, value);
-    v.flushPending = 1; // paging may mean something else now, and writing CR4 flushes (APM 2, 5.5.2)
-  }
-  svmSkipBytes(v, i.length);
   return HvmExit.None;
 }

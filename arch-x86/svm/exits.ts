@@ -12,12 +12,13 @@ import { MSR_XEN_HYPERCALL_PAGE } from "../msr";
 import { guestRdmsr, guestWrmsr } from "../msr-policy";
 import { getCpl, getCr4 } from "../state";
 import { stringIo } from "../string-io";
-import { svmWriteCr4 } from "./control-register";
+import { svmWriteCr0, svmWriteCr4 } from "./control-register";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
 import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {
   EVENT_VALID,
   EXIT_CPUID,
+  EXIT_WRITE_CR0,
   EXIT_EXCEPTION,
   EXIT_HLT,
   EXIT_INTR,
@@ -109,6 +110,8 @@ function dispatch(v: HvmVcpu, code: u32): u32 {
       return msrAccess(v);
     case EXIT_XSETBV:
       return xsetbv(v);
+    case EXIT_WRITE_CR0:
+      return svmWriteCr0(v);
     case EXIT_WRITE_CR4:
       return svmWriteCr4(v);
     case EXIT_IRET:

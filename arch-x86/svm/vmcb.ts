@@ -129,6 +129,7 @@ export const EVENT_HAS_ERROR: u64 = 1 << 11;
 export const EVENT_VALID: u64 = 1 << 31;
 
 // EXIT_CODE (APM 2, appendix C).
+export const EXIT_WRITE_CR0: u32 = 0x10;
 export const EXIT_WRITE_CR4: u32 = 0x14;
 export const EXIT_READ_DR0: u32 = 0x20;
 export const EXIT_WRITE_DR15: u32 = 0x3f;
