@@ -11,11 +11,28 @@ import { reportFailure } from "./failures.ts";
 import { memory } from "./host.ts";
 import { exchange } from "./hypercall.ts";
 import { bindInterdomain, bindVirq, closePort } from "./hypercalls/event-channel.ts";
+import { PAGE_SIZE, words } from "./window.ts";
 
-const UPCALL_PENDING = DOM0_SHARED_INFO + SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending;
-const PENDING_SEL = DOM0_SHARED_INFO + SharedInfo.vcpu_info + VcpuInfo.evtchn_pending_sel;
-const PENDING = DOM0_SHARED_INFO + SharedInfo.evtchn_pending;
-const MASK = DOM0_SHARED_INFO + SharedInfo.evtchn_mask;
+/** Offsets in shared_info: bytes, and words. */
+const UPCALL_PENDING = SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending;
+const PENDING_SEL = (SharedInfo.vcpu_info + VcpuInfo.evtchn_pending_sel) / 4;
+const PENDING = SharedInfo.evtchn_pending / 4;
+const MASK = SharedInfo.evtchn_mask / 4;
+
+/** shared_info. Set by `openEvents`. */
+let bytes: Uint8Array;
+let shared: Uint32Array;
+
+/** Takes shared_info into use; after `openHost`. */
+export function openEvents(): void {
+  bytes = memory.bytes(DOM0_SHARED_INFO, PAGE_SIZE);
+  shared = words(memory, DOM0_SHARED_INFO, PAGE_SIZE / 4);
+}
+
+/** Takes the bits of word `index` of shared_info, atomically. */
+function take(index: number): number {
+  return exchange(DOM0_SHARED_INFO + index * 4, 0);
+}
 
 type Handler = () => void;
 
@@ -44,23 +61,21 @@ export function closeChannel(port: number): void {
 
 /** Keeps a port from waking domain 0. */
 export function maskPort(port: number): void {
-  const address = MASK + (port >>> 5) * 4;
-  memory.store32(address, memory.load32(address) | (1 << (port & 31)));
+  shared[MASK + (port >>> 5)]! |= 1 << (port & 31);
 }
 
 /** Lets it wake domain 0 again; what was sent meanwhile may be lost. */
 export function unmaskPort(port: number): void {
-  const address = MASK + (port >>> 5) * 4;
-  memory.store32(address, memory.load32(address) & ~(1 << (port & 31)));
+  shared[MASK + (port >>> 5)]! &= ~(1 << (port & 31));
 }
 
 /** Calls the handler of every pending port once; an exception in one is reported and does not stop the others. */
 export function drainEvents(): void {
-  while (memory.load8(UPCALL_PENDING) !== 0) {
-    memory.store8(UPCALL_PENDING, 0);
+  while (bytes[UPCALL_PENDING] !== 0) {
+    bytes[UPCALL_PENDING] = 0;
     // The exchange also orders the clearing above before the reading of what is pending.
-    drainSelected(exchange(PENDING_SEL, 0), 0);
-    if (memory.load32(PENDING_SEL + 4) !== 0) drainSelected(exchange(PENDING_SEL + 4, 0), 32);
+    drainSelected(take(PENDING_SEL), 0);
+    if (shared[PENDING_SEL + 1] !== 0) drainSelected(take(PENDING_SEL + 1), 32);
   }
 }
 
@@ -69,10 +84,9 @@ function drainSelected(selected: number, base: number): void {
   for (let bits = selected; bits !== 0; bits &= bits - 1) {
     const word = base + 31 - Math.clz32(bits & -bits);
     for (let half = 0; half < 2; half++) {
-      const address = PENDING + word * 8 + half * 4;
-      if (memory.load32(address) === 0) continue;
-      const masked = memory.load32(address - PENDING + MASK);
-      const pending = exchange(address, 0) & ~masked;
+      const index = word * 2 + half;
+      if (shared[PENDING + index] === 0) continue;
+      const pending = take(PENDING + index) & ~shared[MASK + index]!;
       const firstPort = word * 64 + half * 32;
       for (let ports = pending; ports !== 0; ports &= ports - 1) {
         dispatch(firstPort + 31 - Math.clz32(ports & -ports));

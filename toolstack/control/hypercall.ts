@@ -9,8 +9,11 @@ import { words } from "./window.ts";
 
 const WORD = 0x100000000;
 const OP = CallPage.op / 4;
-const ARG = CallPage.args / 4;
+const ARG1 = CallPage.args / 4;
+const ARG2 = ARG1 + 2;
+const ARG3 = ARG1 + 4;
 const RESULT = CallPage.result / 4;
+const RESULT_HIGH = RESULT + 1;
 const EXCHANGE_ADDRESS = CallPage.exchangeAddress / 4;
 const EXCHANGE_VALUE = CallPage.exchangeValue / 4;
 
@@ -67,30 +70,33 @@ export function errnoName(code: number): string {
   return ERRNO_NAMES.get(code) ?? `errno ${code}`;
 }
 
-function high(value: number): number {
-  return value >= 0 && value < WORD ? 0 : Math.floor(value / WORD);
-}
-
 /**
  * Makes a hypercall and returns its signed result as it is: negative numbers are -errno.
  * @param op __HYPERVISOR_*
- * @param a1 first argument; numbers from -2^53 to 2^53, addresses in the window included
+ * @param a1 first argument; all are from 0 to 2^32 - 1, addresses in the window included
  */
-export function hypercall(op: number, a1 = 0, a2 = 0, a3 = 0, a4 = 0): number {
+export function hypercall(op: number, a1 = 0, a2 = 0, a3 = 0): number {
   const page = call;
   page[OP] = op;
-  page[ARG] = a1;
-  page[ARG + 1] = high(a1);
-  page[ARG + 2] = a2;
-  page[ARG + 3] = high(a2);
-  page[ARG + 4] = a3;
-  page[ARG + 5] = high(a3);
-  page[ARG + 6] = a4;
-  page[ARG + 7] = high(a4);
+  page[ARG1] = a1;
+  page[ARG2] = a2;
+  page[ARG3] = a3;
   hostHypercall();
-  const resultHigh = page[RESULT + 1]! | 0;
-  const resultLow = page[RESULT]!;
-  return resultHigh === 0 ? resultLow : resultHigh * WORD + resultLow;
+  const high = page[RESULT_HIGH]!;
+  return high === 0 ? page[RESULT]! : (high | 0) * WORD + page[RESULT]!;
+}
+
+/** As `hypercall`, with any number of arguments from -2^53 to 2^53. */
+export function hypercallWide(op: number, ...args: number[]): number {
+  // The high words, and those of arguments beyond the third, are zero at all other times.
+  const page = call;
+  for (let i = 0; i < 6; i++) {
+    page[ARG1 + 2 * i] = args[i] ?? 0;
+    page[ARG1 + 2 * i + 1] = Math.floor((args[i] ?? 0) / WORD);
+  }
+  const result = hypercall(op, args[0], args[1], args[2]);
+  page.fill(0, ARG1, RESULT);
+  return result;
 }
 
 /** Passes a result on, or throws HypercallError if it is an error. */

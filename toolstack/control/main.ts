@@ -7,12 +7,13 @@ import { openInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
 import { Shell } from "./console/shell.ts";
 import { Domains } from "./domains/domains.ts";
-import { onVirq } from "./events.ts";
+import { onVirq, openEvents } from "./events.ts";
 import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
 import { openHost, type Host } from "./host.ts";
 import { openHypercalls } from "./hypercall.ts";
 import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
+import { openScratch } from "./scratch.ts";
 import { startSession } from "./session.ts";
 import { prepareBootData } from "./builder/start-info.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
@@ -28,6 +29,8 @@ prepareBootData();
 function start(): void {
   openHost(globalThis as unknown as Host);
   openHypercalls();
+  openScratch();
+  openEvents();
   reportFailuresTo((text) => print(`${text}\n`));
   stayAwake();
   // The timer's event has nothing to handle: it makes the hypervisor enter domain 0, and the turn looks at the clock.

@@ -9,7 +9,7 @@ import { commands } from "./commands/table.ts";
 import { print } from "./console/output.ts";
 import type { Domains } from "./domains/domains.ts";
 import { memory } from "./host.ts";
-import { hypercall } from "./hypercall.ts";
+import { hypercallWide } from "./hypercall.ts";
 import * as domctl from "./hypercalls/domctl.ts";
 import * as sysctl from "./hypercalls/sysctl.ts";
 import { inspect } from "./inspect.ts";
@@ -25,7 +25,7 @@ export function installGlobals(domains: Domains): void {
     commands,
     domains,
     domctl,
-    hypercall,
+    hypercall: hypercallWide,
     inspect,
     memory,
     modules: bootModules(),

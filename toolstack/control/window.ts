@@ -93,10 +93,9 @@ export function load64(memory: MachineWindow, address: number): number {
   return memory.load32(address + 4) * 0x100000000 + memory.load32(address);
 }
 
-/** Writes a non-negative number below 2^53 as u64. */
-export function store64(memory: MachineWindow, address: number, value: number): void {
-  memory.store32(address, value >>> 0);
-  memory.store32(address + 4, Math.floor(value / 0x100000000));
+/** As `load64`, from words `index` (low) and `index` + 1. */
+export function number64(words: Uint32Array, index: number): number {
+  return words[index + 1]! * 0x100000000 + words[index]!;
 }
 
 /** A live view of `count` 32-bit words within one page; `address` is 4-byte aligned. */

@@ -51,7 +51,7 @@ export interface BuiltDomain {
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
 export function buildDomain(config: GuestConfig): BuiltDomain {
-  const kernel = parseKernel(config.kernel);
+  const kernel = kernelOf(config.kernel);
   const commandLine = encodeUtf8(config.commandLine);
   const ramdiskSize = config.ramdisk?.size ?? 0;
   const layout = planGuest(
@@ -81,6 +81,18 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     if (id >= 0) destroyDomain(id);
     throw explain(error, config);
   }
+}
+
+/** Kernels read before: boot modules never change. */
+const kernels = new Map<number, Kernel>();
+
+function kernelOf(image: Image): Kernel {
+  let kernel = kernels.get(image.address);
+  if (kernel === undefined) {
+    kernel = parseKernel(image);
+    kernels.set(image.address, kernel);
+  }
+  return kernel;
 }
 
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */

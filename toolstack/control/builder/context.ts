@@ -14,7 +14,6 @@ import {
   HvmSaveDescriptor,
   HvmSaveHeader,
 } from "../../../abi/hvm.ts";
-import { memory } from "../host.ts";
 import { setHvmContext } from "../hypercalls/domctl.ts";
 import { reserveScratch } from "../scratch.ts";
 
@@ -31,9 +30,12 @@ const DATA32 = 0xc93;
 const TSS32_BUSY = 0x8b;
 const LDT = 0x82;
 
+const buffer = reserveScratch(CONTEXT_SIZE, (words) => {
+  words.set(new Uint32Array(template.buffer));
+});
+const RIP = (CPU_AT + HvmHwCpu.rip) / 4;
+const RBX = (CPU_AT + HvmHwCpu.rbx) / 4;
 const template = makeTemplate();
-const buffer = reserveScratch(CONTEXT_SIZE);
-let written = false;
 
 function makeTemplate(): Uint8Array {
   const bytes = new Uint8Array(CONTEXT_SIZE);
@@ -79,11 +81,7 @@ function makeTemplate(): Uint8Array {
  * @param startInfo guest-physical address of hvm_start_info
  */
 export function setStartContext(domain: number, entry: number, startInfo: number): void {
-  if (!written) {
-    memory.write(buffer, template);
-    written = true;
-  }
-  memory.store32(buffer + CPU_AT + HvmHwCpu.rip, entry);
-  memory.store32(buffer + CPU_AT + HvmHwCpu.rbx, startInfo);
-  setHvmContext(domain, buffer, CONTEXT_SIZE);
+  buffer.words[RIP] = entry;
+  buffer.words[RBX] = startInfo;
+  setHvmContext(domain, buffer.address, CONTEXT_SIZE);
 }

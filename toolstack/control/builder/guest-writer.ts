@@ -3,7 +3,7 @@
  * and unmapped again. One batch, of 2 MiB, is all that a small guest needs.
  */
 import { memory } from "../host.ts";
-import { foreignFrames, mapForeign, unmapWindow } from "../hypercalls/memory.ts";
+import { foreignFrames, mapForeign, unmapBuildWindow } from "../hypercalls/memory.ts";
 import { BUILD_PAGES, BUILD_WINDOW } from "../map-space.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 
@@ -76,7 +76,7 @@ export class GuestWriter {
         else memory.write(to, size === piece.size ? piece.from : piece.from.subarray(offset, offset + size));
       }
     } finally {
-      unmapWindow(BUILD_WINDOW, pages);
+      unmapBuildWindow(pages);
     }
   }
 }

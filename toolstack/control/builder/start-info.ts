@@ -30,31 +30,29 @@ export function makeBootData(
   ramdiskSize: number,
 ): Uint8Array {
   const base = layout.bootData;
-  const bytes = new Uint8Array(bootDataSize(vcpus, commandLine));
-  const view = new DataView(bytes.buffer);
-  const u32 = (at: number, value: number) => view.setUint32(at, value, true);
-  const u64 = (at: number, value: number) => {
-    view.setUint32(at, value >>> 0, true);
-    view.setUint32(at + 4, Math.floor(value / 0x100000000), true);
-  };
-
-  u32(HvmStartInfo.magic, XEN_HVM_START_MAGIC_VALUE);
-  u32(HvmStartInfo.version, 1);
-  u64(HvmStartInfo.cmdline_paddr, base + commandLineAt(vcpus));
-  u64(HvmStartInfo.rsdp_paddr, base + ACPI_AT);
-  u64(HvmStartInfo.memmap_paddr, base + MEMMAP_AT);
-  u32(HvmStartInfo.memmap_entries, layout.memoryMap.length);
-  layout.memoryMap.forEach((range, i) => {
-    const at = MEMMAP_AT + i * HvmMemmapTableEntry.SIZE;
-    u64(at + HvmMemmapTableEntry.addr, range.start);
-    u64(at + HvmMemmapTableEntry.size, range.size);
-    u32(at + HvmMemmapTableEntry.type, range.type);
-  });
+  const bytes = new Uint8Array((bootDataSize(vcpus, commandLine) + 3) & ~3);
+  // Addresses and sizes are given as their low words where they are below 4 GiB.
+  const words = new Uint32Array(bytes.buffer);
+  words[HvmStartInfo.magic / 4] = XEN_HVM_START_MAGIC_VALUE;
+  words[HvmStartInfo.version / 4] = 1;
+  words[HvmStartInfo.cmdline_paddr / 4] = base + commandLineAt(vcpus);
+  words[HvmStartInfo.rsdp_paddr / 4] = base + ACPI_AT;
+  words[HvmStartInfo.memmap_paddr / 4] = base + MEMMAP_AT;
+  words[HvmStartInfo.memmap_entries / 4] = layout.memoryMap.length;
+  let at = MEMMAP_AT / 4;
+  for (const { start, size, type } of layout.memoryMap) {
+    words[at + HvmMemmapTableEntry.addr / 4] = start;
+    words[at + HvmMemmapTableEntry.addr / 4 + 1] = start / 0x100000000;
+    words[at + HvmMemmapTableEntry.size / 4] = size;
+    words[at + HvmMemmapTableEntry.size / 4 + 1] = size / 0x100000000;
+    words[at + HvmMemmapTableEntry.type / 4] = type;
+    at += HvmMemmapTableEntry.SIZE / 4;
+  }
   if (ramdiskSize > 0) {
-    u32(HvmStartInfo.nr_modules, 1);
-    u64(HvmStartInfo.modlist_paddr, base + MODLIST_AT);
-    u64(MODLIST_AT + HvmModlistEntry.paddr, layout.ramdisk);
-    u64(MODLIST_AT + HvmModlistEntry.size, ramdiskSize);
+    words[HvmStartInfo.nr_modules / 4] = 1;
+    words[HvmStartInfo.modlist_paddr / 4] = base + MODLIST_AT;
+    words[(MODLIST_AT + HvmModlistEntry.paddr) / 4] = layout.ramdisk;
+    words[(MODLIST_AT + HvmModlistEntry.size) / 4] = ramdiskSize;
   }
   bytes.set(acpiTables(base + ACPI_AT, vcpus), ACPI_AT);
   bytes.set(commandLine, commandLineAt(vcpus));

@@ -12,9 +12,9 @@ const buffer = reserveScratch(ROOM);
 export function openInput(take: (bytes: Uint8Array) => void): void {
   const read = () => {
     for (;;) {
-      const got = consoleRead(buffer, ROOM);
+      const got = consoleRead(buffer.address, ROOM);
       if (got === 0) return;
-      take(memory.read(buffer, got));
+      take(memory.read(buffer.address, got));
     }
   };
   onVirq(VIRQ_CONSOLE, read);

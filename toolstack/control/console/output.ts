@@ -11,6 +11,8 @@ import { PAGE_SIZE } from "../window.ts";
 const LF = 0x0a;
 
 const page = reserveScratch(PAGE_SIZE);
+/** The page as bytes; there from the first output on. */
+let bytes: Uint8Array | null = null;
 let used = 0;
 let flushPromised = false;
 /** The latest byte written. */
@@ -18,7 +20,8 @@ let latest = 0;
 
 function put(byte: number): void {
   if (used === PAGE_SIZE) flushConsole();
-  memory.store8(page + used, byte);
+  bytes ??= memory.bytes(page.address, PAGE_SIZE);
+  bytes[used] = byte;
   used++;
   latest = byte;
 }
@@ -54,5 +57,5 @@ export function flushConsole(): void {
   if (used === 0) return;
   const length = used;
   used = 0;
-  consoleWrite(page, length);
+  consoleWrite(page.address, length);
 }

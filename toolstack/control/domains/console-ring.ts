@@ -4,16 +4,29 @@
  */
 import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface } from "../../../abi/console.ts";
 import { memory } from "../host.ts";
+import { PAGE_SIZE, words } from "../window.ts";
+
+const IN_CONS = XenconsInterface.in_cons / 4;
+const IN_PROD = XenconsInterface.in_prod / 4;
+const OUT_CONS = XenconsInterface.out_cons / 4;
+const OUT_PROD = XenconsInterface.out_prod / 4;
+
+const NOTHING = new Uint8Array(0);
 
 export class ConsoleRing {
+  /** Live views of the page, good while it is mapped. */
+  private readonly bytes: Uint8Array;
+  private readonly words: Uint32Array;
   /** Our own indexes: the guest's copy of them is only ever written. */
   private outConsumer: number;
   private inProducer: number;
 
   /** @param page address in the window where the console page is mapped */
-  constructor(private readonly page: number) {
-    this.outConsumer = memory.load32(page + XenconsInterface.out_cons);
-    this.inProducer = memory.load32(page + XenconsInterface.in_prod);
+  constructor(page: number) {
+    this.bytes = memory.bytes(page, PAGE_SIZE);
+    this.words = words(memory, page, PAGE_SIZE / 4);
+    this.outConsumer = this.words[OUT_CONS]!;
+    this.inProducer = this.words[IN_PROD]!;
   }
 
   /**
@@ -22,37 +35,34 @@ export class ConsoleRing {
    * @returns the bytes, none if there are none
    */
   receive(): Uint8Array {
-    const producer = memory.load32(this.page + XenconsInterface.out_prod);
+    const producer = this.words[OUT_PROD]!;
     const available = (producer - this.outConsumer) >>> 0;
-    const start = this.outConsumer & (XENCONS_OUT_SIZE - 1);
-    this.outConsumer = producer;
-    let taken: Uint8Array;
-    if (available > XENCONS_OUT_SIZE) {
-      taken = new Uint8Array(0);
-    } else {
-      const out = this.page + XenconsInterface.out;
+    if (available === 0) return NOTHING;
+    let taken = NOTHING;
+    if (available <= XENCONS_OUT_SIZE) {
+      const start = this.outConsumer & (XENCONS_OUT_SIZE - 1);
       const first = Math.min(available, XENCONS_OUT_SIZE - start);
+      const out = XenconsInterface.out;
       taken = new Uint8Array(available);
-      taken.set(memory.bytes(out + start, first));
-      taken.set(memory.bytes(out, available - first), first);
+      taken.set(this.bytes.subarray(out + start, out + start + first));
+      if (first < available) taken.set(this.bytes.subarray(out, out + available - first), first);
     }
-    memory.store32(this.page + XenconsInterface.out_cons, producer);
+    this.outConsumer = producer;
+    this.words[OUT_CONS] = producer;
     return taken;
   }
 
   /** Puts input into the guest's ring; returns how many of the bytes found room. */
-  send(bytes: Uint8Array): number {
-    const consumer = memory.load32(this.page + XenconsInterface.in_cons);
-    const queued = (this.inProducer - consumer) >>> 0;
+  send(input: Uint8Array): number {
+    const queued = (this.inProducer - this.words[IN_CONS]!) >>> 0;
     // A consumer index that was never produced: the ring counts as full until the guest mends it.
     const room = queued > XENCONS_IN_SIZE ? 0 : XENCONS_IN_SIZE - queued;
-    const sent = Math.min(room, bytes.length);
+    const sent = Math.min(room, input.length);
     for (let i = 0; i < sent; i++) {
-      const at = (this.inProducer + i) & (XENCONS_IN_SIZE - 1);
-      memory.store8(this.page + XenconsInterface.in_ + at, bytes[i]!);
+      this.bytes[XenconsInterface.in_ + ((this.inProducer + i) & (XENCONS_IN_SIZE - 1))] = input[i]!;
     }
     this.inProducer = (this.inProducer + sent) >>> 0;
-    memory.store32(this.page + XenconsInterface.in_prod, this.inProducer);
+    this.words[IN_PROD] = this.inProducer;
     return sent;
   }
 }

@@ -9,8 +9,7 @@ import {
   XEN_DOMINF_shutdownmask,
   XEN_DOMINF_shutdownshift,
 } from "../../../abi/domctl.ts";
-import { memory } from "../host.ts";
-import { load64 } from "../window.ts";
+import { number64 } from "../window.ts";
 
 export interface DomainInfo {
   id: number;
@@ -31,21 +30,34 @@ export interface DomainInfo {
   handle: Uint8Array;
 }
 
-/** Reads the structure at `address` in the window. */
-export function decodeDomainInfo(address: number): DomainInfo {
-  const flags = memory.load32(address + DomctlGetdomaininfo.flags);
+const DOMAIN = DomctlGetdomaininfo.domain / 4; // its low half
+const FLAGS = DomctlGetdomaininfo.flags / 4;
+const PAGES = DomctlGetdomaininfo.tot_pages / 4;
+const MAX_PAGES = DomctlGetdomaininfo.max_pages / 4;
+const CPU_TIME = DomctlGetdomaininfo.cpu_time / 4;
+const VCPUS = DomctlGetdomaininfo.nr_online_vcpus / 4;
+const HANDLE = DomctlGetdomaininfo.handle / 4;
+
+/** The id in the structure that begins at word `at`. */
+export function infoDomain(words: Uint32Array, at: number): number {
+  return words[at + DOMAIN]! & 0xffff;
+}
+
+/** Reads the structure that begins at word `at`. */
+export function decodeDomainInfo(words: Uint32Array, at: number): DomainInfo {
+  const flags = words[at + FLAGS]!;
   return {
-    id: memory.load16(address + DomctlGetdomaininfo.domain),
+    id: infoDomain(words, at),
     dying: (flags & XEN_DOMINF_dying) !== 0,
     shutdown: (flags & XEN_DOMINF_shutdown) !== 0,
     shutdownCode: (flags >>> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask,
     paused: (flags & XEN_DOMINF_paused) !== 0,
     blocked: (flags & XEN_DOMINF_blocked) !== 0,
     running: (flags & XEN_DOMINF_running) !== 0,
-    pages: load64(memory, address + DomctlGetdomaininfo.tot_pages),
-    maxPages: load64(memory, address + DomctlGetdomaininfo.max_pages),
-    cpuTimeNs: load64(memory, address + DomctlGetdomaininfo.cpu_time),
-    onlineVcpus: memory.load32(address + DomctlGetdomaininfo.nr_online_vcpus),
-    handle: memory.read(address + DomctlGetdomaininfo.handle, 16),
+    pages: number64(words, at + PAGES),
+    maxPages: number64(words, at + MAX_PAGES),
+    cpuTimeNs: number64(words, at + CPU_TIME),
+    onlineVcpus: words[at + VCPUS]!,
+    handle: new Uint8Array(words.slice(at + HANDLE, at + HANDLE + 4).buffer),
   };
 }

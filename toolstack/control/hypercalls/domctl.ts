@@ -2,7 +2,6 @@
 import {
   Domctl,
   DomctlCreatedomain,
-  DomctlGetdomaininfo,
   DomctlHvmcontext,
   DomctlMaxMem,
   DomctlMaxVcpus,
@@ -23,10 +22,8 @@ import {
 } from "../../../abi/domctl.ts";
 import { EAGAIN, EBUSY, ESRCH } from "../../../abi/errno.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
-import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
-import { store64 } from "../window.ts";
 import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
 
 /** Bytes of a domain's handle, which the toolstack may use as it likes. */
@@ -36,52 +33,81 @@ export const HANDLE_SIZE = 16;
 const MAX_PORT = 4095;
 const DEFAULT = 0xffffffff;
 
-const buffer = reserveScratch(Domctl.SIZE);
-const u = buffer + Domctl.u;
+const CMD = Domctl.cmd / 4;
+const DOMAIN = Domctl.domain / 4; // and padding
+const U = Domctl.u / 4;
+const MAX_VCPUS = U + DomctlMaxVcpus.max / 4;
+const MAX_KIB = U + DomctlMaxMem.max_memkb / 4;
+const CONTEXT_SIZE = U + DomctlHvmcontext.size / 4;
+const CONTEXT_BUFFER = U + DomctlHvmcontext.buffer / 4;
+const HANDLE = U + DomctlSetdomainhandle.handle / 4;
+
+function withVersion(words: Uint32Array): void {
+  words[Domctl.interface_version / 4] = XEN_DOMCTL_INTERFACE_VERSION;
+}
+
+const buffer = reserveScratch(Domctl.SIZE, withVersion);
+
+/** createdomain has a buffer of its own, of which only few words differ from time to time. */
+const creation = reserveScratch(Domctl.SIZE, (words) => {
+  withVersion(words);
+  const u = words.subarray(U);
+  words[CMD] = XEN_DOMCTL_createdomain;
+  u[DomctlCreatedomain.flags / 4] = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+  u[DomctlCreatedomain.max_evtchn_port / 4] = MAX_PORT;
+  u[DomctlCreatedomain.max_grant_frames / 4] = DEFAULT;
+  u[DomctlCreatedomain.max_maptrack_frames / 4] = DEFAULT;
+  u[DomctlCreatedomain.grant_opts / 4] = 1;
+  u[DomctlCreatedomain.arch_emulation_flags / 4] = XEN_X86_EMU_LAPIC;
+});
+const CREATION_VCPUS = U + DomctlCreatedomain.max_vcpus / 4;
+
+function raw(cmd: number, domain: number): number {
+  const { words } = buffer;
+  words[CMD] = cmd;
+  words[DOMAIN] = domain;
+  return hypercall(__HYPERVISOR_domctl, buffer.address);
+}
 
 function domctl(name: string, cmd: number, domain: number): void {
-  memory.store32(buffer + Domctl.cmd, cmd);
-  memory.store32(buffer + Domctl.interface_version, XEN_DOMCTL_INTERFACE_VERSION);
-  memory.store32(buffer + Domctl.domain, domain);
-  checked(name, hypercall(__HYPERVISOR_domctl, buffer));
+  checked(name, raw(cmd, domain));
 }
 
 /** Makes an empty, paused PVH domain without memory or vCPUs; returns the id the hypervisor chose. */
 export function createDomain(vcpus: number): number {
-  memory.zero(u, DomctlCreatedomain.SIZE);
-  memory.store32(u + DomctlCreatedomain.flags, XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap);
-  memory.store32(u + DomctlCreatedomain.max_vcpus, vcpus);
-  memory.store32(u + DomctlCreatedomain.max_evtchn_port, MAX_PORT);
-  memory.store32(u + DomctlCreatedomain.max_grant_frames, DEFAULT);
-  memory.store32(u + DomctlCreatedomain.max_maptrack_frames, DEFAULT);
-  memory.store32(u + DomctlCreatedomain.grant_opts, 1);
-  memory.store32(u + DomctlCreatedomain.arch_emulation_flags, XEN_X86_EMU_LAPIC);
-  domctl("XEN_DOMCTL_createdomain", XEN_DOMCTL_createdomain, 0);
-  return memory.load16(buffer + Domctl.domain);
+  const { words } = creation;
+  words[DOMAIN] = 0;
+  words[CREATION_VCPUS] = vcpus;
+  checked("XEN_DOMCTL_createdomain", hypercall(__HYPERVISOR_domctl, creation.address));
+  return words[DOMAIN]! & 0xffff;
 }
 
 /** Creates the vCPUs; `vcpus` as given to `createDomain`. */
 export function setMaxVcpus(domain: number, vcpus: number): void {
-  memory.store32(u + DomctlMaxVcpus.max, vcpus);
+  buffer.words[MAX_VCPUS] = vcpus;
   domctl("XEN_DOMCTL_max_vcpus", XEN_DOMCTL_max_vcpus, domain);
 }
 
 /** Sets the most memory the domain may own, in KiB. */
 export function setMaxMemory(domain: number, kib: number): void {
-  store64(memory, u + DomctlMaxMem.max_memkb, kib);
+  buffer.words[MAX_KIB] = kib;
+  buffer.words[MAX_KIB + 1] = kib / 0x100000000;
   domctl("XEN_DOMCTL_max_mem", XEN_DOMCTL_max_mem, domain);
 }
 
 /** Loads vCPU state from a sequence of HVM save records at `address` in the window. */
 export function setHvmContext(domain: number, address: number, size: number): void {
-  memory.store32(u + DomctlHvmcontext.size, size);
-  store64(memory, u + DomctlHvmcontext.buffer, address);
+  const { words } = buffer;
+  words[CONTEXT_SIZE] = size;
+  words[CONTEXT_BUFFER] = address;
+  words[CONTEXT_BUFFER + 1] = 0;
   domctl("XEN_DOMCTL_sethvmcontext", XEN_DOMCTL_sethvmcontext, domain);
 }
 
 /** Writes the domain's handle: HANDLE_SIZE bytes that outlive domain 0. */
 export function setDomainHandle(domain: number, handle: Uint8Array): void {
-  memory.write(u + DomctlSetdomainhandle.handle, handle);
+  const { words } = buffer;
+  words.set(new Uint32Array(handle.buffer, handle.byteOffset, HANDLE_SIZE / 4), HANDLE);
   domctl("XEN_DOMCTL_setdomainhandle", XEN_DOMCTL_setdomainhandle, domain);
 }
 
@@ -97,10 +123,7 @@ export function unpauseDomain(domain: number): void {
 /** Ends a domain. It disappears when the last of its frames is no longer mapped by anyone. */
 export function destroyDomain(domain: number): void {
   for (;;) {
-    memory.store32(buffer + Domctl.cmd, XEN_DOMCTL_destroydomain);
-    memory.store32(buffer + Domctl.interface_version, XEN_DOMCTL_INTERFACE_VERSION);
-    memory.store32(buffer + Domctl.domain, domain);
-    const result = hypercall(__HYPERVISOR_domctl, buffer);
+    const result = raw(XEN_DOMCTL_destroydomain, domain);
     // Large domains are taken apart in several steps.
     if (result === -EAGAIN || result === -EBUSY) continue;
     checked("XEN_DOMCTL_destroydomain", result);
@@ -121,7 +144,6 @@ export function domainExists(domain: number): boolean {
 
 /** One domain's state. */
 export function domainInfo(domain: number): DomainInfo {
-  memory.zero(u, DomctlGetdomaininfo.SIZE);
   domctl("XEN_DOMCTL_getdomaininfo", XEN_DOMCTL_getdomaininfo, domain);
-  return decodeDomainInfo(u);
+  return decodeDomainInfo(buffer.words, U);
 }

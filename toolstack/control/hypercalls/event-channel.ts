@@ -12,47 +12,59 @@ import {
   EvtchnSend,
 } from "../../../abi/event-channel.ts";
 import { __HYPERVISOR_event_channel_op } from "../../../abi/xen.ts";
-import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
+
+const ALLOC_DOMS = EvtchnAllocUnbound.dom / 4; // dom in its low half, remote_dom in its high half
+const ALLOC_PORT = EvtchnAllocUnbound.port / 4;
+const BIND_DOM = EvtchnBindInterdomain.remote_dom / 4;
+const BIND_REMOTE_PORT = EvtchnBindInterdomain.remote_port / 4;
+const BIND_LOCAL_PORT = EvtchnBindInterdomain.local_port / 4;
+const VIRQ = EvtchnBindVirq.virq / 4;
+const VIRQ_VCPU = EvtchnBindVirq.vcpu / 4;
+const VIRQ_PORT = EvtchnBindVirq.port / 4;
+const CLOSE_PORT = EvtchnClose.port / 4;
+const SEND_PORT = EvtchnSend.port / 4;
 
 const buffer = reserveScratch(EvtchnBindVirq.SIZE);
 
 function operation(name: string, op: number): void {
-  checked(name, hypercall(__HYPERVISOR_event_channel_op, op, buffer));
+  checked(name, hypercall(__HYPERVISOR_event_channel_op, op, buffer.address));
 }
 
 /** Makes a port in domain `domain` that `remote` may bind to; returns that domain's port number. */
 export function allocUnbound(domain: number, remote: number): number {
-  memory.store16(buffer + EvtchnAllocUnbound.dom, domain);
-  memory.store16(buffer + EvtchnAllocUnbound.remote_dom, remote);
+  const { words } = buffer;
+  words[ALLOC_DOMS] = domain | (remote << 16);
   operation("EVTCHNOP_alloc_unbound", EVTCHNOP_alloc_unbound);
-  return memory.load32(buffer + EvtchnAllocUnbound.port);
+  return words[ALLOC_PORT]!;
 }
 
 /** Binds a new port of ours to the unbound `remotePort` of `remote`. */
 export function bindInterdomain(remote: number, remotePort: number): number {
-  memory.store16(buffer + EvtchnBindInterdomain.remote_dom, remote);
-  memory.store32(buffer + EvtchnBindInterdomain.remote_port, remotePort);
+  const { words } = buffer;
+  words[BIND_DOM] = remote;
+  words[BIND_REMOTE_PORT] = remotePort;
   operation("EVTCHNOP_bind_interdomain", EVTCHNOP_bind_interdomain);
-  return memory.load32(buffer + EvtchnBindInterdomain.local_port);
+  return words[BIND_LOCAL_PORT]!;
 }
 
 /** Binds a new port to a virtual interrupt of vCPU 0. */
 export function bindVirq(virq: number): number {
-  memory.store32(buffer + EvtchnBindVirq.virq, virq);
-  memory.store32(buffer + EvtchnBindVirq.vcpu, 0);
+  const { words } = buffer;
+  words[VIRQ] = virq;
+  words[VIRQ_VCPU] = 0;
   operation("EVTCHNOP_bind_virq", EVTCHNOP_bind_virq);
-  return memory.load32(buffer + EvtchnBindVirq.port);
+  return words[VIRQ_PORT]!;
 }
 
 export function closePort(port: number): void {
-  memory.store32(buffer + EvtchnClose.port, port);
+  buffer.words[CLOSE_PORT] = port;
   operation("EVTCHNOP_close", EVTCHNOP_close);
 }
 
 /** Notifies the other end of a port. */
 export function send(port: number): void {
-  memory.store32(buffer + EvtchnSend.port, port);
+  buffer.words[SEND_PORT] = port;
   operation("EVTCHNOP_send", EVTCHNOP_send);
 }

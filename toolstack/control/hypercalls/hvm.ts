@@ -1,33 +1,37 @@
 /** hvm_op: a guest's HVM parameters, and the time. */
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param, HvmGetTime, HvmParam } from "../../../abi/hvm.ts";
 import { __HYPERVISOR_hvm_op } from "../../../abi/xen.ts";
-import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
-import { load64, store64 } from "../window.ts";
+import { number64 } from "../window.ts";
+
+const DOMID = HvmParam.domid / 4;
+const INDEX = HvmParam.index / 4;
+const VALUE = HvmParam.value / 4;
+const NOW = HvmGetTime.now / 4;
 
 const buffer = reserveScratch(HvmParam.SIZE);
 
-function fill(domain: number, index: number, value: number): void {
-  memory.store16(buffer + HvmParam.domid, domain);
-  memory.store32(buffer + HvmParam.index, index);
-  store64(memory, buffer + HvmParam.value, value);
-}
-
-/** Sets HVM_PARAM_* `index`. */
+/** Sets HVM_PARAM_* `index` to a value below 2^32. */
 export function setHvmParam(domain: number, index: number, value: number): void {
-  fill(domain, index, value);
-  checked("HVMOP_set_param", hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, buffer));
+  const { words } = buffer;
+  words[DOMID] = domain;
+  words[INDEX] = index;
+  words[VALUE] = value;
+  words[VALUE + 1] = 0;
+  checked("HVMOP_set_param", hypercall(__HYPERVISOR_hvm_op, HVMOP_set_param, buffer.address));
 }
 
 export function getHvmParam(domain: number, index: number): number {
-  fill(domain, index, 0);
-  checked("HVMOP_get_param", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, buffer));
-  return load64(memory, buffer + HvmParam.value);
+  const { words } = buffer;
+  words[DOMID] = domain;
+  words[INDEX] = index;
+  checked("HVMOP_get_param", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_param, buffer.address));
+  return number64(words, VALUE);
 }
 
 /** System time in ns, exactly now. */
 export function guestTime(): number {
-  checked("HVMOP_get_time", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_time, buffer));
-  return load64(memory, buffer + HvmGetTime.now);
+  checked("HVMOP_get_time", hypercall(__HYPERVISOR_hvm_op, HVMOP_get_time, buffer.address));
+  return number64(buffer.words, NOW);
 }

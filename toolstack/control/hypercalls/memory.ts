@@ -1,4 +1,5 @@
 /** memory_op: giving memory to guests, and mapping guests' frames into the window. */
+import { ENOMEM } from "../../../abi/errno.ts";
 import {
   AddToPhysmapBatch,
   ForeignMemoryMap,
@@ -11,54 +12,43 @@ import {
   XENMEM_set_memory_map,
 } from "../../../abi/memory.ts";
 import { __HYPERVISOR_memory_op, __HYPERVISOR_multicall, DOMID_SELF, MulticallEntry } from "../../../abi/xen.ts";
-import { ENOMEM } from "../../../abi/errno.ts";
-import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
-import { reserveScratch } from "../scratch.ts";
-import { PAGE_SHIFT, PAGE_SIZE, store64, words } from "../window.ts";
+import { BUILD_WINDOW } from "../map-space.ts";
+import { reserveScratch, type Scratch } from "../scratch.ts";
+import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 
 /** Frames in one batch: what a page of 64-bit frame numbers holds. */
 export const BATCH_PAGES = 512;
 
-const argument = reserveScratch(AddToPhysmapBatch.SIZE);
+/** Lists of frame numbers: their high words stay zero, guests' frame numbers have 32 bits. */
 const frameList = reserveScratch(BATCH_PAGES * 8);
 const windowList = reserveScratch(BATCH_PAGES * 8);
 const errorList = reserveScratch(BATCH_PAGES * 4);
 
-/** Multicall that unmaps consecutive pages of the builder's window: entry i, and its argument structure. */
-const unmapCalls = reserveScratch(BATCH_PAGES * MulticallEntry.SIZE);
-const unmapArguments = reserveScratch(BATCH_PAGES * RemoveFromPhysmap.SIZE);
-
-/** First page number that `windowList` and the multicall are filled for, and for how many entries. */
-let listedFrom = -1;
-let listedWindow = 0;
-let listedUnmaps = 0;
-
-function populate(domain: number, order: number, extents: number): number {
-  store64(memory, argument + MemoryReservation.extent_start, frameList);
-  store64(memory, argument + MemoryReservation.nr_extents, extents);
-  memory.store32(argument + MemoryReservation.extent_order, order);
-  memory.store32(argument + MemoryReservation.mem_flags, 0);
-  memory.store32(argument + MemoryReservation.domid, domain);
-  const done = hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, argument);
-  return checked("XENMEM_populate_physmap", done);
-}
+const reservation = reserveScratch(MemoryReservation.SIZE, (words) => {
+  words[MemoryReservation.extent_start / 4] = frameList.address;
+});
+const EXTENTS = MemoryReservation.nr_extents / 4;
+const ORDER = MemoryReservation.extent_order / 4;
+const RESERVATION_DOMID = MemoryReservation.domid / 4;
 
 /**
  * Gives a domain zeroed memory at consecutive frame numbers, in extents of 2^order frames.
  * @returns the number of extents given: fewer than asked when memory of that order has run out
  */
 export function populateRange(domain: number, firstGfn: number, order: number, extents: number): number {
-  const list = words(memory, frameList, BATCH_PAGES * 2);
+  const list = frameList.words;
+  const { words } = reservation;
   const step = 2 ** order;
+  words[ORDER] = order;
+  words[RESERVATION_DOMID] = domain;
   for (let done = 0; done < extents;) {
     const batch = Math.min(extents - done, BATCH_PAGES);
-    for (let i = 0, gfn = firstGfn + done * step; i < batch; i++, gfn += step) {
-      list[2 * i] = gfn;
-      list[2 * i + 1] = 0;
-    }
-    const given = populate(domain, order, batch);
-    done += given;
+    const end = 2 * batch;
+    for (let i = 0, gfn = firstGfn + done * step; i < end; i += 2, gfn += step) list[i] = gfn;
+    words[EXTENTS] = batch;
+    const given = hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, reservation.address);
+    done += checked("XENMEM_populate_physmap", given);
     if (given < batch) return done;
   }
   return extents;
@@ -71,8 +61,22 @@ export function populateAll(domain: number, firstGfn: number, frames: number): v
 
 /** The list of guest frame numbers for `mapForeign`: the caller writes frame i to word 2i. */
 export function foreignFrames(): Uint32Array {
-  return words(memory, frameList, BATCH_PAGES * 2);
+  return frameList.words;
 }
+
+const batchArgument = reserveScratch(AddToPhysmapBatch.SIZE, (words) => {
+  // domid in the low half, space in the high half
+  words[AddToPhysmapBatch.domid / 4] = DOMID_SELF | (XENMAPSPACE_gmfn_foreign << 16);
+  words[AddToPhysmapBatch.idxs / 4] = frameList.address;
+  words[AddToPhysmapBatch.gpfns / 4] = windowList.address;
+  words[AddToPhysmapBatch.errs / 4] = errorList.address;
+});
+/** size in the low half, u.foreign_domid in the high half. */
+const SIZE_AND_DOMID = AddToPhysmapBatch.size / 4;
+
+/** First page number that `windowList` is filled for, and for how many entries. */
+let listedFrom = -1;
+let listed = 0;
 
 /**
  * Maps the `pages` frames of `domain` listed in `foreignFrames` at consecutive pages from `address` in the window, all
@@ -83,45 +87,31 @@ export function mapForeign(domain: number, pages: number, address: number): void
   const page = address >>> PAGE_SHIFT;
   if (listedFrom !== page) {
     listedFrom = page;
-    listedWindow = 0;
+    listed = 0;
   }
-  if (listedWindow < pages) {
-    const list = words(memory, windowList, BATCH_PAGES * 2);
-    for (let i = listedWindow; i < pages; i++) {
-      list[2 * i] = page + i;
-      list[2 * i + 1] = 0;
-    }
-    listedWindow = pages;
+  for (; listed < pages; listed++) windowList.words[2 * listed] = page + listed;
+  batchArgument.words[SIZE_AND_DOMID] = pages | (domain << 16);
+  let failure = hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, batchArgument.address);
+  if (failure >= 0) {
+    const errors = errorList.words;
+    for (let i = 0; i < pages; i++) failure |= errors[i]!;
   }
-  memory.store16(argument + AddToPhysmapBatch.domid, DOMID_SELF);
-  memory.store16(argument + AddToPhysmapBatch.space, XENMAPSPACE_gmfn_foreign);
-  memory.store16(argument + AddToPhysmapBatch.size, pages);
-  memory.store16(argument + AddToPhysmapBatch.u_foreign_domid, domain);
-  store64(memory, argument + AddToPhysmapBatch.idxs, frameList);
-  store64(memory, argument + AddToPhysmapBatch.gpfns, windowList);
-  store64(memory, argument + AddToPhysmapBatch.errs, errorList);
-  const result = hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap_batch, argument);
-  let failure = result;
-  if (result >= 0) {
-    const errors = words(memory, errorList, BATCH_PAGES);
-    for (let i = 0; i < pages; i++) {
-      if (errors[i] !== 0) {
-        failure = errors[i]! | 0;
-        break;
-      }
-    }
-  }
-  if (failure < 0) {
-    // The pages mapped before the failing one; removing one that is not mapped is refused and harmless.
-    for (let i = 0; i < pages; i++) removePage(page + i);
-    throw new HypercallError("XENMEM_add_to_physmap_batch", -failure);
-  }
+  if (failure === 0) return;
+  const first = errorList.words.subarray(0, pages).find((error) => error !== 0);
+  // Removing a page that was not mapped is refused and harmless.
+  for (let i = 0; i < pages; i++) removePage(page + i);
+  throw new HypercallError("XENMEM_add_to_physmap_batch", -(first === undefined ? failure : first | 0));
 }
 
+const REMOVE_DOMID = RemoveFromPhysmap.domid / 4;
+const REMOVE_GPFN = RemoveFromPhysmap.gpfn / 4;
+const removeArgument = reserveScratch(RemoveFromPhysmap.SIZE, (words) => {
+  words[REMOVE_DOMID] = DOMID_SELF;
+});
+
 function removePage(page: number): number {
-  memory.store16(argument + RemoveFromPhysmap.domid, DOMID_SELF);
-  store64(memory, argument + RemoveFromPhysmap.gpfn, page);
-  return hypercall(__HYPERVISOR_memory_op, XENMEM_remove_from_physmap, argument);
+  removeArgument.words[REMOVE_GPFN] = page;
+  return hypercall(__HYPERVISOR_memory_op, XENMEM_remove_from_physmap, removeArgument.address);
 }
 
 /** Unmaps one page of the window. */
@@ -129,31 +119,47 @@ export function unmapPage(address: number): void {
   checked("XENMEM_remove_from_physmap", removePage(address >>> PAGE_SHIFT));
 }
 
-/**
- * Unmaps the first `pages` pages of the builder's window, which begins at `window`, with one multicall whose entries
- * are written only once in domain 0's life.
- */
-export function unmapWindow(window: number, pages: number): void {
-  for (let i = listedUnmaps; i < pages; i++) {
-    const entry = unmapCalls + i * MulticallEntry.SIZE;
-    const structure = unmapArguments + i * RemoveFromPhysmap.SIZE;
-    store64(memory, entry + MulticallEntry.op, __HYPERVISOR_memory_op);
-    store64(memory, entry + MulticallEntry.args, XENMEM_remove_from_physmap);
-    store64(memory, entry + MulticallEntry.args + 8, structure);
-    memory.store16(structure + RemoveFromPhysmap.domid, DOMID_SELF);
-    store64(memory, structure + RemoveFromPhysmap.gpfn, (window + i * PAGE_SIZE) / PAGE_SIZE);
-  }
-  listedUnmaps = Math.max(listedUnmaps, pages);
-  checked("multicall", hypercall(__HYPERVISOR_multicall, unmapCalls, pages));
-  for (let i = 0; i < pages; i++) {
-    const result = memory.load32(unmapCalls + i * MulticallEntry.SIZE + MulticallEntry.result) | 0;
-    checked("XENMEM_remove_from_physmap", result);
+/** Multicalls that unmap the builder's window, a scratch page of entries and arguments for CALLS pages each. */
+const CALLS = Math.floor(PAGE_SIZE / (MulticallEntry.SIZE + RemoveFromPhysmap.SIZE));
+const CALL_WORDS = MulticallEntry.SIZE / 4;
+const CALL_RESULT = MulticallEntry.result / 4;
+const unmapCalls: Scratch[] = [];
+for (let first = 0; first < BATCH_PAGES; first += CALLS) unmapCalls.push(reserveScratch(PAGE_SIZE));
+/** Pages whose entries have been written. */
+let prepared = 0;
+
+function prepareUnmap(index: number): void {
+  const { words, address } = unmapCalls[Math.floor(index / CALLS)]!;
+  const entry = (index % CALLS) * CALL_WORDS;
+  const structure = CALLS * MulticallEntry.SIZE + (index % CALLS) * RemoveFromPhysmap.SIZE;
+  words[entry + MulticallEntry.op / 4] = __HYPERVISOR_memory_op;
+  words[entry + MulticallEntry.args / 4] = XENMEM_remove_from_physmap;
+  words[entry + MulticallEntry.args / 4 + 2] = address + structure;
+  words[structure / 4 + REMOVE_DOMID] = DOMID_SELF;
+  words[structure / 4 + REMOVE_GPFN] = (BUILD_WINDOW >>> PAGE_SHIFT) + index;
+}
+
+/** Unmaps the first `pages` pages of the builder's window, by multicalls whose entries are written only once. */
+export function unmapBuildWindow(pages: number): void {
+  for (; prepared < pages; prepared++) prepareUnmap(prepared);
+  for (let first = 0, chunk = 0; first < pages; first += CALLS, chunk++) {
+    const { words, address } = unmapCalls[chunk]!;
+    const calls = Math.min(pages - first, CALLS);
+    checked("multicall", hypercall(__HYPERVISOR_multicall, address, calls));
+    let failed = 0;
+    for (let i = CALL_RESULT; i < calls * CALL_WORDS; i += CALL_WORDS) failed |= words[i]!;
+    if (failed !== 0) throw new Error("the hypervisor did not unmap a guest's frames");
   }
 }
 
 const E820_ENTRY = 20;
 const E820_MAX = 128;
 const mapList = reserveScratch(E820_MAX * E820_ENTRY);
+const mapArgument = reserveScratch(ForeignMemoryMap.SIZE, (words) => {
+  words[ForeignMemoryMap.map_buffer / 4] = mapList.address;
+});
+const MAP_DOMID = ForeignMemoryMap.domid / 4;
+const MAP_ENTRIES = ForeignMemoryMap.map_nr_entries / 4;
 
 /** One range of a guest's physical memory; `type` is XEN_HVM_MEMMAP_TYPE_*, the same numbers as E820's. */
 export interface MemoryRange {
@@ -164,13 +170,16 @@ export interface MemoryRange {
 
 /** Sets what the guest's XENMEM_memory_map answers. */
 export function setMemoryMap(domain: number, ranges: MemoryRange[]): void {
-  ranges.forEach((range, i) => {
-    store64(memory, mapList + i * E820_ENTRY, range.start);
-    store64(memory, mapList + i * E820_ENTRY + 8, range.size);
-    memory.store32(mapList + i * E820_ENTRY + 16, range.type);
-  });
-  memory.store16(argument + ForeignMemoryMap.domid, domain);
-  memory.store32(argument + ForeignMemoryMap.map_nr_entries, ranges.length);
-  store64(memory, argument + ForeignMemoryMap.map_buffer, mapList);
-  checked("XENMEM_set_memory_map", hypercall(__HYPERVISOR_memory_op, XENMEM_set_memory_map, argument));
+  const list = mapList.words;
+  let at = 0;
+  for (const { start, size, type } of ranges) {
+    list[at++] = start;
+    list[at++] = start / 0x100000000;
+    list[at++] = size;
+    list[at++] = size / 0x100000000;
+    list[at++] = type;
+  }
+  mapArgument.words[MAP_DOMID] = domain;
+  mapArgument.words[MAP_ENTRIES] = ranges.length;
+  checked("XENMEM_set_memory_map", hypercall(__HYPERVISOR_memory_op, XENMEM_set_memory_map, mapArgument.address));
 }

@@ -1,10 +1,13 @@
 /** sched_op and set_timer_op, as far as domain 0 uses them. */
-import { EEXIST, EINVAL } from "../../../abi/errno.ts";
+import { EINVAL, ENOSPC } from "../../../abi/errno.ts";
 import { SCHEDOP_shutdown, SCHEDOP_watchdog, SchedShutdown, SchedWatchdog } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op } from "../../../abi/xen.ts";
-import { memory } from "../host.ts";
-import { checked, hypercall } from "../hypercall.ts";
+import { checked, hypercall, hypercallWide } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
+
+const ID = SchedWatchdog.id / 4;
+const TIMEOUT = SchedWatchdog.timeout / 4;
+const REASON = SchedShutdown.reason / 4;
 
 const shutdownBuffer = reserveScratch(SchedShutdown.SIZE);
 const watchdogBuffer = reserveScratch(SchedWatchdog.SIZE);
@@ -15,13 +18,14 @@ let watchdogId = 0;
  * The first call takes one of the domain's two watchdogs, or the first of them if both are taken.
  */
 export function petWatchdog(seconds: number): void {
-  memory.store32(watchdogBuffer + SchedWatchdog.id, watchdogId);
-  memory.store32(watchdogBuffer + SchedWatchdog.timeout, seconds);
-  let result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, watchdogBuffer);
+  const { words, address } = watchdogBuffer;
+  words[ID] = watchdogId;
+  words[TIMEOUT] = seconds;
+  let result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, address);
   if (watchdogId === 0) {
-    if (result === -EEXIST || result === -EINVAL) {
-      memory.store32(watchdogBuffer + SchedWatchdog.id, 1);
-      result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, watchdogBuffer);
+    if (result === -ENOSPC || result === -EINVAL) {
+      words[ID] = 1;
+      result = hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, address);
       watchdogId = 1;
     } else {
       watchdogId = result;
@@ -32,11 +36,11 @@ export function petWatchdog(seconds: number): void {
 
 /** Asks for VIRQ_TIMER at system time `ns`; 0 asks for none. */
 export function setTimer(ns: number): void {
-  checked("set_timer_op", hypercall(__HYPERVISOR_set_timer_op, ns));
+  checked("set_timer_op", hypercallWide(__HYPERVISOR_set_timer_op, ns));
 }
 
 /** Shuts domain 0 down, and the machine with it: SHUTDOWN_poweroff or SHUTDOWN_reboot. */
 export function shutdownMachine(reason: number): void {
-  memory.store32(shutdownBuffer + SchedShutdown.reason, reason);
-  checked("SCHEDOP_shutdown", hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, shutdownBuffer));
+  shutdownBuffer.words[REASON] = reason;
+  checked("SCHEDOP_shutdown", hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, shutdownBuffer.address));
 }

@@ -24,19 +24,27 @@ import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 import { decodeCString } from "../text.ts";
-import { load64, PAGE_SIZE, store64 } from "../window.ts";
-import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
+import { number64, PAGE_SIZE } from "../window.ts";
+import { decodeDomainInfo, infoDomain, type DomainInfo } from "./domain-info.ts";
 
-const buffer = reserveScratch(Sysctl.SIZE);
-const u = buffer + Sysctl.u;
+const buffer = reserveScratch(Sysctl.SIZE, (words) => {
+  words[Sysctl.interface_version / 4] = XEN_SYSCTL_INTERFACE_VERSION;
+});
 /** For lists and text that the hypervisor writes. */
-const listPages = 8;
-const list = reserveScratch(listPages * PAGE_SIZE);
+const list = reserveScratch(PAGE_SIZE);
+const U = Sysctl.u / 4;
 
-function sysctl(name: string, cmd: number): void {
-  memory.store32(buffer + Sysctl.cmd, cmd);
-  memory.store32(buffer + Sysctl.interface_version, XEN_SYSCTL_INTERFACE_VERSION);
-  checked(name, hypercall(__HYPERVISOR_sysctl, buffer));
+/**
+ * Makes a sysctl. `fields` are byte offset and value of the union's fields that are not zero; 64-bit ones are below 2^32.
+ * @returns the union's words, as the hypervisor left them
+ */
+function sysctl(name: string, cmd: number, fields: readonly (readonly [number, number])[]): Uint32Array {
+  const { words } = buffer;
+  words.fill(0, U);
+  words[Sysctl.cmd / 4] = cmd;
+  for (const [offset, value] of fields) words[U + offset / 4] = value;
+  checked(name, hypercall(__HYPERVISOR_sysctl, buffer.address));
+  return words.subarray(U);
 }
 
 /** What XEN_SYSCTL_physinfo tells of the machine. */
@@ -50,83 +58,81 @@ export interface PhysicalInfo {
 }
 
 export function physicalInfo(): PhysicalInfo {
-  sysctl("XEN_SYSCTL_physinfo", XEN_SYSCTL_physinfo);
+  const u = sysctl("XEN_SYSCTL_physinfo", XEN_SYSCTL_physinfo, []);
   return {
-    cpus: memory.load32(u + SysctlPhysinfo.nr_cpus),
-    cpuKhz: memory.load32(u + SysctlPhysinfo.cpu_khz),
-    capabilities: memory.load32(u + SysctlPhysinfo.capabilities),
-    totalPages: load64(memory, u + SysctlPhysinfo.total_pages),
-    freePages: load64(memory, u + SysctlPhysinfo.free_pages),
+    cpus: u[SysctlPhysinfo.nr_cpus / 4]!,
+    cpuKhz: u[SysctlPhysinfo.cpu_khz / 4]!,
+    capabilities: u[SysctlPhysinfo.capabilities / 4]!,
+    totalPages: number64(u, SysctlPhysinfo.total_pages / 4),
+    freePages: number64(u, SysctlPhysinfo.free_pages / 4),
   };
 }
+
+const INFO_WORDS = DomctlGetdomaininfo.SIZE / 4;
+const INFOS = Math.floor(PAGE_SIZE / DomctlGetdomaininfo.SIZE);
 
 /** The state of every domain, by ascending id. */
 export function listDomains(): DomainInfo[] {
   const domains: DomainInfo[] = [];
-  const room = Math.floor((listPages * PAGE_SIZE) / DomctlGetdomaininfo.SIZE);
   for (let first = 0; ;) {
-    memory.store16(u + SysctlGetdomaininfolist.first_domain, first);
-    memory.store32(u + SysctlGetdomaininfolist.max_domains, room);
-    store64(memory, u + SysctlGetdomaininfolist.buffer, list);
-    sysctl("XEN_SYSCTL_getdomaininfolist", XEN_SYSCTL_getdomaininfolist);
-    const found = memory.load32(u + SysctlGetdomaininfolist.num_domains);
-    for (let i = 0; i < found; i++) domains.push(decodeDomainInfo(list + i * DomctlGetdomaininfo.SIZE));
-    if (found < room) return domains;
-    first = domains[domains.length - 1]!.id + 1;
+    const u = sysctl("XEN_SYSCTL_getdomaininfolist", XEN_SYSCTL_getdomaininfolist, [
+      [SysctlGetdomaininfolist.first_domain, first],
+      [SysctlGetdomaininfolist.max_domains, INFOS],
+      [SysctlGetdomaininfolist.buffer, list.address],
+    ]);
+    const found = u[SysctlGetdomaininfolist.num_domains / 4]!;
+    for (let i = 0; i < found; i++) domains.push(decodeDomainInfo(list.words, i * INFO_WORDS));
+    if (found < INFOS) return domains;
+    first = infoDomain(list.words, (found - 1) * INFO_WORDS) + 1;
   }
 }
 
 /** The hypervisor's log, calling `each` with its pieces in order. */
 export function readHypervisorLog(each: (piece: Uint8Array) => void): void {
-  const room = listPages * PAGE_SIZE;
   for (let index = 0; ;) {
-    memory.store32(u, 0); // clear, incremental and padding
-    memory.store8(u + SysctlReadconsole.incremental, 1);
-    memory.store32(u + SysctlReadconsole.index, index);
-    store64(memory, u + SysctlReadconsole.buffer, list);
-    memory.store32(u + SysctlReadconsole.count, room);
-    sysctl("XEN_SYSCTL_readconsole", XEN_SYSCTL_readconsole);
-    const got = memory.load32(u + SysctlReadconsole.count);
-    index = memory.load32(u + SysctlReadconsole.index);
+    const u = sysctl("XEN_SYSCTL_readconsole", XEN_SYSCTL_readconsole, [
+      [SysctlReadconsole.clear, 1 << 8], // clear 0, incremental 1: bytes of one word
+      [SysctlReadconsole.index, index],
+      [SysctlReadconsole.buffer, list.address],
+      [SysctlReadconsole.count, PAGE_SIZE],
+    ]);
+    const got = u[SysctlReadconsole.count / 4]!;
+    index = u[SysctlReadconsole.index / 4]!;
     if (got === 0) return;
-    each(memory.read(list, got));
+    each(memory.read(list.address, got));
   }
 }
 
 /** The hypervisor's counters by name; most have one value. */
 export function performanceCounters(): Map<string, number[]> {
-  memory.store32(u + SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query);
-  store64(memory, u + SysctlPerfcOp.desc, 0);
-  store64(memory, u + SysctlPerfcOp.val, 0);
-  sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op);
-  const counters = memory.load32(u + SysctlPerfcOp.nr_counters);
-  const values = list + counters * SysctlPerfcDesc.SIZE;
-  if (values + memory.load32(u + SysctlPerfcOp.nr_vals) * 4 > list + listPages * PAGE_SIZE) {
+  const counting = sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op, [[SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query]]);
+  const counters = counting[SysctlPerfcOp.nr_counters / 4]!;
+  const valuesAt = counters * SysctlPerfcDesc.SIZE;
+  if (valuesAt + counting[SysctlPerfcOp.nr_vals / 4]! * 4 > PAGE_SIZE) {
     throw new RangeError("the hypervisor has more counters than there is room for");
   }
-  store64(memory, u + SysctlPerfcOp.desc, list);
-  store64(memory, u + SysctlPerfcOp.val, values);
-  sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op);
+  sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op, [
+    [SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query],
+    [SysctlPerfcOp.desc, list.address],
+    [SysctlPerfcOp.val, list.address + valuesAt],
+  ]);
   const result = new Map<string, number[]>();
-  let value = values;
+  let value = valuesAt / 4;
   for (let i = 0; i < counters; i++) {
-    const descriptor = list + i * SysctlPerfcDesc.SIZE;
-    const name = decodeCString(memory.read(descriptor + SysctlPerfcDesc.name, 80));
-    const numbers: number[] = [];
-    for (let n = memory.load32(descriptor + SysctlPerfcDesc.nr_vals); n > 0; n--) {
-      numbers.push(memory.load32(value));
-      value += 4;
-    }
-    result.set(name, numbers);
+    const descriptor = i * SysctlPerfcDesc.SIZE;
+    const name = decodeCString(memory.read(list.address + descriptor + SysctlPerfcDesc.name, 80));
+    const end = value + list.words[(descriptor + SysctlPerfcDesc.nr_vals) / 4]!;
+    result.set(name, Array.from(list.words.subarray(value, end)));
+    value = end;
   }
   return result;
 }
 
-/** One CPUID leaf: registers EAX to EDX. */
+/** One CPUID leaf: registers EAX, EBX, ECX, EDX. */
 export interface CpuidRegisters {
   leaf: number;
   subleaf: number;
-  registers: [number, number, number, number];
+  registers: number[];
 }
 
 /** What the processor says of itself, and which model-specific registers describe its virtualisation. */
@@ -138,31 +144,27 @@ export interface CpuPolicy {
 
 /** The processor's own CPUID leaves and capability MSRs. */
 export function hostCpuPolicy(): CpuPolicy {
-  const msrList = list + (listPages / 2) * PAGE_SIZE;
-  const room = (listPages / 2) * PAGE_SIZE;
-  memory.store32(u + SysctlCpuPolicy.index, XEN_SYSCTL_cpu_policy_host);
-  memory.store32(u + SysctlCpuPolicy.nr_leaves, Math.floor(room / CpuidLeaf.SIZE));
-  memory.store32(u + SysctlCpuPolicy.nr_msrs, Math.floor(room / MsrEntry.SIZE));
-  memory.store32(u + SysctlCpuPolicy._rsvd, 0);
-  store64(memory, u + SysctlCpuPolicy.leaves, list);
-  store64(memory, u + SysctlCpuPolicy.msrs, msrList);
-  sysctl("XEN_SYSCTL_get_cpu_policy", XEN_SYSCTL_get_cpu_policy);
+  const half = PAGE_SIZE / 2;
+  const u = sysctl("XEN_SYSCTL_get_cpu_policy", XEN_SYSCTL_get_cpu_policy, [
+    [SysctlCpuPolicy.index, XEN_SYSCTL_cpu_policy_host],
+    [SysctlCpuPolicy.nr_leaves, Math.floor(half / CpuidLeaf.SIZE)],
+    [SysctlCpuPolicy.nr_msrs, half / MsrEntry.SIZE],
+    [SysctlCpuPolicy.leaves, list.address],
+    [SysctlCpuPolicy.msrs, list.address + half],
+  ]);
   const leaves: CpuidRegisters[] = [];
-  for (let i = memory.load32(u + SysctlCpuPolicy.nr_leaves), at = list; i > 0; i--, at += CpuidLeaf.SIZE) {
+  for (let i = 0; i < u[SysctlCpuPolicy.nr_leaves / 4]!; i++) {
+    const record = list.words.subarray((i * CpuidLeaf.SIZE) / 4);
     leaves.push({
-      leaf: memory.load32(at + CpuidLeaf.leaf),
-      subleaf: memory.load32(at + CpuidLeaf.subleaf),
-      registers: [
-        memory.load32(at + CpuidLeaf.a),
-        memory.load32(at + CpuidLeaf.b),
-        memory.load32(at + CpuidLeaf.c),
-        memory.load32(at + CpuidLeaf.d),
-      ],
+      leaf: record[CpuidLeaf.leaf / 4]!,
+      subleaf: record[CpuidLeaf.subleaf / 4]!,
+      registers: Array.from(record.subarray(CpuidLeaf.a / 4, CpuidLeaf.SIZE / 4)),
     });
   }
   const msrs = new Map<number, number>();
-  for (let i = memory.load32(u + SysctlCpuPolicy.nr_msrs), at = msrList; i > 0; i--, at += MsrEntry.SIZE) {
-    msrs.set(memory.load32(at + MsrEntry.idx), memory.load32(at + MsrEntry.val));
+  for (let i = 0; i < u[SysctlCpuPolicy.nr_msrs / 4]!; i++) {
+    const record = list.words.subarray((half + i * MsrEntry.SIZE) / 4);
+    msrs.set(record[MsrEntry.idx / 4]!, record[MsrEntry.val / 4]!);
   }
   return { leaves, msrs };
 }

@@ -15,8 +15,8 @@ import { decodeCString } from "../text.ts";
 const buffer = reserveScratch(XEN_CAPABILITIES_INFO_LEN);
 
 function versionString(name: string, command: number, room: number): string {
-  checked(name, hypercall(__HYPERVISOR_xen_version, command, buffer));
-  return decodeCString(memory.read(buffer, room));
+  checked(name, hypercall(__HYPERVISOR_xen_version, command, buffer.address));
+  return decodeCString(memory.read(buffer.address, room));
 }
 
 /** The version as Xen writes it: "4.17" and the extra version. */
