@@ -1,0 +1,91 @@
+/**
+ * What our guests print on real Xen, held against what they expect of a hypervisor.
+ */
+import path from "node:path";
+import { oracleExceptions } from "../../guests/oracle-exceptions.ts";
+import { guestsFolder } from "../paths.ts";
+import { runOnXen } from "./xen.ts";
+
+/** One expectation, and whether real Xen meets it (or differs in the way that is written down). */
+export interface OracleCheck {
+  name: string;
+  outcome: "passed" | "failed" | "skipped";
+  /** Why it failed or was skipped, or how it differs. */
+  detail: string;
+}
+
+/** A figure that `bench` printed. */
+export interface GuestFigure {
+  name: string;
+  value: number;
+  /** `ticks` of the TSC (with icount: instructions), or `ns`. */
+  unit: string;
+}
+
+function guestFile(name: string): string {
+  return path.join(guestsFolder, `${name}.elf`);
+}
+
+/** Lines `bench NAME value unit` among a guest's output. */
+export function parseFigures(lines: string[]): GuestFigure[] {
+  return lines.flatMap((line) => {
+    const match = /^bench ([\w-]+) (\d+) (\w+)$/.exec(line);
+    return match === null ? [] : [{ name: match[1], value: Number(match[2]), unit: match[3] }];
+  });
+}
+
+/** Lines `ok NAME`, `not ok NAME detail`, `skip NAME reason` of the self-test, judged by the list of exceptions. */
+export function judgeSelftest(lines: string[]): OracleCheck[] {
+  const checks: OracleCheck[] = [];
+  const seen = new Set<string>();
+  for (const line of lines) {
+    const match = /^(ok|not ok|skip) ([\w-]+) ?(.*)$/.exec(line);
+    if (match === null) continue;
+    const [, result, name, detail] = match;
+    const exception = oracleExceptions[name];
+    seen.add(name);
+    if (result === "skip") checks.push({ name, outcome: "skipped", detail });
+    else if (result === "ok" && exception === undefined) checks.push({ name, outcome: "passed", detail: "" });
+    else if (result === "ok")
+      checks.push({ name, outcome: "failed", detail: "holds on Xen after all: take it off the exceptions" });
+    else if (exception === undefined) checks.push({ name, outcome: "failed", detail });
+    else checks.push({ name, outcome: "passed", detail: `differs: ${exception}` });
+  }
+  for (const name of Object.keys(oracleExceptions)) {
+    if (!seen.has(name)) checks.push({ name, outcome: "failed", detail: "an exception for a test that did not run" });
+  }
+  return checks;
+}
+
+/** The self-test with two virtual CPUs. Its verdict counts the exceptions as failures, so only its end is looked for. */
+export async function checkSelftest(xen: string): Promise<OracleCheck[]> {
+  const lines = await runOnXen(xen, { guest: guestFile("selftest"), vcpus: 2 });
+  const ended = lines.some((line) => /^TYPEVISOR-GUEST: (PASS|FAIL) selftest/.test(line));
+  const end: OracleCheck = {
+    name: "selftest-ends",
+    outcome: ended ? "passed" : "failed",
+    detail: ended ? "" : `no verdict; the last lines were:\n${lines.slice(-10).join("\n")}`,
+  };
+  return [...judgeSelftest(lines), end];
+}
+
+/** A guest whose own verdict counts. */
+export async function checkVerdict(xen: string, guest: string, commandLine = ""): Promise<OracleCheck> {
+  const lines = await runOnXen(xen, { guest: guestFile(guest), commandLine });
+  const verdict = lines.find((line) => line.startsWith("TYPEVISOR-GUEST: "));
+  const passed = verdict === `TYPEVISOR-GUEST: PASS ${guest}`;
+  return {
+    name: guest,
+    outcome: passed ? "passed" : "failed",
+    detail: passed ? "" : (verdict ?? lines.slice(-10).join("\n")),
+  };
+}
+
+/** What operations cost on Xen, in instructions (`ticks`) and ns. */
+export async function measureXen(xen: string): Promise<GuestFigure[]> {
+  const lines = await runOnXen(xen, { guest: guestFile("bench"), vcpus: 2, icount: true });
+  const figures = parseFigures(lines);
+  if (!lines.includes("TYPEVISOR-GUEST: PASS bench"))
+    throw new Error(`bench on Xen did not pass:\n${lines.slice(-10).join("\n")}`);
+  return figures;
+}

@@ -1,0 +1,135 @@
+/**
+ * Debian's real Xen 4.17 in QEMU, with one of our guests in the place of its domain 0: Xen starts a PVH image directly,
+ * without Linux. Hypercalls, events, console and CPUID are Xen's own; only the privileges are a control domain's.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+import { gunzipSync } from "node:zlib";
+import { progress } from "../build/task.ts";
+import { buildFolder } from "../paths.ts";
+
+const PACKAGE = "xen-hypervisor-4.17-amd64";
+const INSTALLED = "/boot/xen-4.17-amd64.gz";
+const folder = path.join(buildFolder, "xen");
+const image = path.join(folder, "xen");
+
+/** Where Xen is, or why it cannot be had. */
+export type XenImage = { image: string } | { missing: string };
+
+function run(command: string, args: string[]): { ok: boolean; output: string } {
+  const result = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
+  return {
+    ok: result.status === 0,
+    output: `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ?? ""}`.trim(),
+  };
+}
+
+/** Package lists of our own, so that neither root nor the system's lists are needed. */
+function privateLists(): string[] {
+  const state = path.join(folder, "apt", "state");
+  const cache = path.join(folder, "apt", "cache");
+  mkdirSync(path.join(state, "lists", "partial"), { recursive: true });
+  mkdirSync(path.join(cache, "archives", "partial"), { recursive: true });
+  const settings = [`Dir::State=${state}`, "Dir::State::status=/var/lib/dpkg/status", `Dir::Cache=${cache}`];
+  return settings.flatMap((setting) => ["-o", setting]);
+}
+
+/** Downloads the package into build/xen/ and returns its file name; a string of words on failure. */
+function download(): { file: string } | { missing: string } {
+  const find = () => readdirSync(folder).find((name) => name.startsWith(PACKAGE) && name.endsWith(".deb"));
+  let words = "";
+  if (find() === undefined) words = run("apt-get", ["-q", "download", PACKAGE]).output;
+  if (find() === undefined) {
+    const lists = privateLists();
+    words = run("apt-get", ["-q", ...lists, "update"]).output;
+    words = run("apt-get", ["-q", ...lists, "download", PACKAGE]).output || words;
+  }
+  const file = find();
+  return file === undefined ? { missing: words.split("\n").slice(-3).join(" ") } : { file };
+}
+
+/**
+ * Finds Xen: the one already unpacked, the installed one, else Debian's package, downloaded and unpacked in build/xen/ and
+ * nowhere else.
+ */
+export function findXen(): XenImage {
+  if (existsSync(image)) return { image };
+  if (!existsSync("/usr/bin/qemu-system-x86_64")) return { missing: "qemu-system-x86_64 is not installed" };
+  mkdirSync(folder, { recursive: true });
+  let compressed = INSTALLED;
+  if (!existsSync(INSTALLED)) {
+    progress(`downloading Debian's ${PACKAGE} ...`);
+    const found = download();
+    if ("missing" in found) return { missing: `${PACKAGE} cannot be downloaded: ${found.missing}` };
+    const unpacked = run("dpkg-deb", ["-x", found.file, "unpacked"]);
+    if (!unpacked.ok) return { missing: `${found.file} cannot be unpacked: ${unpacked.output}` };
+    compressed = path.join(folder, "unpacked", INSTALLED);
+  }
+  writeFileSync(image, gunzipSync(readFileSync(compressed)));
+  return { image };
+}
+
+export interface XenRun {
+  /** The guest, a PVH image. */
+  guest: string;
+  /** Its command line. */
+  commandLine?: string;
+  /** A second module, which the guest finds in its hvm_start_info. */
+  module?: string;
+  vcpus?: number;
+  /** The TSC counts instructions, the same in every run. */
+  icount?: boolean;
+  timeoutMs?: number;
+}
+
+/** Xen's last words when its domain 0 has ended, in whatever way. */
+const DOMAIN_0_ENDED = /\(XEN\) (Hardware Dom0 \w+|Reboot|Manual reset|Resetting)/;
+/** Behind this line everything is the guest's, but for Xen's own lines, which begin with (XEN). */
+const XEN_IS_UP = /\(XEN\) Freed \d+kB init memory/;
+
+function qemuArguments(xen: string, options: XenRun): string[] {
+  const modules = [`${options.guest} ${options.commandLine ?? ""}`, ...(options.module ? [options.module] : [])];
+  const xenOptions = [
+    "console=com1 com1=115200,8n1 loglvl=warning guest_loglvl=warning",
+    `dom0=pvh dom0-iommu=none dom0_mem=256M,max:512M dom0_max_vcpus=${options.vcpus ?? 1}`,
+  ];
+  return [
+    ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-serial", "stdio", "-no-reboot"],
+    ...["-accel", "tcg", "-M", "q35", "-cpu", "EPYC,-monitor", "-m", "1024", "-smp", "1"],
+    ...(options.icount ? ["-icount", "shift=0,sleep=off"] : []),
+    ...["-kernel", xen, "-append", xenOptions.join(" "), "-initrd", modules.join(",")],
+  ];
+}
+
+/**
+ * Boots Xen with the guest as its domain 0 and returns the lines that the guest printed, Xen's own among them.
+ * @throws Error with the last lines when domain 0 does not end within the time
+ */
+export async function runOnXen(xen: string, options: XenRun): Promise<string[]> {
+  // The kernel ends the emulator even if this process is killed and can do nothing about it.
+  const leash = existsSync("/usr/bin/setpriv") ? ["/usr/bin/setpriv", "--pdeathsig", "SIGKILL"] : [];
+  const words = [...leash, "qemu-system-x86_64", ...qemuArguments(xen, options)];
+  const child = spawn(words[0], words.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
+  const timeoutMs = options.timeoutMs ?? 120_000;
+  let output = "";
+  const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
+  try {
+    for await (const data of child.stdout) {
+      output += (data as Buffer).toString("latin1");
+      if (DOMAIN_0_ENDED.test(output.slice(-4096))) break;
+    }
+  } finally {
+    clearTimeout(timer);
+    child.kill("SIGKILL");
+  }
+  const lines = output.split(/\r?\n/);
+  if (!DOMAIN_0_ENDED.test(output)) {
+    const tail = lines.slice(-15).join("\n");
+    throw new Error(
+      `Xen's domain 0 (${path.basename(options.guest)}) did not end within ${timeoutMs / 1000} s:\n${tail}`,
+    );
+  }
+  const start = lines.findIndex((line) => XEN_IS_UP.test(line));
+  return lines.slice(start + 1).map((line) => line.trimEnd());
+}
