@@ -3,6 +3,7 @@ import { enterVmx, rdtsc, vmread, vmwrite } from "../hw";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { hasTimer, timerShift } from "./controls";
 import { loadMsrs, makeCurrent } from "./current";
+import { vmxDropFalseBreakpoint } from "./debug";
 import { EXIT_VMCALL } from "./exit-reasons";
 import { vmxSettle } from "./exits";
 import { flushNested } from "./flush";
@@ -31,6 +32,7 @@ export function vmxEnter(v: HvmVcpu, deadlineTsc: u64): u32 {
     v.exitCode = reason;
     v.launched = 1;
     v.eventPending = 0;
+    if (v.debugLoaded != 0) vmxDropFalseBreakpoint();
     if (reason == EXIT_VMCALL) {
       vmxSkip(v);
       return HvmExit.Hypercall;

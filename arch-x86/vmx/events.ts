@@ -17,5 +17,7 @@ export const BLOCKED_BY_STI: u64 = 1 << 0;
 export const BLOCKED_BY_MOV_SS: u64 = 1 << 1;
 export const BLOCKED_BY_NMI: u64 = 1 << 3;
 
-/** GUEST_PENDING_DEBUG: a single step is to be reported (table 25-4). */
+// GUEST_PENDING_DEBUG (table 25-4).
+export const PENDING_BREAKPOINTS: u64 = 0xf; // which were met
+export const PENDING_BREAKPOINT: u64 = 1 << 12; // one of them is enabled
 export const PENDING_STEP: u64 = 1 << 14;
