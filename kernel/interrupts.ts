@@ -1,6 +1,7 @@
 /** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; never in the hypervisor. */
 import { apicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/apic";
 import * as hw from "../arch-x86/hw";
+import { uartPump, uartWantsService } from "../arch-x86/uart";
 import { consoleInput } from "./console-io";
 import { cpuOf } from "./cpu";
 
@@ -10,7 +11,10 @@ export function interruptHandle(cpu: u32, vector: i32): void {
     apicEoi();
     cpuOf(cpu).deadlineTsc = 0; // it may have come early: the loop looks at the clock and sets it again
   } else if (<u32>vector == VECTOR_SERIAL) {
-    consoleInput();
+    do {
+      consoleInput();
+      uartPump();
+    } while (uartWantsService());
     picEoi();
   }
 }

@@ -2,6 +2,7 @@
 import { hvmCpuStop } from "../arch-x86/hvm";
 import * as hw from "../arch-x86/hw";
 import { say, sayEnd } from "../arch-x86/log";
+import { uartFlush } from "../arch-x86/uart";
 import { cpuOf, CPUS_MAX } from "./cpu";
 
 /** Leaves virtualisation and powers the machine off or resets it. Does not return. */
@@ -9,5 +10,6 @@ export function machineStop(reboot: bool): void {
   say(reboot ? "Rebooting." : "Powering off.");
   sayEnd();
   for (let i: u32 = 0; i < CPUS_MAX; i++) if (cpuOf(i).online) hvmCpuStop(i);
+  uartFlush();
   hw.machineOff(reboot ? 1 : 0);
 }

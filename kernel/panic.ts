@@ -1,5 +1,6 @@
 /** The end of a hypervisor that cannot go on. */
 import * as hw from "../arch-x86/hw";
+import { uartFlush } from "../arch-x86/uart";
 
 const text: usize = memory.data(256);
 
@@ -7,5 +8,6 @@ const text: usize = memory.data(256);
 export function panic(words: string): void {
   let length: u32 = 0;
   for (; length < <u32>words.length && length < 256; length++) store<u8>(text + length, <u8>words.charCodeAt(length));
+  uartFlush();
   hw.panic(text, length);
 }
