@@ -1,6 +1,6 @@
 import { bootModules, findModule } from "../boot-info.ts";
 import type { WindowImage } from "../builder/image.ts";
-import { atLineStart, print, printBytes } from "../console/output.ts";
+import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
@@ -58,6 +58,8 @@ export const createCommand: Command = {
       name: values.get("name"),
     });
     print(`${domain.id}\n`);
+    // What the guest prints through the hypervisor comes behind its id.
+    flushConsole();
     if (switches.has("wait")) await waitForEnd(domain, context);
     else if (!switches.has("paused")) context.domains.unpause(domain);
   },
