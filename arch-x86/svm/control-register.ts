@@ -1,17 +1,21 @@
 /**
- * Writes to CR0 and CR4 that are checked. CR4 turns on processor features, and a guest may only have those its CPUID
+ * Writes to CR0, CR4 and CR8. CR4 turns on processor features, and a guest may only have those its CPUID
  * shows. CR0 because QEMU lets a guest load what VMRUN then refuses (and its selective intercept overlooks bits 32 and
- * up). Old processors and emulators do not say which register is moved, so the code is read.
+ * up). CR8 because QEMU ends itself when a guest writes it while the interrupt window is open. Old processors and emulators do not say which register is moved, so the code is read.
  */
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
 import { decode, getRegister, Instruction } from "../decode";
 import { guestReadData } from "../guest-memory";
-import { HvmExit, HvmVcpu } from "../hvm-vcpu";
+import { load64, store64 } from "../hw";
+import { HVM_ACCESS_READ, HvmExit, HvmVcpu } from "../hvm-vcpu";
+import { translate, translateError } from "../page-walk";
 import { EFER_LMA, EFER_LME, getCr0, getCr4, getEfer, is64, setCr0, setCr4, setEfer } from "../state";
 import { svmInjectException } from "./inject";
 import { svmSkipBytes } from "./vcpu";
+import { V_TPR, VMCB } from "./vmcb";
 
 const VECTOR_GP: u32 = 13;
+const VECTOR_PF: u32 = 14;
 const TWO_BYTE_MAP: u32 = 1;
 const MOV_TO_CONTROL: u32 = 0x22;
 const GROUP_7: u32 = 0x01; // LMSW is its /6
@@ -28,6 +32,7 @@ const CR4_PAE: u64 = 1 << 5;
 
 const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
 const word: usize = memory.data(8);
+const unusedGpa: usize = memory.data(8);
 
 /** MOV to CR0, CLTS or LMSW. HvmExit.None; HvmExit.Unknown if RIP holds none of them. */
 export function svmWriteCr0(v: HvmVcpu): u32 {
@@ -40,14 +45,26 @@ export function svmWriteCr0(v: HvmVcpu): u32 {
   } else if (i.opcode == CLTS) {
     value = old & ~CR0_TS;
   } else if (i.opcode == GROUP_7 && ((i.modrm >> 3) & 7) == LMSW) {
-    store<u64>(word, 0);
     if (i.hasMemory == 0) store<u64>(word, source(v, i));
-    else if (!guestReadData(v, i.address, word, 2)) return HvmExit.Unknown;
+    else if (!readWord(v, i.address)) return HvmExit.None;
     value = (old & ~CR0_LMSW) | (load<u64>(word) & CR0_LMSW) | (old & CR0_PE); // LMSW never clears PE
   } else {
     return HvmExit.Unknown;
   }
   return finish(v, i, loadCr0(v, old, value), ((old ^ value) & ~CR0_LMSW) != 0);
+}
+
+/** Reads LMSW's operand into `word`. False: #PF is raised instead. */
+function readWord(v: HvmVcpu, address: u64): bool {
+  store<u64>(word, 0);
+  if (guestReadData(v, address, word, 2)) return true;
+  for (let byte: u64 = 0; byte < 2; byte++) {
+    if (translate(v, address + byte, HVM_ACCESS_READ, unusedGpa) == 0) continue;
+    svmInjectException(v, VECTOR_PF, translateError, address + byte);
+    return false;
+  }
+  store<u64>(word, 0xffff); // mapped by the guest to where nothing answers
+  return true;
 }
 
 /** APM 2, 3.1.1 and 14.6. False: #GP. */
@@ -76,6 +93,19 @@ export function svmWriteCr4(v: HvmVcpu): u32 {
   const accepted = guestCr4Accepted(getEfer(v), value);
   if (accepted) setCr4(v, value);
   return finish(v, i, accepted, true);
+}
+
+/** MOV to CR8: the virtual task priority, which holds nothing back here. HvmExit.None, HvmExit.Unknown. */
+export function svmWriteCr8(v: HvmVcpu): u32 {
+  const i = instruction;
+  if (!decode(v, i) || i.map != TWO_BYTE_MAP || i.opcode != MOV_TO_CONTROL) return HvmExit.Unknown;
+  const value = source(v, i);
+  const accepted = (value & ~V_TPR) == 0;
+  if (accepted) {
+    const at = v.controlPa + VMCB.INTERRUPT_CONTROL;
+    store64(at, (load64(at) & ~V_TPR) | value);
+  }
+  return finish(v, i, accepted, false);
 }
 
 /** The register named by ModRM's r/m field. */

@@ -12,7 +12,7 @@ import { MSR_XEN_HYPERCALL_PAGE } from "../msr";
 import { guestRdmsr, guestWrmsr } from "../msr-policy";
 import { getCpl, getCr4 } from "../state";
 import { stringIo } from "../string-io";
-import { svmWriteCr0, svmWriteCr4 } from "./control-register";
+import { svmWriteCr0, svmWriteCr4, svmWriteCr8 } from "./control-register";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
 import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {
@@ -54,6 +54,7 @@ import {
   EXIT_VMSAVE,
   EXIT_WBINVD,
   EXIT_WRITE_CR4,
+  EXIT_WRITE_CR8,
   EXIT_WRITE_DR15,
   EXIT_XSETBV,
   IO_IN,
@@ -114,6 +115,8 @@ function dispatch(v: HvmVcpu, code: u32): u32 {
       return svmWriteCr0(v);
     case EXIT_WRITE_CR4:
       return svmWriteCr4(v);
+    case EXIT_WRITE_CR8:
+      return svmWriteCr8(v);
     case EXIT_IRET:
       svmNmiDone(v);
       return HvmExit.None;

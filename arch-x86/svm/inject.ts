@@ -17,10 +17,12 @@ import {
   INTERCEPT1_VINTR,
   V_IGNORE_TPR,
   V_IRQ,
-  V_MASKING,
   V_PRIORITY,
   VMCB,
 } from "./vmcb";
+
+/** A virtual interrupt of any vector, above any task priority. */
+const WINDOW: u64 = V_IRQ | V_PRIORITY | V_IGNORE_TPR;
 
 const VECTOR_NMI: u64 = 2;
 const VECTOR_BREAKPOINT: u64 = 3;
@@ -55,7 +57,7 @@ export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
   }
   if (v.windowOpen == 0) {
     const vmcb = v.controlPa;
-    store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING | V_IRQ | V_PRIORITY | V_IGNORE_TPR);
+    store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) | WINDOW);
     store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
     v.windowOpen = 1;
   }
@@ -66,7 +68,7 @@ export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
 export function svmCancelOffer(v: HvmVcpu): void {
   if (v.windowOpen == 0) return;
   const vmcb = v.controlPa;
-  store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING);
+  store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) & ~WINDOW);
   store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) & ~INTERCEPT1_VINTR);
   v.windowOpen = 0;
 }

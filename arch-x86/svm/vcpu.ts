@@ -49,9 +49,10 @@ import {
   VMCB,
 } from "./vmcb";
 
-/** Which features a write turns on is checked, and combinations that VMRUN refuses. */
+/** See control-register.ts. */
 const INTERCEPT_WRITE_CR0: u32 = 1 << 16;
 const INTERCEPT_WRITE_CR4: u32 = 1 << 20;
+const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
 const VECTOR_DB: u32 = 1;
 const VECTOR_AC: u32 = 17;
 const VECTOR_MC: u32 = 18;
@@ -83,7 +84,7 @@ export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
 /** What makes an exit, and nested paging. */
 function controlReset(v: HvmVcpu): void {
   const vmcb = v.controlPa;
-  store32(vmcb + VMCB.INTERCEPT_CR, INTERCEPT_WRITE_CR0 | INTERCEPT_WRITE_CR4);
+  store32(vmcb + VMCB.INTERCEPT_CR, INTERCEPT_WRITE_CR0 | INTERCEPT_WRITE_CR4 | INTERCEPT_WRITE_CR8);
   store32(vmcb + VMCB.INTERCEPT_EXCEPTION, INTERCEPT_EXCEPTIONS);
   store32(
     vmcb + VMCB.INTERCEPT_MISC1,

@@ -114,6 +114,7 @@ export const TLB_NOTHING: u32 = 0;
 export const TLB_FLUSH_ALL: u32 = 1; // every ASID, on this CPU
 
 // INTERRUPT_CONTROL.
+export const V_TPR: u64 = 0xf; // the guest's CR8
 export const V_IRQ: u64 = 1 << 8; // a virtual interrupt is pending: with INTERCEPT1_VINTR, an exit when it could be taken
 export const V_PRIORITY: u64 = 0xf << 16;
 export const V_IGNORE_TPR: u64 = 1 << 20;
@@ -131,6 +132,7 @@ export const EVENT_VALID: u64 = 1 << 31;
 // EXIT_CODE (APM 2, appendix C).
 export const EXIT_WRITE_CR0: u32 = 0x10;
 export const EXIT_WRITE_CR4: u32 = 0x14;
+export const EXIT_WRITE_CR8: u32 = 0x18;
 export const EXIT_READ_DR0: u32 = 0x20;
 export const EXIT_WRITE_DR15: u32 = 0x3f;
 export const EXIT_EXCEPTION: u32 = 0x40; // + vector
