@@ -12,6 +12,7 @@
 import { BootInfo } from "../abi/boot-info";
 import { DOMID_XEN } from "../abi/xen";
 import * as hw from "../arch-x86/hw";
+import { bootHasRam, bootIsRam, bootNextUsable, bootStretchEnd, FIRST_MFN, FRAMES_MAX } from "./boot-memory";
 import { Domain, DomainKind, DomainLife } from "./domain";
 import { domainById, domainReapLater } from "./domain-list";
 
@@ -59,15 +60,11 @@ class Frame {
 const ORDER_MAX: u32 = 18; // 1 GiB blocks
 const ORDER_INSIDE: u8 = 0xff;
 const FRAME_SHIFT: u64 = 4;
-/** The table may take half of linear memory: 2^27 frames, 512 GiB of RAM. */
-const FRAMES_MAX: u64 = 1 << 27;
 /** Page tables a domain may have without a pool size of its own: 1 MiB for each vCPU and 8 KiB for each MiB of RAM. */
 const TABLES_PER_VCPU: u32 = 256;
 const FRAMES_PER_TABLE: u32 = 128;
 /** Frames of type Control a vCPU may take; they count in overheadPages, too. */
 const CONTROL_FRAMES_PER_VCPU: u32 = 8;
-/** RAM below 1 MiB is the firmware's and the CPU start code's. */
-const FIRST_MFN: u64 = 0x100;
 
 let table: usize = 0;
 /** Frame numbers from here up are unknown to the table. */
@@ -182,58 +179,11 @@ function addFree(start: u64, end: u64): void {
 
 // --- Start ---------------------------------------------------------------------------------------------------------------
 
-/** First frame at or after `mfn` that the boot ranges leave to us; fills `chunkEnd` with where that stretch stops. */
-let chunkEnd: u64 = 0;
-
-function nextUsable(boot: usize, from: u64): u64 {
-  let mfn = from < FIRST_MFN ? FIRST_MFN : from;
-  const regions = load<u64>(boot + BootInfo.memoryCount);
-  while (true) {
-    // The RAM region that holds mfn, or the nearest above it.
-    let start: u64 = u64.MAX_VALUE;
-    let end: u64 = 0;
-    for (let i: u64 = 0; i < regions; i++) {
-      const r = boot + BootInfo.memory + <usize>i * BootInfo.MEMORY_RECORD;
-      if (load<u64>(r + 16) != 1) continue;
-      const base = (load<u64>(r) + 0xfff) >> 12;
-      let top = (load<u64>(r) + load<u64>(r + 8)) >> 12;
-      if (top > FRAMES_MAX) top = FRAMES_MAX;
-      if (top > mfn && base < top && base < start) {
-        start = base;
-        end = top;
-      }
-    }
-    if (end == 0) return 0;
-    if (start > mfn) mfn = start;
-    const after = skipHeld(boot, mfn, end);
-    if (after == mfn) return mfn;
-    mfn = after;
-  }
-}
-
-/** If `mfn` lies in the shim or a module, the frame after it; else `mfn`, with chunkEnd where the next of those begins. */
-function skipHeld(boot: usize, mfn: u64, end: u64): u64 {
-  chunkEnd = end;
-  const modules = load<u64>(boot + BootInfo.moduleCount);
-  for (let i: u64 = 0; i <= modules; i++) {
-    const isShim = i == modules;
-    const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
-    const base = load<u64>(isShim ? boot + BootInfo.shimBase : r);
-    const size = load<u64>(isShim ? boot + BootInfo.shimSize : r + 8);
-    if (!size) continue;
-    const first = base >> 12;
-    const last = (base + size + 0xfff) >> 12;
-    if (mfn >= first && mfn < last) return last;
-    if (first > mfn && first < chunkEnd) chunkEnd = first;
-  }
-  return mfn;
-}
-
 /** Marks the RAM frames of [base, base + size) bytes as `type`, held for ever by the hypervisor. */
-function markHeld(base: u64, size: u64, type: u32): void {
+function markHeld(boot: usize, base: u64, size: u64, type: u32): void {
   const end = (base + size + 0xfff) >> 12;
   for (let mfn = base >> 12; mfn < end && mfn < limit; mfn++) {
-    if (mfn < FIRST_MFN) continue;
+    if (mfn < FIRST_MFN || !bootIsRam(boot, mfn)) continue;
     const f = at(mfn);
     if (f.type != <u8>FrameType.Reserved) continue; // two modules may share a frame
     f.owner = <u16>DOMID_XEN;
@@ -270,19 +220,19 @@ export function framesInit(boot: usize): void {
   tableEndPage = firstPage + pages;
 
   // Stretches of 256 frames without any RAM share one read-only page of zeroes: FrameType.Reserved.
-  let bump = nextUsable(boot, 0);
+  let bump = bootNextUsable(boot, 0);
   const hole = bump;
   hw.zeroFrame(hole);
-  bump = nextUsable(boot, bump + 1);
+  bump = bootNextUsable(boot, bump + 1);
   const perPage: u64 = 4096 >> FRAME_SHIFT;
   for (let page: u32 = 0; page < pages; page++) {
     const first = <u64>page * perPage;
     let mfn = hole;
-    if (hasRam(boot, first, first + perPage)) {
+    if (bootHasRam(boot, first, first + perPage)) {
       mfn = bump;
       assert(mfn != 0, "no RAM for the frame table");
       hw.zeroFrame(mfn);
-      bump = nextUsable(boot, bump + 1);
+      bump = bootNextUsable(boot, bump + 1);
     }
     const failed = hw.spaceMap(0, firstPage + page, mfn, mfn == hole ? 0 : 1);
     assert(failed == 0, "the shim cannot map the frame table");
@@ -291,31 +241,22 @@ export function framesInit(boot: usize): void {
   ramFrames = <u32>ram;
   count(FrameType.Reserved, <i32>low);
   const modules = load<u64>(boot + BootInfo.moduleCount);
-  markHeld(load<u64>(boot + BootInfo.shimBase), load<u64>(boot + BootInfo.shimSize), FrameType.Shim);
+  markHeld(boot, load<u64>(boot + BootInfo.shimBase), load<u64>(boot + BootInfo.shimSize), FrameType.Shim);
   for (let i: u64 = 0; i < modules; i++) {
     const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
-    markHeld(load<u64>(r), load<u64>(r + 8), FrameType.Module);
+    markHeld(boot, load<u64>(r), load<u64>(r + 8), FrameType.Module);
   }
-  for (let mfn = nextUsable(boot, 0); mfn != 0; mfn = nextUsable(boot, chunkEnd)) {
-    const end = chunkEnd;
+  let mfn = bootNextUsable(boot, 0);
+  while (mfn != 0) {
+    const end = bootStretchEnd();
     if (mfn < bump || bump == 0) {
       const used = bump != 0 && bump < end ? bump : end;
-      markHeld(mfn << 12, (used - mfn) << 12, FrameType.FrameTable);
+      markHeld(boot, mfn << 12, (used - mfn) << 12, FrameType.FrameTable);
       mfn = used;
     }
     if (mfn < end) addFree(mfn, end);
-    chunkEnd = end;
+    mfn = bootNextUsable(boot, end);
   }
-}
-
-function hasRam(boot: usize, first: u64, end: u64): bool {
-  const regions = load<u64>(boot + BootInfo.memoryCount);
-  for (let i: u64 = 0; i < regions; i++) {
-    const r = boot + BootInfo.memory + <usize>i * BootInfo.MEMORY_RECORD;
-    if (load<u64>(r + 16) != 1) continue;
-    if (load<u64>(r) >> 12 < end && (load<u64>(r) + load<u64>(r + 8) + 0xfff) >> 12 > first) return true;
-  }
-  return false;
 }
 
 /** First linear page of space 0 after the table: where the heap may begin. */
