@@ -18,8 +18,9 @@ uint64_t random_bits(void) {
 
 uint64_t random_below(uint64_t limit) { return random_bits() % limit; }
 
+/* As an address: also what lies shortly below the image, since a structure reaches further. */
 static bool is_own(uint64_t value) {
-  return (value >= (uint64_t)image_start && value < (uint64_t)image_end) ||
+  return (value >= (uint64_t)image_start - 0x10000 && value < (uint64_t)image_end) ||
          (value >= (uint64_t)image_start >> 12 && value <= (uint64_t)image_end >> 12);
 }
 
