@@ -16,7 +16,10 @@ const MAX_VCPUS = 64;
 
 function moduleArgument(what: string, name: string): WindowImage {
   const module = findModule(name);
-  if (module !== undefined) return module;
+  if (module !== undefined) {
+    if (module.size === 0) throw new CommandError(`${what}: the boot module "${name}" is empty`);
+    return module;
+  }
   const names = bootModules().map((known) => known.name);
   const there = names.length === 0 ? "there are no boot modules" : `boot modules: ${names.join(" ")}`;
   throw new CommandError(`${what}: no boot module "${name}"; ${there}`);

@@ -66,8 +66,8 @@ export class LineEditor {
     this.afterCarriageReturn = byte === 0x0d;
     let event: EditorEvent = null;
     if (key !== null && !skipped) {
-      if ("text" in key) this.insert(key.text, last);
-      else if (key.name === "tab" && !last) this.insert(" ", false);
+      if ("text" in key) this.insert(key.text);
+      else if (key.name === "tab" && !last) this.insert(" ");
       else event = this.press(key.name);
     }
     if (last && event === null) this.redraw();
@@ -155,10 +155,15 @@ export class LineEditor {
   }
 
   private finish(): EditorEvent {
-    if (this.cursor < this.line.length) this.moveTo(this.line.length);
-    this.redraw();
-    this.host.write("\n");
     const text = this.line.join("");
+    this.cursor = this.line.length;
+    // A finished line stays on the screen as a whole; the terminal may wrap it now.
+    if (this.first > 0 || this.prompt.length + this.columns(0, this.line.length) >= WIDTH) {
+      this.host.write(`\r${this.prompt}${text}\x1b[K`);
+    } else {
+      this.redraw();
+    }
+    this.host.write("\n");
     if (text.trim() !== "" && this.history[this.history.length - 1] !== text) {
       this.history.push(text);
       if (this.history.length > HISTORY_MAX) this.history.shift();
@@ -167,13 +172,17 @@ export class LineEditor {
     return { kind: "line", text };
   }
 
-  private insert(text: string, last: boolean): void {
+  private insert(text: string): void {
     this.line.splice(this.cursor, 0, text);
     this.cursor++;
     // The commonest case, a character typed at the end of a short line, is shown by itself.
-    const shown = this.prompt.length + this.columns(this.first, this.line.length);
-    if (last && !this.dirty && this.cursor === this.line.length && shown < WIDTH) this.host.write(text);
+    if (!this.dirty && this.cursor === this.line.length && this.shownColumns() < WIDTH) this.host.write(text);
     else this.dirty = true;
+  }
+
+  /** Columns from the prompt to the end of the line, as it is scrolled. */
+  private shownColumns(): number {
+    return this.prompt.length + this.columns(this.first, this.line.length);
   }
 
   private remove(from: number, to: number): void {
