@@ -68,8 +68,9 @@ export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
     table = getCr3(v) & PTE_FRAME;
     shift = 39;
   } else if (pae) {
-    table = pdpt(v, gva);
-    if (table == 0) return refuse(error);
+    const directory = pdpte(v, gva);
+    if ((directory & PTE_PRESENT) == 0) return refuse(error);
+    table = directory & PTE_FRAME;
     shift = 21;
   } else {
     return translate32(v, gva, cr0, (cr4 & CR4_PSE) != 0, user, access, error, out);
@@ -137,12 +138,11 @@ function allowed(granted: u64, noExecute: bool, cr0: u64, user: bool, access: u3
 }
 
 /**
- * PAE's table of four entries gives the page directory of a GiB, 0 when there is none. Its entries carry no rights, and
- * their reserved bits were checked when CR3 was loaded.
+ * PAE's table of four entries gives the page directory of a GiB. Its entries carry no rights, and their reserved bits
+ * were checked when CR3 was loaded.
  */
-function pdpt(v: HvmVcpu, gva: u64): u64 {
-  const entry = readTable(v, (getCr3(v) & 0xffffffe0) + ((gva >> 30) << 3));
-  return (entry & PTE_PRESENT) != 0 ? entry & PTE_FRAME : 0;
+function pdpte(v: HvmVcpu, gva: u64): u64 {
+  return readTable(v, (getCr3(v) & 0xffffffe0) + ((gva >> 30) << 3));
 }
 
 /** Bits that are reserved in an entry of any level: beyond the processor's addresses, and the rest up to bit 62 in PAE. */
