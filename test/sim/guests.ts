@@ -54,7 +54,7 @@ import type { Random } from "./random.ts";
 import { type GuestCpu, type GuestProgram, type GuestRequest, Violation } from "./svm-cpu.ts";
 import type { World } from "./world.ts";
 
-const SHARED_INFO_GFN = 40;
+export const SHARED_INFO_GFN = 40;
 const GRANT_TABLE_GFN = 41;
 const FIRST_DATA_GFN = 10;
 const DATA_PAGES = 12;
@@ -85,7 +85,7 @@ export function peer(good: boolean): Peer {
   return { id: -1, good, offered: new Map(), bound: new Map(), cleared: 0, cpu: null };
 }
 
-function* addToPhysmap(cpu: GuestCpu, space: number, gfn: number): Steps<number> {
+export function* addToPhysmap(cpu: GuestCpu, space: number, gfn: number): Steps<number> {
   const { result } = yield* structured(cpu, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, AddToPhysmap.SIZE, (v) => {
     v.setUint16(AddToPhysmap.domid, DOMID_SELF, true);
     v.setUint32(AddToPhysmap.space, space, true);
