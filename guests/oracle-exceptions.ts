@@ -12,6 +12,7 @@ export const oracleExceptions: Record<string, string | undefined> = {
   "sched-pin-override-refused": CONTROL_DOMAIN,
   "memory-claim-refused": CONTROL_DOMAIN,
   "memory-pod-refused": CONTROL_DOMAIN,
+  "physmap-foreign-refused": CONTROL_DOMAIN,
   "refused-physdev-hardware": CONTROL_DOMAIN,
   "refused-domctl": CONTROL_DOMAIN,
   "refused-sysctl": CONTROL_DOMAIN,

@@ -93,6 +93,10 @@ static void grant_copy_errors(void) {
   grant_table();
   request.source.domid = NOBODY;
   EXPECT(copy(&request), GNTST_bad_domain);
+  /* By frame number only from DOMID_SELF, under that very name. */
+  request = by_frame();
+  request.source.domid = self();
+  EXPECT(copy(&request), GNTST_permission_denied);
   request = by_frame();
   request.source.u.gmfn = 0xfffff0;
   EXPECT(copy(&request), GNTST_bad_page);
