@@ -1,0 +1,42 @@
+/** Benchmarks under instruction counting: one machine, console commands, what they print. */
+import { execWord, waitForOutcome } from "./exec.ts";
+import { Machine, plainText } from "./machine.ts";
+import { withOwnGuests } from "./modules.ts";
+
+const TIMEOUT_MS = 240_000;
+
+/**
+ * Runs console commands in QEMU with `-icount shift=0,sleep=off` (a TSC tick is an instruction, a nanosecond of system
+ * time is one too), our own guests as modules.
+ * @returns what the machine printed, with plain line ends
+ * @throws Error with the tail of the output when a command failed
+ */
+export async function runCounted(commands: string, withGuests = true): Promise<string> {
+  const machine = await Machine.start({
+    kind: "qemu-svm",
+    cpus: 1,
+    memoryMib: 512,
+    commandLine: execWord(commands),
+    modules: withGuests ? withOwnGuests([]) : [],
+    icount: true,
+  });
+  try {
+    const outcome = await waitForOutcome(machine, TIMEOUT_MS);
+    if (outcome.failed > 0) throw new Error(`a benchmark's command failed${machine.tail()}`);
+    return plainText(machine.output);
+  } finally {
+    await machine.stop();
+  }
+}
+
+/** The guest `bench`'s lines `bench NAME value unit`, by name. */
+export function benchLines(output: string): Map<string, number> {
+  return new Map([...output.matchAll(/^bench (\S+) (\d+) \S+$/gm)].map((m) => [m[1]!, Number(m[2])]));
+}
+
+/** A line that must be there, or an error naming it. */
+export function benchValue(lines: Map<string, number>, name: string): number {
+  const value = lines.get(name);
+  if (value === undefined) throw new Error(`the guest "bench" did not print ${name}`);
+  return value;
+}
