@@ -3,6 +3,8 @@ import { describeError } from "./failures.ts";
 
 const MAX_DEPTH = 3;
 const MAX_ITEMS = 100;
+/** Elements of a typed array shown, on one line. */
+const MAX_NUMBERS = 32;
 const LINE_LENGTH = 100;
 
 /** The value as text: strings in quotes, objects by their own properties, cycles marked. */
@@ -49,8 +51,10 @@ function showObject(value: object, depth: number, above: object[]): string {
   const inside = [...above, value];
   if (Array.isArray(value)) return prefix + braces(items(value, depth, inside), "[", "]", depth);
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    const view = value as unknown as ArrayLike<unknown> & object;
-    return `${name}(${view.length}) ${braces(items(view, depth, inside), "[", "]", depth)}`;
+    const view = value as unknown as ArrayLike<number>;
+    const shown = Array.from({ length: Math.min(view.length, MAX_NUMBERS) }, (_, i) => show(view[i], depth, inside));
+    if (view.length > MAX_NUMBERS) shown.push(`... ${view.length - MAX_NUMBERS} more`);
+    return `${name}(${view.length}) [ ${shown.join(", ")} ]`;
   }
   if (value instanceof ArrayBuffer) return `ArrayBuffer(${value.byteLength})`;
   if (value instanceof Map) {

@@ -1,6 +1,6 @@
 /** Running command lines, for the prompt and for exec mode. */
 import { BuildError } from "../builder/build-error.ts";
-import { atLineStart, print } from "../console/output.ts";
+import { atLineStart, flushConsole, print } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { CommandError } from "./command-error.ts";
@@ -30,6 +30,8 @@ export async function runCommand(text: string, context: RunContext): Promise<boo
     if (command === undefined) throw new CommandError("unknown command; `help` lists them");
     const rawArguments = text.slice(name.length).trim();
     const words = name === "js" ? [] : splitWords(rawArguments);
+    // What the hypervisor and guests print meanwhile comes behind the command's own line.
+    flushConsole();
     await command.run(words, { ...context, rawArguments });
     return true;
   } catch (error) {

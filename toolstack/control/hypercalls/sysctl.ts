@@ -5,12 +5,14 @@ import {
   MsrEntry,
   Sysctl,
   SysctlCpuPolicy,
+  SysctlDebugKeys,
   SysctlGetdomaininfolist,
   SysctlPerfcDesc,
   SysctlPerfcOp,
   SysctlPhysinfo,
   SysctlReadconsole,
   XEN_SYSCTL_cpu_policy_host,
+  XEN_SYSCTL_debug_keys,
   XEN_SYSCTL_get_cpu_policy,
   XEN_SYSCTL_getdomaininfolist,
   XEN_SYSCTL_INTERFACE_VERSION,
@@ -23,7 +25,7 @@ import { __HYPERVISOR_sysctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
-import { decodeCString } from "../text.ts";
+import { decodeCString, encodeUtf8 } from "../text.ts";
 import { number64, PAGE_SIZE } from "../window.ts";
 import { decodeDomainInfo, infoDomain, type DomainInfo } from "./domain-info.ts";
 
@@ -101,6 +103,19 @@ export function readHypervisorLog(each: (piece: Uint8Array) => void): void {
     if (got === 0) return;
     each(memory.read(list.address, got));
   }
+}
+
+/**
+ * The hypervisor's debug keys, each a letter: "h" lists them in its log, "a" checks all its invariants.
+ * @throws HypercallError EIO when "a" found violations; they are in the log
+ */
+export function debugKeys(keys: string): void {
+  const bytes = encodeUtf8(keys);
+  memory.write(list.address, bytes);
+  sysctl("XEN_SYSCTL_debug_keys", XEN_SYSCTL_debug_keys, [
+    [SysctlDebugKeys.keys, list.address],
+    [SysctlDebugKeys.nr_keys, bytes.length],
+  ]);
 }
 
 /** The hypervisor's counters by name; most have one value. */
