@@ -42,7 +42,7 @@ const PIC_EOI: u32 = 0x20;
 const IRQ_SERIAL: u32 = 4;
 
 const CALIBRATION_NS: u64 = 500000;
-const ATTEMPTS: i32 = 5;
+const ATTEMPTS: i32 = 50;
 const PRECISION: u64 = 200;
 /** Longest wait programmed at once, TSC ticks: keeps the product with timerPerTsc within 64 bits. */
 const LONGEST: u64 = 1 << 30;

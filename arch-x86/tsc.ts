@@ -12,7 +12,7 @@ const PIT_GATE: u32 = 0x61; // bit 0 gate of channel 2, bit 1 speaker, bit 5 out
 const PIT_OUTPUT: u32 = 1 << 5;
 const PIT_TICKS: u32 = 2386; // 2 ms
 
-const ATTEMPTS: i32 = 5;
+const ATTEMPTS: i32 = 50;
 const PRECISION: u64 = 2000;
 
 const ACPI_HZ: u64 = 3579545;
@@ -86,7 +86,7 @@ export function tscSetKhz(value: u32): void {
 
 /**
  * TSC ticks per second by the PIT's channel 2 in mode 0, whose output rises when it has counted down; 0 if it does not.
- * Repeated when something (a hypervisor below, SMM) took the CPU away just when the count began or ended.
+ * Repeated while something (a hypervisor below, SMM) takes the CPU away just when the count begins or ends.
  */
 function measurePit(): u64 {
   const gate = in8(PIT_GATE);
