@@ -7,16 +7,11 @@ import { systemTime } from "./clock.ts";
 import { drainEvents } from "./events.ts";
 import { reportFailure } from "./failures.ts";
 import { flushConsole } from "./console/output.ts";
-import { petWatchdog } from "./hypercalls/sched.ts";
 import { after, armTimer, runTimers } from "./timers.ts";
+import { showLife } from "./watchdog.ts";
 
-/** Domain 0 is restarted when it has not come to a new turn for this long. */
-const WATCHDOG_SECONDS = 10;
-/** The watchdog is petted at most this often, and an idle domain 0 wakes this often to do it. */
-const PET_NS = 1e9;
+/** An idle domain 0 wakes this often to pet its watchdog. */
 const IDLE_MS = 4000;
-
-let petted = -PET_NS;
 
 /** Keeps an idle domain 0 waking up; the first thing after the host is open. */
 export function stayAwake(): void {
@@ -27,10 +22,7 @@ export function stayAwake(): void {
 export function turn(): void {
   try {
     const now = systemTime();
-    if (now - petted >= PET_NS) {
-      petted = now;
-      petWatchdog(WATCHDOG_SECONDS);
-    }
+    showLife(now);
     drainEvents();
     runTimers(now);
     flushConsole();

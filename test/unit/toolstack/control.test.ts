@@ -353,13 +353,20 @@ test("exec mode goes on behind the command during which domain 0 was restarted",
   );
 });
 
-test("an exception in a handler is shown with its stack, and domain 0 goes on", async (t) => {
+test("an exception in a command or in an event's handler is shown with its stack, and domain 0 goes on", async (t) => {
   const m = machine();
   await m.boot();
-  await m.type("js domains.all = () => { throw new Error('broken on purpose') }\r");
+  await m.type("create --kernel hello\r");
+  await m.type("js domains.create = domains.checkShutdowns = () => { throw new Error('broken on purpose') }\r");
   m.takeOutput();
   await m.type("create --kernel hello\r");
-  t.regex(m.takeOutput(), /Error: broken on purpose\r\n.*at .*typevisor> $/s);
+  t.regex(m.takeOutput(), /create: .*Error: broken on purpose\r\n.*at .*typevisor> $/s);
+  m.shutdownGuest(m.domains.get(1)!, SHUTDOWN_crash);
+  await m.settle();
+  t.regex(
+    m.takeOutput(),
+    /domain 0: uncaught exception in event channel \d+: .*Error: broken on purpose\r\n.*at .*typevisor> $/s,
+  );
   await m.type("js 1\r");
   t.regex(m.takeOutput(), /1\r\ntypevisor> $/);
 });

@@ -8,10 +8,11 @@ import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { allocUnbound } from "../hypercalls/event-channel.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
-import { populateAll, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
+import { BATCH_PAGES, populateAll, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { guestRefusal } from "../refusal.ts";
 import { encodeUtf8, formatBytes } from "../text.ts";
+import { showLife } from "../watchdog.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
 import { setStartContext } from "./context.ts";
@@ -36,7 +37,7 @@ export interface GuestConfig {
   memoryMib: number;
   vcpus: number;
   /** Written to the domain as the last step: a domain without a handle is one whose building was interrupted. */
-  handle: Uint8Array;
+  handle: (id: number) => Uint8Array;
 }
 
 /** A domain just built: paused, with its console's guest-side port and frame. */
@@ -75,7 +76,7 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     setMemoryMap(id, layout.memoryMap);
     writeGuest(id, config, kernel, layout, makeBootData(layout, config.vcpus, commandLine, ramdiskSize));
     setStartContext(id, kernel.entry, layout.bootData);
-    setDomainHandle(id, config.handle);
+    setDomainHandle(id, config.handle(id));
     return { id, consoleGfn, consolePort };
   } catch (error) {
     if (id >= 0) destroyDomain(id);
@@ -103,10 +104,23 @@ function populateGuest(id: number, layout: GuestLayout): void {
   ] as const) {
     if (size === 0) continue;
     const firstGfn = start / PAGE_SIZE;
-    const supers = populateRange(id, firstGfn, SUPER_ORDER, Math.floor(size / SUPER_SIZE)) * SUPER_PAGES;
+    const supers = populateSupers(id, firstGfn, Math.floor(size / SUPER_SIZE)) * SUPER_PAGES;
     populateAll(id, firstGfn + supers, size / PAGE_SIZE - supers);
   }
   populateAll(id, layout.extraStart >>> PAGE_SHIFT, layout.extraSize / PAGE_SIZE);
+}
+
+/** Populates superpages as long as there are any; returns how many. Petting the watchdog: memory is also zeroed. */
+function populateSupers(id: number, firstGfn: number, wanted: number): number {
+  let done = 0;
+  while (done < wanted) {
+    const batch = Math.min(wanted - done, BATCH_PAGES);
+    const given = populateRange(id, firstGfn + done * SUPER_PAGES, SUPER_ORDER, batch);
+    done += given;
+    if (given < batch) break;
+    showLife();
+  }
+  return done;
 }
 
 function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: GuestLayout, bootData: Uint8Array): void {

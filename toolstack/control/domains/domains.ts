@@ -14,7 +14,7 @@ import { reportFailure } from "../failures.ts";
 import { destroyDomain, domainExists, unpauseDomain } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
-import { listDomains } from "../hypercalls/sysctl.ts";
+import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
 import { GuestDomain } from "./domain.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after } from "../timers.ts";
@@ -35,6 +35,7 @@ export interface CreateRequest extends Omit<GuestConfig, "handle"> {
 
 export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
+  private readonly byName = new Map<string, GuestDomain>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
   /** Called at every VIRQ_DOM_EXC; who returns true is not called again. */
@@ -69,7 +70,7 @@ export class Domains {
       return;
     }
     const domain = new GuestDomain(info.id, name);
-    this.byId.set(info.id, domain);
+    this.add(domain);
     try {
       const gfn = getHvmParam(info.id, HVM_PARAM_CONSOLE_PFN);
       const port = getHvmParam(info.id, HVM_PARAM_CONSOLE_EVTCHN);
@@ -78,6 +79,16 @@ export class Domains {
       // The guest may have spoilt its own console; it is still a domain to be listed and destroyed.
       this.notice(`${domain}: its console could not be connected again: ${String(error)}`);
     }
+  }
+
+  private add(domain: GuestDomain): void {
+    this.byId.set(domain.id, domain);
+    this.byName.set(domain.name, domain);
+  }
+
+  private remove(domain: GuestDomain): void {
+    this.byId.delete(domain.id);
+    if (this.byName.get(domain.name) === domain) this.byName.delete(domain.name);
   }
 
   /** Names and ids of all domains, domain 0 included, with their state. */
@@ -97,9 +108,7 @@ export class Domains {
 
   /** A living domain by number or name. */
   find(which: string | number): GuestDomain | undefined {
-    const byId = this.byId.get(Number(which));
-    if (byId !== undefined) return byId;
-    return this.all().find((domain) => domain.name === which);
+    return this.byId.get(Number(which)) ?? this.byName.get(String(which));
   }
 
   /** An ended domain that is still remembered, by number or name; the latest of that name. */
@@ -112,10 +121,17 @@ export class Domains {
    * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
    */
   create(request: CreateRequest): GuestDomain {
-    const taken = (name: string) => name === DOMAIN_0_NAME || this.find(name) !== undefined;
-    const name = request.name ?? freeName(request.kernel.name, taken);
-    if (taken(name)) throw new BuildError(`a domain named "${name}" exists already`);
-    const built = buildDomain({ ...request, handle: handleOfName(name) });
+    const taken = (name: string) => name === DOMAIN_0_NAME || this.byName.has(name);
+    let name = request.name ?? "";
+    if (request.name !== undefined) {
+      handleOfName(name); // a bad name is refused before anything is made
+      if (taken(name)) throw new BuildError(`a domain named "${name}" exists already`);
+    }
+    const handle = (id: number) => {
+      name = request.name ?? freeName(request.kernel.name, id, taken);
+      return handleOfName(name);
+    };
+    const built = buildDomain({ ...request, handle });
     const domain = new GuestDomain(built.id, name);
     try {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort);
@@ -123,7 +139,7 @@ export class Domains {
       destroyDomain(built.id);
       throw error;
     }
-    this.byId.set(built.id, domain);
+    this.add(domain);
     return domain;
   }
 
@@ -138,7 +154,7 @@ export class Domains {
       domain.console?.close();
     } finally {
       destroyDomain(domain.id);
-      this.byId.delete(domain.id);
+      this.remove(domain);
       this.graves = [...this.graves, domain].slice(-GRAVES);
       domain.end("destroyed");
     }
@@ -167,10 +183,10 @@ export class Domains {
 
   /** Looks for domains that have shut down since the last time. */
   private checkShutdowns(): void {
-    for (const info of listDomains()) {
-      const domain = this.byId.get(info.id);
-      if (domain === undefined || !info.shutdown || domain.ended !== null) continue;
-      const reason = shutdownReason(info.shutdownCode);
+    for (const { id, code } of shutdownDomains()) {
+      const domain = this.byId.get(id);
+      if (domain === undefined || domain.ended !== null) continue;
+      const reason = shutdownReason(code);
       const awaited = domain.waiters > 0;
       domain.end(reason);
       if (awaited) continue;

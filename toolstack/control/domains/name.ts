@@ -31,11 +31,13 @@ export function nameOfHandle(handle: Uint8Array): string {
   return decodeCString(handle);
 }
 
-/** `base`, shortened to fit, or `base-2`, `base-3`, ...: the first that is not taken. */
-export function freeName(base: string, taken: (name: string) => boolean): string {
+/**
+ * A name made from `base`, shortened to fit: `base` itself, or with the domain's id behind it, or something behind that
+ * until it is not taken.
+ */
+export function freeName(base: string, id: number, taken: (name: string) => boolean): string {
   const safe = base.replace(/[\s\u0000-\u001f\u007f]/g, "_").replace(/^[0-9]+$/, "guest-$&") || "guest";
-  for (let n = 1; ; n++) {
-    const ending = n === 1 ? "" : `-${n}`;
+  for (let ending = ""; ; ending += ending === "" ? `-${id}` : "x") {
     let stem = safe;
     while (encodeUtf8(stem + ending).length > HANDLE_SIZE) stem = Array.from(stem).slice(0, -1).join("");
     if (!taken(stem + ending)) return stem + ending;

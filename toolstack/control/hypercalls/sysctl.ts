@@ -27,7 +27,7 @@ import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 import { decodeCString, encodeUtf8 } from "../text.ts";
 import { number64, PAGE_SIZE } from "../window.ts";
-import { decodeDomainInfo, infoDomain, type DomainInfo } from "./domain-info.ts";
+import { decodeDomainInfo, infoDomain, infoShutdown, type DomainInfo } from "./domain-info.ts";
 
 const buffer = reserveScratch(Sysctl.SIZE, (words) => {
   words[Sysctl.interface_version / 4] = XEN_SYSCTL_INTERFACE_VERSION;
@@ -73,9 +73,8 @@ export function physicalInfo(): PhysicalInfo {
 const INFO_WORDS = DomctlGetdomaininfo.SIZE / 4;
 const INFOS = Math.floor(PAGE_SIZE / DomctlGetdomaininfo.SIZE);
 
-/** The state of every domain, by ascending id. */
-export function listDomains(): DomainInfo[] {
-  const domains: DomainInfo[] = [];
+/** Calls `each` with the word index of every domain's record in `list.words`, by ascending id. */
+function forEachDomain(each: (at: number) => void): void {
   for (let first = 0; ;) {
     const u = sysctl("XEN_SYSCTL_getdomaininfolist", XEN_SYSCTL_getdomaininfolist, [
       [SysctlGetdomaininfolist.first_domain, first],
@@ -83,10 +82,27 @@ export function listDomains(): DomainInfo[] {
       [SysctlGetdomaininfolist.buffer, list.address],
     ]);
     const found = u[SysctlGetdomaininfolist.num_domains / 4]!;
-    for (let i = 0; i < found; i++) domains.push(decodeDomainInfo(list.words, i * INFO_WORDS));
-    if (found < INFOS) return domains;
+    for (let i = 0; i < found; i++) each(i * INFO_WORDS);
+    if (found < INFOS) return;
     first = infoDomain(list.words, (found - 1) * INFO_WORDS) + 1;
   }
+}
+
+/** The state of every domain, by ascending id. */
+export function listDomains(): DomainInfo[] {
+  const domains: DomainInfo[] = [];
+  forEachDomain((at) => domains.push(decodeDomainInfo(list.words, at)));
+  return domains;
+}
+
+/** The domains that have shut down, with their SHUTDOWN_* codes. */
+export function shutdownDomains(): { id: number; code: number }[] {
+  const domains: { id: number; code: number }[] = [];
+  forEachDomain((at) => {
+    const code = infoShutdown(list.words, at);
+    if (code >= 0) domains.push({ id: infoDomain(list.words, at), code });
+  });
+  return domains;
 }
 
 /** The hypervisor's log, calling `each` with its pieces in order. */
