@@ -26,5 +26,7 @@ void bench_operations(void);
 void bench_vcpu_pair(void);
 void bench_ping(domid_t remote);
 void bench_pong(domid_t remote);
+/* child.c: makes the other domain itself. */
+void bench_parent(void);
 
 #endif

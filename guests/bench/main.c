@@ -3,7 +3,8 @@
  * QEMU's -icount shift=0 that is instructions, of guest and hypervisor together.
  *
  * Options: none measures what one domain can; only=NAME one row of that. role=pong remote=ID answers event channels of the
- * domain ID, role=ping remote=ID measures round trips to it. See README.md for the meeting of the two.
+ * domain ID, role=ping remote=ID measures round trips to it. See README.md for the meeting of the two. role=parent, for a
+ * domain 0 alone: builds the other domain from its boot module and measures that as well.
  */
 #include "bench.h"
 
@@ -39,15 +40,21 @@ void measure_overhead(void) {
 }
 
 void guest_main(void) {
+  static char role_text[16];
   const char *role = option_text("role");
-  bool ping = role && text_equal(role, "ping"), pong = role && text_equal(role, "pong");
-  if (role && !ping && !pong)
-    guest_fail("role=%s: ping and pong are known", role);
+  if (role) {
+    format_text(role_text, sizeof role_text, "%s", role);
+    role = role_text;
+  }
   measure_overhead();
-  if (ping)
-    bench_ping(option_number("remote", 0));
-  else if (pong)
-    bench_pong(option_number("remote", 0));
-  else
+  if (!role)
     bench_operations();
+  else if (text_equal(role, "ping"))
+    bench_ping(option_number("remote", 0));
+  else if (text_equal(role, "pong"))
+    bench_pong(option_number("remote", 0));
+  else if (text_equal(role, "parent"))
+    bench_parent();
+  else
+    guest_fail("role=%s: ping, pong and parent are known", role);
 }
