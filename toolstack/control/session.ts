@@ -15,7 +15,7 @@ import { ShellInterruption, type Shell } from "./console/shell.ts";
 import { endMachine } from "./end-machine.ts";
 import { DOMAIN_0, type Domains } from "./domains/domains.ts";
 import { describeError } from "./failures.ts";
-import { HANDLE_SIZE, domainInfo, setDomainHandle } from "./hypercalls/domctl.ts";
+import { domainInfo, setDomainHandle } from "./hypercalls/domctl.ts";
 
 /** "TVD0": domain 0 has been started before. */
 const MAGIC = 0x30445654;
@@ -29,19 +29,13 @@ interface Progress {
 }
 
 function loadProgress(): Progress | null {
-  const { handle } = domainInfo(DOMAIN_0);
-  const view = new DataView(handle.buffer, handle.byteOffset, HANDLE_SIZE);
-  if (view.getUint32(0, true) !== MAGIC) return null;
-  return { begun: view.getUint32(4, true), ok: view.getUint32(8, true), failed: view.getUint32(12, true) };
+  const [magic, begun, ok, failed] = domainInfo(DOMAIN_0).handle as [number, number, number, number];
+  return magic === MAGIC ? { begun, ok, failed } : null;
 }
 
 function saveProgress(progress: Progress): void {
-  const view = new DataView(new ArrayBuffer(HANDLE_SIZE));
-  view.setUint32(0, MAGIC, true);
-  view.setUint32(4, progress.begun, true);
-  view.setUint32(8, progress.ok, true);
-  view.setUint32(12, progress.failed, true);
-  setDomainHandle(DOMAIN_0, new Uint8Array(view.buffer));
+  const words = Uint32Array.of(MAGIC, progress.begun, progress.ok, progress.failed);
+  setDomainHandle(DOMAIN_0, new Uint8Array(words.buffer));
 }
 
 /** Begins the session; domains that run already have been taken over. */

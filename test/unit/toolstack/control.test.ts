@@ -365,7 +365,7 @@ test("an exception in a command or in an event's handler is shown with its stack
   await m.settle();
   t.regex(
     m.takeOutput(),
-    /domain 0: uncaught exception in event channel \d+: .*Error: broken on purpose\r\n.*at .*typevisor> $/s,
+    /domain 0: uncaught exception in event channel \d+: .*Error: broken on purpose\r\n.*at .*typevisor> (\x1b\[K)?$/s,
   );
   await m.type("js 1\r");
   t.regex(m.takeOutput(), /1\r\ntypevisor> $/);

@@ -27,8 +27,8 @@ export function handleOfName(name: string): Uint8Array {
 }
 
 /** The name in a handle; empty for a domain that was never finished. */
-export function nameOfHandle(handle: Uint8Array): string {
-  return decodeCString(handle);
+export function nameOfHandle(handle: number[]): string {
+  return decodeCString(new Uint8Array(Uint32Array.from(handle).buffer));
 }
 
 /**

@@ -26,8 +26,8 @@ export interface DomainInfo {
   /** CPU time of all its vCPUs, ns. */
   cpuTimeNs: number;
   onlineVcpus: number;
-  /** Its 16 free bytes: see name.ts. */
-  handle: Uint8Array;
+  /** Its 16 free bytes, as four words: see name.ts. */
+  handle: number[];
 }
 
 const DOMAIN = DomctlGetdomaininfo.domain / 4; // its low half
@@ -65,6 +65,6 @@ export function decodeDomainInfo(words: Uint32Array, at: number): DomainInfo {
     maxPages: number64(words, at + MAX_PAGES),
     cpuTimeNs: number64(words, at + CPU_TIME),
     onlineVcpus: words[at + VCPUS]!,
-    handle: new Uint8Array(words.slice(at + HANDLE, at + HANDLE + 4).buffer),
+    handle: [words[at + HANDLE]!, words[at + HANDLE + 1]!, words[at + HANDLE + 2]!, words[at + HANDLE + 3]!],
   };
 }
