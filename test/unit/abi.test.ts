@@ -30,6 +30,7 @@ const HEADERS = [
   "hvm/hvm_vcpu.h",
   "arch-x86/hvm/start_info.h",
   "elfnote.h",
+  "io/console.h",
 ];
 
 interface Item {
