@@ -4,7 +4,7 @@
  */
 import { copyFromPhys, store8 } from "./hw";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_READ, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
-import { p2mLookupAt } from "./p2m";
+import { p2mLookup } from "./p2m";
 import { P2M_FOREIGN, P2M_GRANT_RW, P2M_MFN_MASK, P2M_RAM, P2M_SHARED, P2M_TYPE_MASK } from "./p2m-types";
 import { translate } from "./page-walk";
 import { getRip, getSegmentBase, is64, SEG_CS } from "./state";
@@ -23,7 +23,7 @@ export function codeAddress(v: HvmVcpu): u64 {
 function machineAddress(v: HvmVcpu, gva: u64, access: u32): u64 {
   if (translate(v, gva, access, gpaSlot) != 0) return 0;
   const gpa = load<u64>(gpaSlot);
-  const entry = p2mLookupAt(v.p2mRootPa, gpa >> 12);
+  const entry = p2mLookup(v.p2m, gpa >> 12);
   if (entry == 0) return 1;
   if (access == HVM_ACCESS_WRITE) {
     const type = <u32>(entry & P2M_TYPE_MASK);

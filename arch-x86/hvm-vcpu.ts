@@ -2,6 +2,7 @@
  * The processor-level half of a hardware-virtualised vCPU: the register file that the world switch uses, where its VMCS
  * or VMCB is, and the latest exit in vendor-neutral form. kernel/vcpu.ts embeds it; hvm.ts operates on it.
  */
+import { P2m } from "./p2m";
 
 /** Why a guest left, the same for VMX and SVM. Reasons that arch-x86 can settle alone never reach the kernel. */
 export const enum HvmExit {
@@ -67,8 +68,6 @@ export class HvmVcpu {
   controlPa: u64;
   /** Physical address of the FPU save area (one frame). */
   fpuPa: u64;
-  /** EPTP or nested CR3: physical address of the p2m root. */
-  p2mRootPa: u64;
   /** Added to the host TSC to make the guest's. */
   tscOffset: u64;
   /** Guest's XCR0, swapped with the host's at entry where they differ. */
@@ -82,6 +81,9 @@ export class HvmVcpu {
   exitPort: u32;
   exitSize: u32;
   exitIn: u32;
+
+  /** The domain's physmap, which the processor walks for this guest. */
+  p2m: P2m;
 
   /** Xen's ids of this vCPU and its domain, which CPUID shows the guest. Set by the kernel before hvmVcpuInit. */
   guestDomainId: u32;

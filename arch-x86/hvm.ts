@@ -11,6 +11,7 @@ import { detect } from "./detect";
 import { fpuHostInit, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
+import { P2m } from "./p2m";
 import { translate } from "./page-walk";
 import { refusal } from "./refusals";
 import { getRflags, RFLAGS_IF } from "./state";
@@ -83,11 +84,11 @@ export function hvmCpuStop(cpu: u32): void {
 /**
  * Allocates the control block and puts the vCPU into the state a PVH guest's first vCPU starts in, registers zero: flat
  * 32-bit protected mode, paging off, interrupts off. The caller has set guestDomainId and guestVcpuId.
- * @param p2mRootPa physical address of the nested page tables' root, in the format p2m.ts makes for this vendor
+ * @param p2m the domain's physmap, in the format p2m.ts makes for this vendor; outlives the vCPU
  * @returns 0, or -ENOMEM with nothing allocated
  */
-export function hvmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
-  return vendor == VENDOR_SVM ? svmVcpuInit(v, p2mRootPa) : vmxVcpuInit(v, p2mRootPa);
+export function hvmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
+  return vendor == VENDOR_SVM ? svmVcpuInit(v, p2m) : vmxVcpuInit(v, p2m);
 }
 
 /** Undoes hvmVcpuInit. The vCPU is not loaded in any CPU's FPU: see hvmFpuSwitch. */

@@ -36,6 +36,11 @@ export class P2m {
   format: u32;
   /** gfns from here up are refused; at most 1 << 36. */
   maxGfn: u64;
+  /**
+   * The latest table of a GiB that a lookup passed: its frame in bits 19 and up, and below them the number of its GiB plus
+   * one. One word, so that it is never half of two. As tables stay linked until p2mFree, it never goes stale.
+   */
+  recent: u64;
 }
 
 export const P2M_FORMAT_EPT: u32 = 0;
@@ -47,6 +52,8 @@ export const P2M_NO_MEMORY: u64 = ~0;
 export const P2M_END: u64 = ~0;
 
 const GFN_BITS: u64 = 36; // four levels of 9 bits
+const RECENT_SHIFT: u64 = 19;
+const RECENT_GIB: u64 = (1 << RECENT_SHIFT) - 1;
 const TABLE: u64 = 7; // EPT: read, write, execute; NPT: present, write, user
 const SUPERPAGE: u64 = 1 << 7;
 const TYPE_SHIFT: u64 = 52;
@@ -81,6 +88,7 @@ export function p2mInit(p: P2m): i32 {
   const mfn = allocFrame();
   if (mfn == 0) return -ENOMEM;
   p.rootPa = mfn << 12;
+  p.recent = 0;
   p.tablePages = 1;
   p.format = vendor == VENDOR_SVM ? P2M_FORMAT_NPT : P2M_FORMAT_EPT;
   if (p.maxGfn == 0 || p.maxGfn > (<u64>1) << GFN_BITS) p.maxGfn = (<u64>1) << GFN_BITS;
@@ -92,6 +100,7 @@ export function p2mFree(p: P2m): void {
   if (p.rootPa == 0) return;
   freeTable(p.rootPa, 3);
   p.rootPa = 0;
+  p.recent = 0;
   p.tablePages = 0;
 }
 
@@ -146,24 +155,34 @@ export function p2mSetType(p: P2m, gfn: u64, type: u32): i32 {
 
 /** The entry of one gfn: bits 12..51 its frame, bits 0..7 its P2M_* type; 0 when nothing is mapped. */
 export function p2mLookup(p: P2m, gfn: u64): u64 {
-  return p2mLookupAt(p.rootPa, gfn);
+  const recent = p.recent;
+  if ((recent & RECENT_GIB) != (gfn >> 18) + 1) return lookupFromRoot(p, gfn);
+  const middle = load64(slot((recent >> RECENT_SHIFT) << 12, gfn, 1));
+  if (middle == 0) return 0;
+  if (isLeaf(middle)) return found(middle, gfn & 511);
+  const entry = load64(slot(middle & P2M_MFN_MASK, gfn, 0));
+  return entry == 0 ? 0 : found(entry, 0);
 }
 
-/** As p2mLookup, for those who know only the root: a vCPU's p2mRootPa. */
-export function p2mLookupAt(rootPa: u64, gfn: u64): u64 {
+function lookupFromRoot(p: P2m, gfn: u64): u64 {
   if (gfn >> GFN_BITS != 0) return 0;
-  let table = rootPa;
+  let table = p.rootPa;
   let level: u64 = 3;
   while (true) {
+    if (level == 1) p.recent = ((table >> 12) << RECENT_SHIFT) | ((gfn >> 18) + 1);
     const entry = load64(slot(table, gfn, level));
     if (entry == 0) return 0;
-    if (isLeaf(entry)) {
-      const within = gfn & (((<u64>1) << (9 * level)) - 1);
-      return ((entry & P2M_MFN_MASK) + (within << 12)) | ((entry >> TYPE_SHIFT) & 0xf);
-    }
+    if (isLeaf(entry)) return found(entry, gfn & (((<u64>1) << (9 * level)) - 1));
     table = entry & P2M_MFN_MASK;
     level--;
   }
+}
+
+/** What p2mLookup returns for a leaf and the number of a frame within it. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function found(leaf: u64, within: u64): u64 {
+  return ((leaf & P2M_MFN_MASK) + (within << 12)) | ((leaf >> TYPE_SHIFT) & 0xf);
 }
 
 /** The first mapped gfn that is not below `gfn`, or P2M_END. */
@@ -183,10 +202,14 @@ export function p2mNext(p: P2m, gfn: u64): u64 {
   return P2M_END;
 }
 
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 function slot(table: u64, gfn: u64, level: u64): u64 {
   return table + (((gfn >> (9 * level)) & 511) << 3);
 }
 
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 function isLeaf(entry: u64): bool {
   return (entry & TYPE_BITS) != 0;
 }

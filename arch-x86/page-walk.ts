@@ -8,7 +8,7 @@
 import { EFAULT } from "../abi/errno";
 import { cpuidEax, load32, load64 } from "./hw";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
-import { p2mLookupAt } from "./p2m";
+import { p2mLookup } from "./p2m";
 import { P2M_MFN_MASK, P2M_TYPE_MASK } from "./p2m-types";
 import { EFER_LMA, EFER_NXE, getCpl, getCr0, getCr3, getCr4, getEfer } from "./state";
 
@@ -165,7 +165,7 @@ function readTable32(v: HvmVcpu, gpa: u64): u64 {
   return at == 0 ? 0xffffffff : load32(at);
 }
 function machine(v: HvmVcpu, gpa: u64): u64 {
-  const entry = p2mLookupAt(v.p2mRootPa, gpa >> 12);
+  const entry = p2mLookup(v.p2m, gpa >> 12);
   return (entry & P2M_TYPE_MASK) == 0 ? 0 : (entry & P2M_MFN_MASK) | (gpa & 0xfff);
 }
 

@@ -160,7 +160,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
   let rc = v.exitCounts && v.virqPorts ? vcpuTimersInit(v) : -ENOMEM;
   if (!rc && d.kind == DomainKind.Hvm) {
     frameChargeBegin(d.id, FrameType.Control);
-    rc = hvmVcpuInit(v, changetype<P2m>(d.p2m).rootPa);
+    rc = hvmVcpuInit(v, changetype<P2m>(d.p2m));
     frameChargeEnd();
   }
   if (rc) {

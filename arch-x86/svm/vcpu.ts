@@ -5,6 +5,7 @@ import { load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { instructionLength } from "../decode";
 import { guestMsrReset } from "../msr-policy";
+import { P2m } from "../p2m";
 import { resetState } from "../reset";
 import { is64, RFLAGS_RF, RFLAGS_TF } from "../state";
 import { allocFrame, freeFrame } from "../supply";
@@ -62,7 +63,7 @@ const INTERCEPT_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VE
 const DR6_SINGLE_STEP: u64 = 1 << 14;
 
 /** See hvmVcpuInit. */
-export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
+export function svmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
   const control = allocFrame();
   if (control == 0) return -ENOMEM;
   const state = allocFrame();
@@ -72,7 +73,7 @@ export function svmVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
   }
   v.controlPa = control << 12;
   v.fpuPa = state << 12;
-  v.p2mRootPa = p2mRootPa;
+  v.p2m = p2m;
   v.loadedOn = -1;
   controlReset(v);
   resetState(v);
@@ -128,7 +129,7 @@ function controlReset(v: HvmVcpu): void {
   store64(vmcb + VMCB.TSC_OFFSET, v.tscOffset);
   store64(vmcb + VMCB.INTERRUPT_CONTROL, V_MASKING);
   store64(vmcb + VMCB.NESTED_CONTROL, 1);
-  store64(vmcb + VMCB.NESTED_CR3, v.p2mRootPa);
+  store64(vmcb + VMCB.NESTED_CR3, v.p2m.rootPa);
   v.flushPending = 1;
 }
 

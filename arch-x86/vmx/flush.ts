@@ -16,7 +16,7 @@ export function eptPointer(rootPa: u64): u64 {
 /** Everything that depends on this guest's EPT, in all its vCPUs' names: the tables changed. */
 export function flushNested(v: HvmVcpu): void {
   const type = (eptCapabilities & EPT_CAP_INVEPT_SINGLE) != 0 ? INVEPT_SINGLE : INVEPT_ALL;
-  const failed = invept(type, eptPointer(v.p2mRootPa));
+  const failed = invept(type, eptPointer(v.p2m.rootPa));
   assert(failed == 0, "INVEPT refused an EPT pointer");
   v.flushPending = 0;
 }

@@ -5,7 +5,7 @@
 import { vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { P2M_MFN_MASK } from "../p2m-types";
-import { p2mLookupAt } from "../p2m";
+import { p2mLookup } from "../p2m";
 import { EFER_LMA, EFER_LME, RFLAGS_IF, RFLAGS_VM } from "../state";
 import { ENTRY_GUEST_64 } from "./controls";
 import { makeCurrent } from "./current";
@@ -209,7 +209,7 @@ function pdptes(v: HvmVcpu): string | null {
   const pae = (vmread(VMCS.GUEST_CR0) & CR0_PG) != 0 && (vmread(VMCS.GUEST_CR4) & CR4_PAE) != 0 && !is64();
   if (!pae) return null;
   const gpa = vmread(VMCS.GUEST_CR3) & 0xffffffe0;
-  if ((p2mLookupAt(v.p2mRootPa, gpa >> 12) & P2M_MFN_MASK) == 0) return "PAE: CR3 points outside the guest's memory";
+  if ((p2mLookup(v.p2m, gpa >> 12) & P2M_MFN_MASK) == 0) return "PAE: CR3 points outside the guest's memory";
   for (let i: u32 = 0; i < 4; i++) {
     const entry = vmread(VMCS.GUEST_PDPTE0 + 2 * i);
     if ((entry & 1) != 0 && (entry & 0x1e6) != 0) return "PAE: a page-directory-pointer entry has reserved bits";

@@ -4,7 +4,7 @@
  */
 import { cpuidEax, load64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
-import { p2mLookupAt } from "../p2m";
+import { p2mLookup } from "../p2m";
 import { P2M_MFN_MASK } from "../p2m-types";
 import { vmxWrite } from "./state";
 import { VMCS } from "./vmcs";
@@ -20,7 +20,7 @@ const RESERVED_LOW: u64 = 0x1e6;
  */
 export function loadPdptes(v: HvmVcpu, cr3: u64): bool {
   const gpa = cr3 & TABLE_MASK;
-  const frame = p2mLookupAt(v.p2mRootPa, gpa >> 12) & P2M_MFN_MASK;
+  const frame = p2mLookup(v.p2m, gpa >> 12) & P2M_MFN_MASK;
   if (frame == 0) return false;
   const table = frame | (gpa & 0xfff);
   const reserved = RESERVED_LOW | (~(<u64>0) << (cpuidEax(0x80000008, 0) & 0xff));

@@ -8,6 +8,7 @@ import { hostState, rdmsr, readCr0, readCr3, readCr4, store32, vmread, vmwrite }
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_EFER, MSR_PAT } from "../msr";
 import { guestMsrReset } from "../msr-policy";
+import { P2m } from "../p2m";
 import { resetState } from "../reset";
 import { is64, RFLAGS_RF, RFLAGS_TF } from "../state";
 import { allocFrame, freeFrame } from "../supply";
@@ -35,7 +36,7 @@ const NO_LINK: u64 = ~0;
 let lastVpid: u32 = 0;
 
 /** See hvmVcpuInit. */
-export function vmxVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
+export function vmxVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
   const control = allocFrame();
   if (control == 0) return -ENOMEM;
   const state = allocFrame();
@@ -45,7 +46,7 @@ export function vmxVcpuInit(v: HvmVcpu, p2mRootPa: u64): i32 {
   }
   v.controlPa = control << 12;
   v.fpuPa = state << 12;
-  v.p2mRootPa = p2mRootPa;
+  v.p2m = p2m;
   v.launched = 0;
   // Two vCPUs may share a number when it has wrapped around: translations are tagged by EPT root as well.
   lastVpid = (lastVpid % 0xffff) + 1;
@@ -86,7 +87,7 @@ function writeControls(v: HvmVcpu): void {
   vmxWrite(v, VMCS.CR3_TARGET_COUNT, 0);
   vmxWrite(v, VMCS.MSR_BITMAP, bitmapPa);
   vmxWrite(v, VMCS.TSC_OFFSET, v.tscOffset);
-  vmxWrite(v, VMCS.EPT_POINTER, eptPointer(v.p2mRootPa));
+  vmxWrite(v, VMCS.EPT_POINTER, eptPointer(v.p2m.rootPa));
   if ((cpuControls2 & CPU2_VPID) != 0) vmxWrite(v, VMCS.VPID, v.tag);
   if ((cpuControls2 & CPU2_PAUSE_LOOP) != 0) {
     vmxWrite(v, VMCS.PLE_GAP, PAUSE_GAP);
