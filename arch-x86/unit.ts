@@ -1,0 +1,159 @@
+/**
+ * Entry of the unit tests' own module (test/unit/arch-x86): parts of arch-x86 that need no kernel, called one by one from
+ * Node. Not part of the hypervisor.
+ */
+import { contextLoad, contextSave } from "./context";
+import { instructionLength } from "./decode";
+import { fpuHostInit } from "./fpu";
+import { hvmCpuInit, hvmEnter, hvmInjectException, hvmInjectNmi, hvmOfferInterrupt, hvmVcpuFree } from "./hvm";
+import { hvmEmulateAbsent, hvmExplainEntryFailure, hvmTranslate, hvmVcpuInit } from "./hvm";
+import { HvmVcpu } from "./hvm-vcpu";
+import { P2m, p2mFree, p2mInit, p2mLookup, p2mMap, p2mNext, p2mSetGibPages, p2mSetType, p2mUnmap } from "./p2m";
+import { translateError } from "./page-walk";
+import { setCr0, setCr3, setCr4, setEfer, setRflags, setRip, setSegment } from "./state";
+import { getCr0, getEfer, getRflags, getRip } from "./state";
+import { supply } from "./supply";
+import { setVendor } from "./vendor";
+
+@external("unit", "allocFrame") declare function testAlloc(): u64;
+@external("unit", "freeFrame") declare function testFree(mfn: u64): void;
+
+function alloc(): u64 {
+  return testAlloc();
+}
+function run(count: u32): u64 {
+  const first = testAlloc();
+  for (let i: u32 = 1; i < count; i++) testAlloc();
+  return first;
+}
+function free(mfn: u64): void {
+  testFree(mfn);
+}
+function log(_ptr: usize, _length: u32): void {}
+
+const table = changetype<P2m>(memory.data(offsetof<P2m>()));
+const vcpu = changetype<HvmVcpu>(memory.data(offsetof<HvmVcpu>()));
+/** Where `walk` leaves the address, and room for one hvm_hw_cpu record. */
+export const out: usize = memory.data(8, 8);
+export const record: usize = memory.data(1032, 8);
+
+/** The vCPU's registers, and its exit fields' places in it. */
+export const registers: usize = changetype<usize>(vcpu);
+export const EXIT_GPA: usize = offsetof<HvmVcpu>("exitGpa");
+export const EXIT_VALUE: usize = offsetof<HvmVcpu>("exitValue");
+export const EXIT_ACCESS: usize = offsetof<HvmVcpu>("exitAccess");
+export const EXIT_PORT: usize = offsetof<HvmVcpu>("exitPort");
+export const EXIT_SIZE: usize = offsetof<HvmVcpu>("exitSize");
+export const EVENT_PENDING: usize = offsetof<HvmVcpu>("eventPending");
+export const FLUSH_PENDING: usize = offsetof<HvmVcpu>("flushPending");
+
+/** A machine of one vendor, with an empty physmap. */
+export function begin(vendor: u32, maxGfn: u64): i32 {
+  supply(alloc, run, free, log);
+  setVendor(vendor);
+  fpuHostInit();
+  table.maxGfn = maxGfn;
+  return p2mInit(table);
+}
+export function gibPages(on: bool): void {
+  p2mSetGibPages(on);
+}
+export function end(): void {
+  p2mFree(table);
+}
+export function tables(): u32 {
+  return table.tablePages;
+}
+export function map(gfn: u64, mfn: u64, type: u32, order: u32): i32 {
+  return p2mMap(table, gfn, mfn, type, order);
+}
+export function unmap(gfn: u64): u64 {
+  return p2mUnmap(table, gfn);
+}
+export function lookup(gfn: u64): u64 {
+  return p2mLookup(table, gfn);
+}
+export function setType(gfn: u64, type: u32): i32 {
+  return p2mSetType(table, gfn, type);
+}
+export function next(gfn: u64): u64 {
+  return p2mNext(table, gfn);
+}
+
+export function cpuInit(): i32 {
+  return hvmCpuInit(0);
+}
+export function vcpuInit(): i32 {
+  memory.fill(changetype<usize>(vcpu), 0, offsetof<HvmVcpu>());
+  return hvmVcpuInit(vcpu, table);
+}
+export function vcpuFree(): void {
+  hvmVcpuFree(vcpu);
+}
+export function enter(deadline: u64): u32 {
+  return hvmEnter(vcpu, deadline);
+}
+export function offerInterrupt(vector: u32): bool {
+  return hvmOfferInterrupt(vcpu, vector);
+}
+export function injectException(vector: u32, errorCode: i32, cr2: u64): void {
+  hvmInjectException(vcpu, vector, errorCode, cr2);
+}
+export function injectNmi(): void {
+  hvmInjectNmi(vcpu);
+}
+/** Address of the words: UTF-16, the length in bytes 4 before. */
+export function explain(): usize {
+  return changetype<usize>(hvmExplainEntryFailure(vcpu));
+}
+
+/** Puts the vCPU into code of 16, 32 or 64 bits at `rip`. */
+export function code(bits: u32, rip: u64): void {
+  setSegment(vcpu, 1, 8, bits == 64 ? 0xa9b : bits == 32 ? 0xc9b : 0x9b, bits == 16 ? 0xffff : 0xffffffff, 0);
+  setEfer(vcpu, bits == 64 ? 0x500 : 0);
+  setRip(vcpu, rip);
+}
+export function privilege(cpl: u32): void {
+  setSegment(vcpu, 2, 16, 0xc93 | (cpl << 5), 0xffffffff, 0);
+}
+export function paging(cr0: u64, cr3: u64, cr4: u64, efer: u64): void {
+  setCr0(vcpu, cr0);
+  setCr3(vcpu, cr3);
+  setCr4(vcpu, cr4);
+  setEfer(vcpu, efer);
+}
+export function rip(): u64 {
+  return getRip(vcpu);
+}
+export function cr0(): u64 {
+  return getCr0(vcpu);
+}
+export function efer(): u64 {
+  return getEfer(vcpu);
+}
+export function flags(): u64 {
+  return getRflags(vcpu);
+}
+export function setFlags(value: u64): void {
+  setRflags(vcpu, value);
+}
+
+export function walk(gva: u64, access: u32): i32 {
+  return hvmTranslate(vcpu, gva, access, out);
+}
+export function walkError(): i32 {
+  return translateError;
+}
+export function length(): u32 {
+  return instructionLength(vcpu);
+}
+export function emulate(access: u32): bool {
+  vcpu.exitAccess = access;
+  return hvmEmulateAbsent(vcpu);
+}
+export function save(): void {
+  contextSave(vcpu, record);
+}
+export function restore(): i32 {
+  return contextLoad(vcpu, record);
+}
