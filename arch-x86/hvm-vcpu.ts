@@ -100,8 +100,6 @@ export class HvmVcpu {
   flushPending: u32;
   /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
   eventPending: u32;
-  /** Physical CPU on which the VMCS is current, -1 for none. */
-  loadedOn: i32;
   /** 1 while the interrupt window is open: HvmExit.Window is wanted. */
   windowOpen: u32;
   /** 1: an NMI waits until the guest can take one. */

@@ -152,7 +152,6 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
   v.affinity = 1;
   v.guestDomainId = d.id;
   v.guestVcpuId = i;
-  v.loadedOn = -1;
   schedulerAdd(v);
   v.pauseFlags = (d.pauseCount ? PAUSE_DOMAIN : 0) | (d.shutdown ? PAUSE_SHUTDOWN : 0);
   v.exitCounts = heapAllocFor(d, EXIT_KINDS * 8);

@@ -74,7 +74,6 @@ export function svmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
   v.controlPa = control << 12;
   v.fpuPa = state << 12;
   v.p2m = p2m;
-  v.loadedOn = -1;
   controlReset(v);
   resetState(v);
   fpuReset(v);
