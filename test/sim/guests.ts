@@ -129,7 +129,6 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     else world.read(me.id, gfn, value, `domain ${me.id}`);
   }
 
-  // eslint-disable-next-line require-yield -- the grant table is plain memory: no exit
   function* grant(cpu: GuestCpu): Steps<void> {
     const to = others();
     if (to.length === 0) return;
@@ -147,7 +146,6 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     world.grants.set(key, { to: target, gfn, readonly, mapped: 0 });
   }
 
-  // eslint-disable-next-line require-yield -- as above
   function* revoke(cpu: GuestCpu): Steps<void> {
     const mine = [...world.grants.entries()].filter(([key]) => key.startsWith(`${me.id}:`));
     if (mine.length === 0) return;
@@ -361,7 +359,6 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     // The peer's end is unbound now and still its to close; it stays open, as a forgetful guest would leave it.
   }
 
-  // eslint-disable-next-line require-yield -- plain memory
   function* drain(cpu: GuestCpu): Steps<void> {
     const shared = cpu.view(SHARED_INFO_GFN * PAGE, PAGE);
     for (let i = 0; i < 64; i++) shared.setBigUint64(SharedInfo.evtchn_pending + i * 8, 0n, true);

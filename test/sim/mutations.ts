@@ -53,7 +53,7 @@ function link(`,
     file: "kernel/event-2l.ts",
     find: "if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
     replace:
-      "if (port % 3 == 2) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
+      "if (port > 1) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
   },
   {
     name: "the owner of a grant is not told that it is in use",
