@@ -55,7 +55,8 @@ function declarations(file: string): Item[] {
     } else if (line.startsWith("}")) {
       structure = null;
     }
-    const constant = /^\s*export const (\w+): [ui]\d+ = (-?(?:0x)?[0-9a-fA-F_]+);(?:.*\/\/ C: ([^;]+?))?\s*(?:\/\/.*)?$/.exec(line);
+    const constant =
+      /^\s*export const (\w+): [ui]\d+ = (-?(?:0x)?[0-9a-fA-F_]+);(?:.*\/\/ C: ([^;]+?))?\s*(?:\/\/.*)?$/.exec(line);
     if (!constant) continue;
     const [, name, value, expression] = constant as unknown as [string, string, string, string | undefined];
     const ours = Number(value.replaceAll("_", ""));
@@ -98,6 +99,9 @@ test("abi/ agrees with Xen 4.17's public headers", (t) => {
       const ours = BigInt(items[Number(i)]!.ours);
       return BigInt.asUintN(64, ours) !== value && BigInt.asUintN(32, ours) !== BigInt.asUintN(32, value);
     })
-    .map(([i, value]) => `${items[Number(i)]!.file} ${items[Number(i)]!.name}: ${items[Number(i)]!.ours}, the header says ${value}`);
+    .map(
+      ([i, value]) =>
+        `${items[Number(i)]!.file} ${items[Number(i)]!.name}: ${items[Number(i)]!.ours}, the header says ${value}`,
+    );
   t.deepEqual(wrong, []);
 });
