@@ -105,8 +105,11 @@ void arena_fill(bool frames) {
       continue;
     for (unsigned i = 0; i < 512; i++) {
       uint64_t value = frames ? random_frame() : random_value();
-      /* Lists of frames are read from here, with extents of many pages: none may begin below the arena. */
-      words[i] = frames && value < arena_frame ? ~value : value;
+      /*
+       * Lists of frames are read from here, with extents of many pages: none may begin below the arena. The same words
+       * are read as addresses, too.
+       */
+      words[i] = (frames && value < arena_frame) || is_own(value) ? ~value : value;
     }
   }
 }
