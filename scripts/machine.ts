@@ -184,11 +184,15 @@ export class Machine extends EventEmitter<MachineEvents> {
     }
   }
 
-  /** Waits for the prompt, types a line, waits for the next prompt; returns what was printed in between. */
+  /**
+   * Types a line at the prompt, waits for the next prompt; returns what was printed in between. The editor may draw a line
+   * several times while it is typed, and shows only a part of a long one; what ends it is the line feed.
+   */
   async command(line: string, timeoutMs: number): Promise<string> {
     this.send(`${line}\r`);
-    await this.waitFor(line, timeoutMs);
-    return plainText((await this.waitFor(`\n${PROMPT}`, timeoutMs)).before).replace(/^\n/, "");
+    const { before } = await this.waitFor(`\n${PROMPT}`, timeoutMs, `the prompt after: ${line}`);
+    const echoEnd = before.indexOf("\n");
+    return echoEnd < 0 ? "" : plainText(before.slice(echoEnd + 1));
   }
 
   /** Waits for the emulator's end. */

@@ -1,0 +1,60 @@
+/**
+ * Machines for the boot tests: started, waited for until the prompt is there, and gone when the test is over, however
+ * it ends. Every wait is for text and has a limit; the limits are for a busy computer and say nothing about speed.
+ */
+import type { ExecutionContext } from "ava";
+import type { MachineOptions } from "../../../scripts/emulators.ts";
+import { Machine, PROMPT } from "../../../scripts/machine.ts";
+import { withOwnGuests, type BootModule } from "../../../scripts/modules.ts";
+
+/** The machines every promise is tested on: one for each vendor's virtualisation. */
+export const MACHINES = ["qemu-svm", "bochs-vmx"] as const;
+
+/** From the emulator's start to Typevisor's prompt; firmware and, in Bochs, a GRUB ISO included. */
+export const BOOT_MS = 120_000;
+/** A command that does not wait for a guest. */
+export const COMMAND_MS = 30_000;
+/** A guest that runs its course: the self-test, an attack, some seconds of timers. */
+export const GUEST_MS = 240_000;
+
+/** What a test may choose of its machine; the rest is as `npm start` has it. */
+export interface BootOptions extends Partial<Omit<MachineOptions, "modules">> {
+  /** Boot modules beside our own guests. */
+  modules?: BootModule[];
+}
+
+/** Starts a machine that the end of the test stops. */
+export async function startMachine(t: ExecutionContext, options: BootOptions = {}): Promise<Machine> {
+  const machine = await Machine.start({
+    kind: "qemu-svm",
+    cpus: 1,
+    memoryMib: 512,
+    commandLine: "",
+    ...options,
+    modules: withOwnGuests(options.modules ?? []),
+  });
+  t.teardown(() => machine.stop());
+  return machine;
+}
+
+/** Starts a machine and waits for its prompt. */
+export async function bootToPrompt(t: ExecutionContext, options: BootOptions = {}): Promise<Machine> {
+  const machine = await startMachine(t, options);
+  await machine.waitFor(`\n${PROMPT}`, BOOT_MS, "the first prompt");
+  return machine;
+}
+
+/** The value of a JavaScript expression in the live control plane; it must survive JSON. */
+export async function evaluate<T>(machine: Machine, expression: string): Promise<T> {
+  const printed = await machine.command(`js JSON.stringify(${expression})`, COMMAND_MS);
+  const line = printed.split("\n").findLast((text) => text.startsWith('"'));
+  if (line === undefined) throw new Error(`${expression} did not give a value but: ${printed}`);
+  return JSON.parse(JSON.parse(line) as string) as T;
+}
+
+/** Switches the machine off by command and waits for its end. */
+export async function powerOff(t: ExecutionContext, machine: Machine): Promise<void> {
+  machine.send("poweroff\r");
+  await machine.waitForEnd(COMMAND_MS);
+  t.true(machine.endedWell(), `poweroff: ${machine.describeEnd()}${machine.tail()}`);
+}
