@@ -57,6 +57,7 @@ import {
   HVMPTM_one_missed_tick_pending,
   HvmXentrace,
 } from "../abi/hvm";
+import { SHUTDOWN_reboot } from "../abi/sched";
 import { hvmFlush } from "../arch-x86/hvm";
 import { P2M_GRANT_RO, P2M_RAM_RO } from "../arch-x86/p2m-types";
 import { domainNamed, mayTarget, vcpuOf } from "./access";
@@ -76,10 +77,12 @@ const SHUTDOWN_MAX: u64 = 5;
 /** Bytes of a 32-bit TSS, the least that a virtual-8086 one takes. */
 const TSS_BYTES: u64 = 104;
 
-/** Gives a new domain its table of parameters, all 0. 0 or -ENOMEM. */
+/** Gives a new domain its table of parameters, with Xen's first values. 0 or -ENOMEM. */
 export function hvmParamsInit(d: Domain): i32 {
   d.hvmParams = heapAllocFor(d, PARAMS_BYTES);
-  return d.hvmParams ? 0 : -ENOMEM;
+  if (!d.hvmParams) return -ENOMEM;
+  store<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3), SHUTDOWN_reboot);
+  return 0;
 }
 
 /** Undoes it. May be called again. */

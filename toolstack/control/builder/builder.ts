@@ -3,7 +3,8 @@
  * whatever fails, what was made is destroyed and the memory is back before the error is reported.
  */
 import { ENOMEM } from "../../../abi/errno.ts";
-import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hvm.ts";
+import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
+import { SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { allocUnbound } from "../hypercalls/event-channel.ts";
@@ -73,6 +74,8 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     const consoleGfn = layout.consolePage / PAGE_SIZE;
     setHvmParam(id, HVM_PARAM_CONSOLE_PFN, consoleGfn);
     setHvmParam(id, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
+    // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
+    setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
     writeGuest(id, config, kernel, layout, makeBootData(layout, config.vcpus, commandLine, ramdiskSize));
     setStartContext(id, kernel.entry, layout.bootData);
