@@ -18,7 +18,8 @@
 #define SHIM_BASE 0x1000000
 
 #define PAGE_SIZE 4096
-#define HYPERVISOR_BASE 0x1000000000
+/* Below 2 GiB, so that an instruction can hold it and a field's offset as its displacement. The shim ends below it. */
+#define HYPERVISOR_BASE 0x40000000
 #define ENGINE_BASE 0x2000000000
 #define LINEAR_SIZE 0x100000000
 #define LINEAR_GUARDED 0x200000000
