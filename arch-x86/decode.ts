@@ -72,6 +72,9 @@ const scratch = changetype<Instruction>(memory.data(offsetof<Instruction>()));
 
 /** Length in bytes of the instruction at RIP; 0 when it cannot be read or is none. */
 export function instructionLength(v: HvmVcpu): u32 {
+  // Two bytes without operands: CPUID, RDMSR, WRMSR, INVD, WBINVD as everyone writes them.
+  const code = changetype<usize>(scratch);
+  if (guestFetchCode(v, code, 2) == 2 && load<u8>(code) == 0x0f && afterTwoBytes(load<u8>(code, 1)) == 0) return 2;
   return decode(v, scratch) ? scratch.length : 0;
 }
 

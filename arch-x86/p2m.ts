@@ -154,6 +154,8 @@ export function p2mSetType(p: P2m, gfn: u64, type: u32): i32 {
 }
 
 /** The entry of one gfn: bits 12..51 its frame, bits 0..7 its P2M_* type; 0 when nothing is mapped. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function p2mLookup(p: P2m, gfn: u64): u64 {
   const recent = p.recent;
   if ((recent & RECENT_GIB) != (gfn >> 18) + 1) return lookupFromRoot(p, gfn);
@@ -164,6 +166,7 @@ export function p2mLookup(p: P2m, gfn: u64): u64 {
   return entry == 0 ? 0 : found(entry, 0);
 }
 
+/** p2mLookup of a gfn in another GiB than the latest; the table of that one is noted. */
 function lookupFromRoot(p: P2m, gfn: u64): u64 {
   if (gfn >> GFN_BITS != 0) return 0;
   let table = p.rootPa;

@@ -7,7 +7,7 @@
  */
 import { EFAULT } from "../abi/errno";
 import { cpuidEax, load32, load64 } from "./hw";
-import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
+import { HVM_ACCESS_FETCH, HVM_ACCESS_KERNEL, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
 import { p2mLookup } from "./p2m";
 import { P2M_MFN_MASK, P2M_TYPE_MASK } from "./p2m-types";
 import { EFER_LMA, EFER_NXE, getCpl, getCr0, getCr3, getCr4, getEfer } from "./state";
@@ -41,7 +41,7 @@ let physicalMask: u64 = 0;
 export let translateError: i32 = 0;
 
 /**
- * See hvmTranslate. The access is made at the vCPU's current privilege level.
+ * See hvmTranslate. The access is made at the vCPU's current privilege level, or as its kernel's: HVM_ACCESS_KERNEL.
  * @returns 0, or -EFAULT with `out` untouched and translateError set
  */
 export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
@@ -52,7 +52,7 @@ export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
   }
   const efer = getEfer(v);
   const cr4 = getCr4(v);
-  const user = getCpl(v) == RING_USER;
+  const user = (access & HVM_ACCESS_KERNEL) == 0 && getCpl(v) == RING_USER;
   let error: u32 = user ? PF_USER : 0;
   if ((access & HVM_ACCESS_WRITE) != 0) error |= PF_WRITE;
   if ((access & HVM_ACCESS_FETCH) != 0 && (efer & EFER_NXE) != 0) error |= PF_FETCH;
@@ -76,6 +76,7 @@ export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
     return translate32(v, gva, cr0, (cr4 & CR4_PSE) != 0, user, access, error, out);
   }
 
+  const reserved = reservedBits(noExecute, long);
   // A right must be granted at every level; "no execute" holds if any level says so.
   let granted: u64 = PTE_WRITE | PTE_USER;
   let forbidden: u64 = 0;
@@ -85,12 +86,12 @@ export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
     if ((entry & PTE_PRESENT) == 0) return refuse(error);
     granted &= entry;
     forbidden |= entry;
-    const leaf = shift == 12 || ((entry & PTE_LARGE) != 0 && shift <= 30);
-    let reserved = reservedBits(noExecute, long);
-    if (leaf && shift != 12) reserved |= (((<u64>1) << shift) - 1) & 0xfffffffffffff000 & ~((<u64>1) << 12);
-    else if (!leaf && shift == 39) reserved |= PTE_LARGE;
     if ((entry & reserved) != 0) return refuse(error | PF_PRESENT | PF_RESERVED);
-    if (leaf) break;
+    if (shift == 12) break;
+    if ((entry & PTE_LARGE) != 0) {
+      if (shift == 39 || (entry & reservedLarge(shift)) != 0) return refuse(error | PF_PRESENT | PF_RESERVED);
+      break;
+    }
     table = entry & PTE_FRAME;
     shift -= 9;
   }
@@ -149,6 +150,11 @@ function pdpte(v: HvmVcpu, gva: u64): u64 {
 function reservedBits(noExecute: bool, long: bool): u64 {
   if (physicalMask == 0) physicalMask = ((<u64>1) << (cpuidEax(0x80000008, 0) & 0xff)) - 1;
   return (PTE_FRAME & ~physicalMask) | (noExecute ? 0 : PTE_NO_EXECUTE) | (long ? 0 : 0x7ff0000000000000);
+}
+
+/** Bits that are reserved besides in an entry for 2^shift bytes: those of its frame within it but one, which is PAT's. */
+function reservedLarge(shift: u64): u64 {
+  return (((<u64>1) << shift) - 1) & 0xffffffffffffe000;
 }
 
 function isCanonical(gva: u64): bool {

@@ -62,6 +62,8 @@ export const RFLAGS_VM: u64 = 1 << 17;
 const VMX_ACCESS_UNUSABLE: u32 = 1 << 16; // SDM 3C 25.4.1, access rights
 
 /** Reads a register that has 64 bits in either control block. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 function read(v: HvmVcpu, vmcb: u32, vmcs: u32): u64 {
   return vendor == VENDOR_SVM ? load64(v.controlPa + vmcb) : vmxRead(v, vmcs);
 }
@@ -71,6 +73,8 @@ function write(v: HvmVcpu, vmcb: u32, vmcs: u32, value: u64): void {
   else vmxWrite(v, vmcs, value);
 }
 
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getRip(v: HvmVcpu): u64 {
   return read(v, VMCB.RIP, VMCS.GUEST_RIP);
 }
@@ -83,6 +87,8 @@ export function getRsp(v: HvmVcpu): u64 {
 export function setRsp(v: HvmVcpu, value: u64): void {
   write(v, VMCB.RSP, VMCS.GUEST_RSP, value);
 }
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getRflags(v: HvmVcpu): u64 {
   return read(v, VMCB.RFLAGS, VMCS.GUEST_RFLAGS);
 }
@@ -90,6 +96,8 @@ export function setRflags(v: HvmVcpu, value: u64): void {
   write(v, VMCB.RFLAGS, VMCS.GUEST_RFLAGS, value);
 }
 /** CR0 as the guest sees it. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getCr0(v: HvmVcpu): u64 {
   return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.CR0) : vmxGetCr0(v);
 }
@@ -104,6 +112,8 @@ export function setCr2(v: HvmVcpu, value: u64): void {
   if (vendor == VENDOR_SVM) store64(v.controlPa + VMCB.CR2, value);
   else v.cr2 = value;
 }
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getCr3(v: HvmVcpu): u64 {
   return read(v, VMCB.CR3, VMCS.GUEST_CR3);
 }
@@ -111,6 +121,8 @@ export function setCr3(v: HvmVcpu, value: u64): void {
   write(v, VMCB.CR3, VMCS.GUEST_CR3, value);
 }
 /** CR4 as the guest sees it, without what VMX forces. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getCr4(v: HvmVcpu): u64 {
   return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.CR4) : vmxGetCr4(v);
 }
@@ -119,6 +131,8 @@ export function setCr4(v: HvmVcpu, value: u64): void {
   else vmxSetCr4(v, value);
 }
 /** EFER as the guest sees it, without the SVME that AMD-V forces. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getEfer(v: HvmVcpu): u64 {
   return vendor == VENDOR_SVM ? load64(v.controlPa + VMCB.EFER) & ~EFER_SVME : vmxGetEfer(v);
 }
@@ -141,12 +155,16 @@ export function setDr7(v: HvmVcpu, value: u64): void {
 }
 
 /** Current privilege level, 0..3. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getCpl(v: HvmVcpu): u32 {
   if (vendor == VENDOR_SVM) return load8(v.controlPa + VMCB.CPL);
   return ((<u32>vmxRead(v, VMCS.GUEST_SS_ACCESS)) >> ATTR_DPL_SHIFT) & 3;
 }
 
 /** In 64-bit mode: EFER.LMA and CS.L. Decides the width of the hypercall ABI and of addresses. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function is64(v: HvmVcpu): bool {
   return (getEfer(v) & EFER_LMA) != 0 && (getSegmentAttributes(v, SEG_CS) & ATTR_LONG) != 0;
 }
