@@ -42,6 +42,8 @@ export const HVM_ACCESS_WRITE: u32 = 2;
 export const HVM_ACCESS_FETCH: u32 = 4;
 /** The access was the processor's own, to a guest page table, not the instruction's: nothing to emulate. */
 export const HVM_ACCESS_TABLE: u32 = 8;
+/** Wanted of hvmTranslate: with the rights of the guest's kernel, whatever ring runs. */
+export const HVM_ACCESS_KERNEL: u32 = 16;
 
 @unmanaged
 export class HvmVcpu {

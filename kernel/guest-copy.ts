@@ -7,7 +7,7 @@
  * checked for its type at the moment of the copy. As in Xen a write to read-only memory is discarded without an error.
  * Calling context: the vCPU is on this CPU, or its domain is not running.
  */
-import { HVM_ACCESS_READ, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
+import { HVM_ACCESS_KERNEL, HVM_ACCESS_READ, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { hvmTranslate } from "../arch-x86/hvm";
 import * as hw from "../arch-x86/hw";
 import {
@@ -41,10 +41,10 @@ function machineAddress(d: Domain, gpa: u64): u64 {
 /** P2M type that machineAddress met. */
 let entryType: u32 = P2M_NONE;
 
-/** As machineAddress, from an address of the guest's own. */
+/** As machineAddress, from an address of the guest's kernel: run state is written while its user code runs, too. */
 function translate(v: Vcpu, gva: u64, access: u32): u64 {
   if (v.domain.kind == DomainKind.Software) return gva >> 32 ? 0 : machineAddress(v.domain, gva);
-  if (hvmTranslate(v, gva, access, out) != 0) return 0;
+  if (hvmTranslate(v, gva, access | HVM_ACCESS_KERNEL, out) != 0) return 0;
   return machineAddress(v.domain, load<u64>(out));
 }
 

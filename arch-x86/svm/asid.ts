@@ -13,7 +13,7 @@ import { TLB_FLUSH_ALL, TLB_NOTHING, VMCB } from "./vmcb";
 /** Identifiers given out before the latest full flush have another generation. 0 is no generation. */
 let generation: u64 = 1;
 let nextAsid: u32 = 1;
-/** 1 when the next entry of whichever vCPU is refreshed must flush everything: the state of a CPU just started. */
+/** 1 until an entry has flushed everything: for a CPU just started, and when all identifiers are used up. */
 let flushAll: u32 = 1;
 
 /** Whether `v` must be given a fresh identifier before it is entered. On the entry path. */
@@ -34,11 +34,11 @@ export function asidRefresh(v: HvmVcpu): void {
   store32(v.controlPa + VMCB.ASID, v.tag);
   store8(v.controlPa + VMCB.TLB_CONTROL, flushAll != 0 ? TLB_FLUSH_ALL : TLB_NOTHING);
   v.tagFlushes = flushAll;
-  flushAll = 0;
 }
 
-/** After the entry that flushed: later ones of this vCPU need not. */
+/** After the entry that flushed: later ones need not. One that the processor refused did not: a guest can cause that. */
 export function asidFlushed(v: HvmVcpu): void {
   v.tagFlushes = 0;
+  flushAll = 0;
   store8(v.controlPa + VMCB.TLB_CONTROL, TLB_NOTHING);
 }

