@@ -33,12 +33,12 @@ export function grantCopy(v: Vcpu, op: usize): i32 {
   const toRef = (flags & GNTCOPY_dest_gref) != 0;
   const fromId = <u32>load<u16>(op, GnttabCopy.source_domid);
   const toId = <u32>load<u16>(op, GnttabCopy.dest_domid);
-  if (!fromRef && fromId != DOMID_SELF) return GNTST_permission_denied;
   const source = domainNamed(v, fromId);
   if (source == null) return GNTST_bad_domain;
-  if (!toRef && toId != DOMID_SELF) return GNTST_permission_denied;
+  if (!fromRef && fromId != DOMID_SELF) return GNTST_permission_denied;
   const dest = domainNamed(v, toId);
   if (dest == null) return GNTST_bad_domain;
+  if (!toRef && toId != DOMID_SELF) return GNTST_permission_denied;
 
   const fromName = load<u64>(op, GnttabCopy.source_u_gmfn);
   const toName = load<u64>(op, GnttabCopy.dest_u_gmfn);

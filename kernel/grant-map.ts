@@ -131,23 +131,22 @@ function place(d: Domain, gfn: u64, mfn: u64, type: u32): bool {
 }
 
 /**
- * One element of GNTTABOP_unmap_grant_ref or unmap_and_replace.
- * @param newAddr guest address to put in its place; only 0 is possible
+ * One element of GNTTABOP_unmap_grant_ref.
  * @returns GNTST_*
  */
-export function grantUnmap(d: Domain, handle: u32, hostAddr: u64, newAddr: u64): i32 {
+export function grantUnmap(d: Domain, handle: u32, hostAddr: u64): i32 {
   const t = grants(d);
   const m = mappingOf(t, handle);
   if (m == null || !m.flags) return GNTST_bad_handle;
   if (!hostAddr) return GNTST_okay; // Xen: nothing named, nothing done
-  if (newAddr != 0 || hostAddr >> 12 != m.gfn) return GNTST_general_error;
+  if (hostAddr >> 12 != m.gfn) return GNTST_general_error;
   drop(d, t, m, handle);
   return GNTST_okay;
 }
 
 /** As grantUnmap for the copy of a GNTTABOP_unmap_grant_ref element at `op`; fills in its status. */
 export function grantUnmapElement(d: Domain, op: usize): void {
-  const rc = grantUnmap(d, load<u32>(op, GnttabUnmapGrantRef.handle), load<u64>(op, GnttabUnmapGrantRef.host_addr), 0);
+  const rc = grantUnmap(d, load<u32>(op, GnttabUnmapGrantRef.handle), load<u64>(op, GnttabUnmapGrantRef.host_addr));
   store<i16>(op, <i16>rc, GnttabUnmapGrantRef.status);
 }
 

@@ -1,11 +1,12 @@
 /**
  * __HYPERVISOR_grant_table_op: a domain lets others use its pages by writing entries into its grant table; this is how
- * they use them, and how the table is set up. Version 1 entries only, as Xen with gnttab=max-ver:1; page transfer is
- * off, as with gnttab=no-transfer. Errors of single elements are GNTST_* in the element, as Xen's.
+ * they use them, and how the table is set up. Version 1 entries only, as Xen with gnttab=max-ver:1. Page transfer,
+ * unmap_and_replace, status frames, cache flushes and the debug dump are refused with -ENOSYS: Xen gives them to PV
+ * domains only. Errors of single elements are GNTST_* in the element, as Xen's.
  *
  * The parts: grant-frames.ts (the table), grant-pin.ts (use of an entry), grant-map.ts, grant-copy.ts.
  */
-import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../abi/errno";
+import { EFAULT, EINVAL, ENOSYS, EPERM, ESRCH } from "../abi/errno";
 import {
   GNTST_bad_domain,
   GNTST_bad_gntref,
@@ -14,43 +15,33 @@ import {
   GNTST_general_error,
   GNTST_okay,
   GNTST_permission_denied,
-  GNTTAB_CACHE_CLEAN,
-  GNTTAB_CACHE_INVAL,
-  GnttabCacheFlush,
   GnttabCopy,
-  GnttabGetStatusFrames,
   GnttabGetVersion,
   GnttabMapGrantRef,
-  GNTTABOP_cache_flush,
   GNTTABOP_copy,
-  GNTTABOP_get_status_frames,
   GNTTABOP_get_version,
   GNTTABOP_map_grant_ref,
   GNTTABOP_query_size,
   GNTTABOP_set_version,
   GNTTABOP_setup_table,
   GNTTABOP_swap_grant_ref,
-  GNTTABOP_transfer,
-  GNTTABOP_unmap_and_replace,
   GNTTABOP_unmap_grant_ref,
   GnttabQuerySize,
   GnttabSetupTable,
   GnttabSetVersion,
   GnttabSwapGrantRef,
-  GnttabUnmapAndReplace,
   GnttabUnmapGrantRef,
 } from "../abi/grant-table";
 import * as hw from "../arch-x86/hw";
 import { domainNamed, mayTarget } from "./access";
 import { Domain } from "./domain";
-import { domainById } from "./domain-list";
-import { frameOwner, frameValid } from "./frames";
+
 import { grantCopy } from "./grant-copy";
 import { activeOf, grantEntries, grantEntryPa, grantFrameGfn, grantGrow, grants, GRANT_VERSION } from "./grant-frames";
-import { grantMap, grantUnmap, grantUnmapElement, mappingLimit, mappingOf } from "./grant-map";
+import { grantMap, grantUnmap, grantUnmapElement, mappingOf } from "./grant-map";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { hypercallRestart, preemptNeeded } from "./hypercall";
-import { entryMfn, physmapLookup } from "./physmap";
+
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
 
@@ -67,21 +58,16 @@ export function grantTableOp(v: Vcpu, a1: u64, a2: u64, a3: u64, _a4: u64, _a5: 
   const op = <u32>a1;
   const count = <u32>a3;
   if (<i32>count < 0) return -EINVAL;
-  if (op > GNTTABOP_cache_flush) return op >> 12 != 0 ? -EINVAL : -ENOSYS;
   if (!v.domain.grants) return -ENOSYS;
   switch (op) {
     case GNTTABOP_setup_table:
       return count == 1 ? setupTable(v, a2) : -EINVAL;
     case GNTTABOP_query_size:
       return count == 1 ? querySize(v, a2) : -EINVAL;
-    case GNTTABOP_get_status_frames:
-      return count == 1 ? getStatusFrames(v, a2) : -EINVAL;
     case GNTTABOP_set_version:
       return setVersion(v, a2);
     case GNTTABOP_get_version:
       return getVersion(v, a2);
-    case GNTTABOP_transfer:
-      return -EOPNOTSUPP;
     default:
       return elements(v, op, a2, count);
   }
@@ -94,14 +80,10 @@ function elementSize(op: u32): u32 {
       return GnttabMapGrantRef.SIZE;
     case GNTTABOP_unmap_grant_ref:
       return GnttabUnmapGrantRef.SIZE;
-    case GNTTABOP_unmap_and_replace:
-      return GnttabUnmapAndReplace.SIZE;
     case GNTTABOP_copy:
       return GnttabCopy.SIZE;
     case GNTTABOP_swap_grant_ref:
       return GnttabSwapGrantRef.SIZE;
-    case GNTTABOP_cache_flush:
-      return GnttabCacheFlush.SIZE;
     default:
       return 0;
   }
@@ -116,16 +98,15 @@ function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
   for (let i: u32 = 0; i < count; i++) {
     if (i != 0 && preemptNeeded(v)) return hypercallRestart(v, op, at, count - i, 0, 0, 0);
     if (!copyFromGuest(v, element, at, size)) return -EFAULT;
-    const rc = one(v, op, element);
-    if (rc < 0) return rc;
-    if (op != GNTTABOP_cache_flush && !copyToGuest(v, at, element, size)) return giveUp(v, op, element);
+    one(v, op, element);
+    if (!copyToGuest(v, at, element, size)) return giveUp(v, op, element);
     at += size;
   }
   return 0;
 }
 
-/** One element: a status goes into it. Only cache_flush has errors of the whole call. */
-function one(v: Vcpu, op: u32, element: usize): i32 {
+/** One element: a status goes into it. */
+function one(v: Vcpu, op: u32, element: usize): void {
   const d = v.domain;
   switch (op) {
     case GNTTABOP_map_grant_ref:
@@ -134,13 +115,6 @@ function one(v: Vcpu, op: u32, element: usize): i32 {
     case GNTTABOP_unmap_grant_ref:
       grantUnmapElement(d, element);
       break;
-    case GNTTABOP_unmap_and_replace: {
-      const handle = load<u32>(element, GnttabUnmapAndReplace.handle);
-      const address = load<u64>(element, GnttabUnmapAndReplace.host_addr);
-      const rc = grantUnmap(d, handle, address, load<u64>(element, GnttabUnmapAndReplace.new_addr));
-      store<i16>(element, <i16>rc, GnttabUnmapAndReplace.status);
-      break;
-    }
     case GNTTABOP_copy:
       store<i16>(element, <i16>grantCopy(v, element), GnttabCopy.status);
       break;
@@ -150,10 +124,7 @@ function one(v: Vcpu, op: u32, element: usize): i32 {
       store<i16>(element, <i16>swap(d, a, b), GnttabSwapGrantRef.status);
       break;
     }
-    default:
-      return cacheFlush(d, element);
   }
-  return 0;
 }
 
 /** The result of an element could not be told: a mapping whose handle the guest would not know is undone. */
@@ -161,7 +132,7 @@ function giveUp(v: Vcpu, op: u32, element: usize): i64 {
   if (op == GNTTABOP_map_grant_ref && load<i16>(element, GnttabMapGrantRef.status) == <i16>GNTST_okay) {
     const handle = load<u32>(element, GnttabMapGrantRef.handle);
     const m = mappingOf(grants(v.domain), handle)!;
-    grantUnmap(v.domain, handle, m.gfn << 12, 0);
+    grantUnmap(v.domain, handle, m.gfn << 12);
   }
   return -EFAULT;
 }
@@ -207,20 +178,6 @@ function querySize(v: Vcpu, gva: u64): i64 {
   return copyToGuest(v, gva, arg, GnttabQuerySize.SIZE) ? 0 : -EFAULT;
 }
 
-/** A version-1 table has no status frames: only a request for none of them succeeds. */
-function getStatusFrames(v: Vcpu, gva: u64): i64 {
-  const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, GnttabGetStatusFrames.SIZE)) return -EFAULT;
-  const d = domainNamed(v, load<u16>(arg, GnttabGetStatusFrames.dom));
-  let status = GNTST_okay;
-  if (d == null || !d.grants) status = GNTST_bad_domain;
-  else if (!mayTarget(v, d)) status = GNTST_permission_denied;
-  else if (load<u32>(arg, GnttabGetStatusFrames.nr_frames)) status = GNTST_general_error;
-  store<i16>(arg, <i16>status, GnttabGetStatusFrames.status);
-  const at = gva + GnttabGetStatusFrames.status;
-  return copyToGuest(v, at, arg + GnttabGetStatusFrames.status, 2) ? 0 : -EFAULT;
-}
-
 function setVersion(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, GnttabSetVersion.SIZE)) return -EFAULT;
@@ -260,28 +217,4 @@ function swap(d: Domain, a: u32, b: u32): i32 {
   }
   hw.unlock(d.grants);
   return status;
-}
-
-/**
- * GNTTABOP_cache_flush for one's own frame or a mapped one. x86 caches are coherent and nothing here is mapped uncached,
- * so that after the checks there is nothing to do.
- */
-function cacheFlush(d: Domain, element: usize): i32 {
-  const offset = <u32>load<u16>(element, GnttabCacheFlush.offset);
-  const length = <u32>load<u16>(element, GnttabCacheFlush.length);
-  const op = load<u32>(element, GnttabCacheFlush.op);
-  if (offset >= 4096 || offset + length > 4096 || (op & ~(GNTTAB_CACHE_INVAL | GNTTAB_CACHE_CLEAN)) != 0)
-    return -EINVAL;
-  if (!length || !op) return 0;
-  const mfn = load<u64>(element, GnttabCacheFlush.a_dev_bus_addr) >> 12;
-  if (!frameValid(mfn)) return -EINVAL;
-  const owner = domainById(frameOwner(mfn));
-  if (owner == null) return -EPERM;
-  if (changetype<usize>(owner) == changetype<usize>(d)) return 0;
-  const t = grants(d);
-  for (let handle: u32 = 0; handle < mappingLimit(t); handle++) {
-    const m = mappingOf(t, handle)!;
-    if (m.flags != 0 && entryMfn(physmapLookup(d, m.gfn)) == mfn) return 0;
-  }
-  return -EINVAL;
 }

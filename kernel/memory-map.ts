@@ -6,7 +6,7 @@ import { EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from "../abi/errno";
 import { BootInfo } from "../abi/boot-info";
 import { ForeignMemoryMap, MemoryMap } from "../abi/memory";
 import { domainNamed, mayTarget } from "./access";
-import { Domain } from "./domain";
+import { Domain, DomainKind } from "./domain";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { heapAllocFor, heapFreeFor } from "./heap";
 import { scratch } from "./scratch";
@@ -70,9 +70,9 @@ export function getMemoryMap(v: Vcpu, gva: u64): i64 {
   return copyToGuest(v, gva, arg, MemoryMap.SIZE) ? 0 : -EFAULT;
 }
 
-/** XENMEM_machine_memory_map, for domain 0. A null buffer asks for the number of entries only. */
+/** XENMEM_machine_memory_map, for domain 0; hardware guests have no such call. A null buffer asks for the number of entries only. */
 export function machineMemoryMap(v: Vcpu, gva: u64): i64 {
-  if (!v.domain.privileged) return -EPERM;
+  if (v.domain.kind == DomainKind.Hvm) return -ENOSYS;
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, MemoryMap.SIZE)) return -EFAULT;
   const entries: u32 = boot ? <u32>load<u64>(boot + BootInfo.memoryCount) : 0;
