@@ -78,6 +78,10 @@ export class Arch {
   vmcs = new Map<number, bigint>();
   /** Exits to come, each applied by one entry; an entry without one is a test's mistake. */
   readonly exits: ((vmcs: Map<number, bigint>) => Exit)[] = [];
+  /** The same for AMD-V: each changes the VMCB as the processor would. */
+  readonly svmExits: ((vmcb: DataView) => void)[] = [];
+  /** Physical address of the VMCB that was entered last. */
+  vmcbPa = 0n;
   /** INVEPT and INVVPID executed. */
   flushes: string[] = [];
   now = 1000n;
@@ -246,6 +250,12 @@ export class Arch {
       invvpid: (type: bigint, vpid: bigint) => {
         this.flushes.push(`VPID ${type} ${vpid}`);
         return 0;
+      },
+      enterSvm: (vmcb: bigint) => {
+        this.vmcbPa = vmcb;
+        const exit = this.svmExits.shift();
+        if (exit === undefined) throw new Error("an entry that the test does not expect");
+        exit(this.frames.get(Number(vmcb >> 12n))!);
       },
       enterVmx: () => {
         const exit = this.exits.shift();
