@@ -9,6 +9,7 @@ import {
   XEN_DOMINF_paused,
   XEN_DOMINF_running,
   XEN_DOMINF_shutdown,
+  XEN_DOMINF_shutdownmask,
   XEN_DOMINF_shutdownshift,
   XEN_DOMINF_xs_domain,
   XEN_X86_EMU_LAPIC,
@@ -22,7 +23,7 @@ import { VcpuRun } from "./vcpu";
 /** Fills a DomctlGetdomaininfo at linear `at`. */
 export function domainInfo(d: Domain, at: usize): void {
   memory.fill(at, 0, DomctlGetdomaininfo.SIZE);
-  let flags: u32 = d.shutdownCode << XEN_DOMINF_shutdownshift;
+  let flags: u32 = (d.shutdownCode & XEN_DOMINF_shutdownmask) << XEN_DOMINF_shutdownshift;
   // Xen shows a domain as dying once all of it is given back that can be.
   if (d.life != DomainLife.Alive && !d.vcpus) flags |= XEN_DOMINF_dying;
   if (d.kind == DomainKind.Hvm) flags |= XEN_DOMINF_hvm_guest | XEN_DOMINF_hap;

@@ -15,8 +15,8 @@ export const enum DomainLife {
   Dead = 3,
 }
 
-/** Domain.shutdownCode of a domain that was not shut down, as Xen's getdomaininfo shows it: bits 16..23 all ones. */
-export const SHUTDOWN_CODE_INVALID: u32 = 0xff;
+/** Domain.shutdownCode of a domain that was not shut down; toolstacks see its low byte. No guest can give it. */
+export const SHUTDOWN_CODE_INVALID: u32 = 0xffffffff;
 
 @unmanaged
 export class Domain {

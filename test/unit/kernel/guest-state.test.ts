@@ -1,8 +1,9 @@
 /** What a guest's own processor state can do to others, and where the hypervisor writes into a guest by its addresses. */
 import test from "ava";
+import { XEN_DOMINF_shutdown, XEN_DOMINF_shutdownmask, XEN_DOMINF_shutdownshift } from "../../../abi/domctl.ts";
 import { HVMOP_flush_tlbs } from "../../../abi/hvm.ts";
 import { VCPU_HVM_MODE_32B, VcpuHvmContext, VcpuHvmX8632 } from "../../../abi/hvm-vcpu.ts";
-import { SCHEDOP_block } from "../../../abi/sched.ts";
+import { SCHEDOP_block, SCHEDOP_shutdown, SCHEDOP_shutdown_code, SHUTDOWN_poweroff } from "../../../abi/sched.ts";
 import {
   RUNSTATE_running,
   VCPUOP_initialise,
@@ -108,4 +109,22 @@ test.serial("run state is written for a guest's kernel also while its user code 
       for (let i = 0; i < 5; i++) yield { kind: "spin", ns: 10_000_000 };
     },
   );
+});
+
+test.serial("a shutdown code of 255 is latched as any other", (t) => {
+  const id = lab.dom0.build(function* (cpu) {
+    for (const [command, reason] of [
+      [SCHEDOP_shutdown_code, 255],
+      [SCHEDOP_shutdown, SHUTDOWN_poweroff],
+    ] as const) {
+      cpu.poke(ARGUMENTS, Uint8Array.of(reason, 0, 0, 0));
+      yield* hypercall(cpu, SCHED, command, ARGUMENTS);
+    }
+  }, GUEST_FRAMES);
+  lab.dom0.unpause(id);
+  lab.machine.step(20);
+  const { flags } = lab.dom0.info(id);
+  t.is(flags & XEN_DOMINF_shutdown, XEN_DOMINF_shutdown);
+  t.is((flags >>> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask, 255);
+  lab.destroy(id);
 });
