@@ -17,7 +17,8 @@ import { Vcpu } from "./vcpu";
 
 /** Longest line kept for a guest; what goes beyond is a line of its own. Xen's DOMAIN_PBUF_SIZE. */
 const LINE_BYTES: u32 = 200;
-const COPY_BYTES: u32 = 1024;
+/** Bytes between looks at the clock: with the serial port behind, some 20 ms. */
+const COPY_BYTES: u32 = 256;
 const head: usize = memory.data(16);
 
 const INPUT_BYTES: u32 = 1024;
