@@ -166,7 +166,6 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     const [granter, ref] = key.split(":").map(Number) as [number, number];
     const slot = random.pick(free);
     const readonly = standing.readonly || random.oneIn(3);
-    standing.mapped++; // pinned from the moment the hypercall may take effect
     const { result, view } = yield* structured(
       cpu,
       __HYPERVISOR_grant_table_op,
@@ -183,12 +182,12 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     expect(result, 0, "GNTTABOP_map_grant_ref");
     const status = view.getInt16(GnttabMapGrantRef.status, true);
     if (status !== 0) {
-      standing.mapped--;
       const alive = scene.peers.some((p) => p.id === granter);
       if (alive && world.grants.get(key) === standing)
         throw new Violation(`mapping standing grant ${key}: status ${status}`);
       return;
     }
+    standing.mapped++;
     const handle = view.getUint32(GnttabMapGrantRef.handle, true);
     const marks = readonly ? GTF_reading : GTF_reading | GTF_writing;
     const seen = flagsOf(granter, ref);
@@ -236,9 +235,8 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     const open = [...world.grants.entries()].filter(([, g]) => g.to === me.id);
     const gfn = dataGfn();
     if (open.length === 0 || absent.has(gfn)) return;
-    const [key, standing] = random.pick(open);
+    const [key] = random.pick(open);
     const [granter, ref] = key.split(":").map(Number) as [number, number];
-    standing.mapped++;
     world.taint(me.id, gfn);
     const { result, view } = yield* structured(
       cpu,
@@ -255,7 +253,6 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
       },
       1,
     );
-    standing.mapped--;
     expect(result, 0, "GNTTABOP_copy");
     if (view.getInt16(GnttabCopy.status, true) !== 0) return;
     const value = yield* load(gfn);
