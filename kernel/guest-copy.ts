@@ -44,8 +44,36 @@ let entryType: u32 = P2M_NONE;
 /** As machineAddress, from an address of the guest's kernel: run state is written while its user code runs, too. */
 function translate(v: Vcpu, gva: u64, access: u32): u64 {
   if (v.domain.kind == DomainKind.Software) return gva >> 32 ? 0 : machineAddress(v.domain, gva);
-  if (hvmTranslate(v, gva, access | HVM_ACCESS_KERNEL, out) != 0) return 0;
-  return machineAddress(v.domain, load<u64>(out));
+  if (changetype<usize>(v) != keptFor) {
+    if (hvmTranslate(v, gva, access | HVM_ACCESS_KERNEL, out) != 0) return 0;
+    return machineAddress(v.domain, load<u64>(out));
+  }
+  const slot = access == HVM_ACCESS_WRITE ? kept + 16 : kept;
+  if (load<u64>(slot) != gva >> 12) {
+    if (hvmTranslate(v, gva, access | HVM_ACCESS_KERNEL, out) != 0) return 0;
+    store<u64>(slot, gva >> 12);
+    store<u64>(slot, load<u64>(out) >> 12, 8);
+  }
+  return machineAddress(v.domain, (load<u64>(slot, 8) << 12) | (gva & 0xfff));
+}
+
+/** The vCPU whose latest translations are kept, 0 for none; for reading and for writing: page, frame. */
+let keptFor: usize = 0;
+const kept: usize = memory.data(32, 8);
+const NO_PAGE: u64 = ~0;
+
+/**
+ * Until guestTranslationsForget, what `v`'s page tables say of the pages copied last is not read again, as the guest's
+ * own processor may keep it until the guest runs on. What the physmap says is looked up each time.
+ */
+export function guestTranslationsKeep(v: Vcpu): void {
+  store<u64>(kept, NO_PAGE);
+  store<u64>(kept, NO_PAGE, 16);
+  keptFor = changetype<usize>(v);
+}
+
+export function guestTranslationsForget(): void {
+  keptFor = 0;
 }
 
 // @ts-expect-error: decorator of AssemblyScript

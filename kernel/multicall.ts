@@ -2,7 +2,7 @@
 import { EFAULT, EINVAL, ENOSYS } from "../abi/errno";
 import { MulticallEntry } from "../abi/xen";
 import { cpuOf } from "./cpu";
-import { copyFromGuest, copyToGuest } from "./guest-copy";
+import { copyFromGuest, copyToGuest, guestTranslationsForget, guestTranslationsKeep } from "./guest-copy";
 import { HYPERCALL_RESTART, hypercallCall, hypercallRestart, preemptNeeded } from "./hypercall";
 import { Vcpu } from "./vcpu";
 
@@ -17,7 +17,13 @@ let active: bool = false;
 export function multicall(v: Vcpu, list: u64, count: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
   if (active) return -EINVAL;
   if (v.hypercallCompat) return -ENOSYS;
-  const total = <u32>count;
+  guestTranslationsKeep(v);
+  const result = calls(v, list, <u32>count);
+  guestTranslationsForget();
+  return result;
+}
+
+function calls(v: Vcpu, list: u64, total: u32): i64 {
   const op = v.hypercallOp;
   for (let i: u32 = 0; i < total; i++) {
     const at = list + <u64>i * MulticallEntry.SIZE;
