@@ -48,7 +48,7 @@ export const P2M_FORMAT_NPT: u32 = 1;
 
 /** What p2mUnmap returns when it had to split a superpage and there was no frame for the table. */
 export const P2M_NO_MEMORY: u64 = ~0;
-/** What p2mNext returns when nothing more is mapped. */
+/** What p2mNext returns when nothing is mapped. */
 export const P2M_END: u64 = ~0;
 
 const GFN_BITS: u64 = 36; // four levels of 9 bits
@@ -115,7 +115,7 @@ export function p2mMap(p: P2m, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
   if (order != 0 && order != 9 && order != 18) return -EINVAL;
   if (((gfn | mfn) & (span - 1)) != 0 || gfn >= p.maxGfn || span > p.maxGfn - gfn) return -EINVAL;
   if (type == P2M_NONE || type > P2M_MODULE) return -EINVAL;
-  if (order != 0 && p2mNext(p, gfn) - gfn < span) return -EEXIST;
+  if (order != 0 && p2mNext(p, gfn, gfn + span) != P2M_END) return -EEXIST;
   if (order != 18 || gibPages) return mapAt(p, gfn, mfn, type, order / 9);
   // The range is empty and the first piece links the table of all others: none but the first can fail.
   for (let i: u64 = 0; i < span; i += 512) {
@@ -188,9 +188,9 @@ function found(leaf: u64, within: u64): u64 {
   return ((leaf & P2M_MFN_MASK) + (within << 12)) | ((leaf >> TYPE_SHIFT) & 0xf);
 }
 
-/** The first mapped gfn that is not below `gfn`, or P2M_END. */
-export function p2mNext(p: P2m, gfn: u64): u64 {
-  while (gfn < p.maxGfn) {
+/** The first mapped gfn that is not below `gfn` but below `end`, or P2M_END. */
+export function p2mNext(p: P2m, gfn: u64, end: u64 = p.maxGfn): u64 {
+  while (gfn < end) {
     let table = p.rootPa;
     let level: u64 = 3;
     for (; ; level--) {

@@ -150,6 +150,16 @@ function giveBlock(start: u64, startOrder: u32): void {
   pushFree(mfn, order);
 }
 
+/** Puts [start, end) back, whose entries say free and ORDER_INSIDE already, in blocks as large as they can be. */
+function giveRun(start: u64, end: u64): void {
+  while (start < end) {
+    let order: u32 = 0;
+    while (order < ORDER_MAX && (start & (<u64>1 << order)) == 0 && start + (<u64>2 << order) <= end) order++;
+    giveBlock(start, order);
+    start += <u64>1 << order;
+  }
+}
+
 /** Hands [start, end) of never-used RAM to the free lists. */
 function addFree(start: u64, end: u64): void {
   for (let mfn = start; mfn < end; mfn++) {
@@ -159,19 +169,7 @@ function addFree(start: u64, end: u64): void {
     f.type = <u8>FrameType.Free;
     f.flags = ORDER_INSIDE;
   }
-  let mfn = start;
-  while (mfn < end) {
-    let order: u32 = 0;
-    while (
-      order < ORDER_MAX &&
-      (mfn & (((<u64>1) << (order + 1)) - 1)) == 0 &&
-      mfn + ((<u64>1) << (order + 1)) <= end
-    ) {
-      order++;
-    }
-    pushFree(mfn, order);
-    mfn += (<u64>1) << order;
-  }
+  giveRun(start, end);
   const frames = <u32>(end - start);
   freeCount += frames;
   count(FrameType.Free, frames);
@@ -427,10 +425,7 @@ export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   hw.lock(lockWord);
   const mfn = takeBlock(order);
   if (mfn) {
-    for (let i: u64 = 0; i < frames; i++) {
-      hand(mfn + i, d.id, type);
-      link(d, mfn + i);
-    }
+    listRun(d, mfn, frames, type);
     d.totalPages += frames;
     freeCount -= frames;
     count(FrameType.Free, -(<i32>frames));
@@ -441,12 +436,62 @@ export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   return mfn;
 }
 
-function link(d: Domain, mfn: u64): void {
-  const f = at(mfn);
-  f.prev = 0;
-  f.next = d.firstFrame;
-  if (d.firstFrame) at(d.firstFrame).prev = <u32>mfn;
-  d.firstFrame = <u32>mfn;
+/** Gives a run of frames to a domain, the last one at the head of its list. */
+function listRun(d: Domain, mfn: u64, frames: u32, type: u32): void {
+  let next = d.firstFrame;
+  if (next) at(next).prev = <u32>mfn;
+  for (let i: u32 = 0; i < frames; i++) {
+    const here = <u32>mfn + i;
+    const f = at(here);
+    f.next = next;
+    f.prev = here + 1;
+    f.refs = 1;
+    f.owner = <u16>d.id;
+    f.type = <u8>type;
+    f.flags = FRAME_ALLOCATED;
+    next = here;
+  }
+  at(next).prev = 0;
+  d.firstFrame = next;
+}
+
+/**
+ * domainFrameRelease of up to `most` frames from the head of the domain's list. Frames in a row, as they mostly are there,
+ * go back together.
+ */
+export function domainFramesRelease(d: Domain, most: u32): void {
+  hw.lock(lockWord);
+  const type: u32 = d.kind == DomainKind.Software ? FrameType.Engine : FrameType.Guest;
+  let first: u64 = 0; // the run that is to go back, growing downwards
+  let end: u64 = 0;
+  let freed: u32 = 0;
+  for (let n: u32 = 0; n < most && d.firstFrame; n++) {
+    const mfn: u64 = d.firstFrame;
+    const f = at(mfn);
+    d.firstFrame = f.next;
+    f.next = 0;
+    f.prev = 0;
+    f.flags &= ~FRAME_ALLOCATED;
+    if (--f.refs) continue; // the last one to let go of it gives it back
+    f.owner = <u16>DOMID_XEN;
+    f.type = <u8>FrameType.Free;
+    f.flags = ORDER_INSIDE;
+    freed++;
+    if (mfn + 1 != first) {
+      giveRun(first, end);
+      end = mfn + 1;
+    }
+    first = mfn;
+  }
+  giveRun(first, end);
+  if (d.firstFrame) at(d.firstFrame).prev = 0;
+  assert(d.totalPages >= freed, "more frames on a domain's list than it has");
+  d.totalPages -= freed;
+  freeCount += freed;
+  count(type, -(<i32>freed));
+  count(FrameType.Free, freed);
+  if (freed && d.life == DomainLife.Dying) domainReapLater();
+  hw.unlock(lockWord);
 }
 
 /** Takes a frame off its domain's list and drops its allocation reference; mappings of others may keep it a while. */

@@ -26,6 +26,7 @@ import { grantFrameAt, grantFrameMoved } from "./grant-frames";
 import {
   entryMfn,
   entryType,
+  physmapEmpty,
   physmapLookup,
   physmapMap,
   physmapMapOrder,
@@ -43,9 +44,11 @@ export function giveRam(d: Domain, gfn: u64, order: u32): i32 {
   if (gfn >= d.maxGfn || frames > d.maxGfn - gfn) return -EINVAL;
   if (<u64>d.totalPages + frames > d.maxPages) return -ENOMEM;
   const aligned = (gfn & (frames - 1)) == 0;
-  for (let i: u64 = 0; i < frames; i++) {
-    const type = entryType(physmapLookup(d, gfn + i));
-    if (type == P2M_FOREIGN || type == P2M_GRANT_RO || type == P2M_GRANT_RW || type == P2M_MODULE) return -EPERM;
+  if (!physmapEmpty(d, gfn, frames)) {
+    for (let i: u64 = 0; i < frames; i++) {
+      const type = entryType(physmapLookup(d, gfn + i));
+      if (type == P2M_FOREIGN || type == P2M_GRANT_RO || type == P2M_GRANT_RW || type == P2M_MODULE) return -EPERM;
+    }
   }
   if (aligned) {
     const mfn = domainFrameAllocRun(d, order);

@@ -146,6 +146,11 @@ export function physmapFlush(d: Domain): void {
   }
 }
 
+/** Whether nothing is mapped at `frames` gfns from `gfn` on. */
+export function physmapEmpty(d: Domain, gfn: u64, frames: u64): bool {
+  return !d.p2m || p2mNext(book(d), gfn, gfn + frames) == P2M_END;
+}
+
 /** The first mapped gfn at or above `gfn`, or ~0. */
 export function physmapNext(d: Domain, gfn: u64): u64 {
   return d.p2m ? p2mNext(book(d), gfn) : P2M_END;

@@ -39,14 +39,14 @@ export const MUTATIONS: Mutation[] = [
   return mfn;
 }
 
-function link(`,
+/** Gives a run`,
     replace: `    count(type, frames);
   }
   hw.unlock(lockWord);
   return mfn;
 }
 
-function link(`,
+/** Gives a run`,
   },
   {
     name: "an event for a port is dropped",
