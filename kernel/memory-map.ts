@@ -42,6 +42,7 @@ export function setMemoryMap(v: Vcpu, gva: u64): i64 {
   const d = domainNamed(v, load<u16>(arg, ForeignMemoryMap.domid));
   if (d == null) return -ESRCH;
   if (!mayTarget(v, d)) return -EPERM;
+  if (d.life != DomainLife.Alive) return -EINVAL;
   const bytes: u32 = entries * ENTRY_BYTES;
   let map: usize = 0;
   if (entries) {

@@ -166,6 +166,20 @@ test.serial("foreign memory in domain 0's window, and a domain that dies under i
   t.is(dom0.populate(id, [5000]), 0);
   t.is(dom0.maxVcpus(id, 2), -EINVAL);
   t.is(dom0.mapForeign(id, 1030), -EINVAL);
+  // Nothing that only a living domain would give back.
+  const map = { domid: id, map_nr_entries: 1, map_buffer: LIST };
+  const setMap = dom0.structured(MEMORY, mem.XENMEM_set_memory_map, mem.ForeignMemoryMap.SIZE, (v) =>
+    put(v, mem.ForeignMemoryMap, map),
+  );
+  t.is(setMap.result, -EINVAL);
+  const claim = dom0.structured(MEMORY, mem.XENMEM_claim_pages, mem.MemoryReservation.SIZE, (v) =>
+    put(v, mem.MemoryReservation, { nr_extents: 50, domid: id }),
+  );
+  t.is(claim.result, -EINVAL);
+  const handler = dom0.domctl(domctl.XEN_DOMCTL_set_virq_handler, id, (v, u) =>
+    v.setUint32(u + domctl.DomctlSetVirqHandler.virq, VIRQ_DOM_EXC, true),
+  );
+  t.is(handler.result, -EINVAL);
   lab.audit(t);
   t.is(dom0.unmapForeign(address), 0);
   machine.step(3);
