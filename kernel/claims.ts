@@ -3,7 +3,7 @@
  * each with half of what it needs. A claim shrinks as the domain is given RAM; other domains cannot use the frames.
  */
 import { EINVAL, ENOMEM } from "../abi/errno";
-import { Domain } from "./domain";
+import { Domain, DomainLife } from "./domain";
 import { freeFrames } from "./frames";
 
 /** Frames claimed by all domains and not yet allocated. */
@@ -11,14 +11,14 @@ let claimedTotal: u32 = 0;
 
 /**
  * Claims so many frames that `d` would have `pages` in all; 0 gives the claim up.
- * @returns 0; -EINVAL: a claim stands already, fewer than it has, more than it may have; -ENOMEM
+ * @returns 0; -EINVAL: dying, a claim stands already, fewer than it has, more than it may have; -ENOMEM
  */
 export function claimPages(d: Domain, pages: u64): i32 {
   if (pages == 0) {
     claimRelease(d);
     return 0;
   }
-  if (d.claimedPages || pages <= d.totalPages || pages > d.maxPages) return -EINVAL;
+  if (d.life != DomainLife.Alive || d.claimedPages || pages <= d.totalPages || pages > d.maxPages) return -EINVAL;
   const wanted = <u32>pages - d.totalPages;
   if (wanted > freeFrames() - claimedTotal) return -ENOMEM;
   d.claimedPages = wanted;

@@ -375,7 +375,7 @@ export function sendGlobalVirq(virq: u32): void {
 
 /** XEN_DOMCTL_set_virq_handler. 0 or -EINVAL. */
 export function setVirqHandler(d: Domain, virq: u32): i32 {
-  if (virq >= NR_VIRQS || !isGlobal(virq)) return -EINVAL;
+  if (virq >= NR_VIRQS || !isGlobal(virq) || !d.events) return -EINVAL;
   store<u32>(virqHandlers + ((<usize>virq) << 2), d.id);
   return 0;
 }

@@ -6,7 +6,7 @@ import { EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from "../abi/errno";
 import { BootInfo } from "../abi/boot-info";
 import { ForeignMemoryMap, MemoryMap } from "../abi/memory";
 import { domainNamed, mayTarget } from "./access";
-import { Domain, DomainKind } from "./domain";
+import { Domain, DomainKind, DomainLife } from "./domain";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { heapAllocFor, heapFreeFor } from "./heap";
 import { scratch } from "./scratch";

@@ -24,6 +24,7 @@ import {
   __HYPERVISOR_memory_op as MEMORY,
   __HYPERVISOR_sysctl as SYSCTL,
   DOMID_SELF,
+  VIRQ_DOM_EXC,
 } from "../../../abi/xen.ts";
 import { hypercall, type Steps } from "../../sim/call.ts";
 import { Lab, put, type Values } from "./lab.ts";
