@@ -272,9 +272,15 @@ HW(void, fpuSave, u64 pa) {
   if (has_xsave) __asm__ volatile("xsave64 (%0)" : : "r"(area), "a"(-1), "d"(-1) : "memory");
   else __asm__ volatile("fxsave64 (%0)" : : "r"(area) : "memory");
 }
+/*
+ * AMD's processors before Zen save and load where the last x87 instruction and its operand were only while an exception
+ * is pending, so the next guest would read it of the last one: the load of a constant of ours takes its place.
+ */
 HW(void, fpuLoad, u64 pa) {
   HW_UNUSED;
+  static const u32 constant = 0;
   u8 *area = physical(pa);
+  __asm__ volatile("fnclex; emms; fildl %0" : : "m"(constant));
   if (has_xsave) __asm__ volatile("xrstor64 (%0)" : : "r"(area), "a"(-1), "d"(-1) : "memory");
   else __asm__ volatile("fxrstor64 (%0)" : : "r"(area) : "memory");
 }
