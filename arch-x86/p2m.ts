@@ -181,6 +181,24 @@ function lookupFromRoot(p: P2m, gfn: u64): u64 {
   }
 }
 
+/** Machine address of guest-physical `gpa` whatever is mapped there, 0 for nothing: for page walks. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function p2mAddress(p: P2m, gpa: u64): u64 {
+  const recent = p.recent;
+  if ((recent & RECENT_GIB) != (gpa >> 30) + 1) return addressFromRoot(p, gpa);
+  const middle = load64(slot((recent >> RECENT_SHIFT) << 12, gpa >> 12, 1));
+  if (middle == 0) return 0;
+  if (isLeaf(middle)) return (middle & P2M_MFN_MASK) | (gpa & 0x1fffff);
+  const entry = load64(slot(middle & P2M_MFN_MASK, gpa >> 12, 0));
+  return entry == 0 ? 0 : (entry & P2M_MFN_MASK) | (gpa & 0xfff);
+}
+
+function addressFromRoot(p: P2m, gpa: u64): u64 {
+  const entry = lookupFromRoot(p, gpa >> 12);
+  return entry == 0 ? 0 : (entry & P2M_MFN_MASK) | (gpa & 0xfff);
+}
+
 /** What p2mLookup returns for a leaf and the number of a frame within it. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline

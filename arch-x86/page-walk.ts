@@ -8,8 +8,7 @@
 import { EFAULT } from "../abi/errno";
 import { cpuidEax, load32, load64 } from "./hw";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_KERNEL, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
-import { p2mLookup } from "./p2m";
-import { P2M_MFN_MASK, P2M_TYPE_MASK } from "./p2m-types";
+import { p2mAddress } from "./p2m";
 import { EFER_LMA, EFER_NXE, getCpl, getCr0, getCr3, getCr4, getEfer } from "./state";
 
 const CR0_WP: u64 = 1 << 16;
@@ -162,17 +161,15 @@ function isCanonical(gva: u64): bool {
 }
 
 /** Reads a page-table entry out of the guest's memory; where there is none, the ones that a bus would give. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 function readTable(v: HvmVcpu, gpa: u64): u64 {
-  const at = machine(v, gpa);
+  const at = p2mAddress(v.p2m, gpa);
   return at == 0 ? ~(<u64>0) : load64(at);
 }
 function readTable32(v: HvmVcpu, gpa: u64): u64 {
-  const at = machine(v, gpa);
+  const at = p2mAddress(v.p2m, gpa);
   return at == 0 ? 0xffffffff : load32(at);
-}
-function machine(v: HvmVcpu, gpa: u64): u64 {
-  const entry = p2mLookup(v.p2m, gpa >> 12);
-  return (entry & P2M_TYPE_MASK) == 0 ? 0 : (entry & P2M_MFN_MASK) | (gpa & 0xfff);
 }
 
 function refuse(error: u32): i32 {

@@ -170,6 +170,8 @@ export function is64(v: HvmVcpu): bool {
 }
 
 /** Offset of a segment's 16-byte record in the VMCB, which interleaves GDTR and IDTR with the others. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 function vmcbSegment(segment: u32): u32 {
   if (segment < SEG_LDTR) return VMCB.ES + 16 * segment;
   return segment == SEG_LDTR ? VMCB.LDTR : VMCB.TR;
@@ -180,6 +182,8 @@ export function getSegmentSelector(v: HvmVcpu, segment: u32): u32 {
   return <u32>vmxRead(v, VMCS.GUEST_ES_SELECTOR + 2 * segment);
 }
 /** ATTR_*; 0 for a segment that may not be used. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function getSegmentAttributes(v: HvmVcpu, segment: u32): u32 {
   if (vendor == VENDOR_SVM) return load16(v.controlPa + vmcbSegment(segment) + VMCB.ATTRIBUTES);
   const access = <u32>vmxRead(v, VMCS.GUEST_ES_ACCESS + 2 * segment);

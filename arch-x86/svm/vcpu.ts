@@ -156,12 +156,16 @@ export function svmSkip(v: HvmVcpu): bool {
 }
 
 /** Moves past an instruction of known length. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function svmSkipBytes(v: HvmVcpu, length: u32): void {
   const next = load64(v.controlPa + VMCB.RIP) + length;
   svmResumeAt(v, next >> 32 != 0 && !is64(v) ? next & 0xffffffff : next);
 }
 
 /** Goes on at `rip` as after an instruction: no shadow, no resume flag, and a trap if the guest is single-stepping. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
 export function svmResumeAt(v: HvmVcpu, rip: u64): void {
   const vmcb = v.controlPa;
   store64(vmcb + VMCB.RIP, rip);
