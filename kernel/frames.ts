@@ -154,9 +154,9 @@ function giveBlock(start: u64, startOrder: u32): void {
 function giveRun(start: u64, end: u64): void {
   while (start < end) {
     let order: u32 = 0;
-    while (order < ORDER_MAX && (start & (<u64>1 << order)) == 0 && start + (<u64>2 << order) <= end) order++;
+    while (order < ORDER_MAX && (start & ((<u64>1) << order)) == 0 && start + ((<u64>2) << order) <= end) order++;
     giveBlock(start, order);
-    start += <u64>1 << order;
+    start += (<u64>1) << order;
   }
 }
 

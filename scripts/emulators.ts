@@ -1,6 +1,6 @@
 /**
  * The machines Typevisor boots in, as command lines. What each can do, and why each option is there, was found by
- * experiment: docs/testing.md has the facts.
+ * experiment, and is said beside it.
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -138,6 +138,8 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
     "boot: cdrom",
     "clock: sync=none, time0=946681200",
     `com1: enabled=1, mode=socket-client, dev=127.0.0.1:${port}`,
+    // Its mixer thread overruns a buffer of its own on computers without a sound card.
+    "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
     "log: /dev/null",
     "panic: action=fatal",
     "error: action=ignore",

@@ -258,8 +258,8 @@ function escape(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 }
 
-/** What Bochs prints at every start: its plugins, its banner, its debugger's prompt, the absent sound card. */
-const BOCHS_CHATTER = /^\d+i\[|^ALSA |^=+$|^ +(Bochs x86|Built from|Timestamp)|^Next at t=|^\(0\)|^Bochs is exiting/;
+/** What Bochs prints at every start: its plugins, its banner, its debugger's prompt. */
+const BOCHS_CHATTER = /^\d+i\[|^=+$|^ +(Bochs x86|Built from|Timestamp)|^Next at t=|^\(0\)|^Bochs is exiting/;
 
 /** The emulator's own words without those it says every time. */
 function withoutChatter(talk: string): string {
