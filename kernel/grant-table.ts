@@ -34,6 +34,7 @@ import {
 } from "../abi/grant-table";
 import * as hw from "../arch-x86/hw";
 import { domainNamed, mayTarget } from "./access";
+import { copyLongTo, copyStructureFrom, copyStructureTo, Layout, LONG, PAD, structureSize } from "./compat";
 import { Domain } from "./domain";
 
 import { grantCopy } from "./grant-copy";
@@ -47,6 +48,12 @@ import { Vcpu } from "./vcpu";
 
 export { grantTableFree, grantTableInit, grantTableLimits, grantTableReset } from "./grant-frames";
 export { grantTableReleaseMappings } from "./grant-map";
+
+const SETUP_TABLE: Layout = [2, 4, 2, LONG];
+const MAP: Layout = [8, 4, 4, 2, 2, 4, 8];
+const UNMAP: Layout = [8, 8, 4, 2];
+const COPY: Layout = [LONG, 2, 2, PAD, LONG, 2, 2, PAD, 2, 2, 2];
+const SWAP: Layout = [4, 4, 2];
 
 /**
  * The hypercall.
@@ -89,18 +96,34 @@ function elementSize(op: u32): u32 {
   }
 }
 
+/** How a 32-bit caller lays an element out. */
+function elementLayout(op: u32): Layout {
+  switch (op) {
+    case GNTTABOP_map_grant_ref:
+      return MAP;
+    case GNTTABOP_unmap_grant_ref:
+      return UNMAP;
+    case GNTTABOP_copy:
+      return COPY;
+    default:
+      return SWAP;
+  }
+}
+
 /** Runs a batched operation element by element; a long batch goes on after a preemption where it stopped. */
 function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
   const size = elementSize(op);
   if (!size) return -ENOSYS;
+  const layout = elementLayout(op);
+  const step = structureSize(v, size, layout);
   const element = scratch(v);
   let at = gva;
   for (let i: u32 = 0; i < count; i++) {
     if (i != 0 && preemptNeeded(v)) return hypercallRestart(v, op, at, count - i, 0, 0, 0);
-    if (!copyFromGuest(v, element, at, size)) return -EFAULT;
+    if (!copyStructureFrom(v, element, at, size, layout)) return -EFAULT;
     one(v, op, element);
-    if (!copyToGuest(v, at, element, size)) return giveUp(v, op, element);
-    at += size;
+    if (!copyStructureTo(v, at, element, size, layout)) return giveUp(v, op, element);
+    at += step;
   }
   return 0;
 }
@@ -139,7 +162,7 @@ function giveUp(v: Vcpu, op: u32, element: usize): i64 {
 
 function setupTable(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, GnttabSetupTable.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, GnttabSetupTable.SIZE, SETUP_TABLE)) return -EFAULT;
   const status = setupTableFor(v, arg);
   store<i16>(arg, <i16>status, GnttabSetupTable.status);
   return copyToGuest(v, gva + GnttabSetupTable.status, arg + GnttabSetupTable.status, 2) ? 0 : -EFAULT;
@@ -156,7 +179,7 @@ function setupTableFor(v: Vcpu, arg: usize): i32 {
   for (let i: u32 = 0; i < frames; i++) {
     // A frame not mapped anywhere is told as ~0, Xen's INVALID_M2P_ENTRY.
     store<u64>(arg, grantFrameGfn(grants(d), i) - 1, 64);
-    if (!copyToGuest(v, list + ((<u64>i) << 3), arg + 64, 8)) status = GNTST_bad_virt_addr;
+    if (!copyLongTo(v, list, i, arg + 64)) status = GNTST_bad_virt_addr;
   }
   return status;
 }

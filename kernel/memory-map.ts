@@ -6,6 +6,7 @@ import { EFAULT, EINVAL, ENOMEM, ENOSYS, EPERM, ESRCH } from "../abi/errno";
 import { BootInfo } from "../abi/boot-info";
 import { ForeignMemoryMap, MemoryMap } from "../abi/memory";
 import { domainNamed, mayTarget } from "./access";
+import { copyStructureFrom, Layout, LONG } from "./compat";
 import { Domain, DomainKind, DomainLife } from "./domain";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { heapAllocFor, heapFreeFor } from "./heap";
@@ -17,6 +18,10 @@ const ENTRY_BYTES: u32 = 20;
 const ENTRIES_MAX: u32 = 1024;
 /** Entries copied in one go, within the scratch page. */
 const BATCH: u32 = 128;
+
+const MEMORY_MAP: Layout = [4, LONG];
+/** The number of entries, too, begins where a register's width is aligned. */
+const FOREIGN_MEMORY_MAP: Layout = [2, LONG, LONG];
 
 /** Linear address of BootInfo, which has the machine's map. */
 let boot: usize = 0;
@@ -36,7 +41,7 @@ export function memoryMapFree(d: Domain): void {
 /** XENMEM_set_memory_map. */
 export function setMemoryMap(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, ForeignMemoryMap.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, ForeignMemoryMap.SIZE, FOREIGN_MEMORY_MAP)) return -EFAULT;
   const entries = load<u32>(arg, ForeignMemoryMap.map_nr_entries);
   if (entries > ENTRIES_MAX) return -EINVAL;
   const d = domainNamed(v, load<u16>(arg, ForeignMemoryMap.domid));
@@ -63,12 +68,12 @@ export function setMemoryMap(v: Vcpu, gva: u64): i64 {
 export function getMemoryMap(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   const d = v.domain;
-  if (!copyFromGuest(v, arg, gva, MemoryMap.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, MemoryMap.SIZE, MEMORY_MAP)) return -EFAULT;
   if (!d.memoryMapEntries) return -ENOSYS;
   const entries = min(load<u32>(arg, MemoryMap.nr_entries), d.memoryMapEntries);
   store<u32>(arg, entries, MemoryMap.nr_entries);
   if (!copyToGuest(v, load<u64>(arg, MemoryMap.buffer), d.memoryMap, entries * ENTRY_BYTES)) return -EFAULT;
-  return copyToGuest(v, gva, arg, MemoryMap.SIZE) ? 0 : -EFAULT;
+  return copyToGuest(v, gva + MemoryMap.nr_entries, arg + MemoryMap.nr_entries, 4) ? 0 : -EFAULT;
 }
 
 /** XENMEM_machine_memory_map, for domain 0; hardware guests have no such call. A null buffer asks for the number of entries only. */

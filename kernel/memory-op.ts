@@ -63,6 +63,7 @@ import {
 } from "../abi/memory";
 import { domainNamed, mayTarget } from "./access";
 import { claimPages, claimUse } from "./claims";
+import { copyLongFrom, copyStructureFrom, Layout, LONG, PAD } from "./compat";
 import { Domain, DomainKind } from "./domain";
 import { domainById } from "./domain-list";
 import { domainFrameAllocRun, framesLimit } from "./frames";
@@ -78,6 +79,13 @@ const OP_BITS: u64 = 6;
 const OP_MASK: u64 = 63;
 /** Most extents whose number still fits the command when the call is restarted. */
 const EXTENTS_MAX: u64 = 0xffffffff >> OP_BITS;
+/* The structures that 32-bit callers lay out differently, and that not only domain 0 gets to use. */
+const RESERVATION: Layout = [LONG, LONG, 4, 4, 2];
+const ADD_TO_PHYSMAP: Layout = [2, 2, 4, LONG, LONG];
+const ADD_TO_PHYSMAP_BATCH: Layout = [2, 2, 2, 2, LONG, LONG, LONG];
+const REMOVE_FROM_PHYSMAP: Layout = [2, LONG];
+const EXCHANGE: Layout = [LONG, LONG, 4, 4, 2, PAD, LONG, LONG, 4, 4, 2, PAD, LONG];
+
 /** Largest extent: 2^9 frames, 2 MiB. Toolstacks that ask for 1 GiB fall back to it. */
 const ORDER_MAX: u32 = 9;
 
@@ -125,7 +133,7 @@ export function memoryOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64
       return claim(v, a2);
     case XENMEM_exchange:
       // Machine frames mean nothing to translated guests, and there are no others.
-      return copyFromGuest(v, scratch(v), a2, MemoryExchange.SIZE) ? -EOPNOTSUPP : -EFAULT;
+      return copyStructureFrom(v, scratch(v), a2, MemoryExchange.SIZE, EXCHANGE) ? -EOPNOTSUPP : -EFAULT;
     case XENMEM_get_pod_target:
     case XENMEM_set_pod_target:
       return podTarget(v, op, a2);
@@ -156,7 +164,7 @@ function isKnown(op: u32): bool {
 /** populate_physmap, increase_reservation, decrease_reservation: the number of extents done. */
 function reservation(v: Vcpu, op: u32, start: u64, gva: u64): i64 {
   const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, MemoryReservation.SIZE)) return start;
+  if (!copyStructureFrom(v, arg, gva, MemoryReservation.SIZE, RESERVATION)) return start;
   const extents = load<u64>(arg, MemoryReservation.nr_extents);
   if (extents > EXTENTS_MAX || start >= extents) return start;
   const order = load<u32>(arg, MemoryReservation.extent_order);
@@ -173,7 +181,7 @@ function reservation(v: Vcpu, op: u32, start: u64, gva: u64): i64 {
     }
     let gfn: u64 = 0;
     if (op != XENMEM_increase_reservation) {
-      if (!copyFromGuest(v, arg, list + (done << 3), 8)) break;
+      if (!copyLongFrom(v, arg, list, done)) break;
       gfn = load<u64>(arg);
     }
     if (!extent(d, op, gfn, order)) break;
@@ -207,7 +215,7 @@ function domainNumber(v: Vcpu, op: u32, gva: u64): i64 {
 function addToPhysmap(v: Vcpu, start: u64, gva: u64): i64 {
   const arg = scratch(v);
   if (start >> 16 != 0) return -EDOM;
-  if (!copyFromGuest(v, arg, gva, AddToPhysmap.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, AddToPhysmap.SIZE, ADD_TO_PHYSMAP)) return -EFAULT;
   const space = load<u32>(arg, AddToPhysmap.space);
   if (space == XENMAPSPACE_gmfn_foreign) return -ENOSYS; // only by the batch call, which names the other domain
   const d = domainNamed(v, load<u16>(arg, AddToPhysmap.domid));
@@ -259,7 +267,7 @@ function addOne(d: Domain, space: u32, index: u64, gfn: u64): i32 {
 function addToPhysmapBatch(v: Vcpu, start: u64, gva: u64): i64 {
   const arg = scratch(v);
   if (start >> 16 != 0) return -EDOM;
-  if (!copyFromGuest(v, arg, gva, AddToPhysmapBatch.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, AddToPhysmapBatch.SIZE, ADD_TO_PHYSMAP_BATCH)) return -EFAULT;
   const space: u32 = load<u16>(arg, AddToPhysmapBatch.space);
   if (space == XENMAPSPACE_gmfn_range) return -EOPNOTSUPP;
   const d = domainNamed(v, load<u16>(arg, AddToPhysmapBatch.domid));
@@ -278,8 +286,8 @@ function addToPhysmapBatch(v: Vcpu, start: u64, gva: u64): i64 {
     if (i != start && preemptNeeded(v)) {
       return hypercallRestart(v, XENMEM_add_to_physmap_batch | (i << OP_BITS), gva, 0, 0, 0, 0);
     }
-    if (!copyFromGuest(v, arg, indexes + (i << 3), 8)) return -EFAULT;
-    if (!copyFromGuest(v, arg + 8, gfns + (i << 3), 8)) return -EFAULT;
+    if (!copyLongFrom(v, arg, indexes, i)) return -EFAULT;
+    if (!copyLongFrom(v, arg + 8, gfns, i)) return -EFAULT;
     const gfn = load<u64>(arg, 8);
     if (gfn == u64.MAX_VALUE) return -EINVAL;
     const index = load<u64>(arg);
@@ -301,7 +309,7 @@ function addForeign(v: Vcpu, d: Domain, foreign: u32, index: u64, gfn: u64): i32
 
 function removeFromPhysmap(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, RemoveFromPhysmap.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, RemoveFromPhysmap.SIZE, REMOVE_FROM_PHYSMAP)) return -EFAULT;
   const d = domainNamed(v, load<u16>(arg, RemoveFromPhysmap.domid));
   if (d == null) return -ESRCH;
   if (!mayTarget(v, d)) return -EPERM;
@@ -310,7 +318,7 @@ function removeFromPhysmap(v: Vcpu, gva: u64): i64 {
 
 function claim(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, MemoryReservation.SIZE)) return -EFAULT;
+  if (!copyStructureFrom(v, arg, gva, MemoryReservation.SIZE, RESERVATION)) return -EFAULT;
   if (load<u64>(arg, MemoryReservation.extent_start) || load<u32>(arg, MemoryReservation.extent_order)) return -EINVAL;
   if (load<u32>(arg, MemoryReservation.mem_flags)) return -EINVAL;
   const d = domainById(load<u16>(arg, MemoryReservation.domid));

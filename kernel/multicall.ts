@@ -1,22 +1,25 @@
 /** The multicall hypercall: a list of hypercalls, each result written into its own entry (xen/xen.h). */
-import { EFAULT, EINVAL, ENOSYS } from "../abi/errno";
+import { EFAULT, EINVAL } from "../abi/errno";
 import { MulticallEntry } from "../abi/xen";
+import { copyLongTo, copyStructureFrom, copyStructureTo, Layout, LONG, structureSize } from "./compat";
 import { cpuOf } from "./cpu";
-import { copyFromGuest, copyToGuest, guestTranslationsForget, guestTranslationsKeep } from "./guest-copy";
+import { guestTranslationsForget, guestTranslationsKeep } from "./guest-copy";
 import { HYPERCALL_RESTART, hypercallCall, hypercallRestart, preemptNeeded } from "./hypercall";
 import { Vcpu } from "./vcpu";
 
 /** The entry being worked on: the shared scratch page is the sub-call's. */
 const entry: usize = memory.data(64, 8);
 let active: bool = false;
+const ENTRY: Layout = [LONG, LONG, LONG, LONG, LONG, LONG, LONG, LONG];
+/** The result is the second of an entry's eight equal fields. */
+const RESULT_INDEX: u64 = 1;
 
 /**
  * `list`: guest address of `count` multicall_entry. 0, -EFAULT where the list cannot be read or written; -EINVAL within
- * a multicall; -ENOSYS from 32-bit mode, whose layout is not supported.
+ * a multicall.
  */
 export function multicall(v: Vcpu, list: u64, count: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
   if (active) return -EINVAL;
-  if (v.hypercallCompat) return -ENOSYS;
   guestTranslationsKeep(v);
   const result = calls(v, list, <u32>count);
   guestTranslationsForget();
@@ -25,10 +28,11 @@ export function multicall(v: Vcpu, list: u64, count: u64, a3: u64, a4: u64, a5: 
 
 function calls(v: Vcpu, list: u64, total: u32): i64 {
   const op = v.hypercallOp;
+  const step: u64 = structureSize(v, MulticallEntry.SIZE, ENTRY);
   for (let i: u32 = 0; i < total; i++) {
-    const at = list + <u64>i * MulticallEntry.SIZE;
+    const at = list + <u64>i * step;
     if (i && preemptNeeded(v)) return hypercallRestart(v, at, total - i, 0, 0, 0, 0);
-    if (!copyFromGuest(v, entry, at, MulticallEntry.SIZE)) return -EFAULT;
+    if (!copyStructureFrom(v, entry, at, MulticallEntry.SIZE, ENTRY)) return -EFAULT;
     active = true;
     const result = call(v);
     active = false;
@@ -36,14 +40,14 @@ function calls(v: Vcpu, list: u64, total: u32): i64 {
     if (result == HYPERCALL_RESTART) {
       // The entry gets the arguments with which its call goes on, then the multicall starts again at it.
       saveRestart(v);
-      if (!copyToGuest(v, at, entry, MulticallEntry.SIZE)) return -EFAULT;
+      if (!copyStructureTo(v, at, entry, MulticallEntry.SIZE, ENTRY)) return -EFAULT;
       return hypercallRestart(v, at, total - i, 0, 0, 0, 0);
     }
     store<u64>(entry + MulticallEntry.result, result);
-    if (!copyToGuest(v, at + MulticallEntry.result, entry + MulticallEntry.result, 8)) return -EFAULT;
+    if (!copyLongTo(v, at, RESULT_INDEX, entry + MulticallEntry.result)) return -EFAULT;
     // A call that stopped the vCPU (block, shutdown, pause) takes effect before the next one.
     if (cpuOf(v.cpu).reschedule && i + 1 < total) {
-      return hypercallRestart(v, at + MulticallEntry.SIZE, total - i - 1, 0, 0, 0, 0);
+      return hypercallRestart(v, at + step, total - i - 1, 0, 0, 0, 0);
     }
   }
   return 0;

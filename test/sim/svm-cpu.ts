@@ -8,7 +8,8 @@ import { hex } from "./ram.ts";
 
 /** What a guest does next. */
 export type GuestRequest =
-  | { kind: "hypercall"; op: number | bigint; args: (number | bigint)[] }
+  /** `compat`: from 32-bit code. */
+  | { kind: "hypercall"; op: number | bigint; args: (number | bigint)[]; compat?: boolean }
   | { kind: "halt" }
   | { kind: "spin"; ns: number }
   | { kind: "access"; gpa: number; write: boolean; value?: bigint }
@@ -58,8 +59,13 @@ const VMCB = {
   RAX: 0x5f8,
 } as const;
 /** Index into hw.enterSvm's register file. */
-const REG = { rcx: 1, rdx: 2, rbx: 3, rsi: 6, rdi: 7, r8: 8, r9: 9, r10: 10 } as const;
+const REG = { rcx: 1, rdx: 2, rbx: 3, rbp: 5, rsi: 6, rdi: 7, r8: 8, r9: 9, r10: 10 } as const;
 const ARGUMENTS = [REG.rdi, REG.rsi, REG.rdx, REG.r10, REG.r8, REG.r9];
+/** Of a caller outside 64-bit mode. */
+const ARGUMENTS_32 = [REG.rbx, REG.rcx, REG.rdx, REG.rsi, REG.rdi, REG.rbp];
+/** CS attributes in the VMCB: code, of 64 or of 32 bits. */
+const CS_64 = 0x29b;
+const CS_32 = 0x49b;
 
 /** A stale translation was used, or a guest saw what it must not: the simulation's own verdict. */
 export class Violation extends Error {}
@@ -281,8 +287,10 @@ export class SvmCpu {
         case "hypercall": {
           set(VMCB.RIP, BigInt(guest.entry + OFFSET.hypercall));
           set(VMCB.RAX, BigInt(request.op));
+          const registers = request.compat ? ARGUMENTS_32 : ARGUMENTS;
+          if (request.compat) ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_32, true);
           request.args.forEach((arg, i) => {
-            linear.setBigUint64(regs + ARGUMENTS[i]! * 8, BigInt.asUintN(64, BigInt(arg)), true);
+            linear.setBigUint64(regs + registers[i]! * 8, BigInt.asUintN(64, BigInt(arg)), true);
           });
           return exit(EXIT.VMMCALL);
         }
@@ -341,7 +349,7 @@ export class SvmCpu {
     ram.write64(vmcb + VMCB.CR4, ram.read64(vmcb + VMCB.CR4) | 0x20n);
     ram.write64(vmcb + VMCB.CR3, 0x1000n);
     ram.write64(vmcb + VMCB.CR0, ram.read64(vmcb + VMCB.CR0) | 0x80000001n);
-    ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, 0x29b, true);
+    ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_64, true);
   }
 
   private translateQuietly(vmcb: number, gpa: number): number {
@@ -372,6 +380,7 @@ export class SvmCpu {
     if (request.kind === "access" && (at === OFFSET.load || at === OFFSET.store)) return true; // try again
     if (at === 0) return true; // it has just begun
     if (at === OFFSET.spin) return true; // an interrupt or its window came first: not run yet
+    if (request.kind === "hypercall" && request.compat) ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_64, true);
     guest.next(rax);
     return true;
   }
