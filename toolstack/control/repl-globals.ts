@@ -13,6 +13,7 @@ import { hypercallWide } from "./hypercall.ts";
 import * as domctl from "./hypercalls/domctl.ts";
 import * as sysctl from "./hypercalls/sysctl.ts";
 import { inspect } from "./inspect.ts";
+import { replTimers } from "./repl-timers.ts";
 import { sleep } from "./timers.ts";
 
 /** Xen's numbers and structures, by their names. */
@@ -33,5 +34,6 @@ export function installGlobals(domains: Domains): void {
     sleep,
     sysctl,
     uptimeNs: systemTime,
+    ...replTimers,
   });
 }

@@ -242,6 +242,21 @@ test("help, info, dmesg and js", async (t) => {
   t.regex(output, /^true\nTYPEVISOR-EXEC: 12 ok, 2 failed$/m);
 });
 
+test("js has setTimeout and its kin", async (t) => {
+  const m = machine(
+    exec(
+      "js seen = []; js never = setTimeout(() => seen.push('never'), 1); js clearTimeout(never);" +
+        "js setTimeout((...words) => seen.push(...words), 2, 'a', 'b'); js every = setInterval(() => seen.push('tick'), 4);" +
+        "js await sleep(3); js seen.join(); js (async () => { while (seen.length < 5) await sleep(1); clearInterval(every); })();" +
+        "js await sleep(20); js seen.join(); js setTimeout(1)",
+    ),
+  );
+  const output = await runExec(m);
+  t.regex(output, /^"a,b"$/m);
+  t.regex(output, /^"a,b,tick,tick,tick"$/m);
+  t.regex(output, /js: TypeError: the first argument is not a function/);
+});
+
 test("poweroff and reboot in exec mode come after the verdict", async (t) => {
   const m = machine(exec("list; reboot; list"));
   t.regex(await runExec(m), /TYPEVISOR-EXEC: 2 ok, 0 failed\n$/);

@@ -48,7 +48,7 @@ export const jsCommand: Command = {
   summary: "evaluate JavaScript in the live control plane and print the value",
   details: [
     "Promises are awaited (Ctrl-C stops waiting). Globals: domains, modules, hypercall, memory, sysctl, domctl, abi,",
-    "print, sleep, uptimeNs, inspect, commands. `js memory.load32(0xc0001000)`, `js domains.list()`.",
+    "print, sleep, setTimeout, setInterval, uptimeNs, inspect, commands. `js memory.load32(0xc0001000)`, `js domains.list()`.",
   ],
   async run(_words, context) {
     if (context.rawArguments === "") throw new CommandError("EXPRESSION is missing");

@@ -1,0 +1,60 @@
+/** Domain 0 fails: an exception nobody caught, an endless loop, no memory left. The machine and the guests go on. */
+import test from "ava";
+import { type Machine, PROMPT } from "../../scripts/machine.ts";
+import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
+import { frames } from "./support/frames.ts";
+
+/** The watchdog's ten seconds, and what an emulator on a busy computer makes of them. */
+const WATCHDOG_MS = 120_000;
+
+/** How many timers the guest `timer` has seen, by its console. */
+async function timersSeen(machine: Machine, id: string): Promise<number> {
+  machine.send(`console ${id}\r`);
+  const { match } = await machine.waitFor(/[^]*\btimer (\d+): \d+ us late[^]*$/, COMMAND_MS, "the guest's timers");
+  machine.send("\x1d");
+  await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after Ctrl-]");
+  return Number(match[1]);
+}
+
+/** Sends domain 0 into an endless loop and waits for its successor's prompt. */
+async function runaway(machine: Machine): Promise<void> {
+  machine.send("js while (true) {}\r");
+  await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
+  await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+}
+
+for (const kind of MACHINES) {
+  test.serial(`domain 0 dies and comes back on ${kind} while a guest runs on`, async (t) => {
+    t.timeout(GUEST_MS * 2);
+    const machine = await bootToPrompt(t, { kind });
+    const id = (
+      await machine.command("create --kernel timer --name clock --cmdline 'count=100000 limit=1000000'", COMMAND_MS)
+    ).trim();
+    const seen = await timersSeen(machine, id);
+
+    // An exception in a callback: reported with its stack, the same domain 0 goes on.
+    machine.send("js kept = 'still here', setTimeout(function later() { undefinedName() }, 1)\r");
+    await machine.waitFor(/ReferenceError: .*undefinedName[^]*at later/, COMMAND_MS, "the report of the exception");
+    await machine.waitFor(PROMPT, COMMAND_MS);
+    t.regex(await machine.command("js kept", COMMAND_MS), /still here/);
+
+    // No memory left: the command fails, what it held is collected.
+    const grow = "js (() => { const all = []; for (;;) all.push(new Uint8Array(1 << 20).fill(1)); })()";
+    t.regex(await machine.command(grow, WATCHDOG_MS), /InternalError: out of memory/);
+    t.regex(await machine.command("js kept", COMMAND_MS), /still here/);
+
+    // An endless loop: the watchdog ends this domain 0, another starts from the image.
+    await runaway(machine);
+    t.regex(await machine.command("js typeof kept", COMMAND_MS), /undefined/);
+    t.regex(await machine.command("list", COMMAND_MS), new RegExp(`^clock +${id} `, "m"));
+    t.true((await timersSeen(machine, id)) > seen, "the guest's timers went on");
+
+    // Dying once more costs nothing that stays.
+    const before = await frames(machine);
+    await runaway(machine);
+    t.deepEqual(await frames(machine), before);
+    await machine.command(`destroy ${id}`, COMMAND_MS);
+    t.regex(await machine.command("create --kernel hello --wait", GUEST_MS), /PASS hello/);
+    await powerOff(t, machine);
+  });
+}
