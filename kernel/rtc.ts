@@ -51,7 +51,9 @@ function read(): u64 {
   if (!(status & HOURS_24)) hour = (hour % 12) + (rawHour & PM ? 12 : 0);
   const day = number(cmos(7), binary);
   const month = number(cmos(8), binary);
-  const year = 2000 + number(cmos(9), binary);
+  // Two digits, of the century that has them since 1970: a clock that lost its battery shows some year of the last one.
+  const digits = number(cmos(9), binary);
+  const year = (digits < 70 ? 2000 : 1900) + digits;
   if (second > 60 || minute > 59 || hour > 23 || day < 1 || day > 31 || month < 1 || month > 12) return 0;
   return daysSince1970(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
 }

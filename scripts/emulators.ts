@@ -136,7 +136,7 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
     "vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest",
     `ata0-master: type=cdrom, path=${await isoFor(options, folder)}, status=inserted`,
     "boot: cdrom",
-    "clock: sync=none, time0=946681200",
+    "clock: sync=none, time0=utc",
     `com1: enabled=1, mode=socket-client, dev=127.0.0.1:${port}`,
     // Its mixer thread overruns a buffer of its own on computers without a sound card.
     "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy",
