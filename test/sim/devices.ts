@@ -29,7 +29,11 @@ export class Devices {
   private uartDlab = false;
   private serialPending = false;
 
-  constructor(private readonly onOutput: (text: string) => void) {}
+  /** @param year the clock's two digits */
+  constructor(
+    private readonly onOutput: (text: string) => void,
+    private readonly year = 26,
+  ) {}
 
   /** Lets `ns` pass; returns the new time. */
   advance(ns: number): number {
@@ -170,7 +174,7 @@ export class Devices {
     }
   }
 
-  /** 2026-11-20 12:00:00, binary-coded decimal, 24 hours. */
+  /** November 20th of its year, 12:00:00, binary-coded decimal, 24 hours. */
   private cmos(): number {
     const values: Record<number, number> = {
       0: 0,
@@ -179,7 +183,7 @@ export class Devices {
       6: 6,
       7: 0x20,
       8: 0x11,
-      9: 0x26,
+      9: Number.parseInt(String(this.year), 16),
       10: 0x26,
       11: 0x02,
       0x32: 0x20,

@@ -39,6 +39,8 @@ export interface MachineOptions {
   memory?: number;
   modules?: { name: string; data: Uint8Array }[];
   commandLine?: string;
+  /** The real-time clock's year, two digits. */
+  year?: number;
   /** Called with every line that reaches the serial port. */
   onOutput?: (text: string) => void;
 }
@@ -71,7 +73,7 @@ export class Machine {
     this.devices = new Devices((text) => {
       this.output += text;
       options.onOutput?.(text);
-    });
+    }, options.year);
     this.svm = new SvmCpu(this);
     let top = size;
     for (const m of options.modules ?? []) {

@@ -40,12 +40,12 @@ function* forever(): ReturnType<GuestProgram> {
   for (;;) yield { kind: "spin", ns: 1_000_000 };
 }
 
-async function boot(commandLine: string, programs: Record<string, GuestProgram>): Promise<Machine> {
+async function boot(commandLine: string, programs: Record<string, GuestProgram>, year?: number): Promise<Machine> {
   const modules = Object.keys(programs).map((name, number) => ({
     name,
     data: makeElf({ segments: [{ address: 0x100000, data: guestCode(number) }] }).bytes,
   }));
-  const machine = new Machine(await module, { memory: 32, modules, commandLine });
+  const machine = new Machine(await module, { memory: 32, modules, commandLine, year });
   machine.svm.programs.push(...Object.values(programs));
   await ControlPlane.on(machine);
   return machine;
@@ -122,4 +122,15 @@ test("domain 0 dies and comes back while its guest runs on; nothing leaks", asyn
   t.is(Number(/\n(\d+)\r/.exec(typed(machine, "js sysctl.physicalInfo().freePages"))![1]), free);
   typed(machine, "destroy s");
   t.is(machine.exports.audit(), 0);
+});
+
+test("the clock's two digits are a year of this century or the last", async (t) => {
+  for (const [digits, year] of [
+    [26, 2026],
+    [69, 2069],
+    [70, 1970],
+    [99, 1999],
+  ] as const) {
+    t.regex(runToEnd(await boot(exec("info"), {}, digits)), new RegExp(`^time +${year}-11-20T12:00:0`, "m"));
+  }
 });
