@@ -1,12 +1,17 @@
 /** How simulated guests make hypercalls: argument structures in their own memory, results out of it. */
+import { AddToPhysmap, XENMEM_add_to_physmap } from "../../abi/memory.ts";
+import { __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen.ts";
 import { PAGE } from "./ram.ts";
-import type { GuestCpu, GuestRequest } from "./svm-cpu.ts";
+import { type GuestCpu, type GuestRequest, Violation } from "./svm-cpu.ts";
 
 export type Steps<T> = Generator<GuestRequest, T, bigint>;
 
 /** Guest frame for argument structures. */
 export const ARGUMENT_GFN = 8;
 const ARGUMENTS = ARGUMENT_GFN * PAGE;
+/** Where guests have their shared_info and grant table. */
+export const SHARED_INFO_GFN = 40;
+export const GRANT_TABLE_GFN = 41;
 
 /** A hypercall with plain arguments; its signed result. */
 export function* hypercall(_cpu: GuestCpu, op: number | bigint, ...args: (number | bigint)[]): Steps<number> {
@@ -38,4 +43,19 @@ export function* store(gfn: number, value: bigint): Steps<void> {
 
 export function* load(gfn: number): Steps<bigint> {
   return yield { kind: "access", gpa: gfn * PAGE, write: false };
+}
+
+/** XENMEM_add_to_physmap of one own frame; its signed result. */
+export function* addToPhysmap(cpu: GuestCpu, space: number, gfn: number): Steps<number> {
+  const { result } = yield* structured(cpu, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, AddToPhysmap.SIZE, (v) => {
+    v.setUint16(AddToPhysmap.domid, DOMID_SELF, true);
+    v.setUint32(AddToPhysmap.space, space, true);
+    v.setBigUint64(AddToPhysmap.gpfn, BigInt(gfn), true);
+  });
+  return result;
+}
+
+/** What a hypercall of a well-behaved guest must return. */
+export function expect(result: number, wanted: number, what: string): void {
+  if (result !== wanted) throw new Violation(`${what} returned ${result}, expected ${wanted}`);
 }

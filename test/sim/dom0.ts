@@ -281,11 +281,14 @@ export class Dom0 {
       ),
       pages,
     );
-    // Identity page tables: one 1 GiB page, user-accessible.
+    // Identity page tables: four 1 GiB pages, user-accessible.
     const tables = this.mapForeign(id, GUEST_TABLES / PAGE);
     this.writeWords(tables, [[0, BigInt(GUEST_TABLES + PAGE) | 7n]]);
     const directory = this.mapForeign(id, GUEST_TABLES / PAGE + 1);
-    this.writeWords(directory, [[0, 0x87n]]);
+    this.writeWords(
+      directory,
+      [0, 1, 2, 3].map((gib) => [gib, (BigInt(gib) << 30n) | 0x87n]),
+    );
     const code = this.mapForeign(id, GUEST_CODE / PAGE);
     this.write(code, guestCode(this.machine.svm.program(program)));
     for (const address of [tables, directory, code]) check("unmap", this.unmapForeign(address));

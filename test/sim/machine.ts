@@ -13,6 +13,8 @@ import { SvmCpu } from "./svm-cpu.ts";
 
 const SHIM_BASE = 0x100000;
 const SHIM_SIZE = 0x100000;
+/** Time a PAUSE takes, ns: long, so that the wait in which the local APIC's timer is measured takes few of them. */
+const PAUSE_NS = 5_000;
 /** What unmapped linear pages hold: a use after free reads nonsense and fails some invariant. */
 const POISON = 0xdb;
 
@@ -284,7 +286,7 @@ export class Machine {
         this.debugRegisters[n] = value;
       },
       rdtsc: () => BigInt(devices.advance(20)),
-      pause: () => devices.advance(50),
+      pause: () => devices.advance(PAUSE_NS),
       wbinvd: () => {},
       hostState: (which: number) => (which === 6 ? 832n : 0n),
       in8: (port: number) => devices.in8(port),

@@ -56,6 +56,12 @@ export const MUTATIONS: Mutation[] = [
       "if (port > 1) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
   },
   {
+    name: "an event does not wake a sleeping guest",
+    file: "kernel/event-2l.ts",
+    find: "& 0xff) return;\n  vcpuWake(v);",
+    replace: "& 0xff) return;",
+  },
+  {
     name: "the owner of a grant is not told that it is in use",
     file: "kernel/grant-pin.ts",
     find: "const found = hw.cmpxchg32(pa, seen, seen | flags);",

@@ -12,8 +12,7 @@ import {
   VcpuInfo,
 } from "../../abi/xen.ts";
 import { XENMAPSPACE_shared_info } from "../../abi/memory.ts";
-import { ARGUMENT_GFN, hypercall, structured } from "./call.ts";
-import { addToPhysmap, SHARED_INFO_GFN } from "./guests.ts";
+import { addToPhysmap, ARGUMENT_GFN, hypercall, SHARED_INFO_GFN, structured } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";
 import { hypervisorModule } from "./module.ts";

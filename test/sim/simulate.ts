@@ -6,9 +6,12 @@
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import { DOM0_SCRATCH } from "../../abi/software.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
+import { checkEvents, closeChannelsOf } from "./channels.ts";
 import { Dom0 } from "./dom0.ts";
-import { goodGuest, hostileGuest, peer, type Peer, type Scene } from "./guests.ts";
+import { DATA_PAGES, FIRST_DATA_GFN, goodGuest } from "./good-guest.ts";
+import { hostileGuest } from "./hostile-guest.ts";
 import { Machine } from "./machine.ts";
+import { peer, type Peer, type Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { Random } from "./random.ts";
 import { Violation } from "./svm-cpu.ts";
@@ -23,7 +26,11 @@ export interface SimulationOptions {
 }
 
 const GUEST_PAGES = 32;
-const MAX_GUESTS = 4;
+/** Guests before the first round, and at most. */
+const FIRST_GUESTS = 3;
+const MAX_GUESTS = 5;
+/** Most turns of the hypervisor in a round. */
+const STEPS = 24;
 
 /** Free frames, as domain 0 learns them. */
 export function freeFrames(dom0: Dom0): number {
@@ -41,7 +48,7 @@ export function freeFrames(dom0: Dom0): number {
  */
 export function simulate(module: WebAssembly.Module, seed: number, options: SimulationOptions = {}): void {
   const random = new Random(seed);
-  const machine = new Machine(module, { memory: 16, onOutput: options.onOutput });
+  const machine = new Machine(module, { memory: 8, onOutput: options.onOutput });
   const dom0 = new Dom0(machine);
   const scene: Scene = { world: new World(), random, peers: [] };
   const foreign: { peer: Peer; gfn: number; address: number }[] = [];
@@ -61,7 +68,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   };
   const destroy = (victim: Peer): void => {
     scene.peers.splice(scene.peers.indexOf(victim), 1);
-    for (const [, remote] of victim.bound) remote.peer.bound.delete(remote.port);
+    closeChannelsOf(scene, victim);
     const id = victim.id;
     if (random.oneIn(2)) unmapAll(victim);
     for (let tries = 0; ; tries++) {
@@ -74,9 +81,9 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   };
   const create = (): void => {
     const next = peer(random.below(3) !== 0);
-    const program = next.good ? goodGuest(scene, next) : hostileGuest(scene, next);
+    const program = next.good ? goodGuest(scene, next) : hostileGuest(scene);
     next.id = dom0.build(program, GUEST_PAGES, random.oneIn(3) ? 2 : 1);
-    for (let gfn = 10; gfn < 22; gfn++) scene.world.fresh(next.id, gfn);
+    for (let i = 0; i < DATA_PAGES; i++) scene.world.fresh(next.id, FIRST_DATA_GFN + i);
     scene.peers.push(next);
     const result = dom0.unpause(next.id);
     if (result !== 0) throw new Violation(`unpausing a new domain returned ${result}`);
@@ -106,6 +113,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   audit();
   const baseline = freeFrames(dom0);
 
+  for (let i = 0; i < FIRST_GUESTS; i++) create();
   const rounds = options.rounds ?? 60;
   for (let round = 0; round < rounds; round++) {
     const victim = scene.peers.length > 0 ? random.pick(scene.peers) : null;
@@ -122,6 +130,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
           dom0.pause(victim.id);
           machine.step(random.below(4));
           dom0.unpause(victim.id);
+          victim.dueSince = null; // time has passed for the others alone
         }
         break;
       case 4:
@@ -138,7 +147,8 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
         hostileToolstack();
         break;
     }
-    machine.step(1 + random.below(24));
+    machine.step(1 + random.below(STEPS));
+    for (const p of scene.peers) if (p.good) checkEvents(p, machine.now);
     if (round % (options.auditEvery ?? 10) === 0) audit();
   }
   for (const p of [...scene.peers]) destroy(p);

@@ -38,6 +38,8 @@ export function guestCode(program: number): Uint8Array {
 
 const EXIT_INVALID = 0xffffffffffffffffn;
 const EXIT = { INTR: 0x60, VINTR: 0x64, HLT: 0x78, SHUTDOWN: 0x7f, VMMCALL: 0x81, NPF: 0x400 } as const;
+const EVENT_INTERRUPT = 0;
+const EVENT_EXCEPTION = 3;
 const VMCB = {
   ASID: 0x58,
   TLB_CONTROL: 0x5c,
@@ -70,10 +72,23 @@ const CS_32 = 0x49b;
 /** A stale translation was used, or a guest saw what it must not: the simulation's own verdict. */
 export class Violation extends Error {}
 
+/** An exception at the instruction that a guest's program asked for; thrown into the program, which may catch it. */
+export class GuestException extends Violation {
+  constructor(
+    readonly vector: number,
+    what: string,
+  ) {
+    super(`exception ${vector} at ${what}`);
+  }
+}
+
 /** One guest vCPU's processor state outside the VMCB, and what its program may ask about itself. */
 export class GuestCpu {
-  /** Interrupts and exceptions delivered so far, by vector. */
-  readonly delivered: number[] = [];
+  /**
+   * The program's interrupt handler, done as a whole between two instructions. Without one the first interrupt leaves the
+   * guest in a handler that never returns: interrupts stay off.
+   */
+  handler: ((vector: number) => void) | null = null;
   /** RFLAGS.IF as the program wants it at its next instruction. */
   interruptsOn = true;
   entry = 0;
@@ -92,7 +107,8 @@ export class GuestCpu {
     this.iterator = program(this);
     this.started = false;
     this.current = null;
-    this.delivered.length = 0;
+    this.handler = null;
+    this.interruptsOn = true;
   }
 
   get alive(): boolean {
@@ -108,9 +124,28 @@ export class GuestCpu {
   next(reply: bigint): GuestRequest | null {
     const step = this.started ? this.iterator!.next(reply) : this.iterator!.next();
     this.started = true;
+    return this.take(step);
+  }
+
+  private take(step: IteratorResult<GuestRequest, void>): GuestRequest | null {
     this.current = step.done ? null : step.value;
     if (this.current?.kind === "spin") this.spinUntil = this.machine.now + this.current.ns;
     return this.current;
+  }
+
+  /** An interrupt is delivered, which the interrupt flag allowed. */
+  interrupt(vector: number): void {
+    if (!this.interruptsOn) throw new Violation(`interrupt ${hex(vector)} delivered with interrupts off`);
+    if (this.handler) this.handler(vector);
+    else this.interruptsOn = false;
+  }
+
+  /** The instruction ends in an exception: the program continues in its handler, or has none and the run is broken. */
+  fault(vector: number): void {
+    const at = this.current;
+    const what = at?.kind === "access" ? `an access to ${hex(at.gpa)}` : (at?.kind ?? "its end");
+    const step = this.iterator!.throw(new GuestException(vector, what));
+    this.take(step);
   }
 
   get request(): GuestRequest | null {
@@ -138,6 +173,22 @@ export class GuestCpu {
   view(gpa: number, length: number): DataView {
     const bytes = this.peek(gpa, length);
     return new DataView(bytes.buffer, bytes.byteOffset, length);
+  }
+
+  /** Whether guest-physical memory can be written there now. */
+  has(gpa: number): boolean {
+    return this.machine.svm.translateQuietly(this.vmcb, gpa, true) >= 0;
+  }
+
+  /**
+   * Guest-physical memory within one page as it is now, at any time and without the TLB: between its turns a guest's ASID
+   * may be another's. Throws Violation if it is absent.
+   */
+  look(gpa: number, length: number): DataView {
+    const pa = this.machine.svm.translateQuietly(this.vmcb, gpa);
+    if (pa < 0) throw new Violation(`guest memory at ${hex(gpa)} is absent`);
+    const bytes = this.machine.ram.bytes;
+    return new DataView(bytes.buffer, bytes.byteOffset + pa, length);
   }
 }
 
@@ -249,7 +300,6 @@ export class SvmCpu {
     if (!guest) return exit(EXIT.SHUTDOWN);
 
     const injected = get(VMCB.EVENTINJ);
-    if (injected & 0x80000000n) guest.delivered.push(Number(injected & 0xffn));
     let flags = get(VMCB.RFLAGS);
     const interrupts = (): void => {
       flags = guest.interruptsOn ? flags | 0x200n : flags & ~0x200n;
@@ -257,7 +307,11 @@ export class SvmCpu {
     };
     const window = (): boolean => (get(VMCB.V_INTR) & 0x100n) !== 0n && guest.interruptsOn;
 
-    if (!this.settled(guest, vmcb, rip)) return; // same instruction again, its exit fields are set
+    const event = injected & 0x80000000n ? Number((injected >> 8n) & 7n) : -1; // APM 15.20
+    const vector = Number(injected & 0xffn);
+    if (event === EVENT_INTERRUPT) guest.interrupt(vector);
+    if (event === EVENT_EXCEPTION) guest.fault(vector);
+    else if (!this.settled(guest, vmcb, rip)) return; // same instruction again, its exit fields are set
     for (;;) {
       interrupts();
       if (window()) {
@@ -352,9 +406,10 @@ export class SvmCpu {
     ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_64, true);
   }
 
-  private translateQuietly(vmcb: number, gpa: number): number {
+  /** The nested page tables' word, without the TLB: physical address, or -1. */
+  translateQuietly(vmcb: number, gpa: number, write = false): number {
     const root = Number(this.machine.ram.read64(vmcb + VMCB.N_CR3)) & ~0xfff;
-    const found = this.walk(root, gpa, false);
+    const found = this.walk(root, gpa, write);
     return found ? found.mfn * 4096 + (gpa & 0xfff) : -1;
   }
 

@@ -4,11 +4,19 @@
  */
 import { Violation } from "./svm-cpu.ts";
 
+export interface Grant {
+  readonly to: number;
+  readonly gfn: number;
+  readonly readonly: boolean;
+  /** Mappings that stand. */
+  mapped: number;
+}
+
 export class World {
   /** "domain:gfn" -> the first word of that frame, as last written by somebody entitled to. */
   private readonly words = new Map<string, bigint>();
   /** Grants that stand: "granter:ref" -> who may map which frame, and whether for writing. */
-  readonly grants = new Map<string, { to: number; gfn: number; readonly: boolean; mapped: number }>();
+  readonly grants = new Map<string, Grant>();
 
   private key(domain: number, gfn: number): string {
     return `${domain}:${gfn}`;
@@ -34,7 +42,10 @@ export class World {
 
   gone(domain: number): void {
     for (const key of [...this.words.keys()]) if (key.startsWith(`${domain}:`)) this.words.delete(key);
-    for (const key of [...this.grants.keys()]) if (key.startsWith(`${domain}:`)) this.grants.delete(key);
+    for (const [key, grant] of [...this.grants]) {
+      if (key.startsWith(`${domain}:`)) this.grants.delete(key);
+      else if (grant.to === domain) grant.mapped = 0;
+    }
   }
 
   read(domain: number, gfn: number, value: bigint, who: string): void {

@@ -1,0 +1,77 @@
+/** The simulation's hostile guest: any hypercall, CPUID, MSR and memory access, with any arguments. Nobody else may notice. */
+import { XENMAPSPACE_grant_table, XENMAPSPACE_shared_info } from "../../abi/memory.ts";
+import { addToPhysmap, ARGUMENT_GFN, GRANT_TABLE_GFN, hypercall, SHARED_INFO_GFN, type Steps } from "./call.ts";
+import type { Scene } from "./peer.ts";
+import { PAGE } from "./ram.ts";
+import { type GuestCpu, GuestException, type GuestProgram, type GuestRequest } from "./svm-cpu.ts";
+
+const ARGUMENTS = ARGUMENT_GFN * PAGE;
+/** Bytes of noise that pointers among the arguments lead to, and then some way beyond. */
+const NOISE = 256;
+
+/** A guest that tries everything, with arguments that are wrong in every way a random number can be. */
+export function hostileGuest(scene: Scene): GuestProgram {
+  const { random } = scene;
+  const operations = [
+    0, 1, 2, 4, 7, 12, 12, 13, 15, 17, 18, 20, 20, 20, 21, 24, 24, 26, 29, 32, 32, 32, 33, 34, 34, 35, 36, 36, 39, 41,
+    55, 63,
+  ];
+
+  function* anyHypercall(cpu: GuestCpu): Steps<void> {
+    const op = random.oneIn(8) ? random.hostile64() : BigInt(random.pick(operations));
+    // A guest may always end itself: not interesting here, so SCHEDOP_shutdown and its kind are left out.
+    const command = BigInt(random.below(28));
+    if (op === 29n && (command === 2n || command === 5n || command === 6n)) return;
+    const noise = new DataView(new ArrayBuffer(NOISE));
+    for (let i = 0; i < NOISE; i += 8) noise.setBigUint64(i, random.hostile64(), true);
+    cpu.poke(ARGUMENTS, new Uint8Array(noise.buffer));
+    const pointer = BigInt(ARGUMENTS + random.below(64) * 8);
+    const argument = (): bigint => {
+      if (random.oneIn(2)) return pointer;
+      return random.oneIn(2) ? BigInt(random.below(16)) : random.hostile64(); // a count, or anything
+    };
+    const first = random.oneIn(6) ? random.hostile64() : command;
+    yield* hypercall(cpu, op, first, argument(), argument(), argument(), argument());
+  }
+
+  function* anything(cpu: GuestCpu): Steps<void> {
+    switch (random.below(12)) {
+      case 0:
+        yield { kind: "exit", code: 0x72, rax: BigInt(random.u32()), rcx: BigInt(random.below(4)) }; // CPUID
+        break;
+      case 1:
+        yield {
+          kind: "exit",
+          code: 0x7c,
+          info1: BigInt(random.below(2)),
+          rcx: BigInt(random.u32()),
+          rax: BigInt(random.u32()),
+          rdx: 0n,
+        }; // MSR
+        break;
+      case 2:
+        yield { kind: "access", gpa: random.below(1 << 20) * PAGE, write: random.oneIn(2), value: random.u64() };
+        break;
+      case 3:
+      case 4:
+      case 5:
+        yield { kind: "spin", ns: random.below(30_000_000) };
+        break;
+      default:
+        yield* anyHypercall(cpu);
+    }
+  }
+
+  return function* (cpu: GuestCpu): Generator<GuestRequest, void, bigint> {
+    yield* addToPhysmap(cpu, XENMAPSPACE_shared_info, SHARED_INFO_GFN);
+    yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
+    // Until it has given away the page of its arguments: a triple fault.
+    while (cpu.has(ARGUMENTS)) {
+      try {
+        yield* anything(cpu);
+      } catch (error) {
+        if (!(error instanceof GuestException)) throw error; // its own fault: on to the next
+      }
+    }
+  };
+}

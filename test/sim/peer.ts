@@ -1,0 +1,58 @@
+/** The simulation's guests as they know each other: what stands between them, whatever the hypervisor says of it. */
+import type { Random } from "./random.ts";
+import type { GuestCpu } from "./svm-cpu.ts";
+import type { World } from "./world.ts";
+
+/** One end of an interdomain channel, as the domain that has it keeps it. */
+export interface Channel {
+  /** The other end. */
+  readonly peer: Peer;
+  readonly port: number;
+  /** An event has reached this end and has not been taken. */
+  owed: boolean;
+  /** Sends of the other end whose hypercall has not returned: their event may be there or not. */
+  inFlight: number;
+  /** Events taken so far. */
+  taken: number;
+}
+
+/** A domain as the simulation knows it. */
+export interface Peer {
+  id: number;
+  readonly good: boolean;
+  /** Where its shared_info can be looked at; null until it has mapped it. */
+  cpu: GuestCpu | null;
+  /** Ports it has allocated for others: port -> domain it is for. */
+  readonly offered: Map<number, number>;
+  /** Interdomain ports: own port -> this end. */
+  readonly bound: Map<number, Channel>;
+  /** Open ports that nobody is at the other end of, or ever will be. */
+  readonly left: Set<number>;
+  /** The offered port that it is binding to. */
+  binding: { peer: Peer; port: number } | null;
+  /** In SCHEDOP_block. */
+  asleep: boolean;
+  /** Virtual time since when it sleeps although an event waits, ns; null when it does not. */
+  dueSince: number | null;
+}
+
+export interface Scene {
+  readonly world: World;
+  readonly random: Random;
+  /** The domains that live. */
+  readonly peers: Peer[];
+}
+
+export function peer(good: boolean): Peer {
+  return {
+    id: -1,
+    good,
+    cpu: null,
+    offered: new Map(),
+    bound: new Map(),
+    left: new Set(),
+    binding: null,
+    asleep: false,
+    dueSince: null,
+  };
+}
