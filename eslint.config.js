@@ -3,7 +3,7 @@ import tseslint from "typescript-eslint";
 import { layers } from "./scripts/lint/layers.js";
 
 /** AssemblyScript reads like TypeScript but is another language: rules about JavaScript's semantics do not apply to it. */
-const ASSEMBLYSCRIPT = ["abi/**/*.ts", "arch-x86/**/*.ts", "kernel/**/*.ts", "drivers/**/*.ts", "noxs/**/*.ts"];
+const ASSEMBLYSCRIPT = ["abi", "arch-x86", "kernel", "codec", "drivers", "noxs"].map((folder) => `${folder}/**/*.ts`);
 
 export default defineConfig(
   { ignores: ["build/", "node_modules/"] },

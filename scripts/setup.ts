@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { progress } from "./build/task.ts";
 
 /** What somebody wants to do. */
-export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi";
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs";
 
 interface Package {
   name: string;
@@ -18,6 +18,8 @@ interface Package {
 }
 
 const GRUB = "makes the bootable ISO";
+
+const COMPRESSOR = "compresses what the tests decompress";
 
 const PACKAGES: Package[] = [
   { name: "wabt", file: "/usr/bin/wasm2c", why: "wasm2c turns WebAssembly into C", for: ["build"] },
@@ -51,10 +53,14 @@ const PACKAGES: Package[] = [
     why: "Xen's headers: the guests are built with them",
     for: ["build"],
   },
+  { name: "bzip2", file: "/bin/bzip2", why: COMPRESSOR, for: ["codecs"] },
+  { name: "lz4", file: "/usr/bin/lz4", why: COMPRESSOR, for: ["codecs"] },
+  { name: "xz-utils", file: "/usr/bin/xz", why: COMPRESSOR, for: ["codecs"] },
+  { name: "zstd", file: "/usr/bin/zstd", why: COMPRESSOR, for: ["codecs"] },
 ];
 
 /** Everything that the tests use. */
-const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi"];
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs"];
 
 export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;

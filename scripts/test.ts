@@ -69,7 +69,7 @@ async function main(): Promise<number> {
   const rest = args.filter((arg) => arg !== "--unit" && arg !== "--boot");
   const tally: Tally = { passed: 0, failed: 0, skipped: [] };
 
-  installPackages(unit ? ["build"] : testPurposes());
+  installPackages(unit ? ["build", "codecs"] : testPurposes());
   try {
     await build();
   } catch (error) {

@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import ts from "typescript";
 import { root } from "./paths.ts";
-import { ascCommand } from "./build/assembly.ts";
+import { type AssemblyModule, ascCommand, CODEC, HYPERVISOR } from "./build/assembly.ts";
 
 /** TS1206 "Decorators are not valid here": AssemblyScript allows them on functions (`@inline`, `@external`). */
 const ASSEMBLYSCRIPT_ALLOWS = new Set([1206]);
@@ -54,14 +54,14 @@ function checkProject(project: Project): number {
   return errors.length;
 }
 
-/** Compiles the hypervisor without writing anything; returns 1 if the compiler found errors. */
-function checkAssembly(): number {
-  if (!existsSync(path.join(root, "kernel/main.ts"))) throw new Error("kernel/main.ts is missing");
-  const [command, args] = ascCommand(["--noEmit"]);
+/** Compiles a module without writing anything; returns 1 if the compiler found errors. */
+function checkAssembly(module: AssemblyModule): number {
+  if (!existsSync(path.join(root, module.entry))) throw new Error(`${module.entry} is missing`);
+  const [command, args] = ascCommand(module, ["--noEmit"]);
   const result = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  console.log(`asc kernel/main.ts: ${result.status === 0 ? "no errors" : "errors"}`);
+  console.log(`asc ${module.entry}: ${result.status === 0 ? "no errors" : "errors"}`);
   return result.status === 0 ? 0 : 1;
 }
 
-const failures = PROJECTS.map(checkProject).reduce((sum, n) => sum + n, 0) + checkAssembly();
+const failures = [...PROJECTS.map(checkProject), ...[HYPERVISOR, CODEC].map(checkAssembly)].reduce((a, b) => a + b, 0);
 process.exitCode = failures === 0 ? 0 : 1;

@@ -1,23 +1,35 @@
-/** AssemblyScript: arch-x86/ and kernel/ become build/hypervisor.wasm, the module that boots and that Node tests. */
+/**
+ * AssemblyScript: arch-x86/ and kernel/ become build/hypervisor.wasm, codec/ becomes build/codec.wasm: the modules that
+ * boot and that Node tests.
+ */
 import path from "node:path";
 import { buildFolder, fromRoot } from "../paths.ts";
 import { runStep, runTool } from "./task.ts";
 
 export const hypervisorWasm = path.join(buildFolder, "hypervisor.wasm");
+export const codecWasm = path.join(buildFolder, "codec.wasm");
 
-/** Entry of the hypervisor; what it imports is compiled with it. */
-const ENTRY = "kernel/main.ts";
-
-/**
- * `--runtime stub`: no garbage collector. Asserts stay in (they are the hypervisor's invariants). `--debug` keeps function
- * names, from which stack traces are made.
- */
+/** `--runtime stub`: no garbage collector. `--debug` keeps function names, from which stack traces are made. */
 const OPTIONS = ["--runtime", "stub", "-O3", "--debug"];
 
-/** Command and arguments of the AssemblyScript compiler for the hypervisor; run it in the repository's root. */
-export function ascCommand(more: string[]): [string, string[]] {
+/** A module's entry (what it imports is compiled with it) and its own options. */
+export interface AssemblyModule {
+  entry: string;
+  options: string[];
+}
+
+/** Asserts stay in: they are the hypervisor's invariants. */
+export const HYPERVISOR: AssemblyModule = { entry: "kernel/main.ts", options: [] };
+/** Its memory is given to it, zeroed; it imports no function, so that nothing but its status comes out of it. */
+export const CODEC: AssemblyModule = {
+  entry: "codec/main.ts",
+  options: ["--importMemory", "--zeroFilledMemory", "--use", "abort="],
+};
+
+/** Command and arguments of the AssemblyScript compiler for a module; run it in the repository's root. */
+export function ascCommand(module: AssemblyModule, more: string[]): [string, string[]] {
   const compiler = fromRoot("node_modules/assemblyscript/bin/asc.js");
-  return [process.execPath, [compiler, ENTRY, ...OPTIONS, ...more]];
+  return [process.execPath, [compiler, module.entry, ...OPTIONS, ...module.options, ...more]];
 }
 
 /**
@@ -29,14 +41,30 @@ export async function buildHypervisorWasm(
   out: string = hypervisorWasm,
   name: string = "hypervisor-wasm",
 ): Promise<void> {
-  const [command, args] = ascCommand(["-o", path.relative(fromRoot("."), out)]);
+  await compile(HYPERVISOR, out, name, "compiled the hypervisor's TypeScript to WebAssembly", [
+    "abi",
+    "arch-x86",
+    "kernel",
+  ]);
+}
+
+/** Compiles the codec. */
+export async function buildCodecWasm(): Promise<void> {
+  await compile(CODEC, codecWasm, "codec-wasm", "compiled the codec's TypeScript to WebAssembly", ["abi", "codec"]);
+}
+
+async function compile(
+  module: AssemblyModule,
+  out: string,
+  name: string,
+  title: string,
+  folders: string[],
+): Promise<void> {
+  const [command, args] = ascCommand(module, ["-o", path.relative(fromRoot("."), out)]);
   await runStep({
     name,
-    title: "compiled the hypervisor's TypeScript to WebAssembly",
-    inputs: () => [
-      ...["abi", "arch-x86", "kernel"].map(fromRoot),
-      fromRoot("node_modules/assemblyscript/package.json"),
-    ],
+    title,
+    inputs: () => [...folders.map(fromRoot), fromRoot("node_modules/assemblyscript/package.json")],
     key: args.slice(1).join(" "),
     outputs: [out],
     heavy: true,

@@ -8,13 +8,14 @@ const LAYERS = {
   abi: [],
   "arch-x86": ["abi"],
   kernel: ["arch-x86", "abi"],
+  codec: ["abi"],
   drivers: ["abi"],
   noxs: ["drivers", "abi"],
   toolstack: ["noxs", "abi"],
 };
 
 /** Folders whose files leave the machine as part of the image: they may import nothing but files of this repository. */
-const BOOTED = ["abi/", "arch-x86/", "kernel/", "drivers/", "noxs/", "toolstack/control/"];
+const BOOTED = ["abi/", "arch-x86/", "kernel/", "codec/", "drivers/", "noxs/", "toolstack/control/"];
 
 export const layers = {
   meta: {

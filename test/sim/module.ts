@@ -1,7 +1,7 @@
 /** The module under simulation: the one that boots, or a copy of its sources broken on purpose. */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { ascCommand, buildHypervisorWasm, hypervisorWasm } from "../../scripts/build/assembly.ts";
+import { ascCommand, buildHypervisorWasm, HYPERVISOR, hypervisorWasm } from "../../scripts/build/assembly.ts";
 import { runTool } from "../../scripts/build/task.ts";
 import { buildFolder, fromRoot } from "../../scripts/paths.ts";
 
@@ -34,7 +34,7 @@ export async function mutatedModule(mutation: Mutation): Promise<WebAssembly.Mod
     }
     writeFileSync(file, parts.join(mutation.replace));
     const out = path.join(folder, "hypervisor.wasm");
-    const [command, args] = ascCommand(["--baseDir", folder, "-o", "hypervisor.wasm"]);
+    const [command, args] = ascCommand(HYPERVISOR, ["--baseDir", folder, "-o", "hypervisor.wasm"]);
     await runTool(command, args);
     return new WebAssembly.Module(readFileSync(out));
   } finally {
