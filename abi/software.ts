@@ -53,6 +53,11 @@ export const DOM0_SCRATCH: u32 = 0xc0010000; // RAM, given zeroed on first touch
 export const DOM0_SCRATCH_END: u32 = 0xc0200000;
 export const DOM0_MODULES: u32 = 0xc1000000; // boot modules, read-only, each page-aligned, addresses in hvm_start_info
 export const DOM0_MAP: u32 = 0xd0000000; // free for foreign and grant mappings; toolstack/control allocates from it
+/**
+ * From here to the window's end: the linear memory of the codec (abi/codec.ts), a sandbox in the sandbox. Domain 0 gives
+ * it RAM (XENMEM_populate_physmap) for as long as a run takes.
+ */
+export const DOM0_CODEC: u32 = 0xe0000000;
 export const DOM0_WINDOW_END: u32 = 0xfff00000;
 
 /** The call page: offsets. All values little-endian u64 except where noted. */
@@ -62,8 +67,11 @@ export namespace CallPage {
   export const result: u32 = 56;
   export const exchangeAddress: u32 = 64; // u32 linear address (4-byte aligned) for HOST_CALL_EXCHANGE
   export const exchangeValue: u32 = 68; // u32 in: new value, out: value found
+  export const codecArguments: u32 = 72; // five u32 for HOST_CALL_CODEC: format, input, its size, output, its size
+  export const codecStatus: u32 = 92; // u32 out: CODEC_*
 }
 
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
 export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds them
 export const HOST_CALL_EXCHANGE: u32 = 2; // atomic exchange through the call page
+export const HOST_CALL_CODEC: u32 = 3; // begins a run of the codec or goes on with it, by the call page

@@ -209,6 +209,7 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
   if (function == HOST_CALL_EXCHANGE)
     call->exchange_value =
         __atomic_exchange_n((u32 *)at(call->exchange_address & -4u), call->exchange_value, __ATOMIC_SEQ_CST);
+  if (function == HOST_CALL_CODEC) call->codec_status = codec_call(call->codec_arguments);
   return 0;
 }
 IMPORT(void, freeHostRef, u32 runtime, u32 reference) { UNUSED(runtime, reference); }

@@ -1,6 +1,6 @@
 /*
- * wasm2c's runtime for two modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is ever
- * freed: both modules live as long as the machine.
+ * wasm2c's runtime for three modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is
+ * ever freed: the modules live as long as the machine.
  */
 #include <stdarg.h>
 
@@ -32,7 +32,7 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
     [WASM_RT_TRAP_EXHAUSTION] = {"call stack exhausted", SOFTWARE_TRAP_STACK},
   };
   if (!software_running) panic(traps[code].text);
-  print("Domain 0's sandbox: ");
+  print_sandbox();
   print(traps[code].text);
   print("\n");
   print_trace((u64)__builtin_frame_address(0));
@@ -75,7 +75,7 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, u32 initial_pages, u32 ma
   }
 }
 
-/* memory.grow: the hypervisor maps what it needs (hw.spaceMap), the engine asks by import. */
+/* memory.grow: the hypervisor maps what it needs (hw.spaceMap), the engine asks by import, the codec never does. */
 u32 wasm_rt_grow_memory(wasm_rt_memory_t *memory, u32 pages) {
   (void)memory;
   (void)pages;

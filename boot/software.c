@@ -8,11 +8,12 @@ struct fresh_stack {
 extern u64 switch_stack(u64 *save, u64 load);
 extern u8 software_begin[];
 
-bool software_running;
+bool software_running, software_nested;
 static bool trapped;
 static u64 hypervisor_rsp, domain_rsp;
 static struct software_exit *exit_record;
 static u32 exit_reason;
+static void *nest_return[5]; /* __builtin_setjmp's */
 
 void software_reset(u32 space) {
   if (space != ENGINE_SPACE) panic("hw.softwareReset: no such space");
@@ -20,7 +21,7 @@ void software_reset(u32 space) {
   struct fresh_stack *fresh = (struct fresh_stack *)(engine_stack + ENGINE_STACK_SIZE - sizeof(struct fresh_stack));
   *fresh = (struct fresh_stack){.entry = (u64)software_begin};
   domain_rsp = (u64)fresh;
-  trapped = false;
+  trapped = software_nested = false;
 }
 
 u32 software_enter(u32 space, struct software_exit *info) {
@@ -49,7 +50,19 @@ void software_call(u32 reason) {
 
 struct software_exit *software_info(void) { return exit_record; }
 
+u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped_result) {
+  volatile u32 result = trapped_result;
+  software_nested = true;
+  if (!__builtin_setjmp(nest_return)) result = work(arguments);
+  software_nested = false;
+  __asm__ volatile("sti" : : : "memory");
+  return result;
+}
+
+void print_sandbox(void) { print(software_nested ? "Domain 0's codec: " : "Domain 0's sandbox: "); }
+
 void software_trap(u32 trap) {
+  if (software_nested) __builtin_longjmp(nest_return, 1);
   __asm__ volatile("cli" : : : "memory");
   trapped = true;
   exit_record->trap = trap;

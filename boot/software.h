@@ -34,12 +34,16 @@ struct software_exit {
 struct call_page {
   u64 op, args[6], result;
   u32 exchange_address, exchange_value;
+  u32 codec_arguments[5], codec_status;
 };
 #define HOST_CALL_HYPERCALL 1
 #define HOST_CALL_EXCHANGE 2
+#define HOST_CALL_CODEC 3
 
 /* True while the CPU is on the domain's stack. */
 extern bool software_running;
+/* True while the domain is inside software_nest. */
+extern bool software_nested;
 
 /* Entered by the hypervisor: hw.softwareReset, hw.enterSoftware (`info` where the exit record goes). */
 void software_reset(u32 space);
@@ -53,6 +57,15 @@ void software_call(u32 reason);
 struct software_exit *software_info(void);
 /* Ends the domain's run for good, after a report: it can only be reset. */
 NORETURN void software_trap(u32 trap);
+/*
+ * Runs work(arguments) on the domain's stack, as a sandbox in the sandbox: whatever would end the domain's run ends the
+ * work instead, and the result is then `trapped`. Every page fault in it is a trap: its memory is there beforehand.
+ */
+u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped);
+/* Begins a report's line: "Domain 0's sandbox: " or the nested one's. */
+void print_sandbox(void);
+/* HOST_CALL_CODEC, in codec.c: CODEC_* of abi/codec.ts. */
+u32 codec_call(const u32 *arguments);
 /* The domain's own code, in engine.c: never returns. */
 void software_main(void);
 /* Prepares the engine's module once, and its instance at every reset. */

@@ -121,7 +121,7 @@ static NORETURN void fault_in_domain(const struct trap_frame *frame) {
     if (!domain_stack_has_room(frame->rsp) || in_guard(address, engine_stack_guard)) trap = SOFTWARE_TRAP_STACK;
     else if (address - ENGINE_BASE < LINEAR_GUARDED) trap = SOFTWARE_TRAP_MEMORY;
   }
-  print("Domain 0's sandbox: ");
+  print_sandbox();
   report(frame);
   software_trap(trap);
 }
@@ -156,7 +156,8 @@ void trap_handle(struct trap_frame *frame) {
   if (frame->vector == TRAP_PROTECTION && fix_up(frame)) return;
   if (software_running && frame->vector != TRAP_MACHINE_CHECK) {
     u64 linear = read_cr2() - ENGINE_BASE;
-    if (frame->vector != TRAP_PAGE_FAULT || linear >= LINEAR_SIZE || !domain_stack_has_room(frame->rsp))
+    if (frame->vector != TRAP_PAGE_FAULT || linear >= LINEAR_SIZE || !domain_stack_has_room(frame->rsp) ||
+        software_nested)
       fault_in_domain(frame);
     software_info()->address = linear;
     software_info()->write = frame->error & PAGE_FAULT_WRITE ? 1 : 0;

@@ -1,5 +1,5 @@
 /** Creating domain 0, the control plane: a software-isolated domain with one vCPU, from the heap snapshot in the image. */
-import { DOM0_SCRATCH_END, DOM0_START_INFO } from "../abi/software";
+import { DOM0_CODEC, DOM0_SCRATCH_END, DOM0_START_INFO, DOM0_WINDOW_END } from "../abi/software";
 import { DomainKind } from "./domain";
 import { domainCreate, vcpuCreate } from "./domain-life";
 import { domainUnpause } from "./scheduler";
@@ -8,6 +8,8 @@ import { softwareBegin } from "./software-restart";
 
 /** Its number among hw's linear memories. */
 const DOM0_SPACE: u32 = 1;
+/** What it may give to its codec while that unpacks a kernel. */
+const CODEC_PAGES: u32 = (DOM0_WINDOW_END - DOM0_CODEC) >> 12;
 /** The call page and a few more. */
 const OTHER_PAGES: u32 = 16;
 
@@ -19,7 +21,7 @@ export function dom0Start(): bool {
   if (d == null) return false;
   d.privileged = 1;
   d.space = DOM0_SPACE;
-  d.maxPages = ENGINE_PAGES_MAX + ((DOM0_SCRATCH_END - DOM0_START_INFO) >> 12) + OTHER_PAGES;
+  d.maxPages = ENGINE_PAGES_MAX + ((DOM0_SCRATCH_END - DOM0_START_INFO) >> 12) + CODEC_PAGES + OTHER_PAGES;
   if (vcpuCreate(d, 0) != 0 || !softwareBegin(d)) return false;
   domainUnpause(d);
   return true;

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder, fromRoot, generatedFolder, imageFile, root } from "../paths.ts";
-import { hypervisorWasm } from "./assembly.ts";
+import { codecWasm, hypervisorWasm } from "./assembly.ts";
 import { snapshotFile } from "./snapshot.ts";
 import { symbolsAssembly } from "./symbols.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
@@ -53,7 +53,8 @@ const objectFolder = path.join(buildFolder, "obj");
 function flagsFor(file: string): string[] {
   if (file.endsWith(".S")) return ["-Wa,-I,boot,-I,build", "-I", "build"];
   if (file === "engine.c") return [...COMMON, ...ENGINE];
-  if (file === "hypervisor.c") return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
+  if (file === "hypervisor.c" || file === "codec.c")
+    return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
   return [...COMMON, ...GENERAL];
 }
 
@@ -122,9 +123,17 @@ export async function compileHypervisor(): Promise<string> {
   return await compile(path.join(bootFolder, "hypervisor.c"), flagsFor("hypervisor.c"), "compiled the hypervisor");
 }
 
+/** Compiles the codec's generated C. */
+export async function compileCodec(): Promise<string> {
+  return await compile(path.join(bootFolder, "codec.c"), flagsFor("codec.c"), "compiled the codec");
+}
+
+/** What has a step of its own. */
+const WITH_MODULES = ["engine.c", "hypervisor.c", "codec.c"];
+
 /** Compiles the rest of boot/. */
 export async function compileShim(): Promise<string[]> {
-  const rest = bootSources().filter((name) => name !== "engine.c" && name !== "hypervisor.c");
+  const rest = bootSources().filter((name) => !WITH_MODULES.includes(name));
   return await Promise.all(
     rest.map((name) =>
       compile(
@@ -165,8 +174,12 @@ export async function linkImage(objects: string[]): Promise<void> {
       await linkInto(first, sorted);
       const before = await codeSymbols(first);
       const assembly = path.join(generatedFolder, "symbols.S");
-      const generated = readFileSync(path.join(generatedFolder, "hypervisor.c"), "utf8");
-      writeIfChanged(assembly, symbolsAssembly(before, generated, readFileSync(hypervisorWasm)));
+      const modules = Object.entries({ hypervisor: hypervisorWasm, codec: codecWasm }).map(([name, wasm]) => ({
+        name,
+        generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),
+        wasm: readFileSync(wasm),
+      }));
+      writeIfChanged(assembly, symbolsAssembly(before, modules));
       const table = path.join(objectFolder, "symbols.o");
       await runTool("gcc", ["-c", assembly, "-o", table]);
       await linkInto(imageFile, [...sorted, table]);

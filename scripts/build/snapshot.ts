@@ -7,7 +7,13 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { DOM0_WINDOW, DOM0_WINDOW_END, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL } from "../../abi/software.ts";
+import {
+  DOM0_WINDOW,
+  DOM0_WINDOW_END,
+  HOST_CALL_CODEC,
+  HOST_CALL_EXCHANGE,
+  HOST_CALL_HYPERCALL,
+} from "../../abi/software.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
 import { Engine } from "./engine.ts";
@@ -44,6 +50,13 @@ export interface SnapshotMeta {
   stackPointer: number;
 }
 
+/** Globals that are functions of the host. */
+const HOST_FUNCTIONS = [
+  ["hypercall", HOST_CALL_HYPERCALL],
+  ["exchange", HOST_CALL_EXCHANGE],
+  ["codec", HOST_CALL_CODEC],
+] as const;
+
 /** Throws the exception that `value` stands for, with its JavaScript stack; returns if it stands for none. */
 function throwIfException(engine: Engine, context: number, value: number, doing: string): void {
   const error = engine.call("QTS_ResolveException", context, value);
@@ -63,7 +76,7 @@ export function evaluateControl(bundle: string): { engine: Engine; meta: Snapsho
   let context = 0;
   const engine: Engine = new Engine(
     (_context, _self, _argc, _argv, reference) => {
-      const name = reference === HOST_CALL_HYPERCALL ? "hypercall" : "exchange";
+      const name = HOST_FUNCTIONS.find(([, number]) => number === reference)?.[0];
       throw new BuildError(
         `the control plane called ${name}() while it was evaluated for the snapshot: there is no machine yet; do it in turn()`,
       );
@@ -78,10 +91,7 @@ export function evaluateControl(bundle: string): { engine: Engine; meta: Snapsho
   const scratch = engine.call("malloc", SCRATCH_BYTES);
   const turn = engine.call("QTS_NewFloat64", context, 0);
 
-  for (const [name, reference] of [
-    ["hypercall", HOST_CALL_HYPERCALL],
-    ["exchange", HOST_CALL_EXCHANGE],
-  ] as const) {
+  for (const [name, reference] of HOST_FUNCTIONS) {
     const host = engine.withText(name, (pointer) => engine.call("QTS_NewFunction", context, pointer, 0, 0, reference));
     engine.setProperty(context, global, name, host);
   }

@@ -1,6 +1,6 @@
 /**
  * The table from which the shim's stack traces name functions: address and name, with wasm2c's C names turned back into
- * what the programmer wrote: "kernel/main/step" for the hypervisor, "QTS_Call" or "engine function 150" for the engine.
+ * what the programmer wrote: "kernel/main/step" or "codec/lzma/tree", "QTS_Call" or "engine function 150" for the engine.
  */
 import { readEngineNames } from "./engine-names.ts";
 import { BuildError } from "./task.ts";
@@ -45,42 +45,51 @@ export function wasmFunctionNames(wasm: Uint8Array): Map<number, string> {
   return names;
 }
 
+/** One of our own modules: its name for wasm2c, the C that wasm2c made of it, and the module. */
+export interface OwnModule {
+  name: string;
+  generated: string;
+  wasm: Uint8Array;
+}
+
 /** C name -> TypeScript name: wasm2c declares the module's own functions in the order of their indexes. */
-export function hypervisorNames(generated: string, wasm: Uint8Array): Map<string, string> {
+export function typeScriptNames({ name: moduleName, generated, wasm }: OwnModule): Map<string, string> {
   const module = new WebAssembly.Module(wasm as BufferSource);
   const imported = WebAssembly.Module.imports(module).filter((item) => item.kind === "function").length;
   const names = wasmFunctionNames(wasm);
-  const declared = [...generated.matchAll(/^static \w+ (w2c_\w+)\(Z_hypervisor_instance_t\*[^{\n]*\);$/gm)];
+  const declaration = new RegExp(`^static \\w+ (w2c_\\w+)\\(Z_${moduleName}_instance_t\\*[^{\\n]*\\);$`, "gm");
+  const declared = [...generated.matchAll(declaration)];
   const result = new Map<string, string>();
   declared.forEach((match, index) => {
     const name = names.get(imported + index);
     if (name !== undefined) result.set(match[1], name);
   });
-  if (result.size === 0) throw new BuildError("build/gen/hypervisor.c declares no functions as wasm2c 1.0.32 does");
+  if (result.size === 0) {
+    throw new BuildError(`build/gen/${moduleName}.c declares no functions as wasm2c 1.0.32 does`);
+  }
   return result;
 }
 
 /** The name a stack trace shows for C function `name`. */
-function displayName(name: string, hypervisor: Map<string, string>, engine: Map<string, string>): string {
+function displayName(name: string, ours: Map<string, string>, engine: Map<string, string>): string {
   // gcc's clones: name.part.0, name.constprop.1, name.cold
   const [plain] = name.split(".");
-  const own = hypervisor.get(plain);
+  const own = ours.get(plain);
   if (own !== undefined) return own;
   const public_ = engine.get(plain);
   if (public_ !== undefined) return public_;
   const numbered = /^w2c_f(\d+)$/.exec(plain);
   if (numbered !== null) return `engine function ${numbered[1]}`;
-  return plain.replace(/^Z_hypervisorZ_/, "export ");
+  return plain.replace(/^Z_(hypervisor|codec)Z_/, "export ");
 }
 
 /**
  * build/gen/symbols.S.
  * @param lines `nm -n` lines of code symbols, ascending
- * @param generated build/gen/hypervisor.c
- * @param wasm the module it was made from
+ * @param modules those written in AssemblyScript
  */
-export function symbolsAssembly(lines: string[], generated: string, wasm: Uint8Array): string {
-  const hypervisor = hypervisorNames(generated, wasm);
+export function symbolsAssembly(lines: string[], modules: OwnModule[]): string {
+  const ours = new Map(modules.flatMap((module) => [...typeScriptNames(module)]));
   const engine = new Map<string, string>();
   for (const [name, letter] of readEngineNames().exports) engine.set(`w2c_${letter}`, name);
 
@@ -93,7 +102,7 @@ export function symbolsAssembly(lines: string[], generated: string, wasm: Uint8A
     const [address, , name] = line.split(" ");
     if (address === latest) continue;
     latest = address;
-    const shown = displayName(name, hypervisor, engine);
+    const shown = displayName(name, ours, engine);
     table.push(`\t.long 0x${address.slice(-8)}, ${offset}`);
     names.push(`\t.asciz "${shown}"`);
     offset += Buffer.byteLength(shown) + 1;

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
-import { hypervisorWasm } from "./assembly.ts";
+import { codecWasm, hypervisorWasm } from "./assembly.ts";
 import { engineExportsHeader, readEngineNames } from "./engine-names.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
 
@@ -71,6 +71,10 @@ async function translate(name: string, wasm: string, base: string): Promise<void
 
 export async function translateHypervisor(): Promise<void> {
   await translate("hypervisor", hypervisorWasm, "HYPERVISOR_BASE");
+}
+
+export async function translateCodec(): Promise<void> {
+  await translate("codec", codecWasm, "CODEC_BASE");
 }
 
 /** Also writes build/gen/engine-exports.h. */

@@ -1,5 +1,5 @@
 /**
- * What the engine gives the control plane as globals: two host functions and the machine window. They exist on the
+ * What the engine gives the control plane as globals: three host functions and the machine window. They exist on the
  * machine and wherever the bundle is tried out (test/), and nothing else of a host does.
  */
 import { DirectWindow, type MachineWindow } from "./window.ts";
@@ -9,20 +9,24 @@ export interface Host {
   hypercall: () => void;
   /** Atomically exchanges the 32-bit word named in the call page. */
   exchange: () => void;
+  /** Runs the codec by the call page; its status is there afterwards. */
+  codec: () => void;
   /** The memory from DOM0_WINDOW up, or, in a simulation, an object that behaves like it. */
   machineWindow: ArrayBuffer | MachineWindow;
 }
 
 /** The window through which all memory outside the engine's heap is reached. Set by `openHost`. */
 export let memory: MachineWindow;
-/** The host's two functions. Set by `openHost`. */
+/** The host's functions. Set by `openHost`. */
 export let hostHypercall: () => void;
 export let hostExchange: () => void;
+export let hostCodec: () => void;
 
 /** Takes the host's globals into use: once at the start of domain 0, before any other function of the control plane. */
 export function openHost(host: Host): void {
   hostHypercall = host.hypercall;
   hostExchange = host.exchange;
+  hostCodec = host.codec;
   const source = host.machineWindow;
   memory = "load32" in source ? source : new DirectWindow(source);
 }

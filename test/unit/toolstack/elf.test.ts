@@ -111,10 +111,3 @@ test("refused with reason: more bytes in the file than in memory", (t) => {
   bytes.writeUInt32LE(1, programHeaders + 40);
   t.regex(failure(t, bytes), /more bytes in the file than in memory/);
 });
-
-test("refused with reason: a compressed Linux kernel", (t) => {
-  const bytes = Buffer.alloc(0x1000);
-  bytes.write("MZ", 0);
-  bytes.write("HdrS", 0x202);
-  t.regex(failure(t, bytes), /bzImage/);
-});

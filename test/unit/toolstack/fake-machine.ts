@@ -36,6 +36,7 @@ import {
 import { HvmModlistEntry, HVMOP_get_param, HVMOP_get_time, HVMOP_set_param, HvmStartInfo } from "../../../abi/hvm.ts";
 import {
   XENMEM_add_to_physmap_batch,
+  XENMEM_decrease_reservation,
   XENMEM_populate_physmap,
   XENMEM_remove_from_physmap,
   XENMEM_set_memory_map,
@@ -66,6 +67,7 @@ import {
   __HYPERVISOR_sysctl,
   __HYPERVISOR_xen_version,
   CONSOLEIO_write,
+  DOMID_SELF,
   MulticallEntry,
   SharedInfo,
   VcpuInfo,
@@ -74,6 +76,7 @@ import {
   VIRQ_TIMER,
 } from "../../../abi/xen.ts";
 import { FakeDomain, type Port } from "./fake-domain.ts";
+import { HostCodec } from "./host-codec.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
@@ -91,6 +94,7 @@ export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
   readonly domains = new Map<number, FakeDomain>();
   readonly domain0 = new FakeDomain(0);
+  private readonly codec = new HostCodec(this.window);
   /** What reached the serial console. */
   output = "";
   input: number[] = [];
@@ -122,6 +126,7 @@ export class FakeMachine {
     freeMib = 256,
   ) {
     this.freePages = (freeMib * 1024 * 1024) / PAGE;
+    this.domain0.maxPages = Infinity;
   }
 
   /** Adds a boot module; before `boot`. */
@@ -145,6 +150,7 @@ export class FakeMachine {
     const sandbox = {
       hypercall: () => this.hypercall(),
       exchange: () => this.exchange(),
+      codec: () => this.codec.call(),
       machineWindow: this.window,
     };
     (await bundle).runInContext(createContext(sandbox));
@@ -217,6 +223,9 @@ export class FakeMachine {
   }
 
   private touch(page: number, address: number): Uint8Array {
+    // Domain 0's frame numbers are the pages of its window.
+    const given = this.domain0.frames.get(page);
+    if (given !== undefined) return given;
     if (address >= DOM0_MODULES) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }
@@ -420,17 +429,20 @@ export class FakeMachine {
 
   private memoryOp(op: number, arg: number): number {
     const w = this.window;
-    if (op === XENMEM_populate_physmap) {
-      const domain = this.domains.get(w.load16(arg + 24));
+    if (op === XENMEM_populate_physmap || op === XENMEM_decrease_reservation) {
+      const domain = w.load16(arg + 24) === DOMID_SELF ? this.domain0 : this.domains.get(w.load16(arg + 24));
       if (domain === undefined) return -ESRCH;
-      const list = this.load64(arg);
-      const extents = this.load64(arg + 8);
+      const [list, extents] = [this.load64(arg), this.load64(arg + 8)];
       const pages = 2 ** w.load32(arg + 16);
       for (let i = 0; i < extents; i++) {
-        if (this.freePages < pages || domain.frames.size + pages > domain.maxPages) return i;
-        this.freePages -= pages;
+        const give = op === XENMEM_populate_physmap;
+        if (give && (this.freePages < pages || domain.frames.size + pages > domain.maxPages)) return i;
         const gfn = this.load64(list + i * 8);
-        for (let p = 0; p < pages; p++) domain.frames.set(gfn + p, new Uint8Array(PAGE));
+        for (let p = 0; p < pages; p++) {
+          if (give) domain.frames.set(gfn + p, new Uint8Array(PAGE));
+          else if (!domain.frames.delete(gfn + p)) return i;
+        }
+        this.freePages += give ? -pages : pages;
       }
       return extents;
     }

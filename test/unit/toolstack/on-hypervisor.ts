@@ -8,6 +8,7 @@ import { CallPage, DOM0_CALL_PAGE } from "../../../abi/software.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
 import type { Machine } from "../../sim/machine.ts";
+import { HostCodec } from "./host-codec.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
@@ -26,6 +27,7 @@ const turn = new Script("turn()");
 
 export class ControlPlane {
   private readonly window: PagedWindow;
+  private readonly codec: HostCodec;
   private context: Context | null = null;
   /** What the hypervisor threw within a hypercall: the end of the machine, or a panic. */
   private thrown: unknown = null;
@@ -39,6 +41,7 @@ export class ControlPlane {
     private readonly script: Script,
   ) {
     this.window = new PagedWindow((page, address) => this.page(page, address));
+    this.codec = new HostCodec(this.window);
     machine.dom0Turn = () => this.turn();
   }
 
@@ -99,6 +102,7 @@ export class ControlPlane {
             this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
             this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
           },
+          codec: () => this.codec.call(),
           machineWindow: this.window,
         },
         { microtaskMode: "afterEvaluate" },

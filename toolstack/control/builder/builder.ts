@@ -5,6 +5,7 @@
 import { ENOMEM } from "../../../abi/errno.ts";
 import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
+import { DOM0_MAP } from "../../../abi/software.ts";
 import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { allocUnbound } from "../hypercalls/event-channel.ts";
@@ -87,10 +88,11 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
   }
 }
 
-/** Kernels read before: boot modules never change. */
+/** Kernels read before, by their addresses: boot modules never change. */
 const kernels = new Map<number, Kernel>();
 
 function kernelOf(image: Image): Kernel {
+  if (image.address >= DOM0_MAP) return parseKernel(image);
   let kernel = kernels.get(image.address);
   if (kernel === undefined) {
     kernel = parseKernel(image);

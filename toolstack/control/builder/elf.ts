@@ -183,8 +183,6 @@ function checkIdentity(image: Image): Layout {
 /** What a file that is no ELF file seems to be. */
 function describeForeignFile(start: Uint8Array): string {
   const at = (offset: number, text: string) => [...text].every((c, i) => start[offset + i] === c.charCodeAt(0));
-  if (at(0x202, "HdrS"))
-    return "a compressed Linux bzImage; give the vmlinux inside it (Linux's scripts/extract-vmlinux)";
   if (start[0] === 0x1f && start[1] === 0x8b) return "compressed with gzip; decompress it first";
   if (at(1, "7zXZ")) return "compressed with xz; decompress it first";
   if (start[0] === 0x28 && start[1] === 0xb5 && start[2] === 0x2f && start[3] === 0xfd) {
@@ -290,5 +288,7 @@ function findEntry(image: Image, notes: NoteRegion[], more: () => NoteRegion[]):
       `${image.name}: a Xen PV kernel without a PVH entry (it has no XEN_ELFNOTE_PHYS32_ENTRY note); only PVH guests run here`,
     );
   }
-  throw new BuildError(`${image.name}: it has no XEN_ELFNOTE_PHYS32_ENTRY note: not a PVH kernel`);
+  throw new BuildError(
+    `${image.name}: it has no XEN_ELFNOTE_PHYS32_ENTRY note: not a PVH kernel (Linux: CONFIG_PVH=y)`,
+  );
 }

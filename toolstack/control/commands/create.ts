@@ -30,7 +30,7 @@ export const createCommand: Command = {
   usage: "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait]",
   summary: "create a domain and print its id",
   details: [
-    "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF)",
+    "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
     `--memory             MiB, ${DEFAULT_MEMORY_MIB} if not given`,
     "--name               at most 16 bytes; the kernel's name if not given",
     "--paused             do not start it",
@@ -52,7 +52,7 @@ export const createCommand: Command = {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
     }
     const ramdisk = values.get("ramdisk");
-    const domain = context.domains.create({
+    const domain = await context.domains.create({
       kernel: moduleArgument("--kernel", values.get("kernel")!),
       ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
       commandLine: values.get("cmdline") ?? "",

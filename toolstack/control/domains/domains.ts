@@ -9,6 +9,8 @@ import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hv
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { buildDomain, type GuestConfig } from "../builder/builder.ts";
+import { isBzImage } from "../builder/bzimage.ts";
+import { openBzImage } from "../builder/unpack.ts";
 import { onVirq } from "../events.ts";
 import { reportFailure } from "../failures.ts";
 import { destroyDomain, domainExists, unpauseDomain } from "../hypercalls/domctl.ts";
@@ -117,18 +119,37 @@ export class Domains {
   }
 
   /**
-   * Builds a domain and connects its console; it is paused.
+   * Builds a domain and connects its console; it is paused. A compressed kernel is unpacked first, which takes a while.
    * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
    */
-  create(request: CreateRequest): GuestDomain {
-    const taken = (name: string) => name === DOMAIN_0_NAME || this.byName.has(name);
-    let name = request.name ?? "";
-    if (request.name !== undefined) {
-      handleOfName(name); // a bad name is refused before anything is made
-      if (taken(name)) throw new BuildError(`a domain named "${name}" exists already`);
+  async create(request: CreateRequest): Promise<GuestDomain> {
+    if (!isBzImage(request.kernel)) return this.build(request);
+    this.checkName(request);
+    const { image, release } = await openBzImage(request.kernel);
+    try {
+      return this.build({ ...request, kernel: image });
+    } finally {
+      release();
     }
+  }
+
+  /** Refuses a bad name, or one that is taken. */
+  private checkName({ name }: CreateRequest): void {
+    if (name === undefined) return;
+    handleOfName(name);
+    if (this.isTaken(name)) throw new BuildError(`a domain named "${name}" exists already`);
+  }
+
+  private isTaken(name: string): boolean {
+    return name === DOMAIN_0_NAME || this.byName.has(name);
+  }
+
+  /** As `create`, from a kernel that is not compressed. */
+  private build(request: CreateRequest): GuestDomain {
+    this.checkName(request);
+    let name = request.name ?? "";
     const handle = (id: number) => {
-      name = request.name ?? freeName(request.kernel.name, id, taken);
+      name = request.name ?? freeName(request.kernel.name, id, (taken) => this.isTaken(taken));
       return handleOfName(name);
     };
     const built = buildDomain({ ...request, handle });

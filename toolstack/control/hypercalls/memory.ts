@@ -1,5 +1,5 @@
 /** memory_op: giving memory to guests, and mapping guests' frames into the window. */
-import { ENOMEM } from "../../../abi/errno.ts";
+import { EINVAL, ENOMEM } from "../../../abi/errno.ts";
 import {
   AddToPhysmapBatch,
   ForeignMemoryMap,
@@ -7,6 +7,7 @@ import {
   RemoveFromPhysmap,
   XENMAPSPACE_gmfn_foreign,
   XENMEM_add_to_physmap_batch,
+  XENMEM_decrease_reservation,
   XENMEM_populate_physmap,
   XENMEM_remove_from_physmap,
   XENMEM_set_memory_map,
@@ -37,6 +38,28 @@ const RESERVATION_DOMID = MemoryReservation.domid / 4;
  * @returns the number of extents given: fewer than asked when memory of that order has run out
  */
 export function populateRange(domain: number, firstGfn: number, order: number, extents: number): number {
+  return reserve("XENMEM_populate_physmap", XENMEM_populate_physmap, domain, firstGfn, order, extents);
+}
+
+/**
+ * Takes memory away from a domain again: extents of 2^order frames at consecutive frame numbers, which are all there.
+ * @throws HypercallError EINVAL where some are not; those before them are gone
+ */
+export function releaseRange(domain: number, firstGfn: number, order: number, extents: number): void {
+  const name = "XENMEM_decrease_reservation";
+  const done = reserve(name, XENMEM_decrease_reservation, domain, firstGfn, order, extents);
+  if (done < extents) throw new HypercallError(name, EINVAL);
+}
+
+/** One of the two, in as many calls as it takes; returns the extents done. */
+function reserve(
+  name: string,
+  command: number,
+  domain: number,
+  firstGfn: number,
+  order: number,
+  extents: number,
+): number {
   const list = frameList.words;
   const { words } = reservation;
   const step = 2 ** order;
@@ -47,8 +70,8 @@ export function populateRange(domain: number, firstGfn: number, order: number, e
     const end = 2 * batch;
     for (let i = 0, gfn = firstGfn + done * step; i < end; i += 2, gfn += step) list[i] = gfn;
     words[EXTENTS] = batch;
-    const given = hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, reservation.address);
-    done += checked("XENMEM_populate_physmap", given);
+    const given = checked(name, hypercall(__HYPERVISOR_memory_op, command, reservation.address));
+    done += given;
     if (given < batch) return done;
   }
   return extents;

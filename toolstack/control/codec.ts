@@ -1,0 +1,34 @@
+/** The codec's gate: decompression in a sandbox of its own, a step at a time, by the call page. */
+import { CODEC_CONTINUE } from "../../abi/codec.ts";
+import { CallPage, DOM0_CALL_PAGE, DOM0_CODEC } from "../../abi/software.ts";
+import { hostCodec, memory } from "./host.ts";
+
+function call(): number {
+  hostCodec();
+  return memory.load32(DOM0_CALL_PAGE + CallPage.codecStatus);
+}
+
+/**
+ * Begins a run: `inputSize` bytes at `input` are to become `outputSize` bytes at `output`. Both lie in the codec's memory
+ * (abi/codec.ts), which has RAM from its start to CODEC_SLACK bytes behind the output, all zeroes but for the input.
+ * @param format CODEC_GZIP, ...
+ * @param input address in the window, as `output`
+ * @returns CODEC_MORE, or what is wrong
+ */
+export function beginCodec(
+  format: number,
+  input: number,
+  inputSize: number,
+  output: number,
+  outputSize: number,
+): number {
+  const words = [format, input - DOM0_CODEC, inputSize, output - DOM0_CODEC, outputSize];
+  words.forEach((word, i) => memory.store32(DOM0_CALL_PAGE + CallPage.codecArguments + 4 * i, word));
+  return call();
+}
+
+/** Goes on with the run, for some milliseconds: CODEC_MORE, CODEC_DONE, or what is wrong. */
+export function stepCodec(): number {
+  memory.store32(DOM0_CALL_PAGE + CallPage.codecArguments, CODEC_CONTINUE);
+  return call();
+}
