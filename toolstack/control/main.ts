@@ -15,6 +15,7 @@ import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
 import { openScratch } from "./scratch.ts";
 import { startSession } from "./session.ts";
+import { timerFired } from "./timers.ts";
 import { prepareBootData } from "./builder/start-info.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
 
@@ -33,8 +34,8 @@ function start(): void {
   openEvents();
   reportFailuresTo((text) => print(`${text}\n`));
   stayAwake();
-  // The timer's event has nothing to handle: it makes the hypervisor enter domain 0, and the turn looks at the clock.
-  onVirq(VIRQ_TIMER, () => {});
+  // The timer's event makes the hypervisor enter domain 0, and the turn looks at the clock.
+  onVirq(VIRQ_TIMER, timerFired);
   domains.start();
   installGlobals(domains);
   openInput((bytes) => shell.input(bytes));

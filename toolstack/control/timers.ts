@@ -48,6 +48,14 @@ export function runTimers(now: number): void {
   }
 }
 
+/**
+ * Xen's timer has fired, or one that was replaced since: whichever it was, the next one must be armed anew. The event may
+ * come while a turn drains events that began before the timer was due: that turn does not run it.
+ */
+export function timerFired(): void {
+  armed = 0;
+}
+
 /** Makes sure Xen wakes domain 0 in time for the first timer. */
 export function armTimer(): void {
   const next = timers.length > 0 ? timers[0]!.at : 0;

@@ -33,7 +33,7 @@ import {
   EVTCHNOP_close,
   EVTCHNOP_send,
 } from "../../../abi/event-channel.ts";
-import { HvmModlistEntry, HVMOP_get_param, HVMOP_get_time, HVMOP_set_param, HvmStartInfo } from "../../../abi/hvm.ts";
+import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
   XENMEM_add_to_physmap_batch,
   XENMEM_decrease_reservation,
@@ -42,7 +42,7 @@ import {
   XENMEM_set_memory_map,
 } from "../../../abi/memory.ts";
 import { SCHEDOP_shutdown, SCHEDOP_watchdog } from "../../../abi/sched.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO, DOM0_START_INFO } from "../../../abi/software.ts";
+import { CallPage, DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO } from "../../../abi/software.ts";
 import {
   Sysctl,
   SysctlGetdomaininfolist,
@@ -76,6 +76,7 @@ import {
   VIRQ_TIMER,
 } from "../../../abi/xen.ts";
 import { FakeDomain, type Port } from "./fake-domain.ts";
+import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { HostCodec } from "./host-codec.ts";
 import { PagedWindow } from "./paged-window.ts";
 
@@ -108,6 +109,8 @@ export class FakeMachine {
   watchdogs = 0;
   /** Called when a guest is unpaused for good. */
   guest: (domain: FakeDomain) => void = () => {};
+  /** Called whenever domain 0 reads the console. */
+  duringRead: () => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
 
@@ -115,7 +118,7 @@ export class FakeMachine {
   private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
   private nextId = 1;
   private nextModule = DOM0_MODULES;
-  private modules: { name: string; address: number; size: number }[] = [];
+  private modules: FakeModule[] = [];
   private now = 1e9;
   private timer = 0;
   private turn: () => void = () => {};
@@ -146,7 +149,7 @@ export class FakeMachine {
     for (const page of [...this.maps.keys()]) this.unmap(page);
     this.timer = 0;
     this.watchdogs = 0;
-    this.writeStartInfo();
+    writeStartInfo(this.window, this.commandLine, this.modules);
     const sandbox = {
       hypercall: () => this.hypercall(),
       exchange: () => this.exchange(),
@@ -173,11 +176,17 @@ export class FakeMachine {
     while (this.ended === null) {
       await this.settle();
       if (this.timer === 0 || this.timer > until) break;
-      this.now = this.timer;
-      this.timer = 0;
-      this.raiseVirq(VIRQ_TIMER);
+      this.fireTimer();
     }
     this.now = until;
+  }
+
+  /** Lets time pass until domain 0's timer has fired, without a turn. */
+  fireTimer(): void {
+    if (this.timer === 0) throw new Error("no timer is armed");
+    this.now = Math.max(this.now, this.timer);
+    this.timer = 0;
+    this.raiseVirq(VIRQ_TIMER);
   }
 
   /** Types on the console and lets domain 0 react. */
@@ -232,27 +241,6 @@ export class FakeMachine {
     const fresh = new Uint8Array(PAGE);
     this.window.map(page, fresh);
     return fresh;
-  }
-
-  private writeStartInfo(): void {
-    const list = DOM0_START_INFO + 0x100;
-    let text = DOM0_START_INFO + 0x1000;
-    const putText = (value: string) => {
-      const at = text;
-      const bytes = Buffer.from(`${value}\0`, "utf8");
-      this.window.write(at, bytes);
-      text += bytes.length;
-      return at;
-    };
-    this.window.store32(DOM0_START_INFO + HvmStartInfo.nr_modules, this.modules.length);
-    this.store64(DOM0_START_INFO + HvmStartInfo.modlist_paddr, list);
-    this.store64(DOM0_START_INFO + HvmStartInfo.cmdline_paddr, putText(this.commandLine));
-    this.modules.forEach((module, i) => {
-      const entry = list + i * HvmModlistEntry.SIZE;
-      this.store64(entry + HvmModlistEntry.paddr, module.address);
-      this.store64(entry + HvmModlistEntry.size, module.size);
-      this.store64(entry + HvmModlistEntry.cmdline_paddr, putText(module.name));
-    });
   }
 
   private store64(address: number, value: number): void {
@@ -337,6 +325,7 @@ export class FakeMachine {
   }
 
   private consoleRead(room: number, address: number): number {
+    this.duringRead();
     const bytes = this.input.splice(0, room);
     this.window.write(address, Uint8Array.from(bytes));
     return bytes.length;
