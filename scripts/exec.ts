@@ -20,19 +20,25 @@ export interface ExecOutcome {
   poweredOff: boolean;
 }
 
-/**
- * The word `exec=...` for the command line. Everything but letters, digits, '.', '_' and '-' is percent-encoded: loaders
- * and GRUB's shell each have their own idea of quotes.
- */
+/** The word that makes Typevisor run `commands` without a person, and power off. */
 export function execWord(commands: string): string {
+  return commandsWord("exec", commands, "--exec");
+}
+
+/**
+ * The word `NAME=commands` for the command line. Everything but letters, digits, '.', '_' and '-' is percent-encoded: loaders
+ * and GRUB's shell each have their own idea of quotes.
+ * @param option where they come from, for the error
+ */
+export function commandsWord(name: "exec" | "start", commands: string, option: string): string {
   const encoded = encodeURIComponent(commands).replace(
     /[!~*'()]/g,
     (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
   );
-  const word = `exec=${encoded}`;
+  const word = `${name}=${encoded}`;
   if (word.length >= COMMAND_LINE_BYTES) {
     throw new Error(
-      `--exec: ${word.length} bytes of commands are too many: at most ${COMMAND_LINE_BYTES - 1} when encoded`,
+      `${option}: ${word.length} bytes of commands are too many: at most ${COMMAND_LINE_BYTES - 1} when encoded`,
     );
   }
   return word;

@@ -2,6 +2,7 @@
  * `npm start`: installs what is missing, builds, boots Typevisor and connects this terminal to its console; or runs
  * commands (`--exec`), or writes an ISO (`--iso`).
  */
+import { statSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { build, orExplain } from "./build.ts";
 import { progress } from "./build/task.ts";
@@ -13,8 +14,9 @@ import {
   type MachineOptions,
   purposesFor,
 } from "./emulators.ts";
-import { ExecOutput, execWord, waitForOutcome } from "./exec.ts";
+import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
+import { LINUX_COMMANDS, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
 import { installPackages } from "./setup.ts";
@@ -22,11 +24,29 @@ import { installPackages } from "./setup.ts";
 interface RunOptions {
   machine: MachineKind | "auto";
   cpus: number;
-  memory: number;
+  memory?: number;
+  guest: GuestName;
   module?: BootModule[];
   exec?: string;
   timeout?: number;
   iso?: string;
+}
+
+/** What can be run first: the commands for it, and boot modules besides our own guests. */
+const GUESTS = {
+  hello: { commands: "create --kernel hello --wait", modules: (): BootModule[] => [] },
+  linux: { commands: LINUX_COMMANDS, modules: linuxModules },
+};
+type GuestName = keyof typeof GUESTS;
+
+/** Memory of the machine, MiB, and by how much more it has for boot modules that are given to it. */
+const DEFAULT_MEMORY = 512;
+const MEMORY_STEP = 64;
+const MIB = 1024 * 1024;
+
+function memoryFor(modules: BootModule[]): number {
+  const bytes = modules.reduce((sum, { file }) => sum + statSync(file).size, 0);
+  return DEFAULT_MEMORY + Math.ceil(bytes / MIB / MEMORY_STEP) * MEMORY_STEP;
 }
 
 const CTRL_C = "\x03";
@@ -64,7 +84,12 @@ function parseOptions(): RunOptions {
         .default("auto"),
     )
     .option("--cpus <n>", "processors of the machine", positiveInteger, 1)
-    .option("--memory <MiB>", "memory of the machine", positiveInteger, 512)
+    .option("--memory <MiB>", "memory of the machine (default: 512 and room for the boot modules)", positiveInteger)
+    .addOption(
+      new Option("--guest <name>", "what runs first; linux: Debian's kernel with BusyBox, fetched from its packages")
+        .choices(Object.keys(GUESTS))
+        .default("hello"),
+    )
     .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collectModule)
     .option("--exec <commands>", "run console commands, separated by ';', print what they print, power off")
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
@@ -159,9 +184,12 @@ async function main(): Promise<number> {
   installPackages(["build", ...(options.iso === undefined ? purposesFor(kind) : (["iso"] as const))]);
   await orExplain(build);
 
-  // Interactively, the demo guest greets before the prompt appears.
-  const commandLine = options.exec !== undefined ? execWord(options.exec) : "demo=hello";
-  const modules = withOwnGuests(options.module ?? []);
+  const guest = GUESTS[options.guest];
+  // Interactively, the guest's commands are run before the prompt appears.
+  const commandLine =
+    options.exec !== undefined ? execWord(options.exec) : commandsWord("start", guest.commands, "--guest");
+  const given = [...guest.modules(), ...(options.module ?? [])];
+  const modules = withOwnGuests(given);
   if (options.iso !== undefined) {
     const out = options.iso;
     await orExplain(() => makeIso({ out, commandLine, modules, firmware: "bios and uefi", menu: true }));
@@ -172,7 +200,7 @@ async function main(): Promise<number> {
   const machineOptions: MachineOptions = {
     kind,
     cpus: options.cpus,
-    memoryMib: options.memory,
+    memoryMib: options.memory ?? memoryFor(given),
     commandLine,
     modules,
     allowReset: options.exec === undefined,

@@ -82,6 +82,11 @@ function aptGet(args: string[]): boolean {
   return spawnSync(words[0], words.slice(1), { stdio: ["inherit", 2, 2], env: environment }).status === 0;
 }
 
+/** Fetches apt's package lists; returns whether that succeeded. */
+export function updatePackageLists(): boolean {
+  return isDebian() && aptGet(["update"]);
+}
+
 /**
  * Installs what is missing for `purposes`, saying what and why. Ends the process with status 1 and the command to run by
  * hand where that is impossible.

@@ -52,7 +52,7 @@ test.serial("options that make no sense are refused in words", async (t) => {
   }
   const help = Start.run(t, ["--help"]);
   t.is(await help.end(COMMAND_MS), 0);
-  for (const option of ["--machine", "--cpus", "--memory", "--module", "--exec", "--timeout", "--iso"]) {
+  for (const option of ["--machine", "--cpus", "--memory", "--guest", "--module", "--exec", "--timeout", "--iso"]) {
     t.true(help.text.includes(option), option);
   }
 });

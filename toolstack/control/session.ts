@@ -1,8 +1,8 @@
 /**
  * What domain 0 does on its own at its start, by Typevisor's command line: `exec=COMMANDS` (percent-encoded) runs
- * commands and powers off; `demo=hello` creates the demo guest before the first prompt; otherwise the prompt.
+ * commands and powers off; `start=COMMANDS` runs some before the first prompt; otherwise the prompt.
  *
- * How far it got is kept in domain 0's own handle, which outlives a restart of domain 0: the demo is not run twice, and
+ * How far it got is kept in domain 0's own handle, which outlives a restart of domain 0: these commands are not run twice, and
  * exec mode goes on behind the command that was running, which counts as failed.
  */
 import { SHUTDOWN_poweroff } from "../../abi/sched.ts";
@@ -50,9 +50,19 @@ export async function startSession(shell: Shell, domains: Domains): Promise<void
     return;
   }
   print('Typevisor, a Xen-compatible hypervisor in TypeScript. "help" lists the commands.\n');
-  const demo = bootOption("demo");
-  if (demo !== undefined && before === null) shell.startWith(`create --kernel ${demo} --wait`);
-  else shell.start();
+  const first = before === null ? startCommands() : "";
+  if (first === "") shell.start();
+  else shell.startWith(first);
+}
+
+/** What `start=` says, percent-encoded; nothing when it is not or there is none. */
+function startCommands(): string {
+  try {
+    return decodeURIComponent(bootOption("start") ?? "");
+  } catch {
+    print("start: it is not percent-encoded\n");
+    return "";
+  }
 }
 
 async function runExec(encoded: string, progress: Progress, domains: Domains): Promise<void> {
