@@ -19,6 +19,8 @@ export const EVTCHNOP_reset: u32 = 10;
 export const EVTCHNOP_init_control: u32 = 11;
 export const EVTCHNOP_expand_array: u32 = 12;
 export const EVTCHNOP_set_priority: u32 = 13;
+/** The rest of a reset that was preempted: only in Xen's own build of the header. */
+export const EVTCHNOP_reset_cont: u32 = 14; // C: 14
 
 // Values of EvtchnStatus.status.
 export const EVTCHNSTAT_closed: u32 = 0;
@@ -34,6 +36,13 @@ export const EVTCHN_FIFO_PRIORITY_MAX: u32 = 0;
 export const EVTCHN_FIFO_PRIORITY_DEFAULT: u32 = 7;
 export const EVTCHN_FIFO_PRIORITY_MIN: u32 = 15;
 export const EVTCHN_FIFO_NR_CHANNELS: u32 = 0x20000;
+export const EVTCHN_FIFO_MAX_QUEUES: u32 = 16;
+// Bits of an event word of the FIFO ABI; its low bits are the link.
+export const EVTCHN_FIFO_PENDING: u32 = 31;
+export const EVTCHN_FIFO_MASKED: u32 = 30;
+export const EVTCHN_FIFO_LINKED: u32 = 29;
+export const EVTCHN_FIFO_BUSY: u32 = 28;
+export const EVTCHN_FIFO_LINK_BITS: u32 = 17;
 export const BIND_PIRQ__WILL_SHARE: u32 = 1;
 
 // C: struct evtchn_alloc_unbound
@@ -141,4 +150,11 @@ export namespace EvtchnSetPriority {
   export const port: u32 = 0;
   export const priority: u32 = 4;
   export const SIZE: u32 = 8;
+}
+
+// C: struct evtchn_fifo_control_block
+export namespace EvtchnFifoControlBlock {
+  export const ready: u32 = 0;
+  export const head: u32 = 8;
+  export const SIZE: u32 = 72;
 }

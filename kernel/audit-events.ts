@@ -1,17 +1,19 @@
 /** Audit of event channels: both ends of a channel name each other, VIRQs and counters agree with the ports. */
+import { EVTCHN_FIFO_MAX_QUEUES, EVTCHN_FIFO_NR_CHANNELS } from "../abi/event-channel";
 import { NR_VIRQS } from "../abi/xen";
 import { vcpuOf } from "./access";
 import { rule, violation } from "./audit-report";
 import { Domain, DomainLife } from "./domain";
 import { domainFirst } from "./domain-list";
-import { DomainEvents, Port, portOf, PortState } from "./event-channel";
+import { DomainFifo, fifoTail } from "./event-fifo";
+import { eventsOf, Port, portOf, PortState } from "./event-port";
 
 export function auditEvents(d: Domain): void {
   if (!d.events) {
     rule(d.life != DomainLife.Alive, d, "is alive without event channels", 0);
     return;
   }
-  const events = changetype<DomainEvents>(d.events);
+  const events = eventsOf(d);
   let active: u32 = 0;
   for (let port: u32 = 0; port < events.valid; port++) {
     const p = portOf(d, port)!;
@@ -28,10 +30,33 @@ export function auditEvents(d: Domain): void {
   }
   rule(active == events.active, d, "count of event channels is not", active);
   auditVirqs(d);
+  auditFifo(d);
+}
+
+/** Queues end in ports that have an event word, and belong to a domain in FIFO mode. */
+function auditFifo(d: Domain): void {
+  const fifo = changetype<DomainFifo | null>(eventsOf(d).fifo);
+  if (fifo != null) rule(fifo.words <= EVTCHN_FIFO_NR_CHANNELS, d, "event words beyond the last port", fifo.words);
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const v = vcpuOf(d, i);
+    if (v == null || !v.fifo) continue;
+    rule(fifo != null, d, "event queues without event words of vCPU", i);
+    for (let priority: u32 = 0; priority < EVTCHN_FIFO_MAX_QUEUES; priority++) {
+      const tail = fifoTail(v, priority);
+      rule(tail == 0 || (fifo != null && tail < fifo.words), d, "tail of a queue that is no port", tail);
+      const p = tail ? portOf(d, tail) : null;
+      rule(
+        tail == 0 || (p != null && p.lastVcpu == i && p.lastPriority == priority),
+        d,
+        "tail of a queue that is not its own",
+        tail,
+      );
+    }
+  }
 }
 
 function auditPort(d: Domain, port: u32, p: Port): void {
-  rule(port <= changetype<DomainEvents>(d.events).maxPort, d, "port beyond the limit", port);
+  rule(port <= eventsOf(d).maxPort, d, "port beyond the limit", port);
   // A dying domain loses its vCPUs before its ports.
   const vcpus = d.life == DomainLife.Alive;
   rule(!vcpus || p.vcpu == 0 || vcpuOf(d, p.vcpu) != null, d, "port notifies no vCPU", port);

@@ -21,6 +21,8 @@ import { rule, violation } from "./audit-report";
 import { claimsTotal } from "./claims";
 import { Domain, DomainKind } from "./domain";
 import { domainById, domainFirst } from "./domain-list";
+import { DomainFifo, FIFO_PAGE_WORDS, fifoFrameSlot, VcpuFifo } from "./event-fifo";
+import { eventsOf } from "./event-port";
 import {
   frameAllocated,
   frameNext,
@@ -106,6 +108,11 @@ function gather(d: Domain, check: bool): void {
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);
     if (v != null && v.infoMfn) note(v.infoMfn, 1);
+    if (v != null && v.fifo) note(changetype<VcpuFifo>(v.fifo).control >> 12, 1);
+  }
+  const fifo = d.events ? changetype<DomainFifo | null>(eventsOf(d).fifo) : null;
+  for (let page: u32 = 0; fifo != null && page < fifo.words / FIFO_PAGE_WORDS; page++) {
+    note(load<u32>(fifoFrameSlot(fifo, page)), 1);
   }
 }
 

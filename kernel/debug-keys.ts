@@ -4,8 +4,8 @@ import { vcpuOf } from "./access";
 import { audit } from "./audit";
 import { Domain } from "./domain";
 import { domainFirst } from "./domain-list";
-import { DomainEvents, portOf, PortState } from "./event-channel";
-import { isMasked, isPending } from "./event-2l";
+import { isMasked, isPending } from "./event-delivery";
+import { eventsOf, portOf, PortState } from "./event-port";
 import { framesOfType, FrameType } from "./frames";
 import { activeOf, grantEntries, grants } from "./grant-frames";
 import { mappingLimit, mappingOf } from "./grant-map";
@@ -16,7 +16,7 @@ export function debugKey(key: u32): bool {
     case 0x61: // a
       return auditKey();
     case 0x65: // e
-      each(eventsOf);
+      each(portsOf);
       return true;
     case 0x67: // g
       each(grantsOf);
@@ -91,9 +91,9 @@ function stateOf(d: Domain): void {
   }
 }
 
-function eventsOf(d: Domain): void {
+function portsOf(d: Domain): void {
   if (!d.events) return;
-  const events = changetype<DomainEvents>(d.events);
+  const events = eventsOf(d);
   heading(d);
   sayDec(events.active);
   say(" event channels.");

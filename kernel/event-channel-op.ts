@@ -1,5 +1,5 @@
 /** __HYPERVISOR_event_channel_op: copies arguments in and out, checks who may name whom, and calls event-channel.ts. */
-import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, ESRCH } from "../abi/errno";
+import { EFAULT, EINVAL, ENOSYS, ERESTART, ESRCH } from "../abi/errno";
 import {
   EVTCHNOP_alloc_unbound,
   EVTCHNOP_bind_interdomain,
@@ -11,10 +11,12 @@ import {
   EVTCHNOP_expand_array,
   EVTCHNOP_init_control,
   EVTCHNOP_reset,
+  EVTCHNOP_reset_cont,
   EVTCHNOP_send,
   EVTCHNOP_set_priority,
   EVTCHNOP_status,
   EVTCHNOP_unmask,
+  EVTCHN_FIFO_LINK_BITS,
   EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EVTCHNSTAT_ipi,
@@ -28,6 +30,7 @@ import {
   EvtchnBindVirq,
   EvtchnClose,
   EvtchnExpandArray,
+  EvtchnInitControl,
   EvtchnReset,
   EvtchnSend,
   EvtchnSetPriority,
@@ -39,22 +42,22 @@ import { domainNamed } from "./access";
 import { Domain } from "./domain";
 import {
   accessError,
-  DomainEvents,
   evtchnAllocUnbound,
   evtchnBindInterdomain,
   evtchnBindIpi,
   evtchnBindVcpu,
   evtchnBindVirq,
   evtchnClose,
+  evtchnReset,
   evtchnSend,
+  evtchnSetPriority,
   evtchnUnmask,
   eventTarget,
-  Port,
-  portOf,
-  PortState,
 } from "./event-channel";
+import { fifoExpandArray, fifoInitControl } from "./event-fifo-setup";
+import { Port, portOf, PortState } from "./event-port";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
-import { hypercallRestart, preemptNeeded } from "./hypercall";
+import { hypercallRestart } from "./hypercall";
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
 
@@ -107,17 +110,21 @@ export function eventChannelOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a
     case EVTCHNOP_status:
       return status(v, arg, a2);
     case EVTCHNOP_reset:
-      return reset(v, arg, a1, a2);
-    case EVTCHNOP_set_priority:
-      return portOf(d, load<u32>(arg, EvtchnSetPriority.port)) == null ? -EINVAL : -ENOSYS;
+      return reset(v, arg, a2, false);
+    case EVTCHNOP_reset_cont:
+      return reset(v, arg, a2, true);
+    case EVTCHNOP_init_control:
+      return initControl(v, arg, a2);
     case EVTCHNOP_expand_array:
-      return -EOPNOTSUPP; // the answer to a domain that is not in FIFO mode
+      return fifoExpandArray(d, load<u64>(arg, EvtchnExpandArray.array_gfn));
+    case EVTCHNOP_set_priority:
+      return evtchnSetPriority(d, load<u32>(arg, EvtchnSetPriority.port), load<u32>(arg, EvtchnSetPriority.priority));
     default:
       return -ENOSYS;
   }
 }
 
-/** Bytes of the structure of `op`; 0 for one that does not exist here, FIFO's init_control included. */
+/** Bytes of the structure of `op`; 0 for one that does not exist. */
 function argumentSize(op: u32): u32 {
   switch (op) {
     case EVTCHNOP_send:
@@ -141,12 +148,14 @@ function argumentSize(op: u32): u32 {
     case EVTCHNOP_status:
       return EvtchnStatus.SIZE;
     case EVTCHNOP_reset:
+    case EVTCHNOP_reset_cont:
       return EvtchnReset.SIZE;
+    case EVTCHNOP_init_control:
+      return EvtchnInitControl.SIZE;
     case EVTCHNOP_set_priority:
       return EvtchnSetPriority.SIZE;
     case EVTCHNOP_expand_array:
       return EvtchnExpandArray.SIZE;
-    case EVTCHNOP_init_control: // without FIFO event channels Xen does not know it
     default:
       return 0;
   }
@@ -195,18 +204,23 @@ function statusOf(p: Port): u32 {
   }
 }
 
+function initControl(v: Vcpu, arg: usize, gva: u64): i64 {
+  const rc = fifoInitControl(
+    v.domain,
+    load<u32>(arg, EvtchnInitControl.vcpu),
+    load<u64>(arg, EvtchnInitControl.control_gfn),
+    load<u32>(arg, EvtchnInitControl.offset),
+  );
+  if (rc) return rc;
+  store<u8>(arg, <u8>EVTCHN_FIFO_LINK_BITS, EvtchnInitControl.link_bits);
+  return copyToGuest(v, gva, arg, EvtchnInitControl.SIZE) ? 0 : -EFAULT;
+}
+
 /** Closes all ports of a domain: its own, or one that domain 0 has paused. A long one goes on after a preemption. */
-function reset(v: Vcpu, arg: usize, a1: u64, a2: u64): i64 {
+function reset(v: Vcpu, arg: usize, a2: u64, resuming: bool): i64 {
   const d = eventTarget(v, load<u16>(arg, EvtchnReset.dom));
   if (d == null) return accessError;
   if (changetype<usize>(d) != changetype<usize>(v.domain) && !d.pauseCount) return -EINVAL;
-  if (!d.events) return 0;
-  const events = changetype<DomainEvents>(d.events);
-  for (let port: u32 = 1; port < events.valid && events.active; port++) {
-    // Closed ports are passed over quickly when the call starts again from the first one.
-    if (evtchnClose(d, port) == 0 && (port & 63) == 0 && preemptNeeded(v)) {
-      return hypercallRestart(v, a1, a2, 0, 0, 0, 0);
-    }
-  }
-  return 0;
+  const rc = evtchnReset(d, v, resuming);
+  return rc == -ERESTART ? hypercallRestart(v, EVTCHNOP_reset_cont, a2, 0, 0, 0, 0) : rc;
 }

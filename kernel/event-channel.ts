@@ -1,85 +1,30 @@
 /**
  * Event channels: one-bit messages between domains, from the hypervisor (VIRQ) and between a domain's vCPUs (IPI).
  *
- * A domain's ports are records of 12 bytes in buckets of 64, allocated as the port numbers grow. Two ports are bound to
- * each other as equals: each names the other, and closing one leaves the other unbound and open to the same peer. What
- * the guest sees of a port (pending, mask) is event-2l.ts.
+ * Two ports are bound to each other as equals: each names the other, and closing one leaves the other unbound and open
+ * to the same peer. The records are event-port.ts, what the guest sees of a port (pending, mask) event-delivery.ts.
  *
  * Locks: binding and closing take the locks of both domains, lower address first; sending takes the sender's only,
  * because the peer cannot unbind without it. Behaviour and errors are Xen 4.17's.
  */
-import { EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, ESRCH } from "../abi/errno";
-import { EVTCHN_2L_NR_CHANNELS } from "../abi/event-channel";
+import { EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, ERESTART, ESRCH } from "../abi/errno";
+import { EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_PRIORITY_DEFAULT } from "../abi/event-channel";
 import { NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from "../abi/xen";
 import * as hw from "../arch-x86/hw";
 import { domainNamed, mayTarget, vcpuOf } from "./access";
 import { Domain, DomainLife } from "./domain";
-import { domainById } from "./domain-list";
-import { anyPending, clearPending, setPending, unmask } from "./event-2l";
-import { heapAllocFor, heapFreeFor } from "./heap";
+import { domainById, domainFirst } from "./domain-list";
+import { anyPending, clearPending, isBusy, portsOfAbi, setPending, setPriority, unmask } from "./event-delivery";
+import { fifoDestroy } from "./event-fifo-setup";
+import { eventsOf, portOf, portsFree, portsGrow, portsInit, PortState, usable } from "./event-port";
+import { preemptNeeded } from "./hypercall";
 import { Vcpu } from "./vcpu";
 
-export { upcallPending } from "./event-2l";
+export { upcallPending } from "./event-notify";
 export { eventChannelOp } from "./event-channel-op";
-
-export const enum PortState {
-  Free = 0,
-  /** Port 0: never given out. */
-  Reserved = 1,
-  Unbound = 2,
-  Interdomain = 3,
-  Virq = 4,
-  Ipi = 5,
-}
-
-@unmanaged
-export class Port {
-  state: u16; // PortState
-  /** vCPU that takes the event. */
-  vcpu: u16;
-  /** Unbound: domain id that may bind. Interdomain: pointer to the peer's Domain. Virq: its number. */
-  peer: u32;
-  /** Interdomain: the peer's port. */
-  peerPort: u32;
-}
-
-const PORT_BYTES: usize = 12;
-const BUCKET_PORTS: u32 = 64;
-const BUCKETS: u32 = 64;
-const BUCKET_BYTES: usize = 64 * 12;
-
-@unmanaged
-export class DomainEvents {
-  lock: u32;
-  /** Highest port number this domain may use. */
-  maxPort: u32;
-  /** Ports below this have a record; grows by buckets. */
-  valid: u32;
-  /** Ports in use, port 0 not counted. */
-  active: u32;
-  /** No port below this is free. */
-  hint: u32;
-  // Pointers to BUCKETS buckets follow.
-}
-
-const BUCKETS_AT: usize = 20;
-const EVENTS_BYTES: usize = BUCKETS_AT + 64 * 4;
 
 /** Domain id that takes each global VIRQ (XEN_DOMCTL_set_virq_handler); domain 0 unless set. */
 const virqHandlers: usize = memory.data(24 * 4);
-
-// @ts-expect-error: decorator of AssemblyScript
-@inline
-function events(d: Domain): DomainEvents {
-  return changetype<DomainEvents>(d.events);
-}
-
-/** The record of `port`; null when the domain has no such port number (yet): -EINVAL. */
-export function portOf(d: Domain, port: u32): Port | null {
-  if (!d.events || port >= events(d).valid) return null;
-  const bucket = load<usize>(d.events + BUCKETS_AT + ((<usize>port / BUCKET_PORTS) << 2));
-  return changetype<Port | null>(bucket + <usize>(port % BUCKET_PORTS) * PORT_BYTES);
-}
 
 function isGlobal(virq: u32): bool {
   return virq != VIRQ_TIMER && virq != VIRQ_DEBUG && virq != VIRQ_XENOPROF && virq != VIRQ_XENPMU;
@@ -106,84 +51,93 @@ function unlockBoth(a: Domain, b: Domain): void {
 
 /** Gives a new domain its (empty) table of ports. 0 or -ENOMEM. */
 export function evtchnInit(d: Domain): i32 {
-  d.events = heapAllocFor(d, EVENTS_BYTES);
-  if (!d.events) return -ENOMEM;
-  const e = events(d);
-  e.maxPort = EVTCHN_2L_NR_CHANNELS - 1;
-  e.hint = 1;
-  if (!addBucket(d)) {
-    evtchnFree(d);
-    return -ENOMEM;
-  }
-  portOf(d, 0)!.state = <u16>PortState.Reserved;
-  return 0;
+  const rc = portsInit(d);
+  if (!rc) evtchnSetLimit(d, u32.MAX_VALUE);
+  return rc;
 }
 
 /** Lowers the highest port number (XEN_DOMCTL_createdomain's max_evtchn_port); larger values mean all there are. */
 export function evtchnSetLimit(d: Domain, maxPort: u32): void {
-  events(d).maxPort = min(maxPort, EVTCHN_2L_NR_CHANNELS - 1);
+  eventsOf(d).maxPort = min(maxPort, EVTCHN_FIFO_NR_CHANNELS - 1);
 }
 
-/** Closes every port, leaving peers unbound. For a restarted domain 0; also EVTCHNOP_reset's work. */
-export function evtchnReset(d: Domain): void {
-  if (!d.events) return;
-  for (let port: u32 = 1; port < events(d).valid && events(d).active; port++) evtchnClose(d, port);
+/**
+ * EVTCHNOP_reset: closes every port, leaving peers unbound, and puts the domain back to the 2-level ABI.
+ * @param by who asked: the reset gives way when its slice is over; null for no bound
+ * @param resuming to go on with a reset that gave way
+ * @returns 0; -ERESTART gave way; -EBUSY a reset is under way, or none that could be gone on with; -EAGAIN ports were
+ * bound meanwhile
+ */
+export function evtchnReset(d: Domain, by: Vcpu | null, resuming: bool): i32 {
+  if (!d.events) return 0;
+  const e = eventsOf(d);
+  if ((e.resetAt != 0) != resuming) return -EBUSY;
+  for (let port = resuming ? e.resetAt : 1; port < e.valid && e.active; port++) {
+    evtchnClose(d, port);
+    if ((port & 63) == 0 && by != null && preemptNeeded(by)) {
+      e.resetAt = port + 1;
+      e.resetBy = by.domain.id;
+      return -ERESTART;
+    }
+  }
+  e.resetAt = 0;
+  if (e.active) return -EAGAIN;
+  fifoDestroy(d);
+  return 0;
+}
+
+/** Forgets the resets that `by` has under way: it has restarted and will not go on with them. */
+export function evtchnResetsForget(by: Domain): void {
+  for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
+    const d = changetype<Domain>(at);
+    if (d.events && eventsOf(d).resetBy == by.id) eventsOf(d).resetAt = 0;
+  }
 }
 
 /** Closes every port and frees the table. The domain is dying; may be called again. */
 export function evtchnFree(d: Domain): void {
   if (!d.events) return;
-  evtchnReset(d);
-  for (let i: u32 = 0; i < BUCKETS; i++) {
-    const bucket = load<usize>(d.events + BUCKETS_AT + ((<usize>i) << 2));
-    if (bucket) heapFreeFor(d, bucket, BUCKET_BYTES);
-  }
-  heapFreeFor(d, d.events, EVENTS_BYTES);
-  d.events = 0;
+  eventsOf(d).resetAt = 0;
+  evtchnReset(d, null, false);
+  portsFree(d);
   for (let virq: u32 = 0; virq < NR_VIRQS; virq++) {
     const slot = virqHandlers + ((<usize>virq) << 2);
     if (load<u32>(slot) == d.id) store<u32>(slot, 0);
   }
 }
 
-function addBucket(d: Domain): bool {
-  const e = events(d);
-  const bucket = heapAllocFor(d, BUCKET_BYTES);
-  if (!bucket) return false;
-  store<usize>(d.events + BUCKETS_AT + ((<usize>e.valid / BUCKET_PORTS) << 2), bucket);
-  e.valid += BUCKET_PORTS;
-  return true;
-}
-
 /** Finds a free port; the caller holds the lock and fills the record in with `occupy`. Port number or negative errno. */
 function freePort(d: Domain): i32 {
   if (d.life != DomainLife.Alive) return -EINVAL;
-  const e = events(d);
+  const e = eventsOf(d);
   let port = e.hint;
   while (port < e.valid && portOf(d, port)!.state != PortState.Free) port++;
   e.hint = port;
-  if (port > e.maxPort) return -ENOSPC;
-  if (port >= e.valid && !addBucket(d)) return -ENOMEM;
+  // A free port may be on a queue still (FIFO): not to be given out before the guest has taken it off.
+  while (port < e.valid && (portOf(d, port)!.state != PortState.Free || isBusy(d, port))) port++;
+  if (port > e.maxPort || port >= portsOfAbi(d)) return -ENOSPC;
+  if (port >= e.valid && !portsGrow(d)) return -ENOMEM;
   return <i32>port;
 }
 
 function occupy(d: Domain, port: u32, state: u32, vcpu: u32, peer: u32, peerPort: u32): void {
   const p = portOf(d, port)!;
-  p.state = <u16>state;
-  p.vcpu = <u16>vcpu;
+  p.state = <u8>state;
+  p.vcpu = <u8>vcpu;
   p.peer = peer;
   p.peerPort = peerPort;
-  events(d).active++;
+  p.priority = <u8>EVTCHN_FIFO_PRIORITY_DEFAULT;
+  eventsOf(d).active++;
 }
 
 function release(d: Domain, port: u32): void {
   const p = portOf(d, port)!;
   clearPending(d, port);
-  p.state = <u16>PortState.Free;
+  p.state = <u8>PortState.Free;
   p.vcpu = 0;
   p.peer = 0;
   p.peerPort = 0;
-  const e = events(d);
+  const e = eventsOf(d);
   e.active--;
   if (port < e.hint) e.hint = port;
 }
@@ -214,7 +168,7 @@ export function evtchnBindInterdomain(d: Domain, remote: Domain, remotePort: u32
       port = -EINVAL;
     } else {
       occupy(d, port, PortState.Interdomain, 0, <u32>changetype<usize>(remote), remotePort);
-      r.state = <u16>PortState.Interdomain;
+      r.state = <u8>PortState.Interdomain;
       r.peer = <u32>changetype<usize>(d);
       r.peerPort = port;
       const v = vcpuOf(d, 0);
@@ -271,7 +225,7 @@ export function evtchnClose(d: Domain, port: u32): i32 {
     if (still) {
       const r = portOf(remote, p.peerPort)!;
       release(d, port);
-      r.state = <u16>PortState.Unbound;
+      r.state = <u8>PortState.Unbound;
       r.peer = d.id;
       r.peerPort = 0;
     }
@@ -323,7 +277,7 @@ export function evtchnBindVcpu(d: Domain, port: u32, vcpu: u32): i32 {
   hw.lock(d.events);
   const ok =
     p.state == PortState.Unbound || p.state == PortState.Interdomain || (p.state == PortState.Virq && isGlobal(p.peer));
-  if (ok) p.vcpu = <u16>vcpu;
+  if (ok) p.vcpu = <u8>vcpu;
   hw.unlock(d.events);
   return ok ? 0 : -EINVAL;
 }
@@ -333,8 +287,14 @@ export function evtchnUnmask(d: Domain, port: u32): i32 {
   const p = portOf(d, port);
   if (p == null) return -EINVAL;
   const v = vcpuOf(d, p.vcpu);
-  if (v != null) unmask(d, v, port);
+  if (v != null && usable(p)) unmask(d, v, port);
   return 0;
+}
+
+/** EVTCHNOP_set_priority. 0; -EINVAL no such port or priority; -ENOSYS in the 2-level ABI; -EACCES port not in use. */
+export function evtchnSetPriority(d: Domain, port: u32, priority: u32): i32 {
+  const p = portOf(d, port);
+  return p == null ? -EINVAL : setPriority(d, p, priority);
 }
 
 /** The domain that `id` means to `v`, if `v` may act on it; else null with the errno in `accessError`. */
@@ -382,9 +342,9 @@ export function setVirqHandler(d: Domain, virq: u32): i32 {
 
 /**
  * SCHEDOP_poll: is one of the `count` u32 ports at linear address `ports` pending?
- * @returns 1 yes, 0 no, -EINVAL when the domain of `v` has no such port
+ * @returns 1 yes, 0 no, -EINVAL when a port is not in use
  */
 export function evtchnPollReady(v: Vcpu, ports: usize, count: u32): i32 {
   const d = v.domain;
-  return d.events ? anyPending(d, ports, count, events(d).valid) : -EINVAL;
+  return d.events ? anyPending(d, ports, count) : -EINVAL;
 }

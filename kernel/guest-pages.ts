@@ -152,6 +152,15 @@ export function mapShared(d: Domain, gfn: u64, mfn: u64): i32 {
   return 0;
 }
 
+/**
+ * The frame behind `gfn`, with a reference, for the hypervisor to write in whatever becomes of the mapping.
+ * @returns 0 when there is none of the domain's own RAM
+ */
+export function pinRam(d: Domain, gfn: u64): u64 {
+  const entry = physmapLookup(d, gfn);
+  return entryType(entry) == P2M_RAM && frameGet(entryMfn(entry), d.id) ? entryMfn(entry) : 0;
+}
+
 /** Where frame `mfn` of Xen's own is mapped in `d`: gfn + 1, 0 nowhere. */
 export function sharedAt(d: Domain, mfn: u64): u64 {
   return mfn == d.sharedInfoMfn ? d.sharedInfoGfn : grantFrameAt(d, mfn);

@@ -7,13 +7,12 @@ import { EINVAL, ENOMEM, ENXIO } from "../abi/errno";
 import { SharedInfo, VcpuInfo, VcpuTimeInfo, XEN_LEGACY_MAX_VCPUS, XEN_PVCLOCK_TSC_STABLE_BIT } from "../abi/xen";
 import { RUNSTATE_running, VcpuRunstateInfo } from "../abi/vcpu";
 import * as hw from "../arch-x86/hw";
-import { P2M_MFN_MASK, P2M_RAM, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
 import { tscMul, tscShift } from "../arch-x86/tsc";
 import { Domain, DomainKind } from "./domain";
-import { markUpcall } from "./event-2l";
-import { frameAlloc, frameFree, frameGet, framePut, FrameType } from "./frames";
+import { markUpcall } from "./event-notify";
+import { frameAlloc, frameFree, framePut, FrameType } from "./frames";
 import { copyToGuest } from "./guest-copy";
-import { physmapLookup } from "./physmap";
+import { pinRam } from "./guest-pages";
 import { rtcSeconds } from "./rtc";
 import { nsAtTsc } from "./time";
 import { Vcpu } from "./vcpu";
@@ -95,10 +94,8 @@ export function vcpuInfoIsDummy(v: Vcpu): bool {
 export function vcpuInfoMove(v: Vcpu, gfn: u64, offset: u32, mayMove: bool): i32 {
   if (offset > 4096 - VcpuInfo.SIZE || offset & 7) return -ENXIO;
   if (v.infoMfn || !mayMove) return -EINVAL;
-  const entry = physmapLookup(v.domain, gfn);
-  if (<u32>(entry & P2M_TYPE_MASK) != P2M_RAM) return -EINVAL;
-  const mfn = (entry & P2M_MFN_MASK) >> 12;
-  if (!frameGet(mfn, v.domain.id)) return -EINVAL;
+  const mfn = pinRam(v.domain, gfn);
+  if (!mfn) return -EINVAL;
   const pa = (mfn << 12) + offset;
   for (let at: u32 = 0; at < VcpuInfo.SIZE; at += 8) {
     hw.store64(pa + at, vcpuInfoIsDummy(v) ? 0 : hw.load64(v.infoPa + at));

@@ -11,7 +11,7 @@ import { vcpuOf } from "./access";
 import { cpuOf } from "./cpu";
 import { Domain, SHUTDOWN_CODE_INVALID } from "./domain";
 import { domainReleaseMemory } from "./domain-memory";
-import { evtchnReset } from "./event-channel";
+import { evtchnReset, evtchnResetsForget } from "./event-channel";
 import { grantTableReleaseMappings, grantTableReset } from "./grant-table";
 import { panic } from "./panic";
 import { physmapClear, physmapMap } from "./physmap";
@@ -83,7 +83,8 @@ function softwareClear(d: Domain): void {
   const v = vcpuOf(d, 0)!;
   vcpuTimersStop(v);
   watchdogsFree(d);
-  evtchnReset(d);
+  evtchnResetsForget(d);
+  evtchnReset(d, null, false);
   grantTableReleaseMappings(d, null);
   grantTableReset(d);
   vcpuInfoFree(v);

@@ -36,6 +36,8 @@ export class Vcpu extends HvmVcpu {
   infoOffset: u32; // bytes in that frame
   /** Physical address of the vcpu_info wherever it is; never 0: kernel/shared-info.ts. */
   infoPa: u64;
+  /** FIFO event channels: VcpuFifo (kernel/event-fifo.ts), 0 until EVTCHNOP_init_control. */
+  fifo: usize;
   /** Per-vCPU upcall vector (HVMOP_set_evtchn_upcall_vector), 0 none. */
   upcallVector: u32;
   /** 1 while in SCHEDOP_poll (kernel/sched-op.ts), and the port it waits for: POLL_ANY unless there is just one. */

@@ -35,17 +35,12 @@ static void last_vcpu_info(void) {
   CHECK(clock_ns() >= start + 5 * MILLISECOND);
 }
 
-/*
- * Closes every port, and the domain can begin again. Its console's port is closed too: the back end's end of it becomes
- * unbound, so that the guest can bind to it once more.
- */
-static void last_reset(void) {
+long events_reset(void) {
   struct evtchn_reset reset = {.dom = DOMID_SELF};
   struct evtchn_status console = {.dom = DOMID_SELF, .port = console_port()};
   if (console.port)
     EXPECT(event_channel_op(EVTCHNOP_status, &console), 0);
   console_flush();
-  long ports[3] = {event_bind_ipi(0), event_alloc_unbound(DOMID_SELF, DOMID_SELF), event_bind_virq(VIRQ_DEBUG, 0)};
   long done = event_channel_op(EVTCHNOP_reset, &reset);
   if (console.port && console.status == EVTCHNSTAT_interdomain) {
     long port = event_bind_interdomain(console.u.interdomain.dom, console.u.interdomain.port);
@@ -55,7 +50,12 @@ static void last_reset(void) {
       console_use_port(port);
     CHECK(port > 0);
   }
-  EXPECT(done, 0);
+  return done;
+}
+
+static void last_reset(void) {
+  long ports[3] = {event_bind_ipi(0), event_alloc_unbound(DOMID_SELF, DOMID_SELF), event_bind_virq(VIRQ_DEBUG, 0)};
+  EXPECT(events_reset(), 0);
   /* Free again, except for what the console took. */
   for (int i = 0; i < 3; i++)
     if (ports[i] != (long)console_port())

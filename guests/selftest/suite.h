@@ -15,7 +15,7 @@ struct test {
 extern const struct test version_tests[], console_tests[], sched_tests[], event_tests[], delivery_tests[], clock_tests[],
     timer_tests[], grant_tests[], grant_copy_tests[], memory_tests[], physmap_tests[], hvm_tests[], multicall_tests[],
     refused_tests[], cpuid_tests[], msr_tests[], processor_tests[], fpu_tests[], absent_tests[], vcpu_tests[], smp_tests[],
-    last_tests[];
+    last_tests[], fifo_tests[];
 
 void test_failed(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
 void test_skipped(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
@@ -54,6 +54,11 @@ void test_skipped(const char *format, ...) __attribute__((format(printf, 1, 2), 
 /* Takes the page out of the domain (XENMEM_decrease_reservation) and gives a new one (XENMEM_populate_physmap). */
 void balloon_out(void *page);
 void balloon_in(void *page);
+/*
+ * Closes every port, and the domain can begin again: EVTCHNOP_reset's result. The console's port is closed too: the back
+ * end's end of it becomes unbound, so that the guest binds to it once more.
+ */
+long events_reset(void);
 /* Spins, without giving the CPU up, until the word is not zero or the time is over. */
 bool spin_until(volatile uint64_t *word, uint64_t timeout_ns);
 

@@ -129,12 +129,12 @@ export class Dom0 {
     });
   }
 
-  /** XEN_DOMCTL_createdomain with `vcpus`; returns the domain id or a negative errno. */
-  create(vcpus = 1): number {
+  /** XEN_DOMCTL_createdomain with `vcpus` and event channels up to `maxPort`; the domain id or a negative errno. */
+  create(vcpus = 1, maxPort = 1023): number {
     const { result, view } = this.domctl(XEN_DOMCTL_createdomain, 0, (v, u) => {
       v.setUint32(u + DomctlCreatedomain.flags, XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, true);
       v.setUint32(u + DomctlCreatedomain.max_vcpus, vcpus, true);
-      v.setUint32(u + DomctlCreatedomain.max_evtchn_port, 1023, true);
+      v.setUint32(u + DomctlCreatedomain.max_evtchn_port, maxPort, true);
       v.setUint32(u + DomctlCreatedomain.max_grant_frames, 4, true);
       v.setUint32(u + DomctlCreatedomain.max_maptrack_frames, 16, true);
       v.setUint32(u + DomctlCreatedomain.grant_opts, 1, true);
@@ -262,8 +262,8 @@ export class Dom0 {
    * Builds a whole guest of `pages` frames running `program`, paused. Frames 0 .. pages-1 are RAM.
    * @returns its domain id; throws when a step fails, naming it
    */
-  build(program: GuestProgram, pages = 32, vcpus = 1): number {
-    const id = this.create(vcpus);
+  build(program: GuestProgram, pages = 32, vcpus = 1, maxPort = 1023): number {
+    const id = this.create(vcpus, maxPort);
     const check = (what: string, result: number, good = 0): void => {
       if (result !== good) {
         if (id >= 0) this.destroy(id);

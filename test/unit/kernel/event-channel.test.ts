@@ -196,7 +196,6 @@ test.serial("what is not offered is refused as Xen refuses it", (t) => {
   lab.run(t, function* (cpu) {
     const port = yield* alloc(cpu, DOMID_SELF, 0);
     t.is(yield* result(cpu, EVENTS, evtchn.EVTCHNOP_bind_pirq, evtchn.EvtchnBindPirq, { pirq: 3 }), -EINVAL);
-    t.is(yield* result(cpu, EVENTS, evtchn.EVTCHNOP_init_control, evtchn.EvtchnInitControl, {}), -ENOSYS);
     t.is(yield* result(cpu, EVENTS, evtchn.EVTCHNOP_expand_array, evtchn.EvtchnExpandArray, {}), -EOPNOTSUPP);
     t.is(yield* result(cpu, EVENTS, evtchn.EVTCHNOP_set_priority, evtchn.EvtchnSetPriority, { port }), -ENOSYS);
     t.is(yield* result(cpu, EVENTS, evtchn.EVTCHNOP_set_priority, evtchn.EvtchnSetPriority, { port: 4000 }), -EINVAL);

@@ -11,7 +11,7 @@ import { Dom0 } from "../../sim/dom0.ts";
 import { Machine } from "../../sim/machine.ts";
 import { hypervisorModule } from "../../sim/module.ts";
 import { freeFrames } from "../../sim/simulate.ts";
-import type { GuestCpu } from "../../sim/svm-cpu.ts";
+import type { GuestCpu, GuestProgram } from "../../sim/svm-cpu.ts";
 
 /** Offsets of a structure's fields, as abi/ declares them. */
 export type Layout = { readonly SIZE: number };
@@ -104,16 +104,22 @@ export class Lab {
 
   /** Runs guests side by side to their ends, then takes everything back and counts. */
   run(t: ExecutionContext, ...guests: Guest[]): void {
+    this.runWith(t, {}, ...guests);
+  }
+
+  /** As `run`, for guests with more vCPUs (of which only the first runs) or another limit of event channels. */
+  runWith(t: ExecutionContext, shape: { vcpus?: number; maxPort?: number }, ...guests: Guest[]): void {
     const before = this.free;
     const ids: number[] = [];
     const signals = new Set<string>();
     let ended = 0;
     for (const guest of guests) {
-      const id = this.dom0.build(function* (cpu) {
+      const program: GuestProgram = function* (cpu) {
         yield* guest(cpu, ids, signals);
         ended++;
         for (;;) yield { kind: "hypercall", op: __HYPERVISOR_sched_op, args: [SCHEDOP_block, 0] };
-      }, GUEST_FRAMES);
+      };
+      const id = this.dom0.build(program, GUEST_FRAMES, shape.vcpus, shape.maxPort);
       ids.push(id);
     }
     for (const id of ids) t.is(this.dom0.unpause(id), 0);
