@@ -39,6 +39,9 @@ export const XENMEMF_populate_on_demand: u32 = 0x10000;
 export const XENMEMF_exact_node_request: u32 = 0x20000;
 export const XENMEMF_vnode: u32 = 0x40000;
 
+/** All regions, whatever device: the one flag of XENMEM_reserved_device_memory_map. */
+export const XENMEM_RDM_ALL: u32 = 1;
+
 // XENMAPSPACE_*: what XENMEM_add_to_physmap maps.
 export const XENMAPSPACE_shared_info: u32 = 0;
 export const XENMAPSPACE_grant_table: u32 = 1;
@@ -182,4 +185,10 @@ export namespace VnumaTopologyInfo {
   export const vcpu_to_vnode: u32 = 24;
   export const vmemrange: u32 = 32;
   export const SIZE: u32 = 40;
+}
+
+// C: struct xen_mem_access_op
+export namespace MemAccessOp {
+  export const domid: u32 = 2;
+  export const SIZE: u32 = 32;
 }

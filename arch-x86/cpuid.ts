@@ -36,10 +36,13 @@ const XEN_LEAVES: u32 = 5; // XEN_CPUID_MAX_NUM_LEAVES; Xen reports base + 5 alt
 const SIGNATURE_EBX: u32 = 0x566e6558; // "XenV"
 const SIGNATURE_ECX: u32 = 0x65584d4d; // "MMXe"
 const SIGNATURE_EDX: u32 = 0x4d4d566e; // "nVMM"
+const HVM_IOMMU_MAPPINGS: u32 = 1 << 2; // DMA to a page that a grant maps needs no copy: Xen always says so
 const HVM_VCPU_ID_PRESENT: u32 = 1 << 3;
 const HVM_DOMID_PRESENT: u32 = 1 << 4;
 const HVM_UPCALL_VECTOR: u32 = 1 << 6;
 const TIME_HOST_SAFE: u32 = 1 << 1; // the TSC runs at one rate, always
+const TIME_RDTSCP: u32 = 1 << 2; // there is RDTSCP, for the guest too
+const EXTENDED_RDTSCP: u32 = 1 << 27;
 
 const XSAVE_LEGACY_BYTES: u32 = 576; // x87 and SSE image, and header
 
@@ -183,19 +186,29 @@ function hypervisorLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
       timeLeaf(v, subleaf);
       return;
     case 4:
-      answer(v, HVM_VCPU_ID_PRESENT | HVM_DOMID_PRESENT | HVM_UPCALL_VECTOR, v.guestVcpuId, v.guestDomainId, 0);
+      hvmLeaf(v, subleaf);
       return;
     default:
       answer(v, 0, 0, 0, 0);
   }
 }
 
+/** Leaf 4: what an HVM guest may rely on, and who it is. */
+function hvmLeaf(v: HvmVcpu, subleaf: u32): void {
+  const flags = HVM_IOMMU_MAPPINGS | HVM_VCPU_ID_PRESENT | HVM_DOMID_PRESENT | HVM_UPCALL_VECTOR;
+  if (subleaf) answer(v, 0, 0, 0, 0);
+  else answer(v, flags, v.guestVcpuId, v.guestDomainId, 0);
+}
+
 /** Leaf 3: how the guest's TSC relates to the host's and to system time. */
 function timeLeaf(v: HvmVcpu, subleaf: u32): void {
   switch (subleaf) {
-    case 0: // tsc_mode 0, never emulated, incarnation 0
-      answer(v, TIME_HOST_SAFE, 0, tscKhz(), 0);
+    case 0: {
+      // tsc_mode 0, never emulated, incarnation 0
+      const rdtscp = (cpuidEdx(0x80000001, 0) & EXTENDED_EDX & EXTENDED_RDTSCP) != 0 ? TIME_RDTSCP : 0;
+      answer(v, TIME_HOST_SAFE | rdtscp, 0, tscKhz(), 0);
       return;
+    }
     case 1:
       answer(v, <u32>v.tscOffset, <u32>(v.tscOffset >> 32), tscMul(), <u32>tscShift());
       return;

@@ -16,7 +16,8 @@ export const oracleExceptions: Record<string, string | undefined> = {
   "refused-physdev-hardware": CONTROL_DOMAIN,
   "refused-domctl": CONTROL_DOMAIN,
   "refused-sysctl": CONTROL_DOMAIN,
-  "refused-platform": "a control domain is past the privilege check and fails the interface version's",
+  "refused-platform": CONTROL_DOMAIN,
+  "refused-hypfs": CONTROL_DOMAIN,
   "vcpu-physid": "domain 0's vCPUs count as pinned on a machine with one processor",
   "memory-map-start-info": "Xen's own builder of domain 0 writes version 0 of hvm_start_info, without a memory map",
   "grant-map-alias":

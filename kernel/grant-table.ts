@@ -64,8 +64,8 @@ const SWAP: Layout = [4, 4, 2];
 export function grantTableOp(v: Vcpu, a1: u64, a2: u64, a3: u64, _a4: u64, _a5: u64, _a6: u64): i64 {
   const op = <u32>a1;
   const count = <u32>a3;
+  if (!v.domain.grants || !isOffered(op)) return -ENOSYS;
   if (<i32>count < 0) return -EINVAL;
-  if (!v.domain.grants) return -ENOSYS;
   switch (op) {
     case GNTTABOP_setup_table:
       return count == 1 ? setupTable(v, a2) : -EINVAL;
@@ -78,6 +78,17 @@ export function grantTableOp(v: Vcpu, a1: u64, a2: u64, a3: u64, _a4: u64, _a5: 
     default:
       return elements(v, op, a2, count);
   }
+}
+
+/** What Xen gives to HVM guests. */
+function isOffered(op: u32): bool {
+  return (
+    elementSize(op) != 0 ||
+    op == GNTTABOP_setup_table ||
+    op == GNTTABOP_query_size ||
+    op == GNTTABOP_set_version ||
+    op == GNTTABOP_get_version
+  );
 }
 
 /** Bytes of one element of the batched operations, 0 for an operation that does not exist. */
@@ -113,7 +124,6 @@ function elementLayout(op: u32): Layout {
 /** Runs a batched operation element by element; a long batch goes on after a preemption where it stopped. */
 function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
   const size = elementSize(op);
-  if (!size) return -ENOSYS;
   const layout = elementLayout(op);
   const step = structureSize(v, size, layout);
   const element = scratch(v);
@@ -201,10 +211,13 @@ function querySize(v: Vcpu, gva: u64): i64 {
   return copyToGuest(v, gva, arg, GnttabQuerySize.SIZE) ? 0 : -EFAULT;
 }
 
+/** GNTTABOP_set_version: the version in use is told, whether the wanted one can be had or not. */
 function setVersion(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, GnttabSetVersion.SIZE)) return -EFAULT;
   const version = load<u32>(arg, GnttabSetVersion.version);
+  store<u32>(arg, GRANT_VERSION, GnttabSetVersion.version);
+  if (!copyToGuest(v, gva, arg, GnttabSetVersion.SIZE)) return -EFAULT;
   if (version == GRANT_VERSION) return 0;
   return version == 2 ? -ENOSYS : -EINVAL;
 }

@@ -110,6 +110,7 @@ export function hvmCallbackVector(d: Domain): u32 {
  */
 export function hvmOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64, _a6: u64): i64 {
   const arg = scratch(v);
+  if (a1 >> 32 != 0) return -ENOSYS;
   switch (<u32>a1) {
     case HVMOP_set_param:
     case HVMOP_get_param:

@@ -2,10 +2,11 @@
  * The hypercall table, and the two ways into it: VMCALL/VMMCALL of a hardware guest, the call page of a
  * software-isolated domain. One screen shows what is there; the numbers are __HYPERVISOR_* of xen/xen.h.
  */
-import { ENOSYS, EOPNOTSUPP, EPERM } from "../abi/errno";
+import { EPERM } from "../abi/errno";
 import { CallPage } from "../abi/software";
 import { hvmGetCpl, hvmGetRip, hvmIs64, hvmSetRip } from "../arch-x86/hvm";
 import * as hw from "../arch-x86/hw";
+import { dmOp, hypfsOp, mmuextOp, noCall, pagingDomctlContinue, platformOp, xenpmuOp } from "./absent-ops";
 import { consoleIo } from "./console-io";
 import { domctl } from "./domctl";
 import { eventChannelOp } from "./event-channel";
@@ -24,65 +25,57 @@ import { vcpuOp } from "./vcpu-op";
 import { vmAssist } from "./vm-assist";
 import { xenVersion } from "./xen-version";
 
-/** Numbers without a handler, and those that Xen gives HVM guests none for. */
-function none(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
-  return -ENOSYS;
-}
-
-/** Calls that are only for the privileged; nothing stands behind them here. */
-function privileged(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
-  return v.domain.privileged ? -ENOSYS : -EPERM;
-}
-
-/** Xen's answer with performance monitoring off, its default. */
-function notSupported(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
-  return -EOPNOTSUPP;
-}
-
 const TABLE: StaticArray<Handler> = [
-  none, // 0 set_trap_table
-  none, // 1 mmu_update
-  none, // 2 set_gdt
-  none, // 3 stack_switch
-  none, // 4 set_callbacks
-  none, // 5 fpu_taskswitch
-  none, // 6 sched_op_compat
-  privileged, // 7 platform_op
-  none, // 8 set_debugreg
-  none, // 9 get_debugreg
-  none, // 10 update_descriptor
-  none, // 11
+  noCall, // 0 set_trap_table
+  noCall, // 1 mmu_update
+  noCall, // 2 set_gdt
+  noCall, // 3 stack_switch
+  noCall, // 4 set_callbacks
+  noCall, // 5 fpu_taskswitch
+  noCall, // 6 sched_op_compat
+  platformOp, // 7 platform_op
+  noCall, // 8 set_debugreg
+  noCall, // 9 get_debugreg
+  noCall, // 10 update_descriptor
+  noCall, // 11
   memoryOp, // 12 memory_op
   multicall, // 13 multicall
-  none, // 14 update_va_mapping
+  noCall, // 14 update_va_mapping
   setTimerOp, // 15 set_timer_op
-  none, // 16 event_channel_op_compat
+  noCall, // 16 event_channel_op_compat
   xenVersion, // 17 xen_version
   consoleIo, // 18 console_io
-  none, // 19 physdev_op_compat
+  noCall, // 19 physdev_op_compat
   grantTableOp, // 20 grant_table_op
   vmAssist, // 21 vm_assist
-  none, // 22 update_va_mapping_otherdomain
-  none, // 23 iret
+  noCall, // 22 update_va_mapping_otherdomain
+  noCall, // 23 iret
   vcpuOp, // 24 vcpu_op
-  none, // 25 set_segment_base
-  none, // 26 mmuext_op
-  none, // 27 xsm_op
-  none, // 28 nmi_op
+  noCall, // 25 set_segment_base
+  mmuextOp, // 26 mmuext_op
+  noCall, // 27 xsm_op
+  noCall, // 28 nmi_op
   schedOp, // 29 sched_op
-  none, // 30 callback_op
-  none, // 31 xenoprof_op
+  noCall, // 30 callback_op
+  noCall, // 31 xenoprof_op
   eventChannelOp, // 32 event_channel_op
   physdevOp, // 33 physdev_op
   hvmOp, // 34 hvm_op
   sysctl, // 35 sysctl
   domctl, // 36 domctl
-  none, // 37 kexec_op
-  none, // 38 tmem_op
-  none, // 39 argo_op
-  notSupported, // 40 xenpmu_op
-  privileged, // 41 dm_op
-  privileged, // 42 hypfs_op
+  noCall, // 37 kexec_op
+  noCall, // 38 tmem_op
+  noCall, // 39 argo_op
+  xenpmuOp, // 40 xenpmu_op
+  dmOp, // 41 dm_op
+  hypfsOp, // 42 hypfs_op
+  noCall, // 43
+  noCall, // 44
+  noCall, // 45
+  noCall, // 46
+  noCall, // 47
+  noCall, // 48 arch_0: mca
+  pagingDomctlContinue, // 49 arch_1: paging_domctl_cont
 ];
 
 /** Makes the table known to hypercallCall. Once, from `start`. */

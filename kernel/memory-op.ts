@@ -3,30 +3,14 @@
  * are lists of extents; the three reservation calls return how many extents were done, whatever went wrong, and a long
  * one goes on after a preemption with that number in the upper bits of the command.
  */
-import {
-  EACCES,
-  EDOM,
-  EFAULT,
-  EILSEQ,
-  EINVAL,
-  EIO,
-  ENODEV,
-  ENOSYS,
-  EOPNOTSUPP,
-  EOVERFLOW,
-  EPERM,
-  ESRCH,
-} from "../abi/errno";
+import { EACCES, EDOM, EFAULT, EILSEQ, EINVAL, EIO, ENOSYS, EOPNOTSUPP, EOVERFLOW, EPERM, ESRCH } from "../abi/errno";
 import {
   AddToPhysmap,
   AddToPhysmapBatch,
   MemAcquireResource,
   MemoryDomain,
-  MemoryExchange,
   MemoryReservation,
-  PodTarget,
   RemoveFromPhysmap,
-  VnumaTopologyInfo,
   XENMAPSPACE_dev_mmio,
   XENMAPSPACE_gmfn,
   XENMAPSPACE_gmfn_foreign,
@@ -42,35 +26,38 @@ import {
   XENMEM_decrease_reservation,
   XENMEM_exchange,
   XENMEM_get_pod_target,
+  XENMEM_get_sharing_freed_pages,
+  XENMEM_get_sharing_shared_pages,
   XENMEM_get_vnumainfo,
   XENMEM_increase_reservation,
   XENMEM_machine_memory_map,
+  XENMEM_machphys_compat_mfn_list,
   XENMEM_maximum_gpfn,
   XENMEM_maximum_ram_page,
   XENMEM_maximum_reservation,
   XENMEM_memory_map,
-  XENMEM_paging_op,
   XENMEM_populate_physmap,
   XENMEM_remove_from_physmap,
+  XENMEM_reserved_device_memory_map,
   XENMEM_resource_grant_table,
   XENMEM_resource_grant_table_id_shared,
   XENMEM_resource_ioreq_server,
   XENMEM_resource_vmtrace_buf,
   XENMEM_set_memory_map,
   XENMEM_set_pod_target,
-  XENMEM_sharing_op,
   XENMEMF_populate_on_demand,
 } from "../abi/memory";
 import { domainNamed, mayTarget } from "./access";
 import { claimPages, claimUse } from "./claims";
-import { copyLongFrom, copyStructureFrom, Layout, LONG, PAD } from "./compat";
-import { Domain, DomainKind } from "./domain";
+import { copyLongFrom, copyStructureFrom, Layout, LONG } from "./compat";
+import { Domain } from "./domain";
 import { domainById } from "./domain-list";
 import { domainFrameAllocRun, framesLimit } from "./frames";
 import { grantFrameMfn, grants } from "./grant-frames";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { giveRam, mapForeign, mapForeignFrame, mapShared, movePage, removePage, unhookPage } from "./guest-pages";
 import { hypercallRestart, preemptNeeded } from "./hypercall";
+import { memoryAccess, memoryExchange, podTarget, reservedDeviceMemory, vnumaInfo } from "./memory-absent";
 import { getMemoryMap, machineMemoryMap, setMemoryMap } from "./memory-map";
 import { scratch } from "./scratch";
 import { Vcpu } from "./vcpu";
@@ -84,7 +71,6 @@ const RESERVATION: Layout = [LONG, LONG, 4, 4, 2];
 const ADD_TO_PHYSMAP: Layout = [2, 2, 4, LONG, LONG];
 const ADD_TO_PHYSMAP_BATCH: Layout = [2, 2, 2, 2, LONG, LONG, LONG];
 const REMOVE_FROM_PHYSMAP: Layout = [2, LONG];
-const EXCHANGE: Layout = [LONG, LONG, 4, 4, 2, PAD, LONG, LONG, 4, 4, 2, PAD, LONG];
 
 /** Largest extent: 2^9 frames, 2 MiB. Toolstacks that ask for 1 GiB fall back to it. */
 const ORDER_MAX: u32 = 9;
@@ -132,18 +118,22 @@ export function memoryOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64
     case XENMEM_claim_pages:
       return claim(v, a2);
     case XENMEM_exchange:
-      // Machine frames mean nothing to translated guests, and there are no others.
-      return copyStructureFrom(v, scratch(v), a2, MemoryExchange.SIZE, EXCHANGE) ? -EOPNOTSUPP : -EFAULT;
+      return memoryExchange(v, a2, ORDER_MAX);
     case XENMEM_get_pod_target:
     case XENMEM_set_pod_target:
       return podTarget(v, op, a2);
     case XENMEM_get_vnumainfo:
       return vnumaInfo(v, a2);
     case XENMEM_access_op:
-    case XENMEM_paging_op:
-    case XENMEM_sharing_op:
-      return v.domain.privileged ? -ENODEV : -EPERM; // the features are not there
-    default:
+      return memoryAccess(v, a2);
+    case XENMEM_reserved_device_memory_map:
+      return reservedDeviceMemory(v, a2);
+    case XENMEM_get_sharing_freed_pages:
+    case XENMEM_get_sharing_shared_pages:
+      return 0; // Xen's answer when it is built without memory sharing
+    case XENMEM_machphys_compat_mfn_list:
+      return -EOPNOTSUPP; // and without 32-bit PV guests
+    default: // paging and sharing, which Debian's Xen is built without; the table of machine frames, which is not there
       return -ENOSYS;
   }
 }
@@ -157,7 +147,8 @@ function isKnown(op: u32): bool {
     op == XENMEM_remove_from_physmap ||
     op == XENMEM_claim_pages ||
     op == XENMEM_exchange ||
-    op == XENMEM_get_vnumainfo
+    op == XENMEM_get_vnumainfo ||
+    op == XENMEM_reserved_device_memory_map
   );
 }
 
@@ -337,8 +328,7 @@ function acquireResource(v: Vcpu, start: u64, gva: u64): i64 {
   const first = load<u64>(arg, MemAcquireResource.frame);
   const frames = <u64>load<u32>(arg, MemAcquireResource.nr_frames);
   if (first >> 32 != 0 || (first + frames) >> 32 != 0) return -EINVAL;
-  const id = <u32>load<u16>(arg, MemAcquireResource.domid);
-  const d = domainNamed(v, id);
+  const d = domainById(load<u16>(arg, MemAcquireResource.domid));
   if (d == null) return -ESRCH;
   if (changetype<usize>(d) == changetype<usize>(self)) return -EPERM;
   const type = <u32>load<u16>(arg, MemAcquireResource.type);
@@ -361,29 +351,4 @@ function acquireResource(v: Vcpu, start: u64, gva: u64): i64 {
     if (rc) return i ? -EIO : rc;
   }
   return 0;
-}
-
-/** Memory that appears on demand is not offered: a guest's target is what it has. */
-function podTarget(v: Vcpu, op: u32, gva: u64): i64 {
-  const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, PodTarget.SIZE)) return -EFAULT;
-  const d = domainNamed(v, load<u16>(arg, PodTarget.domid));
-  if (d == null) return -ESRCH;
-  if (d.kind != DomainKind.Hvm) return -EINVAL;
-  if (!v.domain.privileged) return -EPERM;
-  if (op == XENMEM_set_pod_target && load<u64>(arg, PodTarget.target_pages) > d.maxPages) return -EINVAL;
-  store<u64>(arg, d.totalPages, PodTarget.tot_pages);
-  store<u64>(arg, 0, PodTarget.pod_cache_pages);
-  store<u64>(arg, 0, PodTarget.pod_entries);
-  return copyToGuest(v, gva, arg, PodTarget.SIZE) ? 0 : -EFAULT;
-}
-
-/** No domain has a virtual NUMA topology. */
-function vnumaInfo(v: Vcpu, gva: u64): i64 {
-  const arg = scratch(v);
-  if (!copyFromGuest(v, arg, gva, VnumaTopologyInfo.SIZE)) return -EFAULT;
-  if (load<u16>(arg, VnumaTopologyInfo.pad)) return -EINVAL;
-  const d = domainNamed(v, load<u16>(arg, VnumaTopologyInfo.domid));
-  if (d == null) return -ESRCH;
-  return mayTarget(v, d) ? -EOPNOTSUPP : -EPERM;
 }

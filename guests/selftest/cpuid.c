@@ -29,6 +29,15 @@ static void cpuid_time(void) {
   const struct vcpu_time_info *time = &this_cpu()->info->time;
   EXPECT(scale.ecx, time->tsc_to_system_mul);
   EXPECT((int8_t)scale.edx, time->tsc_shift);
+  EXPECT((int32_t)scale.edx, time->tsc_shift);
+  /* Flags: emulated, safe, RDTSCP; then the mode, the rate in kHz and the incarnation. */
+  struct cpuid_result mode = cpuid(xen_leaf + 3, 0);
+  EXPECT(mode.eax & ~3u, (cpuid(0x80000001, 0).edx >> 27 & 1) << 2);
+  EXPECT(mode.ebx, 0);
+  CHECK(mode.ecx > 100000);
+  CHECK(cpuid(xen_leaf + 3, 2).eax > 100000);
+  struct cpuid_result beyond = cpuid(xen_leaf + 3, 3);
+  EXPECT(beyond.eax | beyond.ebx | beyond.ecx | beyond.edx, 0);
 }
 
 static void cpuid_hvm(void) {
@@ -37,6 +46,20 @@ static void cpuid_hvm(void) {
   EXPECT(leaf.ebx, 0);
   CHECK(leaf.eax & XEN_HVM_CPUID_DOMID_PRESENT);
   CHECK(leaf.ecx < DOMID_FIRST_RESERVED);
+  /* What else it may say is of the local APIC: bits 0 and 1. */
+  EXPECT(leaf.eax & ~3u, XEN_HVM_CPUID_IOMMU_MAPPINGS | XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT |
+                             XEN_HVM_CPUID_UPCALL_VECTOR);
+  leaf = cpuid(xen_leaf + 4, 1);
+  EXPECT(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx, 0);
+}
+
+/* The last leaf is of PV guests: all zero, and nothing behind it. */
+static void cpuid_last_leaves(void) {
+  EXPECT(cpuid(xen_leaf, 0).eax, xen_leaf + 5);
+  struct cpuid_result leaf = cpuid(xen_leaf + 5, 0);
+  EXPECT(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx, 0);
+  leaf = cpuid(xen_leaf + 6, 0);
+  EXPECT(leaf.eax | leaf.ebx | leaf.ecx | leaf.edx, 0);
 }
 
 /* No nested virtualisation: neither VMX nor SVM. */
@@ -87,6 +110,7 @@ const struct test cpuid_tests[] = {
     {"cpuid-hypercall-page", cpuid_hypercall_page},
     {"cpuid-time", cpuid_time},
     {"cpuid-hvm", cpuid_hvm},
+    {"cpuid-last-leaves", cpuid_last_leaves},
     {"cpuid-no-nesting", cpuid_no_nesting},
     {"cpuid-features", cpuid_features},
     {"cpuid-osxsave", cpuid_osxsave},

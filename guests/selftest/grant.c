@@ -94,6 +94,12 @@ static void grant_version(void) {
   EXPECT(get.version, 1);
   set.version = 3;
   EXPECT(grant_table_op(GNTTABOP_set_version, &set, 1), -XEN_EINVAL);
+  /* The version in use is told all the same. */
+  EXPECT(set.version, 1);
+  EXPECT(grant_table_op(GNTTABOP_set_version, UNMAPPED, 1), -XEN_EFAULT);
+  /* What does not exist is told before a count that cannot be. */
+  EXPECT(grant_table_op(UNKNOWN_COMMAND, &set, ~0u), -XEN_ENOSYS);
+  EXPECT(grant_table_op(GNTTABOP_copy, &set, ~0u), -XEN_EINVAL);
   get.dom = NOBODY;
   EXPECT(grant_table_op(GNTTABOP_get_version, &get, 1), -XEN_ESRCH);
 }

@@ -110,6 +110,51 @@ static void memory_exchange_refused(void) {
   EXPECT(memory_op(XENMEM_exchange, &exchange), -XEN_EOPNOTSUPP);
   EXPECT(exchange.nr_exchanged, 0);
   EXPECT(memory_op(XENMEM_exchange, UNMAPPED), -XEN_EFAULT);
+  exchange.in.nr_extents = exchange.out.nr_extents = 0;
+  EXPECT(memory_op(XENMEM_exchange, &exchange), 0);
+  exchange.in.nr_extents = 1;
+  EXPECT(memory_op(XENMEM_exchange, &exchange), -XEN_EINVAL);
+  exchange.in.extent_order = 40;
+  EXPECT(memory_op(XENMEM_exchange, &exchange), -XEN_EPERM);
+}
+
+/* Operations that Debian's Xen is built without, or that mean nothing to a guest like this. */
+static void memory_absent(void) {
+  static uint64_t argument[16];
+  EXPECT(memory_op(20 /* XENMEM_paging_op */, argument), -XEN_ENOSYS);
+  EXPECT(memory_op(22 /* XENMEM_sharing_op */, argument), -XEN_ENOSYS);
+  EXPECT(memory_op(XENMEM_machphys_mapping, argument), -XEN_ENOSYS);
+  EXPECT(memory_op(XENMEM_machine_memory_map, argument), -XEN_ENOSYS);
+  EXPECT(memory_op(XENMEM_machphys_compat_mfn_list, argument), -XEN_EOPNOTSUPP);
+  EXPECT(memory_op(18 /* XENMEM_get_sharing_freed_pages */, NULL), 0);
+  EXPECT(memory_op(19 /* XENMEM_get_sharing_shared_pages */, NULL), 0);
+}
+
+static void memory_access_refused(void) {
+  struct {
+    uint8_t op, access;
+    domid_t domid;
+    uint32_t rest[7];
+  } request = {.domid = DOMID_SELF}; /* struct xen_mem_access_op, which is for tools only */
+  EXPECT(memory_op(21 /* XENMEM_access_op */, &request), -XEN_ESRCH);
+  EXPECT(memory_op(21, UNMAPPED), -XEN_EFAULT);
+  if (own_domid() >= 0) {
+    request.domid = own_domid();
+    EXPECT(memory_op(21, &request), -XEN_EPERM);
+  }
+}
+
+static void memory_reserved_devices(void) {
+  struct {
+    uint32_t flags, entries;
+    uint64_t buffer;
+    uint32_t device[2];
+  } request = {.entries = 4}; /* struct xen_reserved_device_memory_map, likewise */
+  EXPECT(memory_op(27 /* XENMEM_reserved_device_memory_map */, &request), 0);
+  EXPECT(request.entries, 0);
+  request.flags = 2;
+  EXPECT(memory_op(27, &request), -XEN_EINVAL);
+  EXPECT(memory_op(27, UNMAPPED), -XEN_EFAULT);
 }
 
 static void memory_map(void) {
@@ -186,6 +231,9 @@ const struct test memory_tests[] = {
     {"memory-balloon-superpage", memory_balloon_superpage},
     {"memory-balloon-errors", memory_balloon_errors},
     {"memory-exchange-refused", memory_exchange_refused},
+    {"memory-absent", memory_absent},
+    {"memory-access-refused", memory_access_refused},
+    {"memory-reserved-devices", memory_reserved_devices},
     {"memory-map", memory_map},
     {"memory-map-start-info", memory_map_start_info},
     {"memory-machine-refused", memory_machine_refused},

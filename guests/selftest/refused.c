@@ -22,6 +22,8 @@ static void refused_physdev(void) {
   EXPECT(physdev_op(PHYSDEVOP_unmap_pirq, argument), -XEN_ENOSYS);
   EXPECT(physdev_op(PHYSDEVOP_eoi, argument), -XEN_ENOSYS);
   EXPECT(physdev_op(PHYSDEVOP_set_iopl, argument), -XEN_ENOSYS);
+  EXPECT(physdev_op(PHYSDEVOP_irq_status_query, argument), -XEN_ENOSYS);
+  EXPECT(physdev_op(PHYSDEVOP_get_free_pirq, argument), -XEN_ENOSYS);
   EXPECT(physdev_op(PHYSDEVOP_apic_read, argument), -XEN_ENOSYS);
   EXPECT(physdev_op(UNKNOWN_COMMAND, argument), -XEN_ENOSYS);
 }
@@ -56,7 +58,45 @@ static void refused_control_version(void) {
   EXPECT(hypercall(__HYPERVISOR_sysctl, (uint64_t)UNMAPPED, 0, 0, 0, 0), -XEN_EFAULT);
 }
 
-static void refused_platform(void) { EXPECT(bare(__HYPERVISOR_platform_op), -XEN_EPERM); }
+/* The interface version comes before the privilege. */
+static void refused_platform_version(void) {
+  EXPECT(bare(__HYPERVISOR_platform_op), -XEN_EACCES);
+  EXPECT(hypercall(__HYPERVISOR_platform_op, (uint64_t)UNMAPPED, 0, 0, 0, 0), -XEN_EFAULT);
+}
+
+static void refused_platform(void) {
+  static uint32_t request[64] = {0, XENPF_INTERFACE_VERSION};
+  EXPECT(hypercall(__HYPERVISOR_platform_op, (uint64_t)request, 0, 0, 0, 0), -XEN_EPERM);
+}
+
+/* Page tables that Xen checks are for PV domains; a domain's own id does not name it here. */
+static void refused_mmuext(void) {
+  static char operation[64];
+  EXPECT(hypercall(__HYPERVISOR_mmuext_op, (uint64_t)operation, 1, 0, DOMID_SELF, 0), -XEN_EINVAL);
+  EXPECT(hypercall(__HYPERVISOR_mmuext_op, (uint64_t)operation, 1, 0, NOBODY, 0), -XEN_ESRCH);
+  if (own_domid() >= 0)
+    EXPECT(hypercall(__HYPERVISOR_mmuext_op, (uint64_t)operation, 1, 0, own_domid(), 0), -XEN_ESRCH);
+}
+
+static void refused_dm(void) {
+  static char buffers[64];
+  EXPECT(hypercall(__HYPERVISOR_dm_op, NOBODY, 0, (uint64_t)buffers, 0, 0), -XEN_ENODATA);
+  EXPECT(hypercall(__HYPERVISOR_dm_op, NOBODY, 3, (uint64_t)buffers, 0, 0), -XEN_E2BIG);
+  EXPECT(hypercall(__HYPERVISOR_dm_op, NOBODY, 1, (uint64_t)UNMAPPED, 0, 0), -XEN_EFAULT);
+  EXPECT(hypercall(__HYPERVISOR_dm_op, NOBODY, 1, (uint64_t)buffers, 0, 0), -XEN_ESRCH);
+  if (own_domid() >= 0)
+    EXPECT(hypercall(__HYPERVISOR_dm_op, own_domid(), 1, (uint64_t)buffers, 0, 0), -XEN_EPERM);
+}
+
+static void refused_xenpmu(void) { EXPECT(bare(__HYPERVISOR_xenpmu_op), -XEN_EOPNOTSUPP); }
+
+static void refused_hypfs(void) { EXPECT(bare(__HYPERVISOR_hypfs_op), -XEN_EPERM); }
+
+/* The number by which Xen goes on with a long domctl (arch_1): public, and with checks of its own. */
+static void refused_domctl_continuation(void) {
+  EXPECT(bare(__HYPERVISOR_arch_1), -XEN_EOPNOTSUPP);
+  EXPECT(hypercall(__HYPERVISOR_arch_1, (uint64_t)UNMAPPED, 0, 0, 0, 0), -XEN_EFAULT);
+}
 
 /* The instruction behind the hypercall page: VMMCALL where the processor says AMD, else VMCALL. */
 static long bare_instruction(uint64_t number, uint64_t argument) {
@@ -95,6 +135,12 @@ static void refused_pv_only(void) {
       __HYPERVISOR_nmi_op,
       __HYPERVISOR_callback_op,
       __HYPERVISOR_tmem_op,
+      __HYPERVISOR_sched_op_compat,
+      __HYPERVISOR_xsm_op,
+      __HYPERVISOR_xenoprof_op,
+      __HYPERVISOR_kexec_op,
+      __HYPERVISOR_argo_op,
+      __HYPERVISOR_arch_0,
   };
   for (unsigned i = 0; i < sizeof numbers; i++)
     if (bare(numbers[i]) != -XEN_ENOSYS)
@@ -204,7 +250,13 @@ const struct test refused_tests[] = {
     {"refused-domctl", refused_domctl},
     {"refused-sysctl", refused_sysctl},
     {"refused-control-version", refused_control_version},
+    {"refused-platform-version", refused_platform_version},
     {"refused-platform", refused_platform},
+    {"refused-mmuext", refused_mmuext},
+    {"refused-dm", refused_dm},
+    {"refused-xenpmu", refused_xenpmu},
+    {"refused-hypfs", refused_hypfs},
+    {"refused-domctl-continuation", refused_domctl_continuation},
     {"refused-wide-number", refused_wide_number},
     {"refused-32bit", refused_32bit},
     {"refused-user-mode", refused_user_mode},

@@ -28,6 +28,8 @@ const HEADERS = [
   "hvm/params.h",
   "hvm/save.h",
   "hvm/hvm_vcpu.h",
+  "hvm/dm_op.h",
+  "platform.h",
   "arch-x86/hvm/start_info.h",
   "elfnote.h",
   "io/console.h",

@@ -17,7 +17,7 @@ import * as mem from "../../../abi/memory.ts";
 import { __HYPERVISOR_hvm_op as HVM, __HYPERVISOR_memory_op as MEMORY, DOMID_SELF } from "../../../abi/xen.ts";
 import { hypercall, load, type Steps, store } from "../../sim/call.ts";
 import type { GuestCpu } from "../../sim/svm-cpu.ts";
-import { call, GUEST_FRAMES, Lab, result, type Values } from "./lab.ts";
+import { call, GUEST_FRAMES, Lab, put, result, type Values } from "./lab.ts";
 
 const NOBODY = 999;
 const LIST = 0xa000;
@@ -177,7 +177,35 @@ test.serial("page tables have a limit, however sparse a guest makes its memory",
 test.serial("what is not offered, or not to a guest", (t) => {
   lab.run(t, function* (cpu) {
     t.is(yield* result(cpu, MEMORY, mem.XENMEM_acquire_resource, mem.MemAcquireResource, {}), -EACCES);
-    t.is(yield* result(cpu, MEMORY, mem.XENMEM_exchange, mem.MemoryExchange, {}), -EOPNOTSUPP);
+    const exchange = function* (extents: number, more: number, order: number, domid: number): Steps<number> {
+      const values = { nr_extents: extents, extent_order: order, domid };
+      const at = cpu.view(LIST + 0x800, mem.MemoryExchange.SIZE);
+      put(at, mem.MemoryReservation, values, mem.MemoryExchange.in_);
+      put(at, mem.MemoryReservation, { ...values, nr_extents: more }, mem.MemoryExchange.out);
+      return yield* hypercall(cpu, MEMORY, mem.XENMEM_exchange, LIST + 0x800);
+    };
+    t.is(yield* exchange(0, 0, 0, DOMID_SELF), 0, "nothing to do");
+    t.is(yield* exchange(1, 1, 10, DOMID_SELF), -EPERM, "larger than 2 MiB");
+    t.is(yield* exchange(1, 2, 0, DOMID_SELF), -EINVAL);
+    t.is(yield* exchange(1, 1, 0, NOBODY), -ESRCH);
+    t.is(yield* exchange(1, 1, 0, 0), -EPERM);
+    t.is(yield* exchange(1, 1, 0, DOMID_SELF), -EOPNOTSUPP);
+    const access = function* (domid: number): Steps<number> {
+      return yield* result(cpu, MEMORY, mem.XENMEM_access_op, mem.MemAccessOp, { domid });
+    };
+    t.is(yield* access(DOMID_SELF), -ESRCH, "only ids name its domain");
+    t.is(yield* access(0), -EINVAL);
+    const reserved = mem.XENMEM_reserved_device_memory_map;
+    const { result: rc, view } = yield* call(cpu, MEMORY, reserved, mem.ReservedDeviceMemoryMap, { nr_entries: 7 });
+    t.is(rc, 0);
+    t.is(view.getUint32(mem.ReservedDeviceMemoryMap.nr_entries, true), 0);
+    t.is(yield* result(cpu, MEMORY, reserved, mem.ReservedDeviceMemoryMap, { flags: 2 }), -EINVAL);
+    for (const op of [mem.XENMEM_paging_op, mem.XENMEM_sharing_op, mem.XENMEM_machphys_mapping]) {
+      t.is(yield* hypercall(cpu, MEMORY, op, LIST), -ENOSYS);
+    }
+    t.is(yield* hypercall(cpu, MEMORY, mem.XENMEM_machphys_compat_mfn_list, LIST), -EOPNOTSUPP);
+    t.is(yield* hypercall(cpu, MEMORY, mem.XENMEM_get_sharing_freed_pages, 0), 0);
+    t.is(yield* hypercall(cpu, MEMORY, mem.XENMEM_get_sharing_shared_pages, 0), 0);
     t.is(yield* result(cpu, MEMORY, mem.XENMEM_claim_pages, mem.MemoryReservation, { domid: NOBODY }), -EINVAL);
     t.is(yield* result(cpu, MEMORY, mem.XENMEM_claim_pages, mem.MemoryReservation, { domid: 0 }), -EPERM);
     t.is(yield* result(cpu, MEMORY, mem.XENMEM_memory_map, mem.MemoryMap, {}), -ENOSYS, "none was set");
