@@ -34,8 +34,8 @@ static void cpuid_time(void) {
   struct cpuid_result mode = cpuid(xen_leaf + 3, 0);
   EXPECT(mode.eax & ~3u, (cpuid(0x80000001, 0).edx >> 27 & 1) << 2);
   EXPECT(mode.ebx, 0);
-  CHECK(mode.ecx > 100000);
-  CHECK(cpuid(xen_leaf + 3, 2).eax > 100000);
+  CHECK(mode.ecx > 10000); /* 10 MHz: an emulator's processor may be slow */
+  CHECK(cpuid(xen_leaf + 3, 2).eax > 10000);
   struct cpuid_result beyond = cpuid(xen_leaf + 3, 3);
   EXPECT(beyond.eax | beyond.ebx | beyond.ecx | beyond.edx, 0);
 }

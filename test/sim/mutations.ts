@@ -57,7 +57,7 @@ export const MUTATIONS: Mutation[] = [
   },
   {
     name: "an event does not wake a sleeping guest",
-    file: "kernel/event-2l.ts",
+    file: "kernel/event-notify.ts",
     find: "& 0xff) return;\n  vcpuWake(v);",
     replace: "& 0xff) return;",
   },
