@@ -36,11 +36,12 @@ export function* structured(
   return { result, view: new DataView(after.buffer) };
 }
 
-/** A 64-bit store or load by an instruction of the guest. An absent frame reads as all ones, as on Xen. */
-export function* store(gfn: number, value: bigint): Steps<void> {
-  yield { kind: "access", gpa: gfn * PAGE, write: true, value };
+/** A 64-bit store by an instruction of the guest; `done` is called at the moment it reaches memory. */
+export function* store(gfn: number, value: bigint, done = (): void => {}): Steps<void> {
+  yield { kind: "access", gpa: gfn * PAGE, write: true, value, done };
 }
 
+/** A 64-bit load. An absent frame reads as all ones, as on Xen. */
 export function* load(gfn: number): Steps<bigint> {
   return yield { kind: "access", gpa: gfn * PAGE, write: false };
 }

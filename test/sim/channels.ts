@@ -24,13 +24,15 @@ import {
   DOMID_SELF,
   SharedInfo,
   VcpuInfo,
+  VcpuTimeInfo,
 } from "../../abi/xen.ts";
 import { ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, type Steps, structured } from "./call.ts";
 import type { Channel, Peer, Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { type GuestCpu, Violation } from "./svm-cpu.ts";
 
-const WORDS = 64;
+/** Words of pending bits that ports up to XEN_DOMCTL_createdomain's max_evtchn_port (dom0.ts) reach. */
+const WORDS = 16;
 const UPCALL_VECTOR = 0xf3n;
 /** Most ports a guest has on offer. */
 const OFFERS = 6;
@@ -305,16 +307,28 @@ export function channelActions(scene: Scene, me: Peer) {
     setBit(sharedInfo(me), SharedInfo.evtchn_mask, port, false); // masks outlive ports
   }
 
+  /** System time in ns, by the time record in shared_info. */
+  function systemTime(cpu: GuestCpu): bigint {
+    const at = SharedInfo.vcpu_info + VcpuInfo.time;
+    const shared = sharedInfo(me);
+    const passed = cpu.tsc - shared.getBigUint64(at + VcpuTimeInfo.tsc_timestamp, true);
+    const shift = BigInt(shared.getInt8(at + VcpuTimeInfo.tsc_shift));
+    const scaled = shift < 0n ? passed >> -shift : passed << shift;
+    const ns = (scaled * BigInt(shared.getUint32(at + VcpuTimeInfo.tsc_to_system_mul, true))) >> 32n;
+    return shared.getBigUint64(at + VcpuTimeInfo.system_time, true) + ns;
+  }
+
   /** Blocks until an event: the timer's, soon or so late that only another guest's wakes it in time. */
   function* sleep(cpu: GuestCpu): Steps<void> {
+    cpu.interruptsOn = false;
     const late = me.bound.size > 0 && random.oneIn(3);
-    const wake = cpu.machine.now + (late ? 1_000_000_000 : 100_000) + random.below(2_000_000);
+    const wake = systemTime(cpu) + BigInt((late ? 1_000_000_000 : 100_000) + random.below(2_000_000));
     const timer = new DataView(new ArrayBuffer(VcpuSetSingleshotTimer.SIZE));
-    timer.setBigUint64(VcpuSetSingleshotTimer.timeout_abs_ns, BigInt(wake), true);
+    timer.setBigUint64(VcpuSetSingleshotTimer.timeout_abs_ns, wake, true);
     cpu.poke(ARGUMENT_GFN * PAGE, new Uint8Array(timer.buffer));
     const set = yield* hypercall(cpu, __HYPERVISOR_vcpu_op, VCPUOP_set_singleshot_timer, 0, ARGUMENT_GFN * PAGE);
     expect(set, 0, "VCPUOP_set_singleshot_timer");
-    cpu.interruptsOn = true;
+    cpu.enableInterrupts(); // no sooner than it blocks: the event might be lost on it
     me.asleep = true;
     me.dueSince = null;
     const before = upcalls;

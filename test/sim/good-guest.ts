@@ -77,8 +77,7 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
   function* writeOwn(): Steps<void> {
     const gfn = dataGfn();
     const value = random.u64();
-    if (!absent.has(gfn)) world.wrote(me.id, gfn, value);
-    yield* store(gfn, value);
+    yield* store(gfn, value, () => world.wrote(me.id, gfn, value));
   }
 
   function* readOwn(gfn: number): Steps<void> {
@@ -159,8 +158,7 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
     const m = random.pick(mappings);
     if (!m.readonly && random.oneIn(2)) {
       const value = random.u64();
-      world.wrote(m.granter, m.standing.gfn, value);
-      yield* store(MAP_GFN + m.slot, value);
+      yield* store(MAP_GFN + m.slot, value, () => world.wrote(m.granter, m.standing.gfn, value));
     } else {
       const value = yield* load(MAP_GFN + m.slot);
       world.read(m.granter, m.standing.gfn, value, `domain ${me.id} through a grant`);
@@ -214,9 +212,8 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
       1,
     );
     expect(result, 0, "GNTTABOP_copy");
-    if (view.getInt16(GnttabCopy.status, true) !== 0) return;
-    const value = yield* load(gfn);
-    world.wrote(me.id, gfn, value);
+    if (view.getInt16(GnttabCopy.status, true) !== 0) world.settled(me.id, gfn, null);
+    else world.settled(me.id, gfn, yield* load(gfn));
   }
 
   function* balloon(cpu: GuestCpu): Steps<void> {

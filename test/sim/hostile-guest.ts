@@ -53,9 +53,7 @@ export function hostileGuest(scene: Scene): GuestProgram {
         yield { kind: "access", gpa: random.below(1 << 20) * PAGE, write: random.oneIn(2), value: random.u64() };
         break;
       case 3:
-      case 4:
-      case 5:
-        yield { kind: "spin", ns: random.below(30_000_000) };
+        yield { kind: "spin", ns: random.below(random.oneIn(8) ? 30_000_000 : 300_000) };
         break;
       default:
         yield* anyHypercall(cpu);

@@ -28,9 +28,11 @@ export interface SimulationOptions {
 const GUEST_PAGES = 32;
 /** Guests before the first round, and at most. */
 const FIRST_GUESTS = 3;
-const MAX_GUESTS = 5;
+const MAX_GUESTS = 4;
 /** Most turns of the hypervisor in a round. */
-const STEPS = 24;
+const STEPS = 18;
+/** Time of a guest's entry, ns: long, so that slices end and timers run out within a few rounds. */
+const ENTRY_NS = 100_000;
 
 /** Free frames, as domain 0 learns them. */
 export function freeFrames(dom0: Dom0): number {
@@ -49,6 +51,7 @@ export function freeFrames(dom0: Dom0): number {
 export function simulate(module: WebAssembly.Module, seed: number, options: SimulationOptions = {}): void {
   const random = new Random(seed);
   const machine = new Machine(module, { memory: 8, onOutput: options.onOutput });
+  machine.svm.entryNs = ENTRY_NS;
   const dom0 = new Dom0(machine);
   const scene: Scene = { world: new World(), random, peers: [] };
   const foreign: { peer: Peer; gfn: number; address: number }[] = [];
@@ -149,7 +152,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     }
     machine.step(1 + random.below(STEPS));
     for (const p of scene.peers) if (p.good) checkEvents(p, machine.now);
-    if (round % (options.auditEvery ?? 10) === 0) audit();
+    if (round % (options.auditEvery ?? 15) === 0) audit();
   }
   for (const p of [...scene.peers]) destroy(p);
   unmapAll(null);

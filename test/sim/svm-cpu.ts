@@ -6,13 +6,13 @@
 import type { Machine } from "./machine.ts";
 import { hex } from "./ram.ts";
 
-/** What a guest does next. */
+/** What a guest does next. `done` is told the moment at which memory that is there has been accessed. */
 export type GuestRequest =
   /** `compat`: from 32-bit code. */
   | { kind: "hypercall"; op: number | bigint; args: (number | bigint)[]; compat?: boolean }
   | { kind: "halt" }
   | { kind: "spin"; ns: number }
-  | { kind: "access"; gpa: number; write: boolean; value?: bigint }
+  | { kind: "access"; gpa: number; write: boolean; value?: bigint; done?: () => void }
   | { kind: "exit"; code: number; info1?: bigint; info2?: bigint; rax?: bigint; rcx?: bigint; rdx?: bigint };
 
 export type GuestProgram = (cpu: GuestCpu) => Generator<GuestRequest, void, bigint>;
@@ -41,6 +41,7 @@ const EXIT = { INTR: 0x60, VINTR: 0x64, HLT: 0x78, SHUTDOWN: 0x7f, VMMCALL: 0x81
 const EVENT_INTERRUPT = 0;
 const EVENT_EXCEPTION = 3;
 const VMCB = {
+  TSC_OFFSET: 0x50,
   ASID: 0x58,
   TLB_CONTROL: 0x5c,
   V_INTR: 0x60,
@@ -92,6 +93,7 @@ export class GuestCpu {
   /** RFLAGS.IF as the program wants it at its next instruction. */
   interruptsOn = true;
   entry = 0;
+  private shadowed = false;
   private iterator: Generator<GuestRequest, void, bigint> | null = null;
   private current: GuestRequest | null = null;
   private spinUntil = 0;
@@ -109,6 +111,7 @@ export class GuestCpu {
     this.current = null;
     this.handler = null;
     this.interruptsOn = true;
+    this.shadowed = false;
   }
 
   get alive(): boolean {
@@ -122,6 +125,7 @@ export class GuestCpu {
 
   /** Resolves what the hypervisor did about the latest request and moves to the next. `reply` is RAX. */
   next(reply: bigint): GuestRequest | null {
+    this.shadowed = false;
     const step = this.started ? this.iterator!.next(reply) : this.iterator!.next();
     this.started = true;
     return this.take(step);
@@ -131,6 +135,22 @@ export class GuestCpu {
     this.current = step.done ? null : step.value;
     if (this.current?.kind === "spin") this.spinUntil = this.machine.now + this.current.ns;
     return this.current;
+  }
+
+  /** STI: interrupts are on after the program's next instruction (APM 15.21.5). */
+  enableInterrupts(): void {
+    this.shadowed = !this.interruptsOn;
+    this.interruptsOn = true;
+  }
+
+  /** Whether interrupts are held off for the next instruction alone. */
+  get inShadow(): boolean {
+    return this.shadowed;
+  }
+
+  /** RDTSC. */
+  get tsc(): bigint {
+    return BigInt(this.machine.now) + this.machine.ram.view.getBigInt64(this.vmcb + VMCB.TSC_OFFSET, true);
   }
 
   /** An interrupt is delivered, which the interrupt flag allowed. */
@@ -199,6 +219,8 @@ export class SvmCpu {
   private readonly tlb = new Map<number, Map<number, { mfn: number; write: boolean }>>();
   /** What a TLB hit that disagrees with the tables does. Off in tests that only count. */
   strict = true;
+  /** Time from one entry of a guest to its exit, spinning apart, ns. */
+  entryNs = 500;
 
   constructor(private readonly machine: Machine) {}
 
@@ -278,7 +300,7 @@ export class SvmCpu {
   /** VMRUN: runs the guest until something the VMCB intercepts. */
   enter(vmcb: number, regs: number): void {
     const { ram, devices, linear } = this.machine;
-    devices.advance(500);
+    devices.advance(this.entryNs);
     const get = (offset: number): bigint => ram.read64(vmcb + offset);
     const set = (offset: number, value: bigint): void => ram.write64(vmcb + offset, value);
     const exit = (code: number, info1 = 0n, info2 = 0n): void => {
@@ -305,7 +327,7 @@ export class SvmCpu {
       flags = guest.interruptsOn ? flags | 0x200n : flags & ~0x200n;
       set(VMCB.RFLAGS, flags);
     };
-    const window = (): boolean => (get(VMCB.V_INTR) & 0x100n) !== 0n && guest.interruptsOn;
+    const window = (): boolean => (get(VMCB.V_INTR) & 0x100n) !== 0n && guest.interruptsOn && !guest.inShadow;
 
     const event = injected & 0x80000000n ? Number((injected >> 8n) & 7n) : -1; // APM 15.20
     const vector = Number(injected & 0xffn);
@@ -323,10 +345,11 @@ export class SvmCpu {
         guest.stop();
         return exit(EXIT.SHUTDOWN);
       }
-      if (devices.interruptPending) {
+      if (devices.interruptPending && !guest.inShadow) {
         set(VMCB.RIP, BigInt(guest.entry + OFFSET.spin)); // the request has not run yet
         return exit(EXIT.INTR);
       }
+      set(VMCB.SHADOW, guest.inShadow ? 1n : 0n);
       switch (request.kind) {
         case "spin": {
           const end = Math.min(guest.spinEnd, devices.nextInterrupt);
@@ -360,6 +383,7 @@ export class SvmCpu {
           let value = 0n;
           if (request.write) ram.write64(pa, request.value ?? 0n);
           else value = ram.read64(pa);
+          request.done?.();
           guest.next(value);
           continue;
         }

@@ -15,6 +15,7 @@ export interface Grant {
 export class World {
   /** "domain:gfn" -> the first word of that frame, as last written by somebody entitled to. */
   private readonly words = new Map<string, bigint>();
+  private readonly tainted = new Set<string>();
   /** Grants that stand: "granter:ref" -> who may map which frame, and whether for writing. */
   readonly grants = new Map<string, Grant>();
 
@@ -23,7 +24,8 @@ export class World {
   }
 
   wrote(domain: number, gfn: number, value: bigint): void {
-    this.words.set(this.key(domain, gfn), value);
+    const key = this.key(domain, gfn);
+    if (!this.tainted.has(key)) this.words.set(key, value);
   }
 
   /** A frame newly given to a domain holds zeroes. */
@@ -35,13 +37,22 @@ export class World {
     this.words.delete(this.key(domain, gfn));
   }
 
-  /** The contents of this frame are anybody's from now on (a hostile guest had it mapped for writing). */
+  /** The contents of this frame are unknown until `settled`: the hypervisor writes to it at some moment in between. */
   taint(domain: number, gfn: number): void {
+    this.tainted.add(this.key(domain, gfn));
     this.words.delete(this.key(domain, gfn));
   }
 
+  /** The frame holds `value` again, or, null, whatever is written to it next. */
+  settled(domain: number, gfn: number, value: bigint | null): void {
+    this.tainted.delete(this.key(domain, gfn));
+    if (value !== null) this.wrote(domain, gfn, value);
+  }
+
   gone(domain: number): void {
-    for (const key of [...this.words.keys()]) if (key.startsWith(`${domain}:`)) this.words.delete(key);
+    for (const known of [this.words, this.tainted]) {
+      for (const key of [...known.keys()]) if (key.startsWith(`${domain}:`)) known.delete(key);
+    }
     for (const [key, grant] of [...this.grants]) {
       if (key.startsWith(`${domain}:`)) this.grants.delete(key);
       else if (grant.to === domain) grant.mapped = 0;
