@@ -3,9 +3,9 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { writeIfChanged } from "../build/task.ts";
 import type { BootModule } from "../modules.ts";
+import { dependencyOf, preparePackages, unpackedPackage } from "../packages.ts";
 import { fromRoot } from "../paths.ts";
 import { makeInitramfs } from "./initramfs.ts";
-import { dependencyOf, preparePackages, unpackedPackage } from "./packages.ts";
 
 const FOLDER = fromRoot("build/linux");
 /** It depends on the kernel that is current. */
@@ -30,7 +30,7 @@ export function debianKernel(): string {
   preparePackages(KERNEL_META);
   const name = dependencyOf(KERNEL_META, KERNEL);
   if (name === undefined) throw new Error(`${KERNEL_META} depends on no kernel that apt knows`);
-  const boot = path.join(unpackedPackage(FOLDER, name), "boot");
+  const boot = path.join(unpackedPackage(name), "boot");
   const file = existsSync(boot) ? readdirSync(boot).find((entry) => entry.startsWith("vmlinuz-")) : undefined;
   if (file === undefined) throw new Error(`${name} has no boot/vmlinuz-*`);
   return path.join(boot, file);
@@ -38,8 +38,7 @@ export function debianKernel(): string {
 
 /** The initramfs, made anew when anything in it has changed. */
 export function busyboxInitramfs(): string {
-  preparePackages(BUSYBOX);
-  const busybox = path.join(unpackedPackage(FOLDER, BUSYBOX), "bin/busybox");
+  const busybox = path.join(unpackedPackage(BUSYBOX), "bin/busybox");
   if (!existsSync(busybox)) throw new Error(`${BUSYBOX} has no bin/busybox`);
   const file = path.join(FOLDER, "initrd.cpio");
   writeIfChanged(file, makeInitramfs(readFileSync(busybox)));

@@ -2,72 +2,32 @@
  * Debian's real Xen 4.17 in QEMU, with one of our guests in the place of its domain 0: Xen starts a PVH image directly,
  * without Linux. Hypercalls, events, console and CPUID are Xen's own; only the privileges are a control domain's.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gunzipSync } from "node:zlib";
-import { progress } from "../build/task.ts";
+import { unpackedPackage } from "../packages.ts";
 import { buildFolder } from "../paths.ts";
 
 const PACKAGE = "xen-hypervisor-4.17-amd64";
 const INSTALLED = "/boot/xen-4.17-amd64.gz";
-const folder = path.join(buildFolder, "xen");
-const image = path.join(folder, "xen");
+const image = path.join(buildFolder, "xen", "xen");
 
 /** Where Xen is, or why it cannot be had. */
 export type XenImage = { image: string } | { missing: string };
 
-function run(command: string, args: string[]): { ok: boolean; output: string } {
-  const result = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
-  return {
-    ok: result.status === 0,
-    output: `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ?? ""}`.trim(),
-  };
-}
-
-/** Package lists of our own, so that neither root nor the system's lists are needed. */
-function privateLists(): string[] {
-  const state = path.join(folder, "apt", "state");
-  const cache = path.join(folder, "apt", "cache");
-  mkdirSync(path.join(state, "lists", "partial"), { recursive: true });
-  mkdirSync(path.join(cache, "archives", "partial"), { recursive: true });
-  const settings = [`Dir::State=${state}`, "Dir::State::status=/var/lib/dpkg/status", `Dir::Cache=${cache}`];
-  return settings.flatMap((setting) => ["-o", setting]);
-}
-
-/** Downloads the package into build/xen/ and returns its file name; a string of words on failure. */
-function download(): { file: string } | { missing: string } {
-  const find = () => readdirSync(folder).find((name) => name.startsWith(PACKAGE) && name.endsWith(".deb"));
-  let words = "";
-  if (find() === undefined) words = run("apt-get", ["-q", "download", PACKAGE]).output;
-  if (find() === undefined) {
-    const lists = privateLists();
-    words = run("apt-get", ["-q", ...lists, "update"]).output;
-    words = run("apt-get", ["-q", ...lists, "download", PACKAGE]).output || words;
-  }
-  const file = find();
-  return file === undefined ? { missing: words.split("\n").slice(-3).join(" ") } : { file };
-}
-
-/**
- * Finds Xen: the one already unpacked, the installed one, else Debian's package, downloaded and unpacked in build/xen/ and
- * nowhere else.
- */
+/** Finds Xen: the one already unpacked, the installed one, else Debian's package, fetched but not installed. */
 export function findXen(): XenImage {
   if (existsSync(image)) return { image };
   if (!existsSync("/usr/bin/qemu-system-x86_64")) return { missing: "qemu-system-x86_64 is not installed" };
-  mkdirSync(folder, { recursive: true });
-  let compressed = INSTALLED;
-  if (!existsSync(INSTALLED)) {
-    progress(`downloading Debian's ${PACKAGE} ...`);
-    const found = download();
-    if ("missing" in found) return { missing: `${PACKAGE} cannot be downloaded: ${found.missing}` };
-    const unpacked = run("dpkg-deb", ["-x", found.file, "unpacked"]);
-    if (!unpacked.ok) return { missing: `${found.file} cannot be unpacked: ${unpacked.output}` };
-    compressed = path.join(folder, "unpacked", INSTALLED);
+  try {
+    const compressed = existsSync(INSTALLED) ? INSTALLED : path.join(unpackedPackage(PACKAGE), INSTALLED);
+    mkdirSync(path.dirname(image), { recursive: true });
+    writeFileSync(image, gunzipSync(readFileSync(compressed)));
+    return { image };
+  } catch (error) {
+    return { missing: (error as Error).message.split("\n").at(-1)! };
   }
-  writeFileSync(image, gunzipSync(readFileSync(compressed)));
-  return { image };
 }
 
 export interface XenRun {

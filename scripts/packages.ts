@@ -2,8 +2,12 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
-import { progress } from "../build/task.ts";
-import { updatePackageLists } from "../setup.ts";
+import { progress } from "./build/task.ts";
+import { buildFolder } from "./paths.ts";
+import { updatePackageLists } from "./setup.ts";
+
+/** Where packages are unpacked. */
+const FOLDER = path.join(buildFolder, "packages");
 
 function aptCache(args: string[]): string {
   try {
@@ -39,32 +43,44 @@ export function preparePackages(name: string): void {
   }
 }
 
+/** Fetches a version of a package into a folder; its file's name, or apt-get's words. */
+function download(folder: string, name: string, version: string): { archive: string } | { said: string } {
+  progress(`fetching Debian's package ${name} ${version}`);
+  const run = spawnSync("apt-get", ["-q", "download", `${name}=${version}`], { cwd: folder, encoding: "utf8" });
+  const archive = readdirSync(folder).find((file) => file.endsWith(".deb"));
+  return run.status === 0 && archive !== undefined ? { archive } : { said: `${run.stdout ?? ""}${run.stderr ?? ""}` };
+}
+
 /**
- * The folder in which package `name` is unpacked, below `folder`; fetched only when this version is not there yet.
+ * The folder in which package `name` is unpacked, below build/packages/; fetched only when this version is not there yet.
  * @throws Error with apt-get's own words when it cannot be fetched
  */
-export function unpackedPackage(folder: string, name: string): string {
-  const version = candidateOf(name);
-  if (version === undefined) throw new Error(`apt does not know the package ${name}`);
-  const target = path.join(folder, `${name}_${version.replace(/[^\w.+~-]/g, "_")}`);
-  if (existsSync(target)) return target;
+export function unpackedPackage(name: string): string {
+  preparePackages(name);
+  const folderOf = (version: string) => path.join(FOLDER, `${name}_${version.replace(/[^\w.+~-]/g, "_")}`);
+  let version = candidateOf(name)!;
+  if (existsSync(folderOf(version))) return folderOf(version);
 
-  const work = `${target}.part`;
+  const work = path.join(FOLDER, `${name}.part`);
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
-  progress(`fetching Debian's package ${name} ${version}`);
-  const download = spawnSync("apt-get", ["-q", "download", `${name}=${version}`], { cwd: work, encoding: "utf8" });
-  const archive = readdirSync(work).find((file) => file.endsWith(".deb"));
-  if (download.status !== 0 || archive === undefined) {
-    rmSync(work, { recursive: true, force: true });
-    const said = `${download.stdout ?? ""}${download.stderr ?? ""}`.trim();
-    throw new Error(`${said}\n${name} could not be fetched: is there a network? (apt-get download ${name})`);
+  let found = download(work, name, version);
+  // Package lists grow old: the version they name may be gone.
+  if ("said" in found && updatePackageLists()) {
+    version = candidateOf(name) ?? version;
+    found = download(work, name, version);
   }
-  progress(`unpacking ${archive}`);
-  execFileSync("dpkg-deb", ["-x", path.join(work, archive), path.join(work, "files")]);
-  rmSync(path.join(work, archive));
+  if ("said" in found) {
+    rmSync(work, { recursive: true, force: true });
+    throw new Error(
+      `${found.said.trim()}\n${name} could not be fetched: is there a network? (apt-get download ${name})`,
+    );
+  }
+  progress(`unpacking ${found.archive}`);
+  execFileSync("dpkg-deb", ["-x", path.join(work, found.archive), path.join(work, "files")]);
   // Complete or not there at all: an interrupted run leaves only its .part.
-  renameSync(path.join(work, "files"), target);
+  const target = folderOf(version);
+  if (!existsSync(target)) renameSync(path.join(work, "files"), target);
   rmSync(work, { recursive: true, force: true });
   return target;
 }
