@@ -145,12 +145,16 @@ export function goodGuest(scene: Scene, me: Peer): GuestProgram {
         throw new Violation(`mapping standing grant ${key}: status ${status}`);
       return;
     }
-    standing.mapped++;
+    // Until it was mapped its owner may have granted another frame there; from then on it stands, or its owner is gone.
+    const mapped = world.grants.get(key) ?? standing;
+    if (!world.grants.has(key) && scene.peers.some((p) => p.id === granter))
+      throw new Violation(`grant ${key} was revoked while it was mapped`);
+    mapped.mapped++;
     const handle = view.getUint32(GnttabMapGrantRef.handle, true);
     const marks = readonly ? GTF_reading : GTF_reading | GTF_writing;
     const seen = flagsOf(granter, ref);
     if (seen !== null && (seen & marks) !== marks) throw new Violation(`grant ${key} is mapped but not marked in use`);
-    mappings.push({ slot, handle, granter, ref, standing, readonly });
+    mappings.push({ slot, handle, granter, ref, standing: mapped, readonly });
   }
 
   function* useMapping(): Steps<void> {
