@@ -10,6 +10,7 @@ import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { buildDomain, type GuestConfig } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
+import type { Image } from "../builder/image.ts";
 import { openBzImage } from "../builder/unpack.ts";
 import { onVirq } from "../events.ts";
 import { reportFailure } from "../failures.ts";
@@ -123,11 +124,11 @@ export class Domains {
    * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
    */
   async create(request: CreateRequest): Promise<GuestDomain> {
-    if (!isBzImage(request.kernel)) return this.build(request);
+    if (!isBzImage(request.kernel)) return this.build(request, request.kernel);
     this.checkName(request);
     const { image, release } = await openBzImage(request.kernel);
     try {
-      return this.build({ ...request, kernel: image });
+      return this.build(request, image);
     } finally {
       release();
     }
@@ -144,15 +145,15 @@ export class Domains {
     return name === DOMAIN_0_NAME || this.byName.has(name);
   }
 
-  /** As `create`, from a kernel that is not compressed. */
-  private build(request: CreateRequest): GuestDomain {
+  /** As `create`; `kernel` is the request's, or the one inside it. */
+  private build(request: CreateRequest, kernel: Image): GuestDomain {
     this.checkName(request);
     let name = request.name ?? "";
     const handle = (id: number) => {
       name = request.name ?? freeName(request.kernel.name, id, (taken) => this.isTaken(taken));
       return handleOfName(name);
     };
-    const built = buildDomain({ ...request, handle });
+    const built = buildDomain({ ...request, kernel, handle });
     const domain = new GuestDomain(built.id, name);
     try {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort);
