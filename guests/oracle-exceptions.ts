@@ -8,6 +8,7 @@ const CONTROL_DOMAIN = "a control domain may do this; the test expects an ordina
 /** Name of the test: reason. */
 export const oracleExceptions: Record<string, string | undefined> = {
   "version-not-control-domain": "it is the control domain, so XENFEAT_dom0 is set",
+  "version-build-id-refused": CONTROL_DOMAIN,
   "console-read-refused": CONTROL_DOMAIN,
   "sched-pin-override-refused": CONTROL_DOMAIN,
   "memory-claim-refused": CONTROL_DOMAIN,

@@ -78,9 +78,32 @@ static void hvm_misc(void) {
   EXPECT(hvm_op(HVMOP_get_time, UNMAPPED), -XEN_EFAULT);
   EXPECT(hvm_op(HVMOP_guest_request_vm_event, NULL), 0);
   EXPECT(hvm_op(HVMOP_guest_request_vm_event, UNMAPPED), -XEN_EINVAL);
+
+  struct xen_hvm_get_mem_type type = {.domid = DOMID_SELF, .pfn = FRAME_OF(image_start)};
+  EXPECT(hvm_op(HVMOP_get_mem_type, &type), 0);
+  EXPECT(type.mem_type, HVMMEM_ram_rw);
+  type.domid = NOBODY;
+  EXPECT(hvm_op(HVMOP_get_mem_type, &type), -XEN_ESRCH);
+  struct xen_hvm_xentrace trace = {.event = 0x1000};
+  EXPECT(hvm_op(HVMOP_xentrace, &trace), -XEN_EINVAL);
+  trace.event = 1;
+  EXPECT(hvm_op(HVMOP_xentrace, &trace), 0);
+  trace.extra_bytes = sizeof trace.extra + 1;
+  EXPECT(hvm_op(HVMOP_xentrace, &trace), -XEN_EINVAL);
+  struct xen_hvm_pagetable_dying dying = {.domid = DOMID_SELF};
+  EXPECT(hvm_op(HVMOP_pagetable_dying, &dying), -XEN_EINVAL);
+  static char altp2m[256];
+  EXPECT(hvm_op(HVMOP_altp2m, altp2m), -XEN_EOPNOTSUPP);
 }
 
-static void hvm_unknown(void) { EXPECT(hvm_op(UNKNOWN_COMMAND, NULL), -XEN_ENOSYS); }
+static void hvm_unknown(void) {
+  static const uint8_t gone[] = {2, 3, 4, 6, 7, 8, 12, 13, 14}; /* of earlier versions */
+  for (unsigned i = 0; i < sizeof gone; i++)
+    EXPECT(hvm_op(gone[i], NULL), -XEN_ENOSYS);
+  EXPECT(hvm_op(UNKNOWN_COMMAND, NULL), -XEN_ENOSYS);
+  /* The whole register is the number. */
+  EXPECT(hypercall(__HYPERVISOR_hvm_op, 1ull << 32 | HVMOP_flush_tlbs, 0, 0, 0, 0), -XEN_ENOSYS);
+}
 
 const struct test hvm_tests[] = {
     {"hvm-param-get", hvm_param_get},

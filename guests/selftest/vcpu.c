@@ -105,11 +105,34 @@ static void vcpu_unknown(void) {
   EXPECT(vcpu_op(UNKNOWN_COMMAND, 1000, NULL), -XEN_ENOENT);
 }
 
+static long vm_assist(unsigned command, unsigned type) {
+  return hypercall(__HYPERVISOR_vm_assist, command, type, 0, 0, 0);
+}
+
+/* Of all kinds an HVM guest has the one that marks a run state which is being written. */
+static void vcpu_assist(void) {
+  static volatile struct vcpu_runstate_info area;
+  struct vcpu_register_runstate_memory_area request;
+  set_xen_guest_handle(request.addr.h, (struct vcpu_runstate_info *)&area);
+  for (unsigned type = 0; type < VMASST_TYPE_runstate_update_flag; type++)
+    EXPECT(vm_assist(VMASST_CMD_enable, type), -XEN_EINVAL);
+  EXPECT(vm_assist(VMASST_CMD_enable, 64), -XEN_EINVAL);
+  EXPECT(vm_assist(UNKNOWN_COMMAND, VMASST_TYPE_runstate_update_flag), -XEN_ENOSYS);
+  EXPECT(vm_assist(VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag), 0);
+  EXPECT(vcpu_op(VCPUOP_register_runstate_memory_area, 0, &request), 0);
+  sleep_ns(2 * MILLISECOND);
+  check_runstate(&area);
+  /* Set only while another reads: the vCPU itself never sees it. */
+  EXPECT(area.state_entry_time & XEN_RUNSTATE_UPDATE, 0);
+  EXPECT(vm_assist(VMASST_CMD_disable, VMASST_TYPE_runstate_update_flag), 0);
+}
+
 const struct test vcpu_tests[] = {
     {"vcpu-is-up", vcpu_is_up},
     {"vcpu-initialise-running", vcpu_initialise_running},
     {"vcpu-runstate", vcpu_runstate},
     {"vcpu-runstate-area", vcpu_runstate_area},
+    {"vcpu-assist", vcpu_assist},
     {"vcpu-time-area", vcpu_time_area},
     {"vcpu-nmi", vcpu_nmi},
     {"vcpu-physid", vcpu_physid},

@@ -117,6 +117,8 @@ static void version_unknown(void) {
   EXPECT(xen_version(UNKNOWN_COMMAND, NULL), -XEN_ENOSYS);
 }
 
+static void version_build_id_refused(void) { EXPECT(xen_version(XENVER_build_id, NULL), -XEN_EPERM); }
+
 const struct test version_tests[] = {
     {"version-number", version_number},
     {"version-extraversion", version_extraversion},
@@ -131,5 +133,6 @@ const struct test version_tests[] = {
     {"version-guest-handle", version_guest_handle},
     {"version-commandline", version_commandline},
     {"version-unknown", version_unknown},
+    {"version-build-id-refused", version_build_id_refused},
     {NULL, NULL},
 };
