@@ -1,6 +1,6 @@
 /**
- * Event channels of good guests, and the check that no event is lost. What counts is what the receiver finds in its own
- * shared_info: the ends of a channel keep a record of every event sent and taken, and the hypervisor's word is not asked.
+ * Event channels of good guests, half of them in the FIFO ABI, and the check that no event is lost. What counts is what
+ * the receiver finds in its own memory: the ends of a channel keep a record of every event sent and taken, and the hypervisor's word is not asked.
  */
 import {
   EVTCHNOP_alloc_unbound,
@@ -26,6 +26,7 @@ import {
   VcpuInfo,
   VcpuTimeInfo,
 } from "../../abi/xen.ts";
+import { expandArray, FifoView, initControl, LINKED, MASKED, PENDING } from "./fifo.ts";
 import { ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, type Steps, structured } from "./call.ts";
 import type { Channel, Peer, Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
@@ -34,6 +35,9 @@ import { type GuestCpu, Violation } from "./svm-cpu.ts";
 /** Words of pending bits that ports up to XEN_DOMCTL_createdomain's max_evtchn_port (dom0.ts) reach. */
 const WORDS = 16;
 const UPCALL_VECTOR = 0xf3n;
+/** Where guests of the FIFO ABI have their control block and event words. */
+const CONTROL_GFN = 22;
+const WORDS_GFN = 23;
 /** Most ports a guest has on offer. */
 const OFFERS = 6;
 /** Longest time between an event and its sleeping receiver's next instruction, ns: several rounds of full slices. */
@@ -57,12 +61,43 @@ function setBit(shared: DataView, array: number, port: number, on: boolean): voi
   shared.setBigUint64(array + (port >> 6) * 8, on ? word | bit : word & ~bit, true);
 }
 
+/** What `of` sees of a port, in whichever ABI it uses. */
+function isPending(of: Peer, port: number): boolean {
+  if (of.fifo) return (of.fifo.word(port) & PENDING) !== 0;
+  return getBit(sharedInfo(of), SharedInfo.evtchn_pending, port);
+}
+
+function isMasked(of: Peer, port: number): boolean {
+  if (of.fifo) return (of.fifo.word(port) & MASKED) !== 0;
+  return getBit(sharedInfo(of), SharedInfo.evtchn_mask, port);
+}
+
+function setMasked(of: Peer, port: number, on: boolean): void {
+  if (!of.fifo) setBit(sharedInfo(of), SharedInfo.evtchn_mask, port, on);
+  else of.fifo.setWord(port, (on ? of.fifo.word(port) | MASKED : of.fifo.word(port) & ~MASKED) >>> 0);
+}
+
+/** eventWaits in the FIFO ABI: an event that waits is on a queue, and its vCPU is told of one that is not empty. */
+function fifoEventWaits(of: Peer, fifo: FifoView): boolean {
+  let waits = false;
+  for (let port = 1; port < WORDS * 64; port++) {
+    const word = fifo.word(port);
+    if (!(word & PENDING) || word & MASKED) continue;
+    waits = true;
+    if (!(word & LINKED) || fifo.readyWord === 0 || !upcallFlag(sharedInfo(of))) {
+      throw new Violation(`event lost: domain ${of.id} has one at port ${port} and is not told`);
+    }
+  }
+  return waits;
+}
+
 function upcallFlag(shared: DataView): boolean {
   return shared.getUint8(SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending) !== 0;
 }
 
 /** Whether an unmasked port of `of` is pending. Throws Violation if one is and its selector bit or the upcall flag is not set. */
 function eventWaits(of: Peer): boolean {
+  if (of.fifo) return fifoEventWaits(of, of.fifo);
   const shared = sharedInfo(of);
   let waits = false;
   for (let word = 0; word < WORDS; word++) {
@@ -80,9 +115,8 @@ function eventWaits(of: Peer): boolean {
 
 /** Holds a good guest's shared_info against the record; whether an event waits. */
 function checkRecord(of: Peer): boolean {
-  const shared = sharedInfo(of);
   for (const [port, end] of of.bound) {
-    if (end.owed && !getBit(shared, SharedInfo.evtchn_pending, port)) throw lost(of, port);
+    if (end.owed && !isPending(of, port)) throw lost(of, port);
   }
   return eventWaits(of);
 }
@@ -158,6 +192,10 @@ export function channelActions(scene: Scene, me: Peer) {
     checkRecord(me);
     const shared = sharedInfo(me);
     shared.setUint8(SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending, 0);
+    if (me.fifo) {
+      for (const port of me.fifo.drain()) take(port);
+      return;
+    }
     shared.setBigUint64(SharedInfo.vcpu_info + VcpuInfo.evtchn_pending_sel, 0n, true);
     for (let port = 0; port < WORDS * 64; port++) {
       if (port % 64 === 0 && getWord(shared, SharedInfo.evtchn_pending, port / 64) === 0n) {
@@ -182,6 +220,11 @@ export function channelActions(scene: Scene, me: Peer) {
   /** Its shared_info is mapped. */
   function* start(cpu: GuestCpu): Steps<void> {
     me.cpu = cpu;
+    if (random.oneIn(2)) {
+      expect(yield* initControl(cpu, 0, CONTROL_GFN), 0, "EVTCHNOP_init_control");
+      expect(yield* expandArray(cpu, WORDS_GFN), 0, "EVTCHNOP_expand_array");
+      me.fifo = new FifoView(cpu, CONTROL_GFN * PAGE, [WORDS_GFN]);
+    }
     cpu.handler = (vector) => {
       if (BigInt(vector) !== UPCALL_VECTOR) throw new Violation(`interrupt ${vector} of domain ${me.id}`);
       if (!upcallFlag(sharedInfo(me))) throw new Violation(`domain ${me.id} has an upcall and no event`);
@@ -257,7 +300,7 @@ export function channelActions(scene: Scene, me: Peer) {
     expect(result, 0, "EVTCHNOP_bind_interdomain to an offered port");
     // The binder's end starts pending: it cannot know what was sent before.
     const owed = early === 0;
-    if (owed && !getBit(sharedInfo(me), SharedInfo.evtchn_pending, local)) throw lost(me, local);
+    if (owed && !isPending(me, local)) throw lost(me, local);
     me.bound.set(local, { ...far, owed, inFlight: 0, taken: 0 });
     far.peer.bound.set(far.port, { peer: me, port: local, owed: false, inFlight: 0, taken: 0 });
   }
@@ -272,7 +315,7 @@ export function channelActions(scene: Scene, me: Peer) {
     far.inFlight--;
     if (me.bound.get(port) !== near) return; // the other end has been closed meanwhile
     expect(result, 0, "EVTCHNOP_send");
-    if (getBit(sharedInfo(near.peer), SharedInfo.evtchn_pending, near.port)) far.owed = true;
+    if (isPending(near.peer, near.port)) far.owed = true;
     else if (far.taken === taken) throw lost(near.peer, near.port);
     eventWaits(near.peer);
   }
@@ -281,12 +324,12 @@ export function channelActions(scene: Scene, me: Peer) {
   function* mask(cpu: GuestCpu): Steps<void> {
     if (me.bound.size === 0) return;
     const [port] = random.pick([...me.bound]);
-    if (!getBit(sharedInfo(me), SharedInfo.evtchn_mask, port)) {
-      setBit(sharedInfo(me), SharedInfo.evtchn_mask, port, true);
+    if (!isMasked(me, port)) {
+      setMasked(me, port, true);
       return;
     }
     expect(yield* operation(cpu, EVTCHNOP_unmask, port), 0, "EVTCHNOP_unmask");
-    if (getBit(sharedInfo(me), SharedInfo.evtchn_mask, port)) throw new Violation(`port ${port} is still masked`);
+    if (isMasked(me, port)) throw new Violation(`port ${port} is still masked`);
     eventWaits(me);
   }
 
@@ -301,10 +344,10 @@ export function channelActions(scene: Scene, me: Peer) {
     closing = port;
     expect(yield* operation(cpu, EVTCHNOP_close, port), 0, "EVTCHNOP_close");
     closing = 0;
-    if (getBit(sharedInfo(me), SharedInfo.evtchn_pending, port)) {
+    if (isPending(me, port)) {
       throw new Violation(`port ${port} of domain ${me.id} is pending after EVTCHNOP_close`);
     }
-    setBit(sharedInfo(me), SharedInfo.evtchn_mask, port, false); // masks outlive ports
+    setMasked(me, port, false); // masks outlive ports
   }
 
   /** System time in ns, by the time record in shared_info. */

@@ -71,11 +71,11 @@ export class FifoView {
   private at(port: number): DataView {
     const gfn = this.wordPages[Math.floor(port / WORDS_PER_PAGE)];
     if (gfn === undefined) throw new Error(`port ${port} has no event word`);
-    return this.cpu.view(gfn * PAGE + (port % WORDS_PER_PAGE) * 4, 4);
+    return this.cpu.look(gfn * PAGE + (port % WORDS_PER_PAGE) * 4, 4);
   }
 
   get block(): DataView {
-    return this.cpu.view(this.control, EvtchnFifoControlBlock.SIZE);
+    return this.cpu.look(this.control, EvtchnFifoControlBlock.SIZE);
   }
 
   get readyWord(): number {

@@ -1,11 +1,24 @@
 /** The simulation's hostile guest: any hypercall, CPUID, MSR and memory access, with any arguments. Nobody else may notice. */
+import {
+  EVTCHNOP_bind_ipi,
+  EVTCHNOP_close,
+  EVTCHNOP_send,
+  EVTCHNOP_set_priority,
+  EVTCHNOP_unmask,
+} from "../../abi/event-channel.ts";
 import { XENMAPSPACE_grant_table, XENMAPSPACE_shared_info } from "../../abi/memory.ts";
+import { __HYPERVISOR_event_channel_op } from "../../abi/xen.ts";
+import { expandArray, initControl } from "./fifo.ts";
 import { addToPhysmap, ARGUMENT_GFN, GRANT_TABLE_GFN, hypercall, SHARED_INFO_GFN, type Steps } from "./call.ts";
 import type { Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { type GuestCpu, GuestException, type GuestProgram, type GuestRequest } from "./svm-cpu.ts";
 
 const ARGUMENTS = ARGUMENT_GFN * PAGE;
+/** Where it has its control block and event words, if it has. */
+const CONTROL_GFN = 22;
+const WORDS_GFN = 23;
+const PORT_OPERATIONS = [EVTCHNOP_send, EVTCHNOP_unmask, EVTCHNOP_close, EVTCHNOP_bind_ipi, EVTCHNOP_set_priority];
 /** Bytes of noise that pointers among the arguments lead to, and then some way beyond. */
 const NOISE = 256;
 
@@ -34,8 +47,23 @@ export function hostileGuest(scene: Scene): GuestProgram {
     yield* hypercall(cpu, op, first, argument(), argument(), argument(), argument());
   }
 
+  /** Spoils event words and the heads of queues, and has an event put behind them. */
+  function* spoilQueues(cpu: GuestCpu): Steps<void> {
+    for (let i = 0; i < 4; i++) {
+      const gpa = random.pick([CONTROL_GFN * PAGE + random.below(18) * 4, WORDS_GFN * PAGE + random.below(64) * 4]);
+      const value = new DataView(new ArrayBuffer(4));
+      value.setUint32(0, random.u32(), true);
+      if (cpu.has(gpa)) cpu.poke(gpa, new Uint8Array(value.buffer));
+    }
+    const port = new DataView(new ArrayBuffer(8));
+    port.setUint32(0, random.below(8), true);
+    port.setUint32(4, random.below(17), true); // a priority, for set_priority
+    cpu.poke(ARGUMENTS, new Uint8Array(port.buffer));
+    yield* hypercall(cpu, __HYPERVISOR_event_channel_op, random.pick(PORT_OPERATIONS), ARGUMENTS);
+  }
+
   function* anything(cpu: GuestCpu): Steps<void> {
-    switch (random.below(12)) {
+    switch (random.below(13)) {
       case 0:
         yield { kind: "exit", code: 0x72, rax: BigInt(random.u32()), rcx: BigInt(random.below(4)) }; // CPUID
         break;
@@ -55,6 +83,9 @@ export function hostileGuest(scene: Scene): GuestProgram {
       case 3:
         yield { kind: "spin", ns: random.below(random.oneIn(8) ? 30_000_000 : 300_000) };
         break;
+      case 4:
+        yield* spoilQueues(cpu);
+        break;
       default:
         yield* anyHypercall(cpu);
     }
@@ -63,6 +94,10 @@ export function hostileGuest(scene: Scene): GuestProgram {
   return function* (cpu: GuestCpu): Generator<GuestRequest, void, bigint> {
     yield* addToPhysmap(cpu, XENMAPSPACE_shared_info, SHARED_INFO_GFN);
     yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
+    if (random.oneIn(2)) {
+      yield* initControl(cpu, 0, CONTROL_GFN);
+      yield* expandArray(cpu, WORDS_GFN);
+    }
     // Until it has given away the page of its arguments: a triple fault.
     while (cpu.has(ARGUMENTS)) {
       try {

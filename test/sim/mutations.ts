@@ -56,6 +56,12 @@ export const MUTATIONS: Mutation[] = [
       "if (port > 1) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
   },
   {
+    name: "a FIFO queue's tail is kept when its port goes to another queue or back",
+    file: "kernel/event-fifo.ts",
+    find: "if (load<u32>(slot) == port) store<u32>(slot, 0);",
+    replace: "",
+  },
+  {
     name: "an event does not wake a sleeping guest",
     file: "kernel/event-notify.ts",
     find: "& 0xff) return;\n  vcpuWake(v);",

@@ -1,4 +1,5 @@
 /** The simulation's guests as they know each other: what stands between them, whatever the hypervisor says of it. */
+import type { FifoView } from "./fifo.ts";
 import type { Random } from "./random.ts";
 import type { GuestCpu } from "./svm-cpu.ts";
 import type { World } from "./world.ts";
@@ -22,6 +23,8 @@ export interface Peer {
   readonly good: boolean;
   /** Where its shared_info can be looked at; null until it has mapped it. */
   cpu: GuestCpu | null;
+  /** Its event words and queues when it uses the FIFO ABI; null in the 2-level ABI. */
+  fifo: FifoView | null;
   /** Ports it has allocated for others: port -> domain it is for. */
   readonly offered: Map<number, number>;
   /** Interdomain ports: own port -> this end. */
@@ -48,6 +51,7 @@ export function peer(good: boolean): Peer {
     id: -1,
     good,
     cpu: null,
+    fifo: null,
     offered: new Map(),
     bound: new Map(),
     left: new Set(),
