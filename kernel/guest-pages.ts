@@ -20,7 +20,7 @@ import {
   P2M_RAM_RO,
   P2M_SHARED,
 } from "../arch-x86/p2m-types";
-import { Domain } from "./domain";
+import { Domain, DomainKind } from "./domain";
 import { domainFrameAllocRun, domainFrameRelease, frameGet, framePut } from "./frames";
 import { grantFrameAt, grantFrameMoved } from "./grant-frames";
 import {
@@ -33,6 +33,7 @@ import {
   physmapMappable,
   physmapUnmap,
 } from "./physmap";
+import { stableAt, stableMoved } from "./stable-memory";
 
 /**
  * Allocates 2^order frames of RAM and maps them at `gfn`. RAM that was mapped there stays the domain's, unreachable, as
@@ -163,13 +164,14 @@ export function pinRam(d: Domain, gfn: u64): u64 {
 
 /** Where frame `mfn` of Xen's own is mapped in `d`: gfn + 1, 0 nowhere. */
 export function sharedAt(d: Domain, mfn: u64): u64 {
-  return mfn == d.sharedInfoMfn ? d.sharedInfoGfn : grantFrameAt(d, mfn);
+  if (mfn == d.sharedInfoMfn) return d.sharedInfoGfn;
+  return d.kind == DomainKind.Software && stableAt(mfn) ? stableAt(mfn) : grantFrameAt(d, mfn);
 }
 
 /** Notes where frame `mfn` of Xen's own is mapped now: gfn + 1, 0 nowhere. */
 export function sharedMoved(d: Domain, mfn: u64, gfnPlusOne: u64): void {
   if (mfn == d.sharedInfoMfn) d.sharedInfoGfn = gfnPlusOne;
-  else grantFrameMoved(d, mfn, gfnPlusOne);
+  else if (d.kind != DomainKind.Software || !stableMoved(mfn, gfnPlusOne)) grantFrameMoved(d, mfn, gfnPlusOne);
 }
 
 /** Moves the page at `from` to `to` (XENMAPSPACE_gmfn). 0, -EINVAL no page of the domain's own at `from`, -EXDEV, ... */

@@ -27,6 +27,7 @@ import { frameChargeBegin, frameChargeEnd, framePut, FrameType } from "./frames"
 import { grantFrameMoved } from "./grant-frames";
 import { heapAllocFor, heapFreeFor } from "./heap";
 import { preemptNeeded } from "./hypercall";
+import { stableMoved } from "./stable-memory";
 import { Vcpu } from "./vcpu";
 
 /** 2 MiB. */
@@ -177,7 +178,7 @@ export function physmapClear(d: Domain, caller: Vcpu | null = null): i32 {
         framePut(mfn);
       } else if (type == P2M_SHARED) {
         if (mfn == d.sharedInfoMfn) d.sharedInfoGfn = 0;
-        else grantFrameMoved(d, mfn, 0);
+        else if (d.kind != DomainKind.Software || !stableMoved(mfn, 0)) grantFrameMoved(d, mfn, 0);
       }
     }
     if ((++visited & 0xff) == 0 && caller != null && preemptNeeded(caller)) return -ERESTART;

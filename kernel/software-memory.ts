@@ -1,15 +1,17 @@
 /**
  * Memory of a software-isolated domain, which appears when it is first touched: zeroed RAM below the engine's current
- * size and from the start info to the end of the scratch region, boot modules in their window. Whatever else it touches is not there.
+ * size and from the start info to the end of the scratch region, stable memory behind that, boot modules in their window.
+ * Whatever else it touches is not there.
  *
  * Calling context: from its page faults, and from copies on behalf of its hypercalls.
  */
 import { BootInfo } from "../abi/boot-info";
 import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../abi/software";
-import { P2M_MODULE, P2M_RAM } from "../arch-x86/p2m-types";
+import { P2M_MODULE, P2M_RAM, P2M_SHARED } from "../arch-x86/p2m-types";
 import { Domain } from "./domain";
 import { domainFrameAlloc, domainFrameRelease } from "./frames";
 import { physmapLookup, physmapMap } from "./physmap";
+import { isStable, stableFrame, stableMoved } from "./stable-memory";
 
 /** Most memory the engine may have: 64 MiB, in 4 KiB pages. */
 export const ENGINE_PAGES_MAX: u32 = 16384;
@@ -73,6 +75,10 @@ export function softwarePopulate(d: Domain, gfn: u64): bool {
   if (isModule(gfn)) {
     const mfn = moduleFrame(gfn);
     return mfn != 0 && physmapMap(d, gfn, mfn, P2M_MODULE) == 0;
+  }
+  if (isStable(gfn)) {
+    const mfn = stableFrame(d, gfn);
+    return mfn != 0 && physmapMap(d, gfn, mfn, P2M_SHARED) == 0 && stableMoved(mfn, gfn + 1);
   }
   if (gfn >= enginePages && (gfn < DOM0_START_INFO >> 12 || gfn >= DOM0_SCRATCH_END >> 12)) return false;
   return softwareGiveFrame(d, gfn) != 0;
