@@ -11,9 +11,10 @@ import { domainFirst } from "./domain-list";
 import { framesOfType, FrameType, totalFrames } from "./frames";
 import { copyToGuest } from "./guest-copy";
 import { softwareCalls, softwareCallTicks } from "./software-stats";
+import { stableFrames } from "./stable-memory";
 import { Vcpu } from "./vcpu";
 
-/** Names of the counters of one value, in order; then "exits". */
+/** Names of the counters, in order; each has one value. */
 const NAMES: StaticArray<string> = [
   "frames.total",
   "frames.reserved",
@@ -31,7 +32,20 @@ const NAMES: StaticArray<string> = [
   "software.calls",
   "software.ticks_low",
   "software.ticks_high",
-  "exits",
+  // Exits of all guests, by HvmExit.
+  "exits.internal",
+  "exits.interrupt",
+  "exits.deadline",
+  "exits.hypercall",
+  "exits.halt",
+  "exits.port",
+  "exits.nested_fault",
+  "exits.window",
+  "exits.triple_fault",
+  "exits.entry_failed",
+  "exits.pause",
+  "exits.unknown",
+  "exits.hypercall_page",
 ];
 const FRAMES_FIRST: u32 = 1; // FrameType 0
 const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
@@ -51,25 +65,32 @@ export function perfc(v: Vcpu, u: usize, work: usize): i32 {
   const command = load<u32>(u, SysctlPerfcOp.cmd);
   const names = load<u64>(u, SysctlPerfcOp.desc);
   const values = load<u64>(u, SysctlPerfcOp.val);
-  store<u32>(u, EXITS + 1, SysctlPerfcOp.nr_counters);
+  store<u32>(u, VALUES, SysctlPerfcOp.nr_counters);
   store<u32>(u, VALUES, SysctlPerfcOp.nr_vals);
   if (command == XEN_SYSCTL_PERFCOP_reset) return -EOPNOTSUPP;
   if (command != XEN_SYSCTL_PERFCOP_query) return -EINVAL;
   if (!names) return 0;
-  for (let i: u32 = 0; i <= EXITS; i++) {
+  for (let i: u32 = 0; i < VALUES; i++) {
     memory.fill(work, 0, SysctlPerfcDesc.SIZE);
     const name = NAMES[i];
     for (let c = 0; c < name.length; c++) store<u8>(work + c, <u8>name.charCodeAt(c));
-    store<u32>(work, i == EXITS ? EXIT_KINDS : 1, SysctlPerfcDesc.nr_vals);
+    store<u32>(work, 1, SysctlPerfcDesc.nr_vals);
     if (!copyToGuest(v, names + <u64>i * SysctlPerfcDesc.SIZE, work, SysctlPerfcDesc.SIZE)) return -EFAULT;
   }
   for (let i: u32 = 0; i < VALUES; i++) store<u32>(work + ((<usize>i) << 2), value(i));
   return copyToGuest(v, values, work, VALUES << 2) ? 0 : -EFAULT;
 }
 
+/** Frames by use. Stable memory is domain 0's, though its frames are of the type that outlives it. */
+function framesFor(type: u32): u32 {
+  const frames = framesOfType(type);
+  if (type == FrameType.XenShared) return frames - stableFrames();
+  return type == FrameType.Engine ? frames + stableFrames() : frames;
+}
+
 function value(i: u32): u32 {
   if (i == 0) return totalFrames();
-  if (i < <u32>FEATURES) return framesOfType(i - FRAMES_FIRST);
+  if (i < <u32>FEATURES) return framesFor(i - FRAMES_FIRST);
   if (i == FEATURES) return hvmFeatureMask();
   if (i == SOFTWARE) return <u32>softwareCalls();
   if (i == SOFTWARE + 1) return <u32>softwareCallTicks();
