@@ -33,6 +33,7 @@ const HEADERS = [
   "arch-x86/hvm/start_info.h",
   "elfnote.h",
   "io/console.h",
+  "io/xs_wire.h",
 ];
 
 interface Item {

@@ -52,6 +52,22 @@ export function onInterdomain(remote: number, remotePort: number, handler: Handl
   return port;
 }
 
+/** Ports whose events were taken with another's and wait for the next draining. */
+const held: number[] = [];
+
+/**
+ * As `onInterdomain`, to a domain that has never run. Xen sets every newly bound port pending, for what was sent before;
+ * here nothing was, so the handler is first called when something is.
+ */
+export function onNewDomain(remote: number, remotePort: number, handler: Handler): number {
+  const port = onInterdomain(remote, remotePort, handler);
+  const index = PENDING + (port >>> 5);
+  const others = take(index) & ~shared[MASK + (port >>> 5)]! & ~(1 << (port & 31));
+  // The upcall stays pending, so the others' turn comes.
+  for (let ports = others; ports !== 0; ports &= ports - 1) held.push((port & ~31) + 31 - Math.clz32(ports & -ports));
+  return port;
+}
+
 /** Closes a port and forgets its handler. */
 export function closeChannel(port: number): void {
   handlers[port] = undefined;
@@ -71,7 +87,8 @@ export function unmaskPort(port: number): void {
 
 /** Calls the handler of every pending port once; an exception in one is reported and does not stop the others. */
 export function drainEvents(): void {
-  while (bytes[UPCALL_PENDING] !== 0) {
+  while (held.length > 0 || bytes[UPCALL_PENDING] !== 0) {
+    for (const port of held.splice(0)) dispatch(port);
     bytes[UPCALL_PENDING] = 0;
     // The exchange also orders the clearing above before the reading of what is pending.
     drainSelected(take(PENDING_SEL), 0);

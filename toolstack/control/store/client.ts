@@ -1,0 +1,238 @@
+/**
+ * One domain's dealings with the store: its watches, its open transactions, and what is to be sent to it. How the
+ * messages travel is its transport's concern (connection.ts).
+ */
+import { XENSTORE_PAYLOAD_MAX, XS_WATCH_EVENT } from "../../../abi/xs-wire.ts";
+import type { Scope } from "./operations.ts";
+import { homeOf } from "./path.ts";
+import type { Subject } from "./permissions.ts";
+import { MAX_OUTSTANDING, MAX_WATCHES, MESSAGE_OVERHEAD, WATCH_OVERHEAD, type Account } from "./quota.ts";
+import type { Store } from "./store.ts";
+import { E2BIG, EEXIST, ENOENT } from "./store-error.ts";
+import { Transaction } from "./transaction.ts";
+import type { View } from "./tree.ts";
+import type { Cause, Watch, Watcher } from "./watches.ts";
+import { encodeMessage, type Message } from "./wire.ts";
+
+/** Events that nobody took for so long are dropped (xenstored's timeout). */
+export const EVENT_TIMEOUT_MS = 20_000;
+
+/** A message on its way to the domain. */
+interface Outgoing {
+  readonly bytes: string;
+  /** For events: path and token; an event like one that waits already is not sent twice. */
+  readonly key: string | null;
+  readonly cause: Cause | null;
+  /** Event: ms since some beginning. */
+  readonly since: number;
+}
+
+/** What a client's transport offers. */
+export interface Transport {
+  /** There is something to send, or requests may be taken again. */
+  wake(): void;
+  /** Time in ms, for events that nobody takes. */
+  now(): number;
+}
+
+export class Client implements Watcher, Cause {
+  readonly home: string;
+  readonly account: Account;
+  readonly subject: Subject;
+  private readonly view: View;
+  private readonly watches: Watch[] = [];
+  private readonly transactions = new Map<number, Transaction>();
+  private nextTransaction = 1;
+  private outgoing: Outgoing[] = [];
+  private readonly waitingEvents = new Set<string>();
+  private transport: Transport = { wake: () => {}, now: () => 0 };
+
+  /** @param domain known to the store */
+  constructor(
+    readonly store: Store,
+    readonly domain: number,
+  ) {
+    this.home = homeOf(domain);
+    this.account = store.tree.domain(domain)!.account;
+    this.subject = { domain, privileged: domain === 0, target: -1 };
+    this.view = store.view(this);
+  }
+
+  /** Connects it to what carries its messages. */
+  attach(transport: Transport): void {
+    this.transport = transport;
+  }
+
+  /** True while it may make requests: not too many answers, and events for others, wait to be taken. */
+  get mayAsk(): boolean {
+    return !this.account.limited || this.account.outstanding < MAX_OUTSTANDING;
+  }
+
+  waiting(change: number): void {
+    this.account.outstanding += change;
+    if (change < 0 && this.account.outstanding === MAX_OUTSTANDING - 1) this.transport.wake();
+  }
+
+  /** What a request acts on. @param transaction null for none */
+  scope(transaction: Transaction | null): Scope {
+    const { store, subject, account } = this;
+    return { tree: store.tree, view: transaction ?? this.view, subject, account };
+  }
+
+  /** Throws ENOENT for a number that no open transaction has; null for 0. */
+  transaction(id: number): Transaction | null {
+    if (id === 0) return null;
+    const transaction = this.transactions.get(id);
+    if (transaction === undefined) throw ENOENT;
+    return transaction;
+  }
+
+  /** Opens a transaction and returns its number. Throws ENOSPC, ENOMEM. */
+  begin(): number {
+    const transaction = new Transaction(this.store.tree, this.account);
+    while (this.nextTransaction === 0 || this.transactions.has(this.nextTransaction)) this.skipNumber();
+    const id = this.nextTransaction;
+    this.skipNumber();
+    this.transactions.set(id, transaction);
+    return id;
+  }
+
+  private skipNumber(): void {
+    this.nextTransaction = (this.nextTransaction + 1) >>> 0;
+  }
+
+  /** Opens transaction `id`, which the domain had with an earlier store: it can only be tried again. */
+  reopen(id: number): void {
+    const transaction = new Transaction(this.store.tree, this.account);
+    transaction.spoil();
+    this.transactions.set(id, transaction);
+    this.nextTransaction = Math.max(this.nextTransaction, id + 1) >>> 0;
+  }
+
+  get openTransactions(): number[] {
+    return [...this.transactions.keys()];
+  }
+
+  /** Ends an open transaction. Throws as Transaction.commit. */
+  end(id: number, commit: boolean): void {
+    const transaction = this.transactions.get(id)!;
+    this.transactions.delete(id);
+    if (!commit) transaction.abort();
+    else transaction.commit((path, exact, before) => this.store.announce(path, exact, this, before));
+  }
+
+  /** Adds a watch; its first event is the caller's to send. Throws EEXIST, E2BIG, ENOMEM. */
+  watch(path: string, token: string, relative: boolean): Watch {
+    if (this.findWatch(path, token) !== undefined) throw EEXIST;
+    if (this.account.limited && this.account.watches >= MAX_WATCHES) throw E2BIG;
+    this.account.take(watchCost(path, token));
+    this.account.watches++;
+    const watch: Watch = { watcher: this, path, token, prefix: relative ? this.home.length + 1 : 0 };
+    this.watches.push(watch);
+    this.store.watches.add(watch);
+    return watch;
+  }
+
+  /** Throws ENOENT. */
+  unwatch(path: string, token: string): void {
+    const watch = this.findWatch(path, token);
+    if (watch === undefined) throw ENOENT;
+    this.watches.splice(this.watches.indexOf(watch), 1);
+    this.dropWatch(watch);
+  }
+
+  private findWatch(path: string, token: string): Watch | undefined {
+    return this.watches.find((watch) => watch.path === path && watch.token === token);
+  }
+
+  private dropWatch(watch: Watch): void {
+    this.store.watches.remove(watch);
+    this.account.watches--;
+    this.account.add(-watchCost(watch.path, watch.token));
+  }
+
+  get allWatches(): readonly Watch[] {
+    return this.watches;
+  }
+
+  /** XS_RESET_WATCHES: no watch and no transaction is left. */
+  reset(): void {
+    for (const watch of this.watches.splice(0)) this.dropWatch(watch);
+    for (const transaction of this.transactions.values()) transaction.abort();
+    this.transactions.clear();
+  }
+
+  /** Drops everything it has open and all that waits for it. */
+  close(): void {
+    this.reset();
+    const dropped = this.outgoing;
+    this.outgoing = [];
+    for (const message of dropped) this.delivered(message);
+  }
+
+  event(path: string, token: string, cause: Cause | null): void {
+    const payload = `${path}\0${token}\0`;
+    // Xen: names that need more than a message are not told; special events are all told.
+    if (payload.length > XENSTORE_PAYLOAD_MAX) return;
+    const key = path.startsWith("@") ? null : payload;
+    if (key !== null && this.waitingEvents.has(key)) return;
+    const bytes = encodeMessage({ type: XS_WATCH_EVENT, request: 0, transaction: 0, payload });
+    if (!this.account.mayTake(bytes.length + MESSAGE_OVERHEAD)) return;
+    if (key !== null) this.waitingEvents.add(key);
+    cause?.waiting(1);
+    this.queue({ bytes, key: key ?? payload, cause, since: this.transport.now() });
+  }
+
+  /** Queues the answer to a request. */
+  answer(message: Message): void {
+    this.account.outstanding++;
+    this.queue({ bytes: encodeMessage(message), key: null, cause: null, since: 0 });
+  }
+
+  private queue(message: Outgoing): void {
+    this.account.add(message.bytes.length + MESSAGE_OVERHEAD);
+    this.outgoing.push(message);
+    this.transport.wake();
+  }
+
+  /** The bytes of the oldest message that waits. */
+  get nextOutput(): string | undefined {
+    return this.outgoing[0]?.bytes;
+  }
+
+  /** The oldest message was sent as a whole. */
+  sent(): void {
+    this.delivered(this.outgoing.shift()!);
+  }
+
+  private delivered(message: Outgoing): void {
+    this.account.add(-message.bytes.length - MESSAGE_OVERHEAD);
+    if (message.key === null) {
+      this.waiting(-1);
+    } else {
+      this.waitingEvents.delete(message.key);
+      message.cause?.waiting(-1);
+    }
+  }
+
+  /**
+   * Drops the events that have waited for longer than Xen lets them.
+   * @param begun the oldest message is partly sent, and stays
+   */
+  dropStaleEvents(begun: boolean): void {
+    const limit = this.transport.now() - EVENT_TIMEOUT_MS;
+    const stale = this.outgoing.filter(({ key, since }, i) => key !== null && since <= limit && !(begun && i === 0));
+    if (stale.length === 0) return;
+    this.outgoing = this.outgoing.filter((message) => !stale.includes(message));
+    for (const message of stale) this.delivered(message);
+  }
+
+  /** True while an event waits. */
+  get eventsWait(): boolean {
+    return this.outgoing.some(({ key }) => key !== null);
+  }
+}
+
+function watchCost(path: string, token: string): number {
+  return WATCH_OVERHEAD + path.length + token.length;
+}

@@ -1,0 +1,152 @@
+/**
+ * A domain's connection to the store: its ring page and event channel, served at intervals so that a guest that never stops
+ * asking cannot take domain 0's time from the others.
+ */
+import { XENSTORE_ERROR_COMM } from "../../../abi/xs-wire.ts";
+import { closeChannel, onInterdomain, onNewDomain } from "../events.ts";
+import { detach } from "../failures.ts";
+import { HypercallError } from "../hypercall.ts";
+import { send } from "../hypercalls/event-channel.ts";
+import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
+import { releaseMapPage, takeMapPage } from "../map-space.ts";
+import { systemTime } from "../clock.ts";
+import { after } from "../timers.ts";
+import { EVENT_TIMEOUT_MS, type Client } from "./client.ts";
+import { Exchange, type ExchangeHooks } from "./exchange.ts";
+import { StoreRing } from "./ring.ts";
+
+/** Requests that a guest may have carried out per interval, and the interval. */
+const BURST = 64;
+const INTERVAL_MS = 10;
+
+/** A ring page that is mapped, and what goes on over it. */
+interface Opened {
+  readonly client: Client;
+  readonly exchange: Exchange;
+  readonly page: number;
+}
+
+export class StoreConnection {
+  private port = 0;
+  /** Null until the guest first calls: most small guests never do. */
+  private opened: Opened | null = null;
+  private credit = BURST;
+  private refill: (() => void) | null = null;
+  private sweep: (() => void) | null = null;
+  private open = true;
+  /** The exchange is running: what wakes it now is seen by it anyway. */
+  private busy = false;
+  private woken = false;
+  /** The guest's ring page could not be mapped: nothing is exchanged. */
+  private pageless = false;
+
+  /**
+   * Binds to a domain's port; its ring page is mapped when it first calls.
+   * @param fresh the domain has never run
+   * @param client makes its client
+   * @throws HypercallError
+   */
+  constructor(
+    private readonly domain: number,
+    private readonly gfn: number,
+    guestPort: number,
+    fresh: boolean,
+    private readonly client: () => Client,
+    private readonly hooks: ExchangeHooks,
+  ) {
+    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.serve());
+  }
+
+  /** Maps the ring page; null when the guest has none there (any more). */
+  private openRing(): Opened | null {
+    if (this.pageless) return null;
+    const page = takeMapPage();
+    foreignFrames()[0] = this.gfn;
+    try {
+      mapForeign(this.domain, 1, page);
+    } catch (error) {
+      releaseMapPage(page);
+      if (!(error instanceof HypercallError)) throw error;
+      this.pageless = true;
+      this.hooks.broken(XENSTORE_ERROR_COMM);
+      return null;
+    }
+    const client = this.client();
+    const { hooks } = this;
+    const exchange = new Exchange(client, new StoreRing(page), hooks);
+    client.attach({ wake: () => this.wake(), now: () => systemTime() / 1e6 });
+    return (this.opened = { client, exchange, page });
+  }
+
+  /** Binds to another port of the guest: its old one is gone. Throws HypercallError. */
+  rebind(guestPort: number): void {
+    const old = this.port;
+    this.port = onInterdomain(this.domain, guestPort, () => this.serve());
+    closeChannel(old);
+  }
+
+  /** Lets go of page and port. */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    this.refill?.();
+    this.sweep?.();
+    try {
+      closeChannel(this.port);
+    } finally {
+      const { opened } = this;
+      if (opened !== null) {
+        opened.client.attach({ wake: () => {}, now: () => 0 });
+        unmapPage(opened.page);
+        releaseMapPage(opened.page);
+      }
+    }
+  }
+
+  /** There is something to send. Not at once: somebody else's request may be in the middle of its work. */
+  private wake(): void {
+    if (this.busy || this.woken) return;
+    this.woken = true;
+    detach(`the store, for domain ${this.domain}`, async () => {
+      await null;
+      this.woken = false;
+      this.serve();
+    });
+  }
+
+  private serve(): void {
+    if (!this.open || this.busy || this.port === 0) return;
+    this.busy = true;
+    try {
+      const opened = this.opened ?? this.openRing();
+      if (opened === null) return;
+      const { client, exchange } = opened;
+      const { done, moved } = exchange.run(this.credit);
+      if (moved) send(this.port);
+      this.spend(done);
+      if (client.eventsWait) this.watchEvents(client, exchange);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  private spend(requests: number): void {
+    if (requests === 0) return;
+    this.credit -= requests;
+    this.refill ??= after(INTERVAL_MS, () => {
+      const spent = this.credit <= 0;
+      this.refill = null;
+      this.credit = BURST;
+      if (spent) this.serve();
+    });
+  }
+
+  /** Drops events that nobody takes, after a while. */
+  private watchEvents(client: Client, exchange: Exchange): void {
+    this.sweep ??= after(EVENT_TIMEOUT_MS, () => {
+      this.sweep = null;
+      client.dropStaleEvents(exchange.begun);
+      if (client.eventsWait) this.watchEvents(client, exchange);
+    });
+  }
+}

@@ -1,0 +1,153 @@
+/**
+ * The exchange of messages between a client and its ring: requests in, answers and events out, and what becomes of a guest
+ * that breaks the protocol: its connection, and nothing else. It does as much as it is let in one go.
+ */
+import {
+  XENSTORE_ERROR_PROTO,
+  XENSTORE_ERROR_RINGIDX,
+  XENSTORE_PAYLOAD_MAX,
+  XENSTORE_RING_SIZE,
+} from "../../../abi/xs-wire.ts";
+import type { Client } from "./client.ts";
+import type { StoreRing } from "./ring.ts";
+import { decodeHeader, HEADER_BYTES, type Header } from "./wire.ts";
+
+export interface ExchangeHooks {
+  /** Carries out a request and queues its answer. */
+  request(header: Header, payload: string): void;
+  /** The connection was broken: XENSTORE_ERROR_*. */
+  broken(error: number): void;
+  /** The guest began afresh. */
+  reconnected(): void;
+}
+
+export class Exchange {
+  /** A request larger than the ring, as far as it is there. */
+  private header: Header | null = null;
+  private payload = "";
+  /** Bytes of the oldest message that are in the ring already. */
+  private sentBytes = 0;
+  private broken: boolean;
+
+  constructor(
+    private readonly client: Client,
+    private readonly ring: StoreRing,
+    private readonly hooks: ExchangeHooks,
+  ) {
+    this.broken = ring.failure !== 0;
+  }
+
+  /** True when a message to the guest has been begun. */
+  get begun(): boolean {
+    return this.sentBytes > 0;
+  }
+
+  /**
+   * Exchanges what can be exchanged.
+   * @param requests most requests that are carried out
+   * @returns how many were, and whether the ring has changed: then the guest is to be notified
+   */
+  run(requests: number): { done: number; moved: boolean } {
+    let moved = false;
+    if (this.ring.reconnectWanted) {
+      this.reconnect();
+      moved = true;
+    }
+    let done = 0;
+    while (!this.broken) {
+      if (this.flush()) moved = true;
+      if (this.broken || done >= requests || !this.client.mayAsk) break;
+      const taken = this.take();
+      if (taken === "nothing") break;
+      moved = true;
+      if (taken === "request") done++;
+    }
+    return { done, moved };
+  }
+
+  private reconnect(): void {
+    this.client.close();
+    this.header = null;
+    this.payload = "";
+    this.sentBytes = 0;
+    this.broken = false;
+    this.ring.reset();
+    this.hooks.reconnected();
+  }
+
+  private fail(error: number): void {
+    this.broken = true;
+    this.header = null;
+    this.payload = "";
+    this.sentBytes = 0;
+    this.client.close();
+    this.ring.fail(error);
+    this.hooks.broken(error);
+  }
+
+  /** Puts messages into the ring: small ones as a whole, those that never fit by pieces. */
+  private flush(): boolean {
+    const { client, ring } = this;
+    let moved = false;
+    for (let next = client.nextOutput; next !== undefined; next = client.nextOutput) {
+      const { room } = ring;
+      if (room < 0) {
+        this.fail(XENSTORE_ERROR_RINGIDX);
+        return true;
+      }
+      const left = next.length - this.sentBytes;
+      if (room === 0 || (room < left && next.length <= XENSTORE_RING_SIZE)) break;
+      const piece = Math.min(room, left);
+      ring.send(next, this.sentBytes, this.sentBytes + piece);
+      moved = true;
+      this.sentBytes += piece;
+      if (piece < left) break;
+      this.sentBytes = 0;
+      client.sent();
+    }
+    return moved;
+  }
+
+  /** Takes a request, or a piece of one that is larger than the ring. */
+  private take(): "nothing" | "piece" | "request" {
+    const { ring } = this;
+    const { available } = ring;
+    if (available < 0) {
+      this.fail(XENSTORE_ERROR_RINGIDX);
+      return "piece";
+    }
+    if (this.header !== null) return this.takePiece(available);
+    if (available < HEADER_BYTES) return "nothing";
+    const header = decodeHeader(ring.peek(0, HEADER_BYTES));
+    if (header.length > XENSTORE_PAYLOAD_MAX) {
+      this.fail(XENSTORE_ERROR_PROTO);
+      return "piece";
+    }
+    const size = HEADER_BYTES + header.length;
+    if (size > XENSTORE_RING_SIZE) {
+      ring.consume(HEADER_BYTES);
+      this.header = header;
+      return "piece";
+    }
+    if (available < size) return "nothing";
+    this.hooks.request(header, ring.peek(HEADER_BYTES, header.length));
+    // Carrying it out may have broken the connection; then there is nothing to take off.
+    if (!this.broken) ring.consume(size);
+    return "request";
+  }
+
+  private takePiece(available: number): "nothing" | "piece" | "request" {
+    const { ring } = this;
+    const header = this.header!;
+    const piece = Math.min(available, header.length - this.payload.length);
+    if (piece === 0) return "nothing";
+    this.payload += ring.peek(0, piece);
+    ring.consume(piece);
+    if (this.payload.length < header.length) return "piece";
+    const { payload } = this;
+    this.header = null;
+    this.payload = "";
+    this.hooks.request(header, payload);
+    return "request";
+  }
+}

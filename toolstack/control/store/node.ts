@@ -1,0 +1,53 @@
+/** One node of the store. Nodes are never changed: a change makes a new one, so whoever reads one keeps what he read. */
+import { baseName } from "./path.ts";
+import type { Permissions } from "./permissions.ts";
+import { MAX_NODE_BYTES, NODE_OVERHEAD, PERMISSION_OVERHEAD } from "./quota.ts";
+import { ENOSPC } from "./store-error.ts";
+
+export interface StoreNode {
+  readonly data: string;
+  readonly permissions: Permissions;
+  /** Names, each with a NUL byte behind it, in the order they were made: the answer of XS_DIRECTORY. */
+  readonly children: string;
+  /** Rises with every change of the node itself: data, permissions or list of children. */
+  readonly generation: number;
+}
+
+/** xenstored's header of a stored node, and what a permission takes there. */
+const XEN_HEADER_BYTES = 24;
+const XEN_PERMISSION_BYTES = 8;
+
+/** Throws ENOSPC for a node larger than a guest may make one. */
+export function checkNodeSize(node: StoreNode): void {
+  const { permissions, data, children } = node;
+  const bytes = XEN_HEADER_BYTES + permissions.length * XEN_PERMISSION_BYTES + data.length + children.length;
+  if (bytes >= MAX_NODE_BYTES) throw ENOSPC;
+}
+
+/** Bytes of the heap that a node at `path` is counted with. */
+export function nodeCost(path: string, node: StoreNode): number {
+  return (
+    NODE_OVERHEAD +
+    path.length +
+    node.data.length +
+    node.children.length +
+    node.permissions.length * PERMISSION_OVERHEAD
+  );
+}
+
+export function childNames(node: StoreNode): string[] {
+  return node.children === "" ? [] : node.children.slice(0, -1).split("\0");
+}
+
+/** The list of children with the last part of `path` added. */
+export function withChild(children: string, path: string): string {
+  return `${children}${baseName(path)}\0`;
+}
+
+/** The list without the last part of `path`; undefined if it is not in it. */
+export function withoutChild(children: string, path: string): string | undefined {
+  const entry = `${baseName(path)}\0`;
+  if (children.startsWith(entry)) return children.slice(entry.length);
+  const before = children.indexOf(`\0${entry}`);
+  return before < 0 ? undefined : children.slice(0, before + 1) + children.slice(before + 1 + entry.length);
+}

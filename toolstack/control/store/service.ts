@@ -1,0 +1,168 @@
+/** The store as domain 0 runs it: which domains are connected, and the toolstack's way in (`local`). */
+import { HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts";
+import { reportFailure } from "../failures.ts";
+import { HypercallError } from "../hypercall.ts";
+import { getHvmParam } from "../hypercalls/hvm.ts";
+import { Client } from "./client.ts";
+import { StoreConnection } from "./connection.ts";
+import { LocalStore } from "./local.ts";
+import { changesState, handleRequest, type DomainManager } from "./requests.ts";
+import { restoreClient, saveClient, type SavedClient } from "./saved.ts";
+import { INTRODUCE_DOMAIN, RELEASE_DOMAIN, Store } from "./store.ts";
+import { EINVAL, ENOENT } from "./store-error.ts";
+import type { Header } from "./wire.ts";
+
+/** Bytes in a domain's account, overheads included, up to which its nodes may fit into a record of 32 KiB. */
+const SAVED_BYTES = 256 * 1024;
+
+/** A domain that the store serves. */
+class Served {
+  private made: Client | null = null;
+  private told = false;
+  /** It has shut down, and watchers of @releaseDomain know. */
+  shutdown = false;
+  readonly connection: StoreConnection;
+
+  constructor(
+    private readonly service: StoreService,
+    private readonly domain: number,
+    gfn: number,
+    port: number,
+    fresh: boolean,
+  ) {
+    this.connection = new StoreConnection(domain, gfn, port, fresh, () => this.client, this);
+  }
+
+  get client(): Client {
+    return (this.made ??= new Client(this.service.store, this.domain));
+  }
+
+  request(header: Header, payload: string): void {
+    handleRequest(this.client, this.service, header, payload, (error) =>
+      reportFailure(`the store, for domain ${this.domain}`, error),
+    );
+    if (changesState(header.type)) this.service.changed(this.domain);
+  }
+
+  /** Said once: a guest can break its connection and make it again as often as it likes. */
+  broken(error: number): void {
+    if (!this.told)
+      this.service.notice(`domain ${this.domain} broke the xenstore protocol (error ${error}): disconnected`);
+    this.told = true;
+    this.service.changed(this.domain);
+  }
+
+  reconnected(): void {
+    this.service.changed(this.domain);
+  }
+
+  /** Its client, null while it has asked for nothing. */
+  get existing(): Client | null {
+    return this.made;
+  }
+
+  /** Drops what it has open and lets go of its ring. */
+  close(): void {
+    this.made?.close();
+    this.connection.close();
+  }
+}
+
+export class StoreService implements DomainManager {
+  readonly store = new Store();
+  readonly local = new LocalStore(this.store);
+  private readonly served = new Map<number, Served>();
+
+  /** Called when what the store keeps for a domain may have changed by its request. */
+  changed: (domain: number) => void = () => {};
+
+  /** @param notice prints a line about something that happened by itself */
+  constructor(readonly notice: (text: string) => void) {}
+
+  /**
+   * Connects a new domain.
+   * @param gfn its ring page, and its port for domain 0
+   * @param fresh it has never run
+   * @param populate writes its nodes when they are wanted
+   * @throws HypercallError; then it is not connected
+   */
+  connect(domain: number, gfn: number, port: number, fresh: boolean, populate: () => void): void {
+    this.store.addDomain(domain, populate);
+    try {
+      this.served.set(domain, new Served(this, domain, gfn, port, fresh));
+    } catch (error) {
+      this.store.removeDomain(domain);
+      throw error;
+    }
+    this.store.announceSpecial(INTRODUCE_DOMAIN);
+  }
+
+  /** False for a domain that has so much in the store that its nodes are not worth the try. */
+  maySaveNodes(domain: number): boolean {
+    return (this.store.tree.domain(domain)?.account.bytes ?? 0) <= SAVED_BYTES;
+  }
+
+  /** What `restore` is to be given after a restart of domain 0; null for a domain that has asked for nothing yet. */
+  save(domain: number, withNodes: boolean): SavedClient | null {
+    const client = this.served.get(domain)?.existing ?? null;
+    return client === null ? null : saveClient(this.local, client, withNodes);
+  }
+
+  /** Gives a domain that was just connected what an earlier store kept for it. */
+  restore(domain: number, saved: SavedClient): void {
+    const served = this.served.get(domain);
+    if (served === undefined) return;
+    this.store.settle();
+    restoreClient(this.local, served.client, saved);
+  }
+
+  /** A domain has shut down: said once, to those who watch for it. */
+  shutDown(domain: number): void {
+    const served = this.served.get(domain);
+    if (served === undefined || served.shutdown) return;
+    served.shutdown = true;
+    this.store.announceSpecial(RELEASE_DOMAIN);
+  }
+
+  /** Disconnects a domain and forgets it, with its watches, transactions and nodes. Harmless for one that is not connected. */
+  disconnect(domain: number): void {
+    const served = this.served.get(domain);
+    if (served === undefined) return;
+    this.served.delete(domain);
+    try {
+      served.close();
+    } finally {
+      this.store.removeDomain(domain);
+    }
+  }
+
+  introduce(domain: number, port: number): void {
+    const served = this.served.get(domain);
+    try {
+      if (served === undefined) {
+        this.connect(domain, getHvmParam(domain, HVM_PARAM_STORE_PFN), port, false, () => {});
+      } else {
+        served.client.close();
+        served.connection.rebind(port);
+      }
+    } catch (error) {
+      if (error instanceof HypercallError) throw EINVAL;
+      throw error;
+    }
+  }
+
+  release(domain: number): void {
+    if (!this.served.has(domain)) throw ENOENT;
+    this.disconnect(domain);
+  }
+
+  resume(domain: number): void {
+    const served = this.served.get(domain);
+    if (served === undefined) throw ENOENT;
+    served.shutdown = false;
+  }
+
+  client(domain: number): Client | undefined {
+    return this.served.get(domain)?.client;
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * The nodes of the store by their paths, and the accounts of the domains that own them. A request sees them through a
+ * `View`: this one, or a transaction's.
+ */
+import { nodeCost, type StoreNode } from "./node.ts";
+import { ROOT } from "./path.ts";
+import type { Permissions } from "./permissions.ts";
+import { Account, Pool } from "./quota.ts";
+
+/** What a request reads and changes. */
+export interface View {
+  /** The node there, undefined for none. */
+  get(path: string): StoreNode | undefined;
+  /** Puts a node in; its parent has it among its children, or will when the request is done. */
+  put(path: string, node: StoreNode): void;
+  remove(path: string): void;
+  /** Bytes more that `account` will be counted with when `node` is put there. */
+  growth(account: Account, path: string, node: StoreNode): number;
+  /** Nodes that the domain owns, as this view has them. */
+  nodesOf(account: Account): number;
+  /**
+   * Says that something happened at `path`; to be called while what is removed can still be looked up.
+   * @param exact only to who watches that very path
+   * @param before the node as it was, where who could read it then may still hear of it
+   */
+  changed(path: string, exact: boolean, before?: StoreNode): void;
+}
+
+/** A domain that the store knows. */
+export interface KnownDomain {
+  readonly account: Account;
+  /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
+  readonly since: number;
+}
+
+export class Tree {
+  private readonly nodes = new Map<string, StoreNode>();
+  private readonly domains = new Map<number, KnownDomain>();
+  private readonly pool = new Pool();
+  private latest = 0;
+
+  constructor() {
+    this.addDomain(0);
+    this.put(ROOT, { data: "", permissions: [{ domain: 0, access: 0 }], children: "", generation: this.advance() });
+  }
+
+  /** A new generation: higher than every one before. */
+  advance(): number {
+    return ++this.latest;
+  }
+
+  get(path: string): StoreNode | undefined {
+    return this.nodes.get(path);
+  }
+
+  put(path: string, node: StoreNode): void {
+    this.uncount(path);
+    this.nodes.set(path, node);
+    const account = this.ownerOf(node);
+    account.nodes++;
+    account.add(nodeCost(path, node));
+  }
+
+  remove(path: string): void {
+    this.uncount(path);
+    this.nodes.delete(path);
+  }
+
+  growth(account: Account, path: string, node: StoreNode): number {
+    if (this.ownerOf(node) !== account) return 0;
+    const old = this.nodes.get(path);
+    return nodeCost(path, node) - (old !== undefined && this.ownerOf(old) === account ? nodeCost(path, old) : 0);
+  }
+
+  private uncount(path: string): void {
+    const old = this.nodes.get(path);
+    if (old === undefined) return;
+    const account = this.ownerOf(old);
+    account.nodes--;
+    account.add(-nodeCost(path, old));
+  }
+
+  /** The owner's account; domain 0's for an owner that is gone. */
+  private ownerOf(node: StoreNode): Account {
+    return (this.domains.get(node.permissions[0]!.domain) ?? this.domains.get(0)!).account;
+  }
+
+  /** Makes a domain known. Nodes it may own or be allowed come after it. */
+  addDomain(id: number): KnownDomain {
+    const domain = { account: new Account(id, id !== 0, this.pool), since: this.latest };
+    this.domains.set(id, domain);
+    return domain;
+  }
+
+  domain(id: number): KnownDomain | undefined {
+    return this.domains.get(id);
+  }
+
+  /** Forgets a domain, whose nodes have been removed. */
+  dropDomain(id: number): void {
+    const { account } = this.domains.get(id)!;
+    account.add(-account.bytes);
+    this.domains.delete(id);
+  }
+
+  /** True while an entry for `domain` made at `generation` speaks of the domain that has this number now. */
+  entryHolds(domain: number, generation: number): boolean {
+    const known = this.domains.get(domain);
+    return known !== undefined && known.since <= generation;
+  }
+
+  /** The permissions without entries for domains that are gone: what a node may pass on to its next generation. */
+  lasting(node: StoreNode): Permissions {
+    const { permissions, generation } = node;
+    if (permissions.length === 1) return permissions;
+    const holds = permissions.every(({ domain }, i) => i === 0 || this.entryHolds(domain, generation));
+    if (holds) return permissions;
+    return permissions.filter(({ domain }, i) => i === 0 || this.entryHolds(domain, generation));
+  }
+
+  /** Every path with its node; for checks and for removing what a domain left behind. */
+  entries(): IterableIterator<[string, StoreNode]> {
+    return this.nodes.entries();
+  }
+}
