@@ -14,6 +14,7 @@
 #include "options.h"
 #include "smp.h"
 #include "traps.h"
+#include "xenstore.h"
 
 extern const char guest_name[];
 void guest_main(void);
