@@ -6,6 +6,7 @@
 import { openInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
 import { Shell } from "./console/shell.ts";
+import { plantRoots } from "./domains/domain-nodes.ts";
 import { Domains } from "./domains/domains.ts";
 import { onVirq, openEvents } from "./events.ts";
 import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
@@ -15,17 +16,20 @@ import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
 import { openScratch } from "./scratch.ts";
 import { startSession } from "./session.ts";
-import { timerFired } from "./timers.ts";
 import { prepareBootData } from "./builder/start-info.ts";
+import { StoreService } from "./store/service.ts";
+import { timerFired } from "./timers.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
 
 let started = false;
 
 const notice = (text: string) => shell.notice(text);
-const domains = new Domains(notice);
+const store = new StoreService(notice);
+const domains = new Domains(notice, store);
 const shell = new Shell(domains);
 
 prepareBootData();
+plantRoots(store.local);
 
 function start(): void {
   openHost(globalThis as unknown as Host);

@@ -32,6 +32,7 @@ export function installGlobals(domains: Domains): void {
     modules: bootModules(),
     print,
     sleep,
+    store: domains.store.local,
     sysctl,
     uptimeNs: systemTime,
     ...replTimers,

@@ -545,6 +545,7 @@ export class FakeMachine {
     this.store64(at + DomctlGetdomaininfo.max_pages, domain.maxPages);
     this.store64(at + DomctlGetdomaininfo.cpu_time, 1.5e9);
     w.store32(at + DomctlGetdomaininfo.nr_online_vcpus, domain.vcpus || 1);
+    w.store32(at + DomctlGetdomaininfo.max_vcpu_id, (domain.vcpus || 1) - 1);
     w.write(at + DomctlGetdomaininfo.handle, domain.handle);
   }
 

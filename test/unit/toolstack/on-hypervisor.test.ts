@@ -2,12 +2,23 @@
 import test from "ava";
 import { CONSOLEIO_write, __HYPERVISOR_console_io, __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash, SHUTDOWN_poweroff } from "../../../abi/sched.ts";
-import { hypercall, structured } from "../../sim/call.ts";
+import {
+  XS_READ,
+  XS_SET_PERMS,
+  XS_TRANSACTION_END,
+  XS_TRANSACTION_START,
+  XS_WATCH,
+  XS_WRITE,
+  XENSTORE_ERROR_RINGIDX,
+  XenstoreDomainInterface,
+} from "../../../abi/xs-wire.ts";
+import { hypercall, structured, type Steps } from "../../sim/call.ts";
 import { Machine, MachineOff } from "../../sim/machine.ts";
 import { hypervisorModule } from "../../sim/module.ts";
 import { guestCode, type GuestCpu, type GuestProgram } from "../../sim/svm-cpu.ts";
 import { makeElf } from "./make-elf.ts";
 import { ControlPlane } from "./on-hypervisor.ts";
+import { StoreGuest } from "./store-guest.ts";
 
 const module = hypervisorModule();
 
@@ -94,6 +105,8 @@ test("a spinning guest is listed, paused and destroyed from the prompt", async (
   machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
   t.regex(typed(machine, "create --kernel spin --memory 2 --name s"), /\n1\r\n/);
   t.regex(typed(machine, "list"), /^s .* 1 +2 +1 +-----/m);
+  const top = typed(machine, "top --interval 1 --count 1");
+  t.regex(top, /^s +1 {2}-----[^]*guests' exits per second: .*interrupt [1-9]/m);
   typed(machine, "pause 1");
   t.regex(typed(machine, "list"), /--p---/);
   typed(machine, "unpause s");
@@ -133,4 +146,126 @@ test("the clock's two digits are a year of this century or the last", async (t) 
   ] as const) {
     t.regex(runToEnd(await boot(exec("info"), {}, digits)), new RegExp(`^time +${year}-11-20T12:00:0`, "m"));
   }
+});
+
+/** A guest that uses its store; what it did is told by `said`. */
+function storeGuest(
+  work: (store: StoreGuest, say: (text: string) => void) => Steps<void>,
+  said: string[],
+): GuestProgram {
+  return function* (cpu) {
+    yield { kind: "spin", ns: 1000 };
+    mapFirst2Mib(cpu);
+    const store = new StoreGuest(cpu);
+    yield* store.open();
+    yield* work(store, (text) => said.push(text));
+    yield* structured(cpu, __HYPERVISOR_sched_op, SCHEDOP_shutdown, 4, (view) =>
+      view.setUint32(0, SHUTDOWN_poweroff, true),
+    );
+  };
+}
+
+test("two guests and their store: each its own, nothing of the other's; what they leave goes with them", async (t) => {
+  const first: string[] = [];
+  const second: string[] = [];
+  const machine = await boot("", {
+    first: storeGuest(function* (store, say) {
+      say(yield* store.ask(XS_WRITE, "data/private\0secret"));
+      say(yield* store.ask(XS_READ, "domid\0"));
+      say(yield* store.ask(XS_WATCH, "data\0token\0"));
+      say(yield* store.event());
+      say(yield* store.event());
+    }, first),
+    second: storeGuest(function* (store, say) {
+      for (const path of ["/local/domain/1/data/private", "/local/domain/1", "/vm", "/"]) {
+        say(yield* store.ask(XS_READ, `${path}\0`));
+        say(yield* store.ask(XS_WRITE, `${path}\0x`));
+      }
+      say(yield* store.ask(XS_WATCH, "/local/domain/1\0t\0"));
+      say(yield* store.event());
+      // Nonsense in the ring costs this connection.
+      store.set(XenstoreDomainInterface.req_prod, store.get(XenstoreDomainInterface.req_cons) + 5000);
+      yield* store.notify();
+      while (store.get(XenstoreDomainInterface.error) === 0) yield { kind: "spin", ns: 100_000 };
+      say(`error ${store.get(XenstoreDomainInterface.error)}`);
+    }, second),
+  });
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  typed(machine, "create --kernel first --memory 2");
+  machine.runUntil(() => first.length === 4, "the first guest's requests");
+  typed(machine, "create --kernel second --memory 2");
+  machine.runUntil(() => machine.output.includes("domain 2 (second) has ended: poweroff"), "the second guest's end");
+  t.deepEqual(second, [
+    ...new Array<string>(8).fill("!EACCES"),
+    "OK\0",
+    "/local/domain/1 t",
+    `error ${XENSTORE_ERROR_RINGIDX}`,
+  ]);
+  t.regex(typed(machine, "xenstore-read /local/domain/1/data/private"), /\nsecret\r\n/);
+  t.regex(typed(machine, "xenstore-ls /local/domain/1 -p"), /^ private = "secret" {2}\(n1\)/m);
+  typed(machine, "xenstore-write /local/domain/1/data/asked 1");
+  machine.runUntil(() => machine.output.includes("domain 1 (first) has ended: poweroff"), "the first guest's end");
+  t.deepEqual(first, ["OK\0", "1", "OK\0", "data token", "data/asked token"]);
+  t.notRegex(typed(machine, "xenstore-ls -f"), /first|second|domain\/[12]/);
+  t.regex(typed(machine, "js domains.store.store.tree.domain(1)"), /undefined/);
+  t.is(machine.exports.audit(), 0);
+});
+
+test("domain 0 dies: a guest's nodes, watches and permissions are there again, its transaction is to be tried again", async (t) => {
+  const said: string[] = [];
+  let neighbour = false;
+  let restarted = false;
+  const machine = await boot("", {
+    user: storeGuest(function* (store, say) {
+      say(yield* store.ask(XS_WRITE, "data/kept\0value"));
+      say(yield* store.ask(XS_WATCH, "data/asked\0relative\0"));
+      say(yield* store.event());
+      const transaction = Number.parseInt(yield* store.ask(XS_TRANSACTION_START, "\0"));
+      say(yield* store.ask(XS_WRITE, "data/never\0x", transaction));
+      while (!neighbour) yield { kind: "spin", ns: 1_000_000 };
+      say(yield* store.ask(XS_SET_PERMS, "data/kept\0n1\0r2\0"));
+      while (!restarted) yield { kind: "spin", ns: 1_000_000 };
+      say(yield* store.ask(XS_READ, "data/kept\0"));
+      say(yield* store.ask(XS_TRANSACTION_END, "T\0", transaction));
+      say(yield* store.ask(XS_READ, "data/never\0"));
+      say(yield* store.ask(XS_WRITE, "name\0x"));
+      say(yield* store.event());
+      say(yield* store.event());
+    }, said),
+    spin: forever,
+  });
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  typed(machine, "create --kernel user --memory 2 --on-poweroff restart");
+  machine.runUntil(() => said.length === 4, "the guest's requests");
+  typed(machine, "create --kernel spin --memory 2");
+  neighbour = true;
+  machine.runUntil(() => said.length === 5, "the guest's gift to its neighbour");
+  typed(machine, "mem-set user 1");
+  // What has changed is kept within 50 ms.
+  typed(machine, "js sleep(200)");
+  const from = machine.output.length;
+  machine.devices.type("js memory.store32(0xc01ff000, 3), hypercall(29, 2, 0xc01ff000)\r");
+  const again = /Domain 0 is restarted: [^]*domain 0 was restarted[^]*\ntypevisor> $/;
+  machine.runUntil(() => again.test(machine.output.slice(from)), "domain 0's restart");
+  t.is(machine.exports.audit(), 0);
+  t.regex(typed(machine, "xenstore-ls /local/domain/1/memory"), /static-max = "2048"\r\ntarget = "1024"/);
+  t.regex(typed(machine, "xenstore-ls -p /local/domain/1/data"), /^kept = "value" {2}\(n1,r2\)/m);
+  restarted = true;
+  machine.runUntil(() => said.length === 10, "the guest's requests to the new domain 0");
+  typed(machine, "xenstore-write /local/domain/1/data/asked please");
+  machine.runUntil(() => machine.output.includes("user was restarted: it is domain 3 now"), "the guest's next life");
+  t.deepEqual(said.slice(0, 11), [
+    "OK\0",
+    "OK\0",
+    "data/asked relative",
+    "OK\0",
+    "OK\0",
+    "value",
+    "!EAGAIN",
+    "!ENOENT",
+    "!EACCES",
+    "data/asked relative",
+    "data/asked relative",
+  ]);
+  t.is(machine.exports.audit(), 0);
 });

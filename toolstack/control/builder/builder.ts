@@ -3,7 +3,13 @@
  * whatever fails, what was made is destroyed and the memory is back before the error is reported.
  */
 import { ENOMEM } from "../../../abi/errno.ts";
-import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN, HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+  HVM_PARAM_TRIPLE_FAULT_REASON,
+} from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { DOM0_MAP } from "../../../abi/software.ts";
 import { HypercallError } from "../hypercall.ts";
@@ -42,11 +48,13 @@ export interface GuestConfig {
   handle: (id: number) => Uint8Array;
 }
 
-/** A domain just built: paused, with its console's guest-side port and frame. */
+/** A domain just built: paused, with the guest's ports and frames of its console and its xenstore ring. */
 export interface BuiltDomain {
   id: number;
   consoleGfn: number;
   consolePort: number;
+  storeGfn: number;
+  storePort: number;
 }
 
 /**
@@ -75,13 +83,17 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     const consoleGfn = layout.consolePage / PAGE_SIZE;
     setHvmParam(id, HVM_PARAM_CONSOLE_PFN, consoleGfn);
     setHvmParam(id, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
+    const storePort = allocUnbound(id, DOMAIN_0);
+    const storeGfn = layout.storePage / PAGE_SIZE;
+    setHvmParam(id, HVM_PARAM_STORE_PFN, storeGfn);
+    setHvmParam(id, HVM_PARAM_STORE_EVTCHN, storePort);
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
     writeGuest(id, config, kernel, layout, makeBootData(layout, config.vcpus, commandLine, ramdiskSize));
     setStartContext(id, kernel.entry, layout.bootData);
     setDomainHandle(id, config.handle(id));
-    return { id, consoleGfn, consolePort };
+    return { id, consoleGfn, consolePort, storeGfn, storePort };
   } catch (error) {
     if (id >= 0) destroyDomain(id);
     throw explain(error, config);

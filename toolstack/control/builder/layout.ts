@@ -3,7 +3,7 @@
  *
  *   0          RAM
  *   0xa0000    reserved, but RAM too: start information, command line and ACPI tables from 0xe0000 (where firmware of a
- *              PC has its tables), the console page in the last frame
+ *              PC has its tables), the xenstore ring's page and the console page in the last two frames
  *   0x100000   RAM, up to 3 GiB; kernels are linked to run here, the ramdisk follows the kernel as on Xen
  *   3 GiB      hole (local APIC, special pages when the kernel itself wants the places above)
  *   4 GiB      the rest of the RAM
@@ -23,7 +23,10 @@ const GIB = 1024 * MIB;
 const LEGACY_START = 0xa0000;
 const LEGACY_END = 0x100000;
 export const BOOT_DATA_START = 0xe0000;
+const STORE_PAGE = 0xfe000;
 const CONSOLE_PAGE = 0xff000;
+/** Special pages: these two. */
+const SPECIAL_PAGES = 2;
 /** End of RAM below the hole, and where it goes on. */
 const LOW_RAM_END = 3 * GIB;
 const HIGH_RAM_START = 4 * GIB;
@@ -39,6 +42,7 @@ export interface GuestLayout {
   /** Start information and ACPI tables. */
   bootData: number;
   consolePage: number;
+  storePage: number;
   /** Memory beyond the RAM that must be populated: a range in the hole, or nothing. */
   extraStart: number;
   extraSize: number;
@@ -64,7 +68,7 @@ export function planGuest(
 
   const bootPages = Math.ceil(bootDataSize / PAGE_SIZE);
   const lowFree = !segments.some((s) => s.address < LEGACY_END && s.address + s.memorySize > BOOT_DATA_START);
-  const low = lowFree && BOOT_DATA_START + bootPages * PAGE_SIZE <= CONSOLE_PAGE;
+  const low = lowFree && BOOT_DATA_START + bootPages * PAGE_SIZE <= STORE_PAGE;
   const extraStart = HIGH_SPECIAL_START - bootPages * PAGE_SIZE;
 
   let ramdisk = 0;
@@ -82,9 +86,10 @@ export function planGuest(
     ramdisk,
     bootData: low ? BOOT_DATA_START : extraStart,
     consolePage: low ? CONSOLE_PAGE : HIGH_SPECIAL_START,
+    storePage: low ? STORE_PAGE : HIGH_SPECIAL_START + PAGE_SIZE,
     extraStart,
-    extraSize: low ? 0 : (bootPages + 1) * PAGE_SIZE,
-    memoryMap: memoryMap(lowRam, memorySize - lowRam, low ? 0 : bootPages + 1, extraStart),
+    extraSize: low ? 0 : (bootPages + SPECIAL_PAGES) * PAGE_SIZE,
+    memoryMap: memoryMap(lowRam, memorySize - lowRam, low ? 0 : bootPages + SPECIAL_PAGES, extraStart),
   };
 }
 

@@ -11,7 +11,7 @@ export function complete(before: string, domains: Domains): string[] {
   const { usage } = findCommand(words[0]!) ?? { usage: "" };
   const previous = words[words.length - 2]!;
   if (previous === "--kernel" || previous === "--ramdisk") return bootModules().map(({ name }) => name);
-  if (usage === "ID") return domains.all().flatMap(({ id, name }) => [String(id), name]);
+  if (/^\[?ID\b/.test(usage) && words.length === 2) return domains.all().flatMap(({ id, name }) => [String(id), name]);
   if (words[0] === "help") return commands.map(({ name }) => name);
   return usage.match(/--\w+/g) ?? [];
 }

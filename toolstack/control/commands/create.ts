@@ -2,6 +2,7 @@ import { bootModules, findModule } from "../boot-info.ts";
 import type { WindowImage } from "../builder/image.ts";
 import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import { DEFAULT_POLICY, END_ACTIONS, type EndAction } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -25,9 +26,18 @@ function moduleArgument(what: string, name: string): WindowImage {
   throw new CommandError(`${what}: no boot module "${name}"; ${there}`);
 }
 
+function actionArgument(option: string, values: Map<string, string>, otherwise: EndAction): EndAction {
+  const value = values.get(option) ?? otherwise;
+  const action = END_ACTIONS.find((known) => known === value);
+  if (action === undefined) throw new CommandError(`--${option}: "${value}" is none of ${END_ACTIONS.join(", ")}`);
+  return action;
+}
+
 export const createCommand: Command = {
   name: "create",
-  usage: "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait]",
+  usage:
+    "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait] " +
+    "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
@@ -35,7 +45,9 @@ export const createCommand: Command = {
     "--name               at most 16 bytes; the kernel's name if not given",
     "--paused             do not start it",
     "--wait               show its console and return when it ends, failing if it crashed; Ctrl-C stops waiting",
-    "A domain that shuts down is destroyed.",
+    `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
+    `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
+    "A restarted domain is made again as it was made, with a new id.",
   ],
   async run(words, context) {
     const { values, switches } = parseOptions(words, {
@@ -47,6 +59,9 @@ export const createCommand: Command = {
       name: { value: "STR" },
       paused: {},
       wait: {},
+      "on-poweroff": { value: "ACTION" },
+      "on-reboot": { value: "ACTION" },
+      "on-crash": { value: "ACTION" },
     });
     if (switches.has("paused") && switches.has("wait")) {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
@@ -59,6 +74,11 @@ export const createCommand: Command = {
       memoryMib: parseCount("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
       vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
       name: values.get("name"),
+      policy: {
+        poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff),
+        reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot),
+        crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash),
+      },
     });
     print(`${domain.id}\n`);
     // What the guest prints through the hypervisor comes behind its id.
@@ -84,10 +104,12 @@ async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise
     throw new CommandError(`no longer waiting for ${domain}: it runs on`);
   }
   // Destroying also takes the last output from the ring.
-  if (reason !== "destroyed") context.domains.destroy(domain);
-  await waitUntilGone(domain, context.domains);
+  if (reason !== "destroyed") context.domains.finishAwaited(domain, reason);
   if (!atLineStart()) print("\n");
-  const line = `${domain} has ended: ${reason}`;
+  const kept = context.domains.find(domain.id) === domain;
+  if (kept) domain.console?.attach(null);
+  else await waitUntilGone(domain, context.domains);
+  const line = `${domain} has ended: ${reason}${kept ? `; it is kept until \`destroy ${domain.id}\`` : ""}`;
   if (isFailure(reason)) throw new CommandError(line);
   print(`${line}\n`);
 }

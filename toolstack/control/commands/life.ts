@@ -6,12 +6,16 @@ import { CommandError } from "./command-error.ts";
 import type { Command } from "./command.ts";
 import { parseOptions } from "./options.ts";
 
+/** The domain that a command's only word names. Throws CommandError. */
+export function domainArgument(words: string[], domains: Domains): GuestDomain {
+  return namedDomain(parseOptions(words, {}, ["ID"]).rest[0]!, domains);
+}
+
 /**
- * The domain that a command's only word names, by id or name.
+ * A domain by id or name.
  * @throws CommandError if there is none, or it is domain 0
  */
-export function domainArgument(words: string[], domains: Domains): GuestDomain {
-  const which = parseOptions(words, {}, ["ID"]).rest[0]!;
+export function namedDomain(which: string, domains: Domains): GuestDomain {
   const domain = domains.find(which);
   if (domain !== undefined) return domain;
   if (which === String(DOMAIN_0)) throw new CommandError("domain 0 is the control plane itself");

@@ -1,4 +1,4 @@
-import { SHUTDOWN_poweroff, SHUTDOWN_reboot } from "../../../abi/sched.ts";
+import { SHUTDOWN_poweroff } from "../../../abi/sched.ts";
 import type { Command } from "./command.ts";
 import { parseOptions } from "./options.ts";
 
@@ -9,15 +9,5 @@ export const poweroffCommand: Command = {
   run(words, { endMachine }) {
     parseOptions(words, {});
     endMachine(SHUTDOWN_poweroff);
-  },
-};
-
-export const rebootCommand: Command = {
-  name: "reboot",
-  usage: "",
-  summary: "end all domains and restart the machine",
-  run(words, { endMachine }) {
-    parseOptions(words, {});
-    endMachine(SHUTDOWN_reboot);
   },
 };

@@ -1,4 +1,5 @@
 /** All console commands, in the order `help` shows them. */
+import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCommand } from "./ask.ts";
 import type { Command } from "./command.ts";
 import { consoleCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
@@ -8,17 +9,28 @@ import { infoCommand } from "./info.ts";
 import { jsCommand } from "./js.ts";
 import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
-import { poweroffCommand, rebootCommand } from "./power.ts";
+import { poweroffCommand } from "./power.ts";
+import { topCommand } from "./top.ts";
+import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 
 export const commands: Command[] = [
   helpCommand(() => commands),
   infoCommand,
   createCommand,
   listCommand,
+  topCommand,
   consoleCommand,
   pauseCommand,
   unpauseCommand,
+  shutdownCommand,
   destroyCommand,
+  sysrqCommand,
+  vcpuSetCommand,
+  memSetCommand,
+  xenstoreListCommand,
+  xenstoreReadCommand,
+  xenstoreWriteCommand,
+  xenstoreRemoveCommand,
   dmesgCommand,
   jsCommand,
   poweroffCommand,

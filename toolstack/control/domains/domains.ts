@@ -1,28 +1,41 @@
 /**
  * The toolstack's domains: creation, end, and the way back to them after domain 0 was restarted.
  *
- * As with xl's defaults (on_poweroff, on_crash = destroy) a guest that has shut down is destroyed and its memory is
- * returned, with a line on the console; a suspended one stays, shut down, until it is destroyed by command. Unlike with
- * xl, a reboot ends a domain too: nothing here remembers how to build it again.
+ * What becomes of a guest that has shut down is its policy's to say (policy.ts); a suspended one stays, shut down, until it
+ * is destroyed by command.
  */
-import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hvm.ts";
+import {
+  HVM_PARAM_CONSOLE_EVTCHN,
+  HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_EVTCHN,
+  HVM_PARAM_STORE_PFN,
+} from "../../../abi/hvm.ts";
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { BuildError } from "../builder/build-error.ts";
-import { buildDomain, type GuestConfig } from "../builder/builder.ts";
+import { buildDomain, type BuiltDomain } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
 import type { Image } from "../builder/image.ts";
 import { openBzImage } from "../builder/unpack.ts";
+import { systemTime, wallTimeMs } from "../clock.ts";
 import { onVirq } from "../events.ts";
-import { reportFailure } from "../failures.ts";
+import { describeError, detach, reportFailure } from "../failures.ts";
+import { HypercallError } from "../hypercall.ts";
 import { destroyDomain, domainExists, unpauseDomain } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
 import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
+import type { StoreService } from "../store/service.ts";
 import { GuestDomain } from "./domain.ts";
+import { plantDomain, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
-import { after } from "../timers.ts";
-import { freeName, handleOfName, nameOfHandle } from "./name.ts";
-import { isFailure, shutdownReason } from "./shutdown.ts";
+import { after, sleep } from "../timers.ts";
+import { freeName, handleOfName, nameOfHandle, uuidOfName } from "./name.ts";
+import { actionFor, DEFAULT_POLICY, quickEnds, restartDelay } from "./policy.ts";
+import type { CreateRequest } from "./request.ts";
+import { decodeDomain, encodeDomain, keepDomain, restoreRequest, type SavedDomain } from "./saved.ts";
+import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
+import { dropRecord, loadRecords } from "../stable.ts";
+import { PAGE_SIZE } from "../window.ts";
 
 export const DOMAIN_0 = 0;
 const DOMAIN_0_NAME = "Domain-0";
@@ -31,9 +44,17 @@ const GRAVES = 8;
 /** How long a destroyed domain is waited for. */
 const LINGER_MS = 1000;
 
-/** What `create` asks for; a name is made up where none is given. */
-export interface CreateRequest extends Omit<GuestConfig, "handle"> {
-  name?: string;
+/** How long after a change it is kept for a later domain 0. */
+const SAVE_MS = 50;
+/** How long a domain's next record waits for each character of its latest: the work is a few per cent of that. */
+const SAVE_NS_PER_CHARACTER = 10_000;
+/** Bytes of a KiB. */
+const KIB = 1024;
+
+/** Wall-clock time of a domain's creation in ms since 1970, 0 where it is not known. */
+function startOf(domain: GuestDomain): number {
+  const now = wallTimeMs();
+  return now === 0 ? 0 : now - (systemTime() - domain.madeNs) / 1e6;
 }
 
 export class Domains {
@@ -43,9 +64,15 @@ export class Domains {
   private graves: GuestDomain[] = [];
   /** Called at every VIRQ_DOM_EXC; who returns true is not called again. */
   private watchers: (() => boolean)[] = [];
+  /** Domains of which something is to be kept for a later domain 0. */
+  private readonly unsaved = new Set<GuestDomain>();
+  private saving: (() => void) | null = null;
 
   /** @param notice prints a line about something that happened by itself */
-  constructor(private readonly notice: (text: string) => void) {}
+  constructor(
+    private readonly notice: (text: string) => void,
+    readonly store: StoreService,
+  ) {}
 
   /** Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start. */
   start(): void {
@@ -53,35 +80,132 @@ export class Domains {
       this.watchers = this.watchers.filter((watcher) => !watcher());
       this.checkShutdowns();
     });
+    this.store.changed = (id) => {
+      const domain = this.byId.get(id);
+      if (domain !== undefined) this.save(domain);
+    };
+    const records = loadRecords();
+    const restores: (() => void)[] = [];
     for (const info of listDomains()) {
       if (info.id === DOMAIN_0 || info.dying) continue;
-      try {
-        this.adopt(info);
-      } catch (error) {
-        reportFailure(`taking over domain ${info.id}`, error);
-      }
+      const guarded = (work: () => void) => {
+        try {
+          work();
+        } catch (error) {
+          reportFailure(`taking over domain ${info.id}`, error);
+        }
+      };
+      guarded(() => {
+        const { store } = this.adopt(info, records.get(info.id)) ?? {};
+        if (store) restores.push(() => guarded(() => this.store.restore(info.id, store)));
+      });
     }
+    // Permissions name other domains: all must be known before.
+    for (const restore of restores) restore();
+    for (const id of records.keys()) if (!this.byId.has(id)) dropRecord(id);
     if (this.byId.size > 0) this.checkShutdowns();
   }
 
-  /** Takes over a domain of the domain 0 that was here before. */
-  private adopt(info: DomainInfo): void {
+  /** Takes over a domain of the domain 0 that was here before; returns what was kept of it. */
+  private adopt(info: DomainInfo, record: string | undefined): SavedDomain | null {
     const name = nameOfHandle(info.handle);
     if (name === "") {
       destroyDomain(info.id);
       this.notice(`domain ${info.id} was being built when domain 0 was restarted: destroyed`);
-      return;
+      return null;
     }
     const domain = new GuestDomain(info.id, name);
-    this.add(domain);
-    try {
-      const gfn = getHvmParam(info.id, HVM_PARAM_CONSOLE_PFN);
-      const port = getHvmParam(info.id, HVM_PARAM_CONSOLE_EVTCHN);
-      domain.console = GuestConsole.connect(info.id, gfn, port);
-    } catch (error) {
-      // The guest may have spoilt its own console; it is still a domain to be listed and destroyed.
-      this.notice(`${domain}: its console could not be connected again: ${String(error)}`);
+    domain.madeNs = systemTime();
+    const kib = (info.maxPages * PAGE_SIZE) / KIB;
+    domain.sizes = {
+      ...domain.sizes,
+      vcpus: info.maxVcpus,
+      onlineVcpus: info.onlineVcpus,
+      maxMemoryKib: kib,
+      memoryKib: kib,
+    };
+    const saved = record === undefined ? null : decodeDomain(record, name);
+    if (saved !== null) {
+      domain.request = restoreRequest(saved);
+      domain.policy = saved.policy;
+      domain.quickEnds = saved.quickEnds;
+      domain.sizes = saved.sizes;
     }
+    this.add(domain);
+    const params: BuiltDomain = {
+      id: info.id,
+      consoleGfn: getHvmParam(info.id, HVM_PARAM_CONSOLE_PFN),
+      consolePort: getHvmParam(info.id, HVM_PARAM_CONSOLE_EVTCHN),
+      storeGfn: getHvmParam(info.id, HVM_PARAM_STORE_PFN),
+      storePort: getHvmParam(info.id, HVM_PARAM_STORE_EVTCHN),
+    };
+    // The guest may have spoilt what is its own to set; it is still a domain to be listed and destroyed.
+    this.reconnect(domain, "console", () => {
+      domain.console = GuestConsole.connect(info.id, params.consoleGfn, params.consolePort);
+    });
+    this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, params, false));
+    return saved;
+  }
+
+  private reconnect(domain: GuestDomain, what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.notice(`${domain}: its ${what} could not be connected again: ${String(error)}`);
+    }
+  }
+
+  /** Connects a domain to the store; its nodes are written when somebody asks for any. */
+  private connectStore(domain: GuestDomain, built: BuiltDomain, fresh: boolean): void {
+    const { id, name } = domain;
+    this.store.connect(id, built.storeGfn, built.storePort, fresh, () => {
+      if (domain.sizes.startedMs === 0) domain.sizes.startedMs = startOf(domain);
+      plantDomain(this.store.local, { ...built, ...domain.sizes, name, uuid: uuidOfName(name) });
+    });
+  }
+
+  /** Keeps what a later domain 0 must know of a domain; soon, and many changes at once. */
+  save(domain: GuestDomain): void {
+    this.unsaved.add(domain);
+    this.saving ??= after(SAVE_MS, () => {
+      this.saving = null;
+      this.saveAll(systemTime());
+    });
+  }
+
+  private saveAll(now: number): void {
+    for (const domain of [...this.unsaved]) {
+      // Who has much to be kept and changes it all the time is kept less often.
+      if (now < domain.nextSaveNs) {
+        this.save(domain);
+        continue;
+      }
+      this.unsaved.delete(domain);
+      if (this.byId.get(domain.id) === domain) domain.nextSaveNs = now + this.saveNow(domain) * SAVE_NS_PER_CHARACTER;
+    }
+  }
+
+  /**
+   * Of a domain that has more than there is room for, what matters most is kept: its watches before its nodes.
+   * @returns characters of record that were made of it
+   */
+  private saveNow(domain: GuestDomain): number {
+    const { id } = domain;
+    let made = 0;
+    for (const what of ["all", "watches", "domain"] as const) {
+      if (what === "all" && !this.store.maySaveNodes(id)) continue;
+      const text = encodeDomain(domain, what === "domain" ? null : this.store.save(id, what === "all"));
+      made += text.length;
+      if (keepDomain(id, text)) break;
+    }
+    return made;
+  }
+
+  /** Takes a domain out of the store. */
+  private disconnectStore({ id, name }: GuestDomain): void {
+    dropRecord(id);
+    if (this.store.store.populated(id)) uprootDomain(this.store.local, id, uuidOfName(name));
+    this.store.disconnect(id);
   }
 
   private add(domain: GuestDomain): void {
@@ -155,13 +279,22 @@ export class Domains {
     };
     const built = buildDomain({ ...request, kernel, handle });
     const domain = new GuestDomain(built.id, name);
+    const { vcpus } = request;
+    const kib = request.memoryMib * KIB;
+    domain.sizes = { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
+    domain.request = request;
+    domain.policy = request.policy ?? DEFAULT_POLICY;
+    domain.madeNs = systemTime();
     try {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort);
+      this.connectStore(domain, built, true);
     } catch (error) {
+      domain.console?.close();
       destroyDomain(built.id);
       throw error;
     }
     this.add(domain);
+    this.save(domain);
     return domain;
   }
 
@@ -174,6 +307,7 @@ export class Domains {
   destroy(domain: GuestDomain): void {
     try {
       domain.console?.close();
+      this.disconnectStore(domain);
     } finally {
       destroyDomain(domain.id);
       this.remove(domain);
@@ -208,18 +342,69 @@ export class Domains {
     for (const { id, code } of shutdownDomains()) {
       const domain = this.byId.get(id);
       if (domain === undefined || domain.ended !== null) continue;
+      this.store.shutDown(id);
       const reason = shutdownReason(code);
       const awaited = domain.waiters > 0;
       domain.end(reason);
-      if (awaited) continue;
-      if (reason === "suspend") {
-        this.notice(`${domain} has suspended`);
-      } else {
-        this.destroy(domain);
-        this.notice(
-          `${domain} has ended: ${reason}${isFailure(reason) ? ` (its last output: console ${domain.id})` : ""}`,
-        );
-      }
+      if (!awaited) this.finish(domain, reason);
     }
+  }
+
+  /** Does what the policy of a domain that has ended by itself says, and tells of it. */
+  private finish(domain: GuestDomain, reason: EndReason): void {
+    const action = actionFor(domain.policy, reason);
+    if (action === "suspended") {
+      this.notice(`${domain} has suspended`);
+      return;
+    }
+    const failed = isFailure(reason);
+    const hint = failed ? ` (its last output: console ${domain.id})` : "";
+    if (action === "preserve") {
+      this.notice(`${domain} has ended: ${reason}; it is kept until \`destroy ${domain.id}\`${hint}`);
+      return;
+    }
+    this.destroy(domain);
+    this.notice(`${domain} has ended: ${reason}${hint}`);
+    if (action === "restart") this.restart(domain);
+  }
+
+  /** What `create --wait` does with the end it waited for: as if nobody had, but for its console. */
+  finishAwaited(domain: GuestDomain, reason: EndReason): void {
+    const action = actionFor(domain.policy, reason);
+    if (action === "preserve") return;
+    this.destroy(domain);
+    if (action === "restart") this.restart(domain);
+  }
+
+  /** Makes a destroyed domain again, under a new id. */
+  private restart(domain: GuestDomain): void {
+    const { request } = domain;
+    if (request === null) {
+      this.notice(`${domain} is not restarted: how it was made was lost when domain 0 was restarted`);
+      return;
+    }
+    const quick = quickEnds(domain.quickEnds, systemTime() - domain.madeNs);
+    const delay = restartDelay(quick);
+    if (delay === null) {
+      this.notice(`${domain} is not restarted: it has ended ${quick} times in a row soon after its start`);
+      return;
+    }
+    if (delay > 0) this.notice(`${domain} ended soon after its start, again: it is restarted in ${delay / 1000} s`);
+    detach(`the restart of ${domain}`, async () => {
+      await this.gone(domain);
+      if (delay > 0) await sleep(delay);
+      let again: GuestDomain;
+      try {
+        again = await this.create({ ...request, name: domain.name });
+      } catch (error) {
+        const known = error instanceof BuildError || error instanceof HypercallError;
+        this.notice(`${domain} could not be restarted: ${known ? error.message : describeError(error)}`);
+        return;
+      }
+      again.quickEnds = quick;
+      this.save(again);
+      this.notice(`${domain.name} was restarted: it is domain ${again.id} now`);
+      this.unpause(again);
+    });
   }
 }

@@ -43,3 +43,9 @@ export function freeName(base: string, id: number, taken: (name: string) => bool
     if (!taken(stem + ending)) return stem + ending;
   }
 }
+
+/** The domain's UUID: the bytes of its handle, as libxl has it. */
+export function uuidOfName(name: string): string {
+  const hex = Array.from(handleOfName(name), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}

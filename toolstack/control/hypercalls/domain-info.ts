@@ -26,6 +26,8 @@ export interface DomainInfo {
   /** CPU time of all its vCPUs, ns. */
   cpuTimeNs: number;
   onlineVcpus: number;
+  /** VCPUs it was made with. */
+  maxVcpus: number;
   /** Its 16 free bytes, as four words: see name.ts. */
   handle: number[];
 }
@@ -36,6 +38,7 @@ const PAGES = DomctlGetdomaininfo.tot_pages / 4;
 const MAX_PAGES = DomctlGetdomaininfo.max_pages / 4;
 const CPU_TIME = DomctlGetdomaininfo.cpu_time / 4;
 const VCPUS = DomctlGetdomaininfo.nr_online_vcpus / 4;
+const MAX_VCPU_ID = DomctlGetdomaininfo.max_vcpu_id / 4;
 const HANDLE = DomctlGetdomaininfo.handle / 4;
 
 /** The id in the structure that begins at word `at`. */
@@ -65,6 +68,7 @@ export function decodeDomainInfo(words: Uint32Array, at: number): DomainInfo {
     maxPages: number64(words, at + MAX_PAGES),
     cpuTimeNs: number64(words, at + CPU_TIME),
     onlineVcpus: words[at + VCPUS]!,
+    maxVcpus: words[at + MAX_VCPU_ID]! + 1,
     handle: [words[at + HANDLE]!, words[at + HANDLE + 1]!, words[at + HANDLE + 2]!, words[at + HANDLE + 3]!],
   };
 }

@@ -1,0 +1,110 @@
+/** Records that outlive domain 0: replaced as a whole or not at all, found again, within their room. */
+import test from "ava";
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/software.ts";
+import { openHost } from "../../../toolstack/control/host.ts";
+import { PagedWindow } from "./paged-window.ts";
+
+const PAGE = 4096;
+const pages = new Map<number, Uint8Array>();
+/** Pages that were touched. */
+let touched = 0;
+let window = fresh();
+
+/** The same memory as a new domain 0 sees it. */
+function fresh(): PagedWindow {
+  return new PagedWindow((page, address) => {
+    if (address < DOM0_STABLE || address >= DOM0_STABLE_END) throw new RangeError(`outside: ${address.toString(16)}`);
+    if (!pages.has(page)) touched++;
+    const bytes = pages.get(page) ?? new Uint8Array(PAGE);
+    pages.set(page, bytes);
+    return bytes;
+  });
+}
+
+/** Domain 0 starts: the module's own state is new. */
+async function start(): Promise<typeof import("../../../toolstack/control/stable.ts")> {
+  window = fresh();
+  openHost({ hypercall: () => {}, exchange: () => {}, codec: () => {}, machineWindow: window });
+  const name = `../../../toolstack/control/stable.ts?${Math.random()}`;
+  return (await import(name)) as typeof import("../../../toolstack/control/stable.ts");
+}
+
+test.beforeEach(() => {
+  pages.clear();
+  touched = 0;
+});
+
+test.serial("at the machine's start there are none, and little is touched", async (t) => {
+  const stable = await start();
+  t.is(stable.loadRecords().size, 0);
+  t.is(touched, 1);
+});
+
+test.serial("records are found again, replaced and dropped", async (t) => {
+  let stable = await start();
+  stable.loadRecords();
+  t.true(stable.saveRecord(1, "one"));
+  t.true(stable.saveRecord(2, "two".repeat(3000)));
+  t.true(stable.saveRecord(1, "one again\xff\0"));
+  t.true(stable.saveRecord(3, ""));
+  stable.dropRecord(3);
+  stable.dropRecord(77);
+  for (let restarts = 0; restarts < 3; restarts++) {
+    stable = await start();
+    t.deepEqual([...stable.loadRecords()].sort(), [
+      [1, "one again\xff\0"],
+      [2, "two".repeat(3000)],
+    ]);
+  }
+  stable.dropRecord(1);
+  stable = await start();
+  t.deepEqual([...stable.loadRecords().keys()], [2]);
+  t.true(touched < 10, `${touched} pages`);
+});
+
+test.serial("a record that is too long, or finds no room, leaves the old one", async (t) => {
+  let stable = await start();
+  stable.loadRecords();
+  t.true(stable.saveRecord(1, "x".repeat(stable.RECORD_BYTES)));
+  t.false(stable.saveRecord(1, "y".repeat(stable.RECORD_BYTES + 1)));
+  let domain = 2;
+  while (stable.saveRecord(domain, "z".repeat(10_000))) domain++;
+  t.true(domain > 35 && domain < 45, `${domain} large records`);
+  let small = 1000;
+  while (stable.saveRecord(small, "s".repeat(8000))) small++;
+  t.true(small > 1060, `${small - 1000} small ones beside them`);
+  t.false(stable.saveRecord(1000, "w".repeat(8000)), "replacing needs room for both");
+  stable = await start();
+  const found = stable.loadRecords();
+  t.is(found.get(1), "x".repeat(stable.RECORD_BYTES));
+  t.is(found.get(2), "z".repeat(10_000));
+  t.is(found.get(1000), "s".repeat(8000));
+  for (const id of found.keys()) stable.dropRecord(id);
+  t.true(stable.saveRecord(1, "x".repeat(stable.RECORD_BYTES)));
+});
+
+test.serial("what a crash left half written is not read", async (t) => {
+  let stable = await start();
+  stable.loadRecords();
+  stable.saveRecord(1, "old");
+  stable.saveRecord(2, "other");
+  // The new record of domain 1 is written, but not its last byte.
+  stable.saveRecord(1, "new one");
+  const image = [...pages.values()].find((bytes) => Buffer.from(bytes).includes("new one"))!;
+  image[Buffer.from(image).indexOf("new one") + 3] = 0x7e;
+  stable = await start();
+  t.deepEqual([...stable.loadRecords()], [[2, "other"]]);
+
+  // Both are whole: the later one counts.
+  pages.clear();
+  stable = await start();
+  stable.loadRecords();
+  stable.saveRecord(1, "old");
+  const before = new Map([...pages].map(([page, bytes]) => [page, bytes.slice()]));
+  stable.saveRecord(1, "new");
+  for (const [page, bytes] of before) if (page !== DOM0_STABLE / PAGE) pages.set(page, bytes);
+  stable = await start();
+  t.deepEqual([...stable.loadRecords()], [[1, "new"]]);
+  stable = await start();
+  t.deepEqual([...stable.loadRecords()], [[1, "new"]], "and the other is gone");
+});

@@ -1,0 +1,97 @@
+/** Looking into the store, and changing it: as xenstore-ls, -read, -write and -rm do. */
+import { print } from "../console/output.ts";
+import { absolutePath, baseName, homeOf, isValidPath } from "../store/path.ts";
+import { formatPermissions } from "../store/permissions.ts";
+import { StoreError } from "../store/store-error.ts";
+import { CommandError } from "./command-error.ts";
+import type { Command } from "./command.ts";
+import { parseOptions } from "./options.ts";
+
+/** A path as the user wrote it, relative ones from domain 0's own. Throws CommandError. */
+function pathArgument(text: string): string {
+  const path = absolutePath(text, homeOf(0));
+  if (!isValidPath(path))
+    throw new CommandError(`"${text}" is no path: letters, digits and - _ @ between single slashes`);
+  return path;
+}
+
+/** Does something to the store, and says in words what is wrong with it. */
+function attempt<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof StoreError) throw new CommandError(`${path}: ${error.errno}`);
+    throw error;
+  }
+}
+
+/** A value between quotes, with what is not printable as octal numbers, as xenstore-ls shows it. */
+function quoted(data: string): string {
+  const shown = data.replace(/[^\x20-\x7e]|[\\"]/g, (c) => {
+    if (c === "\n") return "\\n";
+    if (c === "\t") return "\\t";
+    return /[\\"]/.test(c) ? `\\${c}` : `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`;
+  });
+  return `"${shown}"`;
+}
+
+export const xenstoreListCommand: Command = {
+  name: "xenstore-ls",
+  usage: "[PATH] [-f] [-p]",
+  summary: "show the nodes of the store",
+  details: [
+    "-f, --full         whole paths",
+    "-p, --permissions  who may read and write: n none, r, w, b both; the owner first",
+  ],
+  run(words, { domains }) {
+    const long = words.map((word) => (word === "-f" ? "--full" : word === "-p" ? "--permissions" : word));
+    const given = long.find((word) => !word.startsWith("-"));
+    const { switches } = parseOptions(long, { full: {}, permissions: {} }, given === undefined ? [] : ["PATH"]);
+    const top = pathArgument(given ?? "/");
+    attempt(top, () => {
+      for (const { path, node, depth } of domains.store.local.walk(top)) {
+        // As xenstore-ls: the node itself is not shown but by what is below it.
+        if (depth === 0) continue;
+        const name = switches.has("full") ? path : `${" ".repeat(depth - 1)}${baseName(path)}`;
+        const permissions = switches.has("permissions") ? `  (${formatPermissions(node.permissions).join(",")})` : "";
+        print(`${name} = ${quoted(node.data)}${permissions}\n`);
+      }
+    });
+  },
+};
+
+export const xenstoreReadCommand: Command = {
+  name: "xenstore-read",
+  usage: "PATH",
+  summary: "show the value of a node",
+  run(words, { domains }) {
+    const path = pathArgument(parseOptions(words, {}, ["PATH"]).rest[0]!);
+    const value = attempt(path, () => domains.store.local.read(path));
+    if (value === undefined) throw new CommandError(`${path}: ENOENT`);
+    print(`${value}\n`);
+  },
+};
+
+export const xenstoreWriteCommand: Command = {
+  name: "xenstore-write",
+  usage: "PATH VALUE",
+  summary: "write a node, making it where there is none",
+  run(words, { domains }) {
+    const [path, value] = parseOptions(words, {}, ["PATH", "VALUE"]).rest as [string, string];
+    const at = pathArgument(path);
+    attempt(at, () => domains.store.local.write(at, value));
+  },
+};
+
+export const xenstoreRemoveCommand: Command = {
+  name: "xenstore-rm",
+  usage: "PATH",
+  summary: "remove a node with all below it",
+  run(words, { domains }) {
+    const path = pathArgument(parseOptions(words, {}, ["PATH"]).rest[0]!);
+    attempt(path, () => {
+      if (domains.store.local.read(path) === undefined) throw new CommandError(`${path}: ENOENT`);
+      domains.store.local.remove(path);
+    });
+  },
+};

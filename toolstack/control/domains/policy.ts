@@ -1,0 +1,45 @@
+/**
+ * What becomes of a domain that has ended by itself: xl's on_poweroff, on_reboot and on_crash, with its defaults. A domain
+ * that ends again and again as soon as it runs is restarted more and more slowly, and at last no more.
+ */
+import { isFailure, type EndReason } from "./shutdown.ts";
+
+export type EndAction = "destroy" | "restart" | "preserve";
+
+export const END_ACTIONS: readonly EndAction[] = ["destroy", "restart", "preserve"];
+
+export interface EndPolicy {
+  poweroff: EndAction;
+  reboot: EndAction;
+  /** For a watchdog that ran out too. */
+  crash: EndAction;
+}
+
+export const DEFAULT_POLICY: Readonly<EndPolicy> = { poweroff: "destroy", reboot: "restart", crash: "destroy" };
+
+/** What the policy says; "suspended" for a domain that waits to be resumed or destroyed. */
+export function actionFor(policy: EndPolicy, reason: EndReason): EndAction | "suspended" {
+  if (reason === "suspend") return "suspended";
+  if (reason === "poweroff") return policy.poweroff;
+  if (reason === "reboot") return policy.reboot;
+  if (isFailure(reason)) return policy.crash;
+  return "destroy";
+}
+
+/** A domain that ran for less than this ended quickly. */
+const QUICK_NS = 5e9;
+const FIRST_DELAY_MS = 1000;
+const LONGEST_DELAY_MS = 60_000;
+/** Quick ends in a row after which nobody tries any more. */
+const QUICK_MAX = 10;
+
+/** Quick ends in a row, this one included. @param ranNs how long the domain ran */
+export function quickEnds(before: number, ranNs: number): number {
+  return ranNs < QUICK_NS ? before + 1 : 0;
+}
+
+/** Milliseconds to wait before the restart; null: no more restarts. */
+export function restartDelay(quick: number): number | null {
+  if (quick >= QUICK_MAX) return null;
+  return quick <= 1 ? 0 : Math.min(FIRST_DELAY_MS * 2 ** (quick - 2), LONGEST_DELAY_MS);
+}

@@ -1,0 +1,64 @@
+/**
+ * What the toolstack must know of a domain that the hypervisor does not, kept for a domain 0 that comes after this one: how
+ * to make the domain again, what its end means, what it may be asked to have, and its part of the store.
+ */
+import { findModule } from "../boot-info.ts";
+import { RECORD_BYTES, saveRecord } from "../stable.ts";
+import { fromBytes, toBytes } from "../store/local.ts";
+import type { SavedClient } from "../store/saved.ts";
+import type { GuestDomain } from "./domain.ts";
+import type { EndPolicy } from "./policy.ts";
+import type { CreateRequest } from "./request.ts";
+
+/** Raised when the form changes: records of another form are not read. */
+const VERSION = 1;
+
+export interface SavedDomain {
+  version: number;
+  name: string;
+  policy: EndPolicy;
+  quickEnds: number;
+  /** Modules by name. Null where it is not known. */
+  request: (Omit<CreateRequest, "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string }) | null;
+  sizes: GuestDomain["sizes"];
+  store: SavedClient | null;
+}
+
+/** A record as text; its bytes are made only of one that is short enough. */
+export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
+  const { name, policy, quickEnds, request, sizes } = domain;
+  const saved: SavedDomain = {
+    version: VERSION,
+    name,
+    policy,
+    quickEnds,
+    request: request === null ? null : { ...request, kernel: request.kernel.name, ramdisk: request.ramdisk?.name },
+    sizes,
+    store,
+  };
+  return JSON.stringify(saved);
+}
+
+/** Keeps a record in stable memory; false when there is no room for it. */
+export function keepDomain(domain: number, text: string): boolean {
+  return text.length <= RECORD_BYTES && saveRecord(domain, toBytes(text));
+}
+
+/** What was kept of the domain of that name; null for another's, or another form. */
+export function decodeDomain(bytes: string, name: string): SavedDomain | null {
+  try {
+    const saved = JSON.parse(fromBytes(bytes)) as SavedDomain;
+    return saved.version === VERSION && saved.name === name ? saved : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The request with its modules; null where a module is not there any more. */
+export function restoreRequest({ request }: SavedDomain): CreateRequest | null {
+  if (request === null) return null;
+  const kernel = findModule(request.kernel);
+  const ramdisk = request.ramdisk === undefined ? undefined : findModule(request.ramdisk);
+  if (kernel === undefined || (request.ramdisk !== undefined && ramdisk === undefined)) return null;
+  return { ...request, kernel, ramdisk };
+}

@@ -1,0 +1,158 @@
+/**
+ * Records that outlive domain 0, one for each domain at most, in memory that the hypervisor leaves as it is when it starts
+ * domain 0 anew. Only domain 0 can write there. A record is replaced by writing the new one elsewhere first: a crash in the
+ * middle leaves the old one.
+ */
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/software.ts";
+import { memory } from "./host.ts";
+import { PAGE_SIZE, words } from "./window.ts";
+
+/** "TVSR". */
+const MAGIC = 0x52535654;
+/** Words of a record's header. */
+const MAGIC_AT = 0;
+const DOMAIN_AT = 1;
+const PAGES_AT = 2;
+const LENGTH_AT = 3;
+const SEQUENCE_AT = 4;
+const SUM_AT = 5;
+const HEADER_BYTES = 24;
+
+const PAGES = (DOM0_STABLE_END - DOM0_STABLE) / PAGE_SIZE;
+/** The first page says how many pages have ever been written: looking at more would make them. */
+const USED_AT = 0;
+/** Pages that one record may have. */
+const RECORD_PAGES = 8;
+/** A record that is larger leaves this half of the pages to others: a few domains with much to say do not take it all. */
+const SMALL_PAGES = 2;
+const PAGES_FOR_SMALL = PAGES / 2;
+/** The longest record, in bytes. */
+export const RECORD_BYTES = RECORD_PAGES * PAGE_SIZE - HEADER_BYTES;
+
+/** By page: whether it is part of a record. */
+const taken: boolean[] = new Array<boolean>(PAGES).fill(false);
+taken[0] = true;
+let free = PAGES - 1;
+/** First page and number of pages of each domain's record. */
+const places = new Map<number, { page: number; pages: number }>();
+let sequence = 0;
+
+function header(page: number): Uint32Array {
+  return words(memory, DOM0_STABLE + page * PAGE_SIZE, HEADER_BYTES / 4);
+}
+
+/** Calls `each` with the views, in order, that a record's bytes lie in. */
+function forEachPiece(page: number, length: number, each: (piece: Uint8Array, offset: number) => void): void {
+  for (let at = HEADER_BYTES, offset = 0; offset < length;) {
+    const address = DOM0_STABLE + page * PAGE_SIZE + at;
+    const piece = Math.min(PAGE_SIZE - (at % PAGE_SIZE), length - offset);
+    each(memory.bytes(address, piece), offset);
+    at += piece;
+    offset += piece;
+  }
+}
+
+function addToSum(sum: number, byte: number): number {
+  return (Math.imul(sum, 31) + byte) | 0;
+}
+
+function findRoom(pages: number): number | undefined {
+  if (pages > RECORD_PAGES) return undefined;
+  if (pages > SMALL_PAGES && free - pages < PAGES_FOR_SMALL) return undefined;
+  for (let page = 0, run = 0; page < PAGES; page++) {
+    run = taken[page] ? 0 : run + 1;
+    if (run === pages) return page - pages + 1;
+  }
+  return undefined;
+}
+
+function setTaken(page: number, pages: number, value: boolean): void {
+  free += value ? -pages : pages;
+  for (let i = page; i < page + pages; i++) taken[i] = value;
+}
+
+/**
+ * Keeps `bytes`, a byte string, as the record of a domain.
+ * @returns false when there is no room: then the old record stays
+ */
+export function saveRecord(domain: number, bytes: string): boolean {
+  const pages = Math.ceil((HEADER_BYTES + bytes.length) / PAGE_SIZE);
+  const page = findRoom(pages);
+  if (page === undefined) return false;
+  header(0)[USED_AT] = Math.max(header(0)[USED_AT]!, page + pages);
+  let sum = domain;
+  forEachPiece(page, bytes.length, (piece, offset) => {
+    for (let i = 0; i < piece.length; i++) {
+      const byte = bytes.charCodeAt(offset + i);
+      piece[i] = byte;
+      sum = addToSum(sum, byte);
+    }
+  });
+  const head = header(page);
+  head[DOMAIN_AT] = domain;
+  head[PAGES_AT] = pages;
+  head[LENGTH_AT] = bytes.length;
+  head[SEQUENCE_AT] = ++sequence;
+  head[SUM_AT] = sum;
+  head[MAGIC_AT] = MAGIC;
+  dropRecord(domain);
+  setTaken(page, pages, true);
+  places.set(domain, { page, pages });
+  return true;
+}
+
+/** Forgets a domain's record. */
+export function dropRecord(domain: number): void {
+  const place = places.get(domain);
+  if (place === undefined) return;
+  header(place.page)[MAGIC_AT] = 0;
+  setTaken(place.page, place.pages, false);
+  places.delete(domain);
+}
+
+/** The record at `page` if there is a whole one. */
+function readRecord(page: number): { domain: number; pages: number; sequence: number; bytes: string } | null {
+  const head = header(page);
+  const [, domain, pages, length, number] = head as unknown as number[];
+  if (head[MAGIC_AT] !== MAGIC || pages! < 1 || pages! > RECORD_PAGES || page + pages! > PAGES) {
+    return null;
+  }
+  if (length! > pages! * PAGE_SIZE - HEADER_BYTES) return null;
+  let sum = domain!;
+  let bytes = "";
+  forEachPiece(page, length!, (piece) => {
+    for (let i = 0; i < piece.length; i++) sum = addToSum(sum, piece[i]!);
+    bytes += String.fromCharCode.apply(null, piece as unknown as number[]);
+  });
+  if (sum >>> 0 !== head[SUM_AT]) return null;
+  return { domain: domain!, pages: pages!, sequence: number!, bytes };
+}
+
+/**
+ * Finds the records of the domain 0 that was here before; at the machine's start there are none. Once, at the start of
+ * domain 0.
+ * @returns the records by domain; those not wanted are to be dropped
+ */
+export function loadRecords(): Map<number, string> {
+  const found = new Map<number, { page: number; sequence: number; bytes: string }>();
+  const used = Math.min(header(0)[USED_AT]!, PAGES);
+  for (let page = 1; page < used;) {
+    const record = readRecord(page);
+    if (record === null) {
+      page++;
+      continue;
+    }
+    const other = found.get(record.domain);
+    if (other === undefined || other.sequence < record.sequence) {
+      if (other !== undefined) header(other.page)[MAGIC_AT] = 0;
+      found.set(record.domain, { page, ...record });
+      places.set(record.domain, { page, pages: record.pages });
+    } else {
+      header(page)[MAGIC_AT] = 0;
+    }
+    sequence = Math.max(sequence, record.sequence);
+    page += record.pages;
+  }
+  for (const { page, pages } of places.values()) setTaken(page, pages, true);
+  return new Map([...found].map(([domain, { bytes }]) => [domain, bytes]));
+}
