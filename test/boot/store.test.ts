@@ -1,0 +1,60 @@
+/** xenstore on the machine: what guests find, what they may not, what they are asked, and a domain 0 that dies meanwhile. */
+import test from "ava";
+import { PROMPT } from "../../scripts/machine.ts";
+import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
+import { expectFrames, framesWarm } from "./support/frames.ts";
+
+/** The watchdog's ten seconds, and what an emulator on a busy computer makes of them. */
+const WATCHDOG_MS = 120_000;
+
+for (const kind of MACHINES) {
+  test.serial(`a guest and its store on ${kind}; one domain attacks another's`, async (t) => {
+    t.timeout(GUEST_MS * 3);
+    const machine = await bootToPrompt(t, { kind });
+    const before = await framesWarm(machine);
+    const alone = await machine.command("create --kernel store --wait", GUEST_MS);
+    t.regex(alone, /domain \d+ broke the xenstore protocol \(error 3\): disconnected/);
+    t.regex(alone, /TYPEVISOR-GUEST: PASS store/);
+    const victim = Number(alone.match(/^\d+/m)![0]) + 1;
+    const create = (role: string, remote: number) =>
+      `create --kernel store --name ${role} --cmdline 'role=${role} remote=${remote}'`;
+    await machine.command(create("victim", victim + 1), COMMAND_MS);
+    const attack = await machine.command(`${create("attacker", victim)} --wait`, GUEST_MS);
+    t.regex(attack, /quotas: 9\d\d nodes, 127 watches, 10 transactions/);
+    t.regex(attack, /TYPEVISOR-GUEST: PASS store/);
+    const list = await machine.command("list", COMMAND_MS);
+    if (/^victim /m.test(list)) await machine.waitFor(/\(victim\) has ended: poweroff/, GUEST_MS, "the victim's end");
+    t.regex(await machine.command(`console ${victim}`, COMMAND_MS), /TYPEVISOR-GUEST: PASS store/);
+    await expectFrames(t, machine, before, "after the attack");
+    await powerOff(t, machine);
+  });
+
+  test.serial(`a guest does what it is asked on ${kind}, also by the next domain 0`, async (t) => {
+    t.timeout(GUEST_MS * 4);
+    const machine = await bootToPrompt(t, { kind });
+    await machine.command("create --kernel store --name g --cmdline role=obey --on-crash preserve", COMMAND_MS);
+    await machine.command("js sleep(300)", COMMAND_MS);
+    t.regex(await machine.command("mem-set g 24; vcpu-set g 1; sysrq g h; js sleep(200)", COMMAND_MS), /undefined/);
+    machine.send("console g\r");
+    await machine.waitFor(/obeying[^]*memory\/target is 24576[^]*sysrq h/, COMMAND_MS, "what the guest heard");
+    machine.send("\x1d");
+    await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after Ctrl-]");
+
+    machine.send("js while (true) {}\r");
+    await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
+    await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+    const nodes = await machine.command("xenstore-ls -f /local/domain/1", COMMAND_MS);
+    t.regex(nodes, /memory\/static-max = "32768"/);
+    t.regex(nodes, /memory\/target = "24576"/);
+    t.regex(nodes, /control\/feature-poweroff = "1"/);
+
+    const rebooted = await machine.command("reboot g", GUEST_MS);
+    t.regex(rebooted, /waiting for domain 1 \(g\) to reboot/);
+    if (!rebooted.includes("g was restarted")) {
+      await machine.waitFor(/g was restarted: it is domain 2 now/, GUEST_MS, "the guest's next life");
+    }
+    await machine.command("js sleep(300)", COMMAND_MS);
+    t.regex(await machine.command("shutdown g", GUEST_MS), /domain 2 \(g\) has ended: poweroff/);
+    await powerOff(t, machine);
+  });
+}
