@@ -258,6 +258,20 @@ export const XEN_HVM_MEMMAP_TYPE_UNUSABLE: u32 = 5;
 export const XEN_HVM_MEMMAP_TYPE_DISABLED: u32 = 6;
 export const XEN_HVM_MEMMAP_TYPE_PMEM: u32 = 7;
 
+// C: struct hvm_hw_lapic
+export namespace HvmHwLapic {
+  export const apic_base_msr: u32 = 0;
+  export const disabled: u32 = 8;
+  export const timer_divisor: u32 = 12;
+  export const tdt_msr: u32 = 16;
+  export const SIZE: u32 = 24;
+}
+// C: struct hvm_hw_lapic_regs
+export namespace HvmHwLapicRegs {
+  export const data: u32 = 0;
+  export const SIZE: u32 = 1024;
+}
+
 // C: struct hvm_start_info
 export namespace HvmStartInfo {
   export const magic: u32 = 0;

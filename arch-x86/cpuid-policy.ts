@@ -1,7 +1,7 @@
 /**
  * Which features of the processor a guest may use: the host's CPUID words under these masks. A bit is listed when the
  * feature works in a guest without help, or with the help this hypervisor gives. Left out on purpose, though Xen has
- * them: the local APIC and x2APIC (none is emulated), MONITOR, VMX and SVM (no nesting), RDTSCP, RDPID and TSC_ADJUST
+ * them: MONITOR, VMX and SVM (no nesting), RDTSCP, RDPID and TSC_ADJUST
  * (their MSRs are the host's), PCID and INVPCID, performance counters, MCE and MCA, transactional memory, protection
  * keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
  */
@@ -10,6 +10,10 @@ import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./state";
 
 // Leaf 1 (SDM 2A, tables 3-10 and 3-11; APM 3, E.3.2).
 export const LEAF1_ECX_OSXSAVE: u32 = 1 << 27;
+/** The local APIC is emulated whatever the host's: these are shown to a vCPU that has one. */
+export const LEAF1_ECX_X2APIC: u32 = 1 << 21;
+export const LEAF1_ECX_TSC_DEADLINE: u32 = 1 << 24;
+export const LEAF1_EDX_APIC: u32 = 1 << 9;
 export const LEAF1_ECX_HYPERVISOR: u32 = 1 << 31;
 const LEAF1_ECX_XSAVE: u32 = 1 << 26;
 export const LEAF1_ECX: u32 =

@@ -13,7 +13,10 @@ import {
   LEAF1_ECX,
   LEAF1_ECX_HYPERVISOR,
   LEAF1_ECX_OSXSAVE,
+  LEAF1_ECX_TSC_DEADLINE,
+  LEAF1_ECX_X2APIC,
   LEAF1_EDX,
+  LEAF1_EDX_APIC,
   LEAF7_EBX,
   LEAF7_ECX,
   LEAF7_EDX,
@@ -25,6 +28,8 @@ import { HvmVcpu } from "./hvm-vcpu";
 import { MSR_XEN_HYPERCALL_PAGE } from "./msr";
 import { getCr4 } from "./state";
 import { tscKhz, tscMul, tscShift } from "./tsc";
+import { vendor, VENDOR_SVM } from "./vendor";
+import { APIC_BASE_ENABLE, vlapicId, vlapicOf } from "./vlapic";
 
 const LAST_BASIC: u32 = 0xd;
 const LAST_EXTENDED: u32 = 0x80000008;
@@ -84,10 +89,11 @@ function basicLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
       return;
     case 1: {
       // Initial APIC id: two ids per vCPU, as Xen numbers them. One logical processor per package.
-      const misc = (cpuidEbx(1, 0) & 0xffff) | (1 << 16) | ((v.guestVcpuId * 2) << 24);
+      const misc = (cpuidEbx(1, 0) & 0xffff) | (1 << 16) | (vlapicId(v) << 24);
       let features = (cpuidEcx(1, 0) & LEAF1_ECX) | LEAF1_ECX_HYPERVISOR;
       if ((getCr4(v) & CR4_OSXSAVE) != 0) features |= LEAF1_ECX_OSXSAVE;
-      answer(v, cpuidEax(1, 0), misc, features, cpuidEdx(1, 0) & LEAF1_EDX);
+      if (v.vlapic != 0) features |= LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
+      answer(v, cpuidEax(1, 0), misc, features, (cpuidEdx(1, 0) & LEAF1_EDX) | apicBit(v));
       return;
     }
     case 2:
@@ -101,11 +107,21 @@ function basicLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
       if (subleaf != 0) break;
       answer(v, 0, cpuidEbx(7, 0) & LEAF7_EBX, cpuidEcx(7, 0) & LEAF7_ECX, cpuidEdx(7, 0) & LEAF7_EDX);
       return;
+    case 0xb:
+      // No topology, but the id that goes with x2APIC mode: as Xen's.
+      if (v.vlapic == 0) break;
+      answer(v, 0, 0, subleaf & 0xff, vlapicId(v));
+      return;
     case 0xd:
       xsaveLeaf(v, subleaf);
       return;
   }
   answer(v, 0, 0, 0, 0);
+}
+
+/** The APIC bit follows the enable bit of IA32_APIC_BASE (SDM 3A 11.4.3). */
+function apicBit(v: HvmVcpu): u32 {
+  return v.vlapic != 0 && (vlapicOf(v).base & APIC_BASE_ENABLE) != 0 ? LEAF1_EDX_APIC : 0;
 }
 
 function lastBasic(): u32 {
@@ -151,7 +167,8 @@ function extendedLeaf(v: HvmVcpu, leaf: u32): void {
       answer(v, last, b, c, d);
       return;
     case 0x80000001:
-      answer(v, a, b, c & EXTENDED_ECX, d & EXTENDED_EDX);
+      // AMD repeats the APIC bit.
+      answer(v, a, b, c & EXTENDED_ECX, (d & EXTENDED_EDX) | (vendor == VENDOR_SVM ? apicBit(v) : 0));
       return;
     case 0x80000007:
       answer(v, 0, 0, 0, d & POWER_EDX);

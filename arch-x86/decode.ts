@@ -1,6 +1,6 @@
 /**
  * Takes apart the instruction at a guest's RIP: its length, for exits that do not tell it, and its operands, for
- * emulate-absent.ts. Knows the encodings of SDM 2, appendix A: one, two and three-byte opcodes, VEX and EVEX, in 16-bit,
+ * emulate-access.ts. Knows the encodings of SDM 2, appendix A: one, two and three-byte opcodes, VEX and EVEX, in 16-bit,
  * 32-bit and 64-bit code.
  */
 import { guestFetchCode } from "./guest-memory";

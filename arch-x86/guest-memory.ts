@@ -57,14 +57,14 @@ export function guestReadData(v: HvmVcpu, gva: u64, ptr: usize, length: u32): bo
 }
 
 /**
- * Writes `length` bytes of ones. What the guest's tables map to no writable RAM is left out, as a bus would.
+ * Writes `length` bytes from `ptr`. What the guest's tables map to no writable RAM is left out, as a bus would.
  * @returns how many bytes could be translated: `length`, or the offset of the first page fault
  */
-export function guestFillOnes(v: HvmVcpu, gva: u64, length: u32): u32 {
+export function guestWriteData(v: HvmVcpu, gva: u64, ptr: usize, length: u32): u32 {
   for (let i: u32 = 0; i < length; i++) {
     const to = machineAddress(v, gva + i, HVM_ACCESS_WRITE);
     if (to == 0) return i;
-    if (to != 1) store8(to, 0xff);
+    if (to != 1) store8(to, load<u8>(ptr + i));
   }
   return length;
 }

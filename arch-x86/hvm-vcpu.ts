@@ -35,6 +35,8 @@ export const enum HvmExit {
   Unknown = 11,
   /** The guest wrote the Xen hypercall-page MSR: exitValue = guest-physical address (page-aligned) to fill. */
   HypercallPage = 12,
+  /** The guest has used its local APIC: HvmVcpu.apicEffects say what is to be done; apicVector may be delivered now. */
+  Apic = 13,
 }
 
 export const HVM_ACCESS_READ: u32 = 1;
@@ -100,16 +102,23 @@ export class HvmVcpu {
   launched: u32;
   /** 1: flush this guest's nested translations before the next entry. */
   flushPending: u32;
-  /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
-  eventPending: u32;
+  // These two are read as one word before every entry (hvmInterruptWork): keep them together.
   /** 1 while the interrupt window is open: HvmExit.Window is wanted. */
   windowOpen: u32;
+  /** Vector that the local APIC has for this vCPU above its priority, 0 none: vlapic.ts. */
+  apicVector: u32;
+  /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
+  eventPending: u32;
   /** 1: an NMI waits until the guest can take one. */
   nmiPending: u32;
   /** 1 from the delivery of an NMI to the guest's IRET. */
   nmiBlocked: u32;
   /** 1: the next entry is a triple fault, which a combination of injected exceptions made. */
   shutdownPending: u32;
+  /** The local APIC's state (vlapic.ts) in linear memory, 0 for a vCPU without one. Set by the kernel. */
+  vlapic: usize;
+  /** APIC_EFFECT_*: what the guest's latest use of its APIC left for the kernel to do. */
+  apicEffects: u32;
   /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */
   debugLoaded: u32;
   /** Vendor scratch: MSR values not held by hardware, shadow CR bits, ... */

@@ -5,15 +5,17 @@
  * Calling context of everything here: on the physical CPU that runs the vCPU, or while the vCPU is not running;
  * interrupts off. Nothing allocates except hvmCpuInit and hvmVcpuInit.
  */
-import { emulateAbsent } from "./emulate-absent";
+import { emulateAccess } from "./emulate-access";
 import { contextLoad, contextSave } from "./context";
 import { detect } from "./detect";
-import { fpuHostInit, fpuSwitch } from "./fpu";
+import { fpuHostInit, fpuReset, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
+import { resetEvents } from "./inject";
 import { P2m } from "./p2m";
 import { translate } from "./page-walk";
 import { refusal } from "./refusals";
+import { resetRealMode } from "./reset";
 import { getRflags, RFLAGS_IF } from "./state";
 import { svmCpuInit, svmCpuStop } from "./svm/cpu";
 import { svmEnter } from "./svm/enter";
@@ -91,6 +93,17 @@ export function hvmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
   return vendor == VENDOR_SVM ? svmVcpuInit(v, p2m) : vmxVcpuInit(v, p2m);
 }
 
+/**
+ * Starts a vCPU as a SIPI does (SDM 3A 9.4.3): real mode at `vector` * 4 KiB, registers as after INIT. It is not loaded in
+ * any CPU's FPU.
+ */
+export function hvmStartup(v: HvmVcpu, vector: u32): void {
+  resetEvents(v);
+  resetRealMode(v, vector);
+  fpuReset(v);
+  v.flushPending = 1;
+}
+
 /** Undoes hvmVcpuInit. The vCPU is not loaded in any CPU's FPU: see hvmFpuSwitch. */
 export function hvmVcpuFree(v: HvmVcpu): void {
   if (vendor == VENDOR_SVM) svmVcpuFree(v);
@@ -129,6 +142,13 @@ export function hvmCancelOffer(v: HvmVcpu): void {
   else vmxCancelOffer(v);
 }
 
+/** Whether there is something to offer or to cancel besides upcalls: apicVector, windowOpen. In one load: every entry asks. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function hvmInterruptWork(v: HvmVcpu): bool {
+  return load<u64>(changetype<usize>(v) + offsetof<HvmVcpu>("windowOpen")) != 0;
+}
+
 /** RFLAGS.IF set, no interrupt shadow, and no event pending for the next entry. */
 export function hvmCanTakeInterrupt(v: HvmVcpu): bool {
   return vendor == VENDOR_SVM ? svmCanTakeInterrupt(v) : vmxCanTakeInterrupt(v);
@@ -151,12 +171,13 @@ export function hvmSkipInstruction(v: HvmVcpu): bool {
 }
 
 /**
- * After HvmExit.NestedFault with nothing at exitGpa: does the access as a device that is not there would, reads give all
- * ones and writes vanish. False: that cannot be done; the caller raises #UD. It cannot where the instruction is not
- * understood, or the access was not the instruction's: the processor read a page table or delivered an event.
+ * After HvmExit.NestedFault with nothing at exitGpa: does the access, to the local APIC (which may leave apicEffects) or
+ * as a device that is not there would: reads give all ones and writes vanish. False: that cannot be done; the caller
+ * raises #UD. It cannot where the instruction is not understood, or the access was not the instruction's: the processor
+ * read a page table or delivered an event.
  */
-export function hvmEmulateAbsent(v: HvmVcpu): bool {
-  return emulateAbsent(v);
+export function hvmEmulateAccess(v: HvmVcpu): bool {
+  return emulateAccess(v);
 }
 
 /** Loads registers from a struct hvm_hw_cpu at `record` in linear memory. 0, or -EINVAL for an impossible state. */

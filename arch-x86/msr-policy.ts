@@ -12,6 +12,7 @@ import {
   MSR_EFER,
   MSR_FEATURE_CONTROL,
   MSR_HWCR,
+  MSR_INT_PENDING,
   MSR_MICROCODE,
   MSR_MISC_ENABLE,
   MSR_MISC_FEATURES,
@@ -26,14 +27,16 @@ import {
   MSR_PLATFORM_INFO,
   MSR_SYSCFG,
   MSR_TSC,
+  MSR_TSC_DEADLINE,
   MSR_XEN_HYPERCALL_PAGE,
 } from "./msr";
 import { EFER_LMA, getCr0, getEfer, getHardwareMsr, setEfer, setHardwareMsr, setTscOffset } from "./state";
 import { FRAME_MTRR_DEFAULT, FRAME_MTRR_FIXED, FRAME_MTRR_VARIABLE } from "./state-frame";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
+import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_EFFECT_TIMER, vlapicOf } from "./vlapic";
+import { isX2apicMsr, vlapicRdmsr, vlapicWrmsr, vlapicWriteBase } from "./vlapic-msr";
+import { vlapicTimerDeadline, vlapicTimerSetDeadline } from "./vlapic-timer";
 
-const APIC_BASE_VALUE: u64 = 0xfee00000;
-const APIC_BASE_BOOT_CPU: u64 = 1 << 8;
 const MTRR_COUNT: u32 = 8;
 const MTRR_CAP_VALUE: u64 = 0x508; // write combining, fixed ranges, 8 variable ones: as Xen
 const MTRR_DEFAULT_INITIAL: u64 = 0x806; // on, write-back
@@ -58,12 +61,18 @@ export function guestRdmsr(v: HvmVcpu, msr: u32): bool {
     v.exitValue = load64(v.fpuPa + mtrr);
     return true;
   }
+  if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicRdmsr(v, msr);
   switch (msr) {
     case MSR_TSC:
       v.exitValue = rdtsc() + v.tscOffset;
       return true;
-    case MSR_APIC_BASE: // the APIC is off
-      v.exitValue = APIC_BASE_VALUE | (v.guestVcpuId == 0 ? APIC_BASE_BOOT_CPU : 0);
+    case MSR_APIC_BASE:
+      if (v.vlapic != 0) v.exitValue = vlapicOf(v).base;
+      else v.exitValue = APIC_BASE_DEFAULT | (v.guestVcpuId == 0 ? APIC_BASE_BOOT_CPU : 0); // it is off
+      return true;
+    case MSR_TSC_DEADLINE:
+      if (v.vlapic == 0) return false;
+      v.exitValue = vlapicTimerDeadline(v);
       return true;
     case MSR_EFER:
       v.exitValue = getEfer(v);
@@ -106,6 +115,7 @@ function readIntel(v: HvmVcpu, msr: u32): bool {
 function readAmd(v: HvmVcpu, msr: u32): bool {
   switch (msr) {
     case MSR_SYSCFG:
+    case MSR_INT_PENDING: // no C1E state, which Linux looks for on old processors
       v.exitValue = 0;
       return true;
     case MSR_HWCR:
@@ -120,7 +130,7 @@ function readAmd(v: HvmVcpu, msr: u32): bool {
 
 /**
  * Writes `msr`. False: #GP. MSR_XEN_HYPERCALL_PAGE only leaves the page's guest-physical address in v.exitValue: the
- * caller returns HvmExit.HypercallPage.
+ * caller returns HvmExit.HypercallPage. Uses of the local APIC may leave apicEffects: it returns HvmExit.Apic.
  */
 export function guestWrmsr(v: HvmVcpu, msr: u32, value: u64): bool {
   const mtrr = mtrrOffset(msr);
@@ -130,9 +140,17 @@ export function guestWrmsr(v: HvmVcpu, msr: u32, value: u64): bool {
     store64(v.fpuPa + mtrr, value);
     return true;
   }
+  if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicWrmsr(v, msr, value);
   switch (msr) {
     case MSR_TSC:
       setTscOffset(v, value - rdtsc());
+      if (v.vlapic != 0) v.apicEffects |= APIC_EFFECT_TIMER; // it may be waiting for a value of the TSC
+      return true;
+    case MSR_APIC_BASE:
+      return v.vlapic != 0 && vlapicWriteBase(v, value);
+    case MSR_TSC_DEADLINE:
+      if (v.vlapic == 0) return false;
+      vlapicTimerSetDeadline(v, value);
       return true;
     case MSR_EFER: {
       const old = getEfer(v);

@@ -44,6 +44,7 @@ export const MSR_GS_BASE: u32 = 0xc0000101;
 export const MSR_KERNEL_GS_BASE: u32 = 0xc0000102;
 export const MSR_SYSCFG: u32 = 0xc0010010;
 export const MSR_HWCR: u32 = 0xc0010015;
+export const MSR_INT_PENDING: u32 = 0xc0010055;
 export const MSR_DE_CFG: u32 = 0xc0011029;
 export const MSR_VM_CR: u32 = 0xc0010114;
 export const MSR_VM_HSAVE: u32 = 0xc0010117;

@@ -1,4 +1,4 @@
-/** The state a new vCPU starts in, the same on both vendors. */
+/** The states a vCPU starts in, the same on both vendors: of a PVH guest, and after INIT and SIPI. */
 import { HvmVcpu } from "./hvm-vcpu";
 import {
   ATTR_DB,
@@ -10,6 +10,7 @@ import {
   SEG_LDTR,
   SEG_TR,
   setCr0,
+  setCr2,
   setCr3,
   setCr4,
   setDr6,
@@ -23,11 +24,14 @@ import {
   setSegment,
 } from "./state";
 
+const CR0_ET: u64 = 0x10;
 const CR0_PE_ET: u64 = 0x11;
 const DR6_RESET: u64 = 0xffff0ff0;
 const DR7_RESET: u64 = 0x400;
 const RFLAGS_RESET: u64 = 2;
 const TSS_LIMIT: u32 = 0x67;
+/** Bytes of the general registers at the start of HvmVcpu. */
+const GENERAL_REGISTERS: usize = 16 * 8;
 
 /**
  * Flat 32-bit protected mode as Xen's PVH protocol starts a guest (xen/arch-x86/hvm/start_info.h): paging and interrupts
@@ -43,6 +47,29 @@ export function resetState(v: HvmVcpu): void {
   setGdtr(v, 0, 0);
   setIdtr(v, 0, 0);
   setCr0(v, CR0_PE_ET);
+  resetControl(v);
+}
+
+/**
+ * Real mode at `vector` * 4 KiB (SDM 3A, table 10-1, and 9.4.3): interrupts off, general registers zero. MTRRs, PAT and the
+ * MSRs of system calls keep their values.
+ */
+export function resetRealMode(v: HvmVcpu, vector: u32): void {
+  const data = ATTR_PRESENT | ATTR_S | 0x3;
+  for (let segment: u32 = 0; segment <= SEG_GS; segment++) setSegment(v, segment, 0, data, 0xffff, 0);
+  setSegment(v, SEG_CS, vector << 8, ATTR_PRESENT | ATTR_S | 0xb, 0xffff, vector << 12);
+  setSegment(v, SEG_TR, 0, ATTR_PRESENT | 0xb, 0xffff, 0);
+  setSegment(v, SEG_LDTR, 0, ATTR_PRESENT | 0x2, 0xffff, 0);
+  setGdtr(v, 0, 0xffff);
+  setIdtr(v, 0, 0xffff);
+  setCr0(v, CR0_ET);
+  setCr2(v, 0);
+  resetControl(v);
+  memory.fill(changetype<usize>(v), 0, GENERAL_REGISTERS);
+}
+
+/** What is the same in both. */
+function resetControl(v: HvmVcpu): void {
   setCr3(v, 0);
   setCr4(v, 0);
   setEfer(v, 0);

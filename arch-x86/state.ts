@@ -7,7 +7,7 @@
  */
 import { load16, load32, load64, load8, store16, store32, store64, store8 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
-import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr } from "./svm/state";
+import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr, svmSetTaskPriority } from "./svm/state";
 import { VMCB } from "./svm/vmcb";
 import { vendor, VENDOR_SVM } from "./vendor";
 import {
@@ -270,6 +270,12 @@ export function setHardwareMsr(v: HvmVcpu, msr: u32, value: u64): void {
 export function setTscOffset(v: HvmVcpu, offset: u64): void {
   v.tscOffset = offset;
   write(v, VMCB.TSC_OFFSET, VMCS.TSC_OFFSET, offset);
+}
+
+/** Makes the guest read `priority`, 0..15, from CR8; it holds nothing back by itself. On VT-x scratch6 keeps it. */
+export function setTaskPriority(v: HvmVcpu, priority: u32): void {
+  if (vendor == VENDOR_SVM) svmSetTaskPriority(v, priority);
+  else v.scratch6 = priority;
 }
 
 /** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */

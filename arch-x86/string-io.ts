@@ -4,7 +4,7 @@
  * element. One element of OUTS or a batch of INS an exit: RIP stays at the instruction until its count is used up.
  */
 import { decode, Instruction, linearAddress } from "./decode";
-import { guestFillOnes, guestReadData } from "./guest-memory";
+import { guestReadData, guestWriteData } from "./guest-memory";
 import { HVM_ACCESS_READ, HvmExit, HvmVcpu } from "./hvm-vcpu";
 import { injectException } from "./inject";
 import { translate, translateError } from "./page-walk";
@@ -49,7 +49,8 @@ export function stringIo(v: HvmVcpu): u32 {
 /** Writes one element of ones to ES:rDI. False: #PF is raised instead. */
 function inputOnes(v: HvmVcpu, i: Instruction): bool {
   const to = linearAddress(v, i, SEG_ES, v.rdi);
-  const written = guestFillOnes(v, to, v.exitSize);
+  store<u64>(element, ~(<u64>0));
+  const written = guestWriteData(v, to, element, v.exitSize);
   if (written == v.exitSize) return true;
   injectException(v, VECTOR_PF, translateError, to + written);
   return false;

@@ -6,14 +6,21 @@ import { contextLoad, contextSave } from "./context";
 import { instructionLength } from "./decode";
 import { fpuHostInit } from "./fpu";
 import { hvmCpuInit, hvmEnter, hvmInjectException, hvmInjectNmi, hvmOfferInterrupt, hvmVcpuFree } from "./hvm";
-import { hvmEmulateAbsent, hvmExplainEntryFailure, hvmTranslate, hvmVcpuInit } from "./hvm";
+import { hvmEmulateAccess, hvmExplainEntryFailure, hvmTranslate, hvmVcpuInit } from "./hvm";
 import { HvmVcpu } from "./hvm-vcpu";
 import { P2m, p2mFree, p2mInit, p2mLookup, p2mMap, p2mNext, p2mSetGibPages, p2mSetType, p2mUnmap } from "./p2m";
 import { translateError } from "./page-walk";
 import { setCr0, setCr3, setCr4, setEfer, setRflags, setRip, setSegment } from "./state";
 import { getCr0, getEfer, getRflags, getRip } from "./state";
 import { supply } from "./supply";
+import { tscSetKhz } from "./tsc";
 import { setVendor } from "./vendor";
+import { Vlapic, vlapicAccept, vlapicPost } from "./vlapic";
+import { ipiDestination, ipiMatches } from "./vlapic-destination";
+import { vlapicRead, vlapicWrite } from "./vlapic-registers";
+import { vlapicInit, vlapicReset } from "./vlapic-reset";
+import { vlapicTimerFire, vlapicTimerNext } from "./vlapic-timer";
+import { guestRdmsr, guestWrmsr } from "./msr-policy";
 
 @external("unit", "allocFrame") declare function testAlloc(): u64;
 @external("unit", "freeFrame") declare function testFree(mfn: u64): void;
@@ -39,6 +46,7 @@ export const record: usize = memory.data(1032, 8);
 
 /** The vCPU's registers, and its exit fields' places in it. */
 export const registers: usize = changetype<usize>(vcpu);
+export const APIC_VECTOR: usize = offsetof<HvmVcpu>("apicVector");
 export const EXIT_GPA: usize = offsetof<HvmVcpu>("exitGpa");
 export const EXIT_VALUE: usize = offsetof<HvmVcpu>("exitValue");
 export const EXIT_ACCESS: usize = offsetof<HvmVcpu>("exitAccess");
@@ -149,11 +157,74 @@ export function length(): u32 {
 }
 export function emulate(access: u32): bool {
   vcpu.exitAccess = access;
-  return hvmEmulateAbsent(vcpu);
+  return hvmEmulateAccess(vcpu);
 }
 export function save(): void {
   contextSave(vcpu, record);
 }
 export function restore(): i32 {
   return contextLoad(vcpu, record);
+}
+
+// --- Local APIC: two vCPUs of a domain, of which the first is the one above ---------------------------------------------
+
+const second = changetype<HvmVcpu>(memory.data(offsetof<HvmVcpu>()));
+const apics: usize = memory.data(2 * 256, 8);
+
+function apicVcpu(n: u32): HvmVcpu {
+  return n == 0 ? vcpu : second;
+}
+/** Gives both an APIC after power-on; their ids are those of vCPUs `id` and `id` + 1. The TSC counts nanoseconds. */
+export function apicBegin(id: u32): void {
+  tscSetKhz(1000000);
+  memory.copy(changetype<usize>(second), changetype<usize>(vcpu), offsetof<HvmVcpu>());
+  assert(offsetof<Vlapic>() <= 256);
+  for (let n: u32 = 0; n < 2; n++) {
+    const v = apicVcpu(n);
+    v.vlapic = apics + 256 * n;
+    v.guestVcpuId = id + n;
+    vlapicReset(v);
+    v.apicEffects = 0;
+  }
+}
+export function apicInit(n: u32): void {
+  vlapicInit(apicVcpu(n));
+}
+export function apicRead(n: u32, register: u32): u32 {
+  return vlapicRead(apicVcpu(n), register);
+}
+export function apicWrite(n: u32, register: u32, value: u32): void {
+  vlapicWrite(apicVcpu(n), register, value);
+}
+export function apicPost(n: u32, vector: u32): bool {
+  return vlapicPost(apicVcpu(n), vector);
+}
+export function apicAccept(): void {
+  vlapicAccept(vcpu);
+}
+/** What was left for the kernel to do since the last time. */
+export function apicEffects(): u32 {
+  const effects = vcpu.apicEffects;
+  vcpu.apicEffects = 0;
+  return effects;
+}
+export function apicTimerNext(): u64 {
+  return vlapicTimerNext(vcpu);
+}
+export function apicTimerFire(): bool {
+  return vlapicTimerFire(vcpu);
+}
+/** Whether vCPU `n` is meant by what the first one's ICR says. */
+export function apicMeans(n: u32): bool {
+  const l = changetype<Vlapic>(vcpu.vlapic);
+  return ipiMatches(apicVcpu(n), vcpu, l.icr, ipiDestination(l));
+}
+export function readMsr(n: u32, msr: u32): bool {
+  vcpu.exitValue = 0;
+  const done = guestRdmsr(apicVcpu(n), msr);
+  if (n != 0) vcpu.exitValue = second.exitValue;
+  return done;
+}
+export function writeMsr(n: u32, msr: u32, value: u64): bool {
+  return guestWrmsr(apicVcpu(n), msr, value);
 }

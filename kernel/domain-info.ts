@@ -12,7 +12,6 @@ import {
   XEN_DOMINF_shutdownmask,
   XEN_DOMINF_shutdownshift,
   XEN_DOMINF_xs_domain,
-  XEN_X86_EMU_LAPIC,
 } from "../abi/domctl";
 import { vcpuOf } from "./access";
 import { Domain, DomainKind, DomainLife } from "./domain";
@@ -56,5 +55,5 @@ export function domainInfo(d: Domain, at: usize): void {
   store<u64>(at, d.handle0, DomctlGetdomaininfo.handle);
   store<u64>(at, d.handle1, DomctlGetdomaininfo.handle + 8);
   store<u8>(at, <u8>(76 - clz<u64>(d.maxGfn - 1)), DomctlGetdomaininfo.gpaddr_bits);
-  if (d.kind == DomainKind.Hvm) store<u32>(at, XEN_X86_EMU_LAPIC, DomctlGetdomaininfo.arch_config_emulation_flags);
+  store<u32>(at, d.emulation, DomctlGetdomaininfo.arch_config_emulation_flags);
 }

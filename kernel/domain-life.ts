@@ -2,6 +2,7 @@
  * Domains and vCPUs: creating them and giving everything back. A domain that is destroyed keeps its id, as Dying, until
  * the last frame that others still map of it is let go; then nothing of it is left.
  */
+import { XEN_X86_EMU_LAPIC } from "../abi/domctl";
 import { EEXIST, EINVAL, ENOMEM, ENOSPC } from "../abi/errno";
 import { DOMID_FIRST_RESERVED, NR_VIRQS, VIRQ_DOM_EXC } from "../abi/xen";
 import { hvmFpuSwitch, hvmVcpuFree, hvmVcpuInit } from "../arch-x86/hvm";
@@ -33,6 +34,7 @@ import { domainPauseFlag, PAUSE_DOMAIN, PAUSE_SHUTDOWN, schedulerAdd, schedulerR
 import { runstateCpuNs, sharedInfoFree, sharedInfoInit, updateTime, vcpuInfoFree, vcpuInfoInit } from "./shared-info";
 import { nowNs } from "./time";
 import { Vcpu } from "./vcpu";
+import { apicCreate, apicFree } from "./vlapic";
 import { vcpuTimersFree, vcpuTimersInit, vcpuTimersStop } from "./vcpu-timers";
 
 export { domainById, domainFirst } from "./domain-list";
@@ -161,6 +163,10 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
     frameChargeBegin(d.id, FrameType.Control);
     rc = hvmVcpuInit(v, changetype<P2m>(d.p2m));
     frameChargeEnd();
+    if (!rc && d.emulation & XEN_X86_EMU_LAPIC) {
+      rc = apicCreate(v);
+      if (rc) hvmVcpuFree(v);
+    }
   }
   if (rc) {
     freeParts(v);
@@ -175,6 +181,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
 function freeParts(v: Vcpu): void {
   const d = v.domain;
   vcpuTimersFree(v);
+  apicFree(v);
   heapFreeFor(d, v.exitCounts, EXIT_KINDS * 8);
   heapFreeFor(d, v.virqPorts, NR_VIRQS * 4);
   heapFreeFor(d, changetype<usize>(v), offsetof<Vcpu>());

@@ -87,4 +87,8 @@ export class Domain {
   highestGfn: u64;
   /** XEN_DOMCTL_set_paging_mempool_size, bytes: limits its page tables, which come from the free frames; 0 a default. */
   mempoolBytes: u64;
+  /** XEN_X86_EMU_*: devices emulated for it. */
+  emulation: u32;
+  /** vCPU that took the latest interrupt of lowest priority (kernel/ipi.ts). */
+  lowestPriorityVcpu: u32;
 }

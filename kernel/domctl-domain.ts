@@ -83,6 +83,7 @@ export function createDomain(arg: usize): i32 {
   if (d == null) return load<i32>(error);
   grantTableLimits(d, grantFrames, maptrackFrames, grantOptions);
   evtchnSetLimit(d, load<u32>(u, DomctlCreatedomain.max_evtchn_port));
+  d.emulation = emulation;
   d.handle0 = load<u64>(u, DomctlCreatedomain.handle);
   d.handle1 = load<u64>(u, DomctlCreatedomain.handle + 8);
   store<u16>(arg, <u16>d.id, Domctl.domain);

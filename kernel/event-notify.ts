@@ -9,12 +9,14 @@ import { Domain, DomainKind } from "./domain";
 import { vcpuWake } from "./scheduler";
 import { vcpuInfoPa } from "./shared-info";
 import { POLL_ANY, Vcpu } from "./vcpu";
+import { apicUpcall } from "./vlapic";
 
 /** Sets evtchn_upcall_pending of `v` and wakes it when that is news. */
 export function markUpcall(v: Vcpu): void {
   const info = vcpuInfoPa(v);
   if (!info) return;
   if (hw.fetchOr64(info, (<u64>1) << (VcpuInfo.evtchn_upcall_pending << 3)) & 0xff) return;
+  apicUpcall(v);
   vcpuWake(v);
 }
 

@@ -1,6 +1,6 @@
 /** What the kernel does when a hardware guest leaves: one table, by HvmExit. */
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../abi/hvm";
-import { hvmDescribe, hvmEmulateAbsent, hvmExplainEntryFailure, hvmFinishIn, hvmFlush } from "../arch-x86/hvm";
+import { hvmDescribe, hvmEmulateAccess, hvmExplainEntryFailure, hvmFinishIn, hvmFlush } from "../arch-x86/hvm";
 import { hvmInjectException, hvmInterruptsEnabled } from "../arch-x86/hvm";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
@@ -15,6 +15,7 @@ import { blockWithEvents } from "./sched-op";
 import { schedulerYield } from "./scheduler";
 import { Vcpu } from "./vcpu";
 import { vcpuGoDown } from "./vcpu-op";
+import { apicEffects } from "./vlapic";
 
 export type ExitHandler = (v: Vcpu) => void;
 
@@ -36,6 +37,7 @@ const EXITS: StaticArray<ExitHandler> = [
   schedulerYield, // Pause: it spins on something that another vCPU must do
   unknown,
   hypercallPageFill,
+  apicEffects,
 ];
 
 /** Handles exit `reason` (HvmExit) of `v`. */
@@ -66,7 +68,7 @@ function portIo(v: Vcpu): void {
 
 /**
  * An access that the nested page tables do not allow. Where nothing is mapped, and for writes to read-only memory, it is
- * done as by a device that is not there. If what is mapped by now allows it, the guest tries again.
+ * done as by the local APIC or a device that is not there. If what is mapped by now allows it, the guest tries again.
  */
 function nestedFault(v: Vcpu): void {
   const type = <u32>(physmapLookup(v.domain, v.exitGpa >> 12) & P2M_TYPE_MASK);
@@ -77,7 +79,8 @@ function nestedFault(v: Vcpu): void {
     return;
   }
   // Xen gives an instruction that it cannot emulate #UD.
-  if (fetch || !hvmEmulateAbsent(v)) hvmInjectException(v, VECTOR_UD, -1, 0);
+  if (fetch || !hvmEmulateAccess(v)) hvmInjectException(v, VECTOR_UD, -1, 0);
+  else if (v.apicEffects) apicEffects(v);
 }
 
 /** The guest's own end: it restarts, unless HVM_PARAM_TRIPLE_FAULT_REASON says otherwise. */

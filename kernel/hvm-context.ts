@@ -1,9 +1,9 @@
 /**
  * XEN_DOMCTL_sethvmcontext and gethvmcontext: a guest's registers as a list of records (xen/hvm/save.h): HEADER, one CPU
- * for each vCPU, END. MTRR records, which stock toolstacks send along, are accepted and have no effect: nested paging
+ * for each vCPU, LAPIC and LAPIC_REGS for those that have a local APIC, END. MTRR records, which stock toolstacks send along, are accepted and have no effect: nested paging
  * decides memory types here.
  */
-import { EFAULT, EINVAL, ENODATA, ENOSPC } from "../abi/errno";
+import { EFAULT, EINVAL, ENODATA, ENODEV, ENOSPC } from "../abi/errno";
 import { DomctlHvmcontext } from "../abi/domctl";
 import {
   HVM_FILE_MAGIC,
@@ -11,23 +11,39 @@ import {
   HVM_SAVE_CODE_CPU,
   HVM_SAVE_CODE_END,
   HVM_SAVE_CODE_HEADER,
+  HVM_SAVE_CODE_LAPIC,
+  HVM_SAVE_CODE_LAPIC_REGS,
   HVM_SAVE_CODE_MTRR,
   HvmHwCpu,
+  HvmHwLapic,
+  HvmHwLapicRegs,
   HvmSaveDescriptor,
   HvmSaveHeader,
 } from "../abi/hvm";
-import { hvmFpuSwitch, hvmLoadContext, hvmSaveContext } from "../arch-x86/hvm";
+import { hvmLoadContext, hvmSaveContext } from "../arch-x86/hvm";
 import * as hw from "../arch-x86/hw";
 import { tscKhz } from "../arch-x86/tsc";
+import {
+  vlapicHiddenPossible,
+  vlapicLoadHidden,
+  vlapicLoadRegisters,
+  vlapicSaveHidden,
+  vlapicSaveRegisters,
+} from "../arch-x86/vlapic-save";
 import { vcpuOf } from "./access";
-import { cpuOf } from "./cpu";
 import { Domain, DomainKind, DomainLife } from "./domain";
+import { fpuToMemory } from "./fpu-owner";
 import { copyFromGuest, copyToGuest } from "./guest-copy";
 import { vcpuDown, vcpuUp } from "./scheduler";
 import { Vcpu } from "./vcpu";
+import { apicRestored } from "./vlapic";
 
 const HEADER_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmSaveHeader.SIZE;
 const CPU_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwCpu.SIZE;
+const LAPIC_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwLapic.SIZE;
+const LAPIC_REGS_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwLapicRegs.SIZE;
+/** Of an hvm_hw_lapic that older versions wrote; what is missing is zero. */
+const LAPIC_SIZE_MIN: u32 = 16;
 
 /** Walk through the caller's buffer. */
 let cursor: u64 = 0;
@@ -36,14 +52,6 @@ let remaining: u32 = 0;
 /** -EINVAL unless `d` is a hardware domain other than the caller's, alive. */
 function refused(v: Vcpu, d: Domain): bool {
   return d.kind != DomainKind.Hvm || d.life != DomainLife.Alive || changetype<usize>(d) == changetype<usize>(v.domain);
-}
-
-/** The vCPU's FPU state is in its area in memory, not in a CPU's registers. */
-function fpuToMemory(v: Vcpu): void {
-  const c = cpuOf(v.cpu);
-  if (c.fpuOwner != changetype<usize>(v)) return;
-  hvmFpuSwitch(v, null);
-  c.fpuOwner = 0;
 }
 
 /** Copies `length` bytes of the buffer to linear `at`. False: beyond its end or not readable. */
@@ -72,7 +80,10 @@ export function setHvmContext(v: Vcpu, d: Domain, op: usize): i32 {
   return walk(v, d, buffer, size, record, true);
 }
 
-/** Reads the records, loading CPU records if `apply`. 0, -ENODATA no header or no end, -EINVAL a bad record, -EFAULT. */
+/**
+ * Reads the records, loading them if `apply`. 0, -ENODATA no header or no end, -EINVAL a bad record, -ENODEV one of a local
+ * APIC that is not there, -EFAULT.
+ */
 function walk(v: Vcpu, d: Domain, buffer: u64, size: u32, record: usize, apply: bool): i32 {
   cursor = buffer;
   remaining = size;
@@ -97,6 +108,9 @@ function walk(v: Vcpu, d: Domain, buffer: u64, size: u32, record: usize, apply: 
       if (target == null) return -EINVAL;
       if (!take(v, record, length)) return -EFAULT;
       if (apply && !loadCpu(target, record)) return -EINVAL;
+    } else if (code == HVM_SAVE_CODE_LAPIC || code == HVM_SAVE_CODE_LAPIC_REGS) {
+      const rc = lapic(v, vcpuOf(d, instance), record, code, length, apply);
+      if (rc) return rc;
     } else if (code == HVM_SAVE_CODE_MTRR) {
       if (vcpuOf(d, instance) == null) return -EINVAL;
       cursor += length;
@@ -105,6 +119,24 @@ function walk(v: Vcpu, d: Domain, buffer: u64, size: u32, record: usize, apply: 
       return -EINVAL;
     }
   }
+}
+
+function lapic(v: Vcpu, target: Vcpu | null, record: usize, code: u32, length: u32, apply: bool): i32 {
+  if (target == null) return -EINVAL;
+  if (!target.vlapic) return -ENODEV;
+  if (code == HVM_SAVE_CODE_LAPIC) {
+    if (length < LAPIC_SIZE_MIN || length > HvmHwLapic.SIZE) return -EINVAL;
+    memory.fill(record, 0, HvmHwLapic.SIZE);
+    if (!take(v, record, length)) return -EFAULT;
+    if (!vlapicHiddenPossible(record)) return -EINVAL;
+    if (apply) vlapicLoadHidden(target, record);
+  } else {
+    if (length != HvmHwLapicRegs.SIZE) return -EINVAL;
+    if (!take(v, record, length)) return -EFAULT;
+    if (apply) vlapicLoadRegisters(target, record);
+  }
+  if (apply) apicRestored(target);
+  return 0;
 }
 
 function loadCpu(target: Vcpu, record: usize): bool {
@@ -118,9 +150,13 @@ function loadCpu(target: Vcpu, record: usize): bool {
 /** gethvmcontext; a null buffer asks for the size. The size needed or used goes into the structure. */
 export function getHvmContext(v: Vcpu, d: Domain, op: usize): i32 {
   if (refused(v, d)) return -EINVAL;
-  let cpus: u32 = 0;
-  for (let i: u32 = 0; i < d.vcpuCount; i++) if (vcpuOf(d, i) != null) cpus++;
-  const needed: u32 = HEADER_RECORD + cpus * CPU_RECORD + HvmSaveDescriptor.SIZE;
+  let needed: u32 = HEADER_RECORD + HvmSaveDescriptor.SIZE;
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const target = vcpuOf(d, i);
+    if (target == null) continue;
+    needed += CPU_RECORD;
+    if (target.vlapic) needed += LAPIC_RECORD + LAPIC_REGS_RECORD;
+  }
   let at = load<u64>(op, DomctlHvmcontext.buffer);
   const size = load<u32>(op, DomctlHvmcontext.size);
   store<u32>(op, needed, DomctlHvmcontext.size);
@@ -145,6 +181,22 @@ export function getHvmContext(v: Vcpu, d: Domain, op: usize): i32 {
     hvmSaveContext(target, body);
     if (!copyToGuest(v, at, record, CPU_RECORD)) return -EFAULT;
     at += CPU_RECORD;
+  }
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const target = vcpuOf(d, i);
+    if (target == null || !target.vlapic) continue;
+    describe(record, HVM_SAVE_CODE_LAPIC, i, HvmHwLapic.SIZE);
+    vlapicSaveHidden(target, body);
+    if (!copyToGuest(v, at, record, LAPIC_RECORD)) return -EFAULT;
+    at += LAPIC_RECORD;
+  }
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const target = vcpuOf(d, i);
+    if (target == null || !target.vlapic) continue;
+    describe(record, HVM_SAVE_CODE_LAPIC_REGS, i, HvmHwLapicRegs.SIZE);
+    vlapicSaveRegisters(target, body);
+    if (!copyToGuest(v, at, record, LAPIC_REGS_RECORD)) return -EFAULT;
+    at += LAPIC_REGS_RECORD;
   }
   describe(record, HVM_SAVE_CODE_END, 0, 0);
   return copyToGuest(v, at, record, HvmSaveDescriptor.SIZE) ? 0 : -EFAULT;

@@ -70,6 +70,7 @@ import { vcpuWake } from "./scheduler";
 import { scratch } from "./scratch";
 import { nowNs } from "./time";
 import { Vcpu } from "./vcpu";
+import { apicUpcall } from "./vlapic";
 
 const PARAMS_BYTES: usize = 64 * 8;
 /** Most that SHUTDOWN_* reaches: SHUTDOWN_soft_reset. */
@@ -279,6 +280,7 @@ function setUpcallVector(v: Vcpu, arg: usize, gva: u64): i64 {
   const target = vcpuOf(d, load<u32>(arg, HvmEvtchnUpcallVector.vcpu));
   if (target == null) return -ENOENT;
   target.upcallVector = vector;
+  apicUpcall(target); // whether there is an upcall or not, as Xen does
   upcallsAfresh(d);
   return 0;
 }

@@ -53,7 +53,7 @@ const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
 const SOFTWARE: u32 = FEATURES + 1;
 const EXITS: u32 = SOFTWARE + 3;
 /** One value for each HvmExit number. */
-const EXIT_KINDS: u32 = 13;
+const EXIT_KINDS: u32 = 14;
 const VALUES: u32 = EXITS + EXIT_KINDS;
 
 /**

@@ -86,7 +86,9 @@ function settle(v: Vcpu, woken: bool): void {
         v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
         enqueue(c, v);
         const running = changetype<Vcpu | null>(c.current);
-        if (v.schedUrgent || running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
+        // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
+        const first = c.schedWaiting == 1;
+        if (v.schedUrgent || first || running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
       }
     } else {
       dequeue(c, v);

@@ -1,41 +1,46 @@
 /**
- * Delivering event-channel upcalls to hardware guests as interrupts: by the vector a vCPU has set
- * (HVMOP_set_evtchn_upcall_vector), else by the domain's callback vector (HVM_PARAM_CALLBACK_IRQ, type 2). Like a
- * level-triggered line it is asserted as long as evtchn_upcall_pending is set.
+ * Delivering interrupts to hardware guests before they are entered. Event-channel upcalls come by the domain's callback
+ * vector (HVM_PARAM_CALLBACK_IRQ, type 2), past the local APIC: like a level-triggered line it is asserted as long as
+ * evtchn_upcall_pending is set. A vector that a vCPU has set (HVMOP_set_evtchn_upcall_vector) is a message to its local
+ * APIC (apicUpcall); where it has none, it takes the callback vector's place.
  */
-import { hvmCancelOffer, hvmInterruptsEnabled, hvmOfferInterrupt } from "../arch-x86/hvm";
+import { hvmInterruptsEnabled, hvmInterruptWork, hvmOfferInterrupt } from "../arch-x86/hvm";
 import { DomainKind } from "./domain";
 import { upcallPending } from "./event-channel";
 import { Vcpu } from "./vcpu";
+import { apicDeliver } from "./vlapic";
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-function upcallVector(v: Vcpu): u32 {
-  return v.upcallVector ? v.upcallVector : v.domain.callbackVector;
+function directVector(v: Vcpu): u32 {
+  return v.upcallVector && !v.vlapic ? v.upcallVector : v.domain.callbackVector;
 }
 
 /**
- * Before each entry of a hardware guest: injects the upcall, or opens the interrupt window until the guest can take it.
+ * Before each entry of a hardware guest: injects the upcall, else what its local APIC has, or opens the interrupt window
+ * until the guest can take it.
  */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function upcallDeliver(v: Vcpu): void {
   if (upcallPending(v)) {
-    const vector = upcallVector(v);
-    // The line stays up until the guest clears the flag: once the handler lets interrupts in again, look again.
-    if (vector && hvmOfferInterrupt(v, vector)) hvmOfferInterrupt(v, vector);
-  } else if (v.windowOpen) {
-    hvmCancelOffer(v);
+    const vector = directVector(v);
+    if (vector) {
+      // The line stays up until the guest clears the flag: once the handler lets interrupts in again, look again.
+      if (hvmOfferInterrupt(v, vector)) hvmOfferInterrupt(v, vector);
+      return;
+    }
   }
+  if (hvmInterruptWork(v)) apicDeliver(v);
 }
 
 /**
- * Whether an event would get through to the vCPU now, so that it must not block. A hardware guest with interrupts off
+ * Whether an event or interrupt would get through to the vCPU now, so that it must not block. A hardware guest with interrupts off
  * can be told nothing: it may block, and wakes when an event comes, as on Xen.
  */
 export function eventDeliverable(v: Vcpu): bool {
   if (v.nmiPending) return true;
-  if (!upcallPending(v)) return false;
-  if (v.domain.kind == DomainKind.Software) return true;
-  return upcallVector(v) != 0 && hvmInterruptsEnabled(v);
+  if (v.domain.kind == DomainKind.Software) return upcallPending(v);
+  const some = v.apicVector != 0 || (upcallPending(v) && directVector(v) != 0);
+  return some && hvmInterruptsEnabled(v);
 }

@@ -1,6 +1,6 @@
 /**
- * The three timers of a vCPU: single-shot and periodic, which raise VIRQ_TIMER, and the timeout of SCHEDOP_poll. They
- * are allocated with the vCPU and armed without allocating.
+ * The timers of a vCPU: single-shot and periodic, which raise VIRQ_TIMER, the timeout of SCHEDOP_poll, and its local
+ * APIC's (vlapic.ts). They are allocated with the vCPU and armed without allocating.
  */
 import { ENOMEM } from "../abi/errno";
 import { VIRQ_TIMER } from "../abi/xen";
@@ -10,6 +10,9 @@ import { vcpuWake } from "./scheduler";
 import { nowNs } from "./time";
 import { Timer, timerInit, timerSet, timerStop } from "./timer";
 import { Vcpu } from "./vcpu";
+import { apicTimerExpired } from "./vlapic";
+
+const TIMERS_BYTES: usize = 4 * offsetof<Timer>();
 
 function singleshotExpired(v: usize): void {
   sendVirq(changetype<Vcpu>(v), VIRQ_TIMER);
@@ -29,31 +32,34 @@ function pollExpired(at: usize): void {
 
 /** Allocates the timers of a new vCPU. 0 or -ENOMEM. */
 export function vcpuTimersInit(v: Vcpu): i32 {
-  const block = heapAllocFor(v.domain, 3 * offsetof<Timer>());
+  const block = heapAllocFor(v.domain, TIMERS_BYTES);
   if (!block) return -ENOMEM;
   const at = changetype<usize>(v);
   v.singleshotTimer = block;
   v.periodicTimer = block + offsetof<Timer>();
   v.pollTimer = block + 2 * offsetof<Timer>();
+  v.apicTimer = block + 3 * offsetof<Timer>();
   timerInit(changetype<Timer>(v.singleshotTimer), singleshotExpired, at);
   timerInit(changetype<Timer>(v.periodicTimer), periodExpired, at);
   timerInit(changetype<Timer>(v.pollTimer), pollExpired, at);
+  timerInit(changetype<Timer>(v.apicTimer), apicTimerExpired, at);
   return 0;
 }
 
-/** Stops all three: the vCPU will not run again, or starts anew. */
+/** Stops them all: the vCPU will not run again, or starts anew. */
 export function vcpuTimersStop(v: Vcpu): void {
   if (!v.singleshotTimer) return;
   timerStop(changetype<Timer>(v.singleshotTimer));
   timerStop(changetype<Timer>(v.periodicTimer));
   timerStop(changetype<Timer>(v.pollTimer));
+  timerStop(changetype<Timer>(v.apicTimer));
   v.periodNs = 0;
 }
 
 export function vcpuTimersFree(v: Vcpu): void {
   if (!v.singleshotTimer) return;
   vcpuTimersStop(v);
-  heapFreeFor(v.domain, v.singleshotTimer, 3 * offsetof<Timer>());
+  heapFreeFor(v.domain, v.singleshotTimer, TIMERS_BYTES);
   v.singleshotTimer = 0;
 }
 

@@ -64,6 +64,9 @@ export class Vcpu extends HvmVcpu {
   periodicTimer: usize;
   periodNs: u64;
   pollTimer: usize;
+  apicTimer: usize;
+  /** 1: the local APIC's timer goes on once the interrupt that waits is delivered (kernel/vlapic.ts). */
+  apicTimerStalled: u32;
   /** Port bound to each per-vCPU VIRQ, index VIRQ number 0..23: offset into a u32 table, 0 = none. */
   virqPorts: usize;
 

@@ -6,13 +6,13 @@
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
 import { decode, getRegister, Instruction } from "../decode";
 import { guestReadData } from "../guest-memory";
-import { load64, store64 } from "../hw";
 import { HVM_ACCESS_READ, HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { translate, translateError } from "../page-walk";
 import { EFER_LMA, EFER_LME, getCr0, getCr4, getEfer, is64, setCr0, setCr4, setEfer } from "../state";
+import { apicExit, writeTaskPriority } from "../vlapic";
 import { svmInjectException } from "./inject";
 import { svmSkipBytes } from "./vcpu";
-import { V_TPR, VMCB } from "./vmcb";
+import { V_TPR } from "./vmcb";
 
 const VECTOR_GP: u32 = 13;
 const VECTOR_PF: u32 = 14;
@@ -95,17 +95,15 @@ export function svmWriteCr4(v: HvmVcpu): u32 {
   return finish(v, i, accepted, true);
 }
 
-/** MOV to CR8: the virtual task priority, which holds nothing back here. HvmExit.None, HvmExit.Unknown. */
+/** MOV to CR8: the task priority, of which the local APIC has the rest. HvmExit.None, HvmExit.Apic, HvmExit.Unknown. */
 export function svmWriteCr8(v: HvmVcpu): u32 {
   const i = instruction;
   if (!decode(v, i) || i.map != TWO_BYTE_MAP || i.opcode != MOV_TO_CONTROL) return HvmExit.Unknown;
   const value = source(v, i);
   const accepted = (value & ~V_TPR) == 0;
-  if (accepted) {
-    const at = v.controlPa + VMCB.INTERRUPT_CONTROL;
-    store64(at, (load64(at) & ~V_TPR) | value);
-  }
-  return finish(v, i, accepted, false);
+  if (accepted) writeTaskPriority(v, <u32>value);
+  finish(v, i, accepted, false);
+  return apicExit(v);
 }
 
 /** The register named by ModRM's r/m field. */

@@ -13,6 +13,7 @@ import { guestRdmsr, guestWrmsr } from "../msr-policy";
 import { getCpl, getCr4 } from "../state";
 import { stringIo } from "../string-io";
 import { svmWriteCr0, svmWriteCr4, svmWriteCr8 } from "./control-register";
+import { apicExit } from "../vlapic";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
 import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {
@@ -198,7 +199,8 @@ function msrAccess(v: HvmVcpu): u32 {
   if (load64(v.controlPa + VMCB.EXIT_INFO1) == MSR_WRITE) {
     if (guestWrmsr(v, msr, (v.rdx << 32) | (v.rax & 0xffffffff))) {
       if (!svmSkip(v)) return HvmExit.Unknown;
-      return msr == MSR_XEN_HYPERCALL_PAGE ? HvmExit.HypercallPage : HvmExit.None;
+      if (msr == MSR_XEN_HYPERCALL_PAGE) return HvmExit.HypercallPage;
+      return apicExit(v);
     }
   } else if (guestRdmsr(v, msr)) {
     v.rax = v.exitValue & 0xffffffff;

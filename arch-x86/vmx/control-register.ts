@@ -5,6 +5,7 @@
 import { guestCr0Accepted } from "../cpuid-policy";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { EFER_LMA, EFER_LME, getCr0, getCr3, getCr4, getEfer, getRsp, is64, setCr0, setEfer, setRsp } from "../state";
+import { apicExit, writeTaskPriority } from "../vlapic";
 import { flushLinear } from "./flush";
 import { vmxInjectException } from "./inject";
 import { loadPdptes } from "./pdptes";
@@ -46,7 +47,7 @@ export function vmxControlRegister(v: HvmVcpu): u32 {
   }
   if (done) vmxSkip(v);
   else vmxInjectException(v, VECTOR_GP, 0, 0);
-  return HvmExit.None;
+  return apicExit(v); // after a write of CR8
 }
 
 /** MOV to CR0 as the processor does it (SDM 2B, MOV to control registers). False: #GP. */
@@ -73,10 +74,10 @@ function writeCr0(v: HvmVcpu, value: u64): bool {
   return true;
 }
 
-/** Kept to be read back; nothing of the host's depends on it. False: #GP. */
+/** The task priority, of which the local APIC has the rest; nothing of the host's depends on it. False: #GP. */
 function writeCr8(v: HvmVcpu, value: u64): bool {
   if ((value & ~CR8_BITS) != 0) return false;
-  v.scratch6 = value;
+  writeTaskPriority(v, <u32>value);
   return true;
 }
 

@@ -54,6 +54,7 @@ import {
   IO_STRING,
 } from "./exit-reasons";
 import { vmxBlockNmiAgain, vmxCancelOffer, vmxInjectException, vmxNmiWindow, vmxRedeliver } from "./inject";
+import { apicExit } from "../vlapic";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
 
@@ -167,7 +168,8 @@ function writeMsr(v: HvmVcpu): u32 {
   const msr = <u32>v.rcx;
   if (!guestWrmsr(v, msr, (v.rdx << 32) | (v.rax & 0xffffffff))) return fault(v, VECTOR_GP, 0);
   vmxSkip(v);
-  return msr == MSR_XEN_HYPERCALL_PAGE ? HvmExit.HypercallPage : HvmExit.None;
+  if (msr == MSR_XEN_HYPERCALL_PAGE) return HvmExit.HypercallPage;
+  return apicExit(v);
 }
 
 /** An NMI for the host, or an exception of the guest's that is intercepted (vcpu.ts says why). */

@@ -56,6 +56,8 @@ export const GUEST_DATA = 0x6000;
 export class Dom0 {
   private static readonly SPACE = 1;
   private nextMapping = DOM0_MAP;
+  /** XEN_X86_EMU_* of the domains to be made. */
+  emulation = XEN_X86_EMU_LAPIC;
 
   constructor(readonly machine: Machine) {}
 
@@ -138,7 +140,7 @@ export class Dom0 {
       v.setUint32(u + DomctlCreatedomain.max_grant_frames, 4, true);
       v.setUint32(u + DomctlCreatedomain.max_maptrack_frames, 16, true);
       v.setUint32(u + DomctlCreatedomain.grant_opts, 1, true);
-      v.setUint32(u + DomctlCreatedomain.arch_emulation_flags, XEN_X86_EMU_LAPIC, true);
+      v.setUint32(u + DomctlCreatedomain.arch_emulation_flags, this.emulation, true);
     });
     return result < 0 ? result : view.getUint16(Domctl.domain, true);
   }

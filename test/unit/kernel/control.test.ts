@@ -15,7 +15,7 @@ import {
   EPERM,
   ESRCH,
 } from "../../../abi/errno.ts";
-import { HvmHwCpu, HvmSaveDescriptor, HvmSaveHeader } from "../../../abi/hvm.ts";
+import { HvmHwCpu, HvmHwLapic, HvmHwLapicRegs, HvmSaveDescriptor, HvmSaveHeader } from "../../../abi/hvm.ts";
 import * as mem from "../../../abi/memory.ts";
 import { DOM0_CALL_PAGE, DOM0_SCRATCH, DOM0_WINDOW_END } from "../../../abi/software.ts";
 import * as sysctl from "../../../abi/sysctl.ts";
@@ -123,7 +123,8 @@ test.serial("the register records of sethvmcontext", (t) => {
   const save = (size: number, at: number) => context(domctl.XEN_DOMCTL_gethvmcontext, size, at);
   const restore = (size: number, at = BUFFER): number => context(domctl.XEN_DOMCTL_sethvmcontext, size, at).result;
   const head = HvmSaveDescriptor.SIZE;
-  const size = head + HvmSaveHeader.SIZE + 2 * (head + HvmHwCpu.SIZE) + head;
+  const vcpu = HvmHwCpu.SIZE + HvmHwLapic.SIZE + HvmHwLapicRegs.SIZE;
+  const size = head + HvmSaveHeader.SIZE + 2 * (3 * head + vcpu) + head;
   t.deepEqual(save(0, 0), { result: 0, size }, "a null buffer asks for the size");
   t.is(save(size - 1, BUFFER).result, -ENOSPC);
   t.is(save(size, BUFFER).result, 0);

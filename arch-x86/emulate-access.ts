@@ -1,17 +1,20 @@
 /**
- * Access to guest-physical memory that is not there, done as on a bus where nothing answers: reads give all ones,
- * writes vanish. Also for writes to memory that is there but read-only. Knows the instructions that drivers and
- * probing kernels use on such memory: MOV and its kin, arithmetic, TEST, XCHG, and the string moves.
+ * Access to guest-physical memory that is not there, done as on a bus: the local APIC answers at its page; elsewhere
+ * nothing does, so that reads give all ones and writes vanish. Also for writes to memory that is there but read-only.
+ * Knows the instructions that drivers and probing kernels use on such memory: MOV and its kin, arithmetic, TEST, XCHG,
+ * and the string moves.
  *
  * An operand that lies half in memory and half not counts as absent as a whole.
  */
 import { decode, getRegister, Instruction, linearAddress, regField, signExtend } from "./decode";
-import { codeAddress, guestFillOnes, guestReadData } from "./guest-memory";
+import { codeAddress, guestReadData, guestWriteData } from "./guest-memory";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_READ, HVM_ACCESS_TABLE, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
 import { injectException } from "./inject";
 import { translate, translateError } from "./page-walk";
 import { skipBytes } from "./skip";
+import { p2mLookup } from "./p2m";
 import { getRflags, RFLAGS_DF, SEG_DS, SEG_ES, setRflags, setRsp } from "./state";
+import { vlapicCovers, vlapicPageRead, vlapicPageWrite } from "./vlapic-page";
 
 const ONES: u64 = ~0;
 const VECTOR_PAGE_FAULT: u32 = 14;
@@ -36,9 +39,11 @@ const FLAGS_ARITHMETIC: u64 = FLAG_CARRY | FLAG_PARITY | FLAG_ADJUST | FLAG_ZERO
 
 const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
 const buffer: usize = memory.data(8);
+/** Guest-physical address in the local APIC's page that the memory operand names; 0 for any other place. */
+let apicGpa: u64 = 0;
 
-/** See hvmEmulateAbsent. Where the guest's own tables do not allow the access after all, it gets its page fault. */
-export function emulateAbsent(v: HvmVcpu): bool {
+/** See hvmEmulateAccess. Where the guest's own tables do not allow the access after all, it gets its page fault. */
+export function emulateAccess(v: HvmVcpu): bool {
   // The instruction at RIP has nothing to do with an access made to deliver an event; and there is none in absent memory.
   if (v.eventPending != 0) return false;
   if ((v.exitAccess & (HVM_ACCESS_FETCH | HVM_ACCESS_TABLE)) == HVM_ACCESS_FETCH) return false;
@@ -53,9 +58,13 @@ export function emulateAbsent(v: HvmVcpu): bool {
   return true;
 }
 
-/** Raises a page fault if the guest's tables do not allow an access; whether they do not. */
+/** Raises a page fault if the guest's tables do not allow an access; whether they do not. If they do, sets apicGpa. */
 function faults(v: HvmVcpu, address: u64, access: u32): bool {
-  if (translate(v, address, access, buffer) == 0) return false;
+  if (translate(v, address, access, buffer) == 0) {
+    const gpa = load<u64>(buffer);
+    apicGpa = vlapicCovers(v, gpa) && p2mLookup(v.p2m, gpa >> 12) == 0 ? gpa : 0;
+    return false;
+  }
   injectException(v, VECTOR_PAGE_FAULT, translateError, address);
   return true;
 }
@@ -74,7 +83,8 @@ function oneByte(v: HvmVcpu, i: Instruction): bool {
     const register = getOperand(v, i, regField(i), bytes);
     const alu = op >> 3;
     if ((op & 2) == 0) {
-      arithmetic(v, alu, memory, register, bytes); // the result would go to memory
+      const result = arithmetic(v, alu, memory, register, bytes);
+      if (alu != ALU_CMP) write(v, bytes, result);
     } else {
       const result = arithmetic(v, alu, register, memory, bytes);
       if (alu != ALU_CMP) setOperand(v, i, regField(i), bytes, result);
@@ -85,24 +95,35 @@ function oneByte(v: HvmVcpu, i: Instruction): bool {
     case 0x80:
     case 0x81:
     case 0x82:
-    case 0x83:
-      arithmetic(v, reg, read(v, i, bytes), i.immediate, bytes);
+    case 0x83: {
+      const result = arithmetic(v, reg, read(v, i, bytes), i.immediate, bytes);
+      if (reg != ALU_CMP) write(v, bytes, result);
       return true;
+    }
     case 0x84:
     case 0x85:
       arithmetic(v, ALU_AND, read(v, i, bytes), getOperand(v, i, regField(i), bytes), bytes);
       return true;
     case 0x86:
-    case 0x87:
+    case 0x87: {
+      const old = read(v, i, bytes);
+      write(v, bytes, getOperand(v, i, regField(i), bytes));
+      setOperand(v, i, regField(i), bytes, old);
+      return true;
+    }
     case 0x8a:
     case 0x8b:
       setOperand(v, i, regField(i), bytes, read(v, i, bytes));
       return true;
     case 0x88:
     case 0x89:
-    case 0x8c: // from a segment register
+      write(v, bytes, getOperand(v, i, regField(i), bytes));
+      return true;
+    case 0x8c: // from a segment register: 16 bits, which no register of the APIC's takes for anything sensible
+      return true;
     case 0xa2:
     case 0xa3:
+      write(v, bytes, getOperand(v, i, 0, bytes));
       return true;
     case 0xa0:
     case 0xa1:
@@ -110,11 +131,14 @@ function oneByte(v: HvmVcpu, i: Instruction): bool {
       return true;
     case 0xc6:
     case 0xc7:
-      return reg == 0;
+      if (reg != 0) return false;
+      write(v, bytes, i.immediate);
+      return true;
     case 0xf6:
     case 0xf7:
       if (reg < 2) arithmetic(v, ALU_AND, read(v, i, bytes), i.immediate, bytes);
-      return reg < 3; // 2: NOT
+      else if (reg == 2) write(v, bytes, ~read(v, i, bytes)); // NOT
+      return reg < 3;
     case 0x63: // MOVSXD
       setOperand(v, i, regField(i), i.operandBytes, signExtend(read(v, i, 4), 4));
       return i.operandBytes == 8;
@@ -134,6 +158,7 @@ function twoBytes(v: HvmVcpu, i: Instruction): bool {
       setOperand(v, i, regField(i), i.operandBytes, signExtend(read(v, i, from), from));
       return true;
     case 0xc3: // MOVNTI
+      write(v, i.operandBytes, getOperand(v, i, regField(i), i.operandBytes));
       return true;
   }
   return false;
@@ -156,19 +181,22 @@ function stringMove(v: HvmVcpu, i: Instruction): bool {
   }
   const target = linearAddress(v, i, SEG_ES, v.rdi);
   if (writes && faults(v, target, HVM_ACCESS_WRITE)) return true;
+  const targetApic = apicGpa;
+  let value = getOperand(v, i, 0, bytes);
   if (reads) {
-    const source = linearAddress(v, i, i.segment == ~0 ? SEG_DS : i.segment, v.rsi);
-    if (faults(v, source, HVM_ACCESS_READ)) return true;
-    const there = guestReadData(v, source, buffer, bytes);
-    // What comes from memory is dropped: it goes to where nothing is. What comes from nowhere must reach its place.
-    if (!writes) {
-      setOperand(v, i, 0, bytes, there ? load<u64>(buffer) : ONES);
-    } else if (!there) {
-      const written = guestFillOnes(v, target, bytes);
-      if (written != bytes) return faults(v, target + written, HVM_ACCESS_WRITE);
-    }
-    v.rsi = advance(v.rsi, step, mask);
+    i.address = linearAddress(v, i, i.segment == ~0 ? SEG_DS : i.segment, v.rsi);
+    if (faults(v, i.address, HVM_ACCESS_READ)) return true;
+    value = read(v, i, bytes);
+    if (!writes) setOperand(v, i, 0, bytes, value);
   }
+  if (writes && targetApic != 0) {
+    vlapicPageWrite(v, targetApic, bytes, value);
+  } else if (reads && writes) {
+    store<u64>(buffer, value);
+    const written = guestWriteData(v, target, buffer, bytes);
+    if (written != bytes) return faults(v, target + written, HVM_ACCESS_WRITE);
+  }
+  if (reads) v.rsi = advance(v.rsi, step, mask);
   if (writes) v.rdi = advance(v.rdi, step, mask);
   if (i.repeat != 0) {
     v.rcx = advance(v.rcx, ONES, mask);
@@ -183,11 +211,17 @@ function advance(register: u64, by: u64, mask: u64): u64 {
   return mask == 0xffff ? (register & ~mask) | ((register + by) & mask) : (register + by) & mask;
 }
 
-/** The memory operand: its value if it is there after all, else ones. Upper bits are zero. */
+/** The memory operand: the APIC's register, its value if it is there after all, else ones. Upper bits are zero. */
 function read(v: HvmVcpu, i: Instruction, bytes: u32): u64 {
+  if (apicGpa != 0) return vlapicPageRead(v, apicGpa, bytes);
   store<u64>(buffer, 0);
   if (!guestReadData(v, i.address, buffer, bytes)) store<u64>(buffer, ONES);
   return load<u64>(buffer) & maskOf(bytes);
+}
+
+/** Writes the memory operand: the APIC's register; anywhere else it vanishes. */
+function write(v: HvmVcpu, bytes: u32, value: u64): void {
+  if (apicGpa != 0) vlapicPageWrite(v, apicGpa, bytes, value);
 }
 
 function maskOf(bytes: u32): u64 {

@@ -1,0 +1,100 @@
+/**
+ * Interprocessor interrupts of hardware guests: what a write to ICR sends, to which vCPUs of the domain, and what INIT and
+ * SIPI do there (SDM 3A 9.4 and 11.6; Xen where hardware leaves room). Unknown kinds, SMI among them, are dropped.
+ */
+import { hvmInjectNmi, hvmSetTscOffset, hvmStartup } from "../arch-x86/hvm";
+import { ESR_SEND_ILLEGAL, FIRST_VECTOR, vlapicEnabled, vlapicError, vlapicOf, vlapicPpr } from "../arch-x86/vlapic";
+import {
+  DELIVERY_FIXED,
+  DELIVERY_INIT,
+  DELIVERY_LOWEST,
+  DELIVERY_NMI,
+  DELIVERY_STARTUP,
+  ICR_ASSERT,
+  ICR_DELIVERY,
+  ICR_LEVEL,
+  ICR_VECTOR,
+  ipiDestination,
+  ipiMatches,
+} from "../arch-x86/vlapic-destination";
+import { vlapicInit } from "../arch-x86/vlapic-reset";
+import { vcpuOf } from "./access";
+import { fpuToMemory } from "./fpu-owner";
+import { vcpuUp, vcpuWake } from "./scheduler";
+import { Timer, timerStop } from "./timer";
+import { Vcpu, VcpuRun } from "./vcpu";
+import { vcpuGoDown } from "./vcpu-op";
+import { apicPost, apicTimerArm } from "./vlapic";
+
+/** Sends what the ICR of `v` says. */
+export function ipiSend(v: Vcpu): void {
+  const l = vlapicOf(v);
+  const icr = l.icr;
+  const destination = ipiDestination(l);
+  const delivery = icr & ICR_DELIVERY;
+  const illegal = (icr & ICR_VECTOR) < FIRST_VECTOR;
+  if (illegal && (delivery == DELIVERY_FIXED || delivery == DELIVERY_LOWEST)) {
+    vlapicError(v, ESR_SEND_ILLEGAL);
+    return;
+  }
+  // The INIT that is only to take the line back does nothing on processors of this century.
+  if (delivery == DELIVERY_INIT && (icr & (ICR_LEVEL | ICR_ASSERT)) == ICR_LEVEL) return;
+  const d = v.domain;
+  const first: u32 = delivery == DELIVERY_LOWEST ? d.lowestPriorityVcpu + 1 : 0;
+  let least: Vcpu | null = null;
+  for (let n: u32 = 0; n < d.vcpuCount; n++) {
+    const target = vcpuOf(d, (first + n) % d.vcpuCount);
+    if (target == null || !ipiMatches(target, v, icr, destination)) continue;
+    if (delivery != DELIVERY_LOWEST) {
+      deliver(target, delivery, icr & ICR_VECTOR);
+    } else if (vlapicEnabled(vlapicOf(target))) {
+      // Among equals each in turn.
+      if (least == null || vlapicPpr(vlapicOf(target)) < vlapicPpr(vlapicOf(least))) least = target;
+    }
+  }
+  if (least == null) return;
+  d.lowestPriorityVcpu = least.id;
+  apicPost(least, icr & ICR_VECTOR);
+}
+
+function deliver(target: Vcpu, delivery: u32, vector: u32): void {
+  switch (delivery) {
+    case DELIVERY_FIXED:
+      apicPost(target, vector);
+      return;
+    case DELIVERY_NMI:
+      hvmInjectNmi(target);
+      // It brings back a vCPU that went down by halting with interrupts off, as on Xen.
+      if (target.run != VcpuRun.Down) vcpuWake(target);
+      else if (target.initialised) vcpuUp(target);
+      return;
+    case DELIVERY_INIT:
+      init(target);
+      return;
+    case DELIVERY_STARTUP:
+      startup(target, vector);
+  }
+}
+
+/** Down, to wait for a SIPI. The last one of a domain takes the domain with it, as VCPUOP_down would. */
+function init(v: Vcpu): void {
+  if (!v.initialised) return;
+  vcpuGoDown(v);
+  v.initialised = 0;
+  v.polling = 0;
+  timerStop(changetype<Timer>(v.pollTimer));
+  vlapicInit(v);
+  v.apicEffects = 0;
+  apicTimerArm(v);
+}
+
+/** Starts a vCPU that waits for it; without effect on others. */
+function startup(v: Vcpu, vector: u32): void {
+  if (v.initialised) return;
+  fpuToMemory(v);
+  hvmStartup(v, vector);
+  const first = vcpuOf(v.domain, 0);
+  if (first != null) hvmSetTscOffset(v, first.tscOffset);
+  v.initialised = 1;
+  vcpuUp(v);
+}
