@@ -21,6 +21,13 @@ export const oracleExceptions: Record<string, string | undefined> = {
   "refused-hypfs": CONTROL_DOMAIN,
   "vcpu-physid": "domain 0's vCPUs count as pinned on a machine with one processor",
   "memory-map-start-info": "Xen's own builder of domain 0 writes version 0 of hvm_start_info, without a memory map",
+  "apic-error-cleared": "Xen ignores writes of ESR: what it has noted stays for ever",
   "grant-map-alias":
     "Xen keeps one guest frame number per page: a grant of its own, mapped, takes the page from where it was",
+};
+
+/** Tests that cannot run there at all, and why: they are left out. */
+export const oracleOmissions: Record<string, string | undefined> = {
+  "apic-cr8-delivers":
+    "Xen lets guests write CR8, and QEMU's TCG aborts when that lets in a virtual interrupt that waits",
 };

@@ -35,6 +35,7 @@ void arena_fill(bool frames);
 void attack_hypercall(void);    /* hypercalls.c */
 void attack_processor(void);    /* processor.c: privileged instructions, control registers, MSRs, ports */
 void attack_memory(void);       /* memory.c: absent memory, page tables, instructions nobody emulates */
+void attack_apic(void);         /* apic.c: the local APIC's page, MSRs, timers, interprocessor interrupts */
 /* Brings control registers, MSRs and tables of this vCPU back to what the library set up. */
 void processor_restore(void);
 void processor_save(void);

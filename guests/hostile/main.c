@@ -1,5 +1,5 @@
 /*
- * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000), kind=hypercall|processor|memory (all),
+ * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000), kind=hypercall|processor|memory|apic (all),
  * trace (prints what each round does and checks everything after it), end=triple (a triple fault after the verdict).
  */
 #include "hostile.h"
@@ -88,11 +88,14 @@ static void attack(char kind) {
     case 'm':
       attack_memory();
       break;
+    case 'a':
+      attack_apic();
+      break;
     case 'h':
       attack_hypercall();
       break;
     default:
-      attack("pmhh"[random_below(4)]);
+      attack("apmhh"[random_below(5)]);
   }
 }
 
@@ -110,6 +113,7 @@ void guest_main(void) {
   keep_code();
   arena_init();
   processor_save();
+  traps_set_handler(2, close_window);
   for (unsigned vector = 32; vector < 256; vector++)
     traps_set_handler(vector, close_window);
 
