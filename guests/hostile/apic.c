@@ -122,6 +122,9 @@ static void ipi_storm(void) {
   note("ipi storm", 0, 0, 0);
   write_register(0xf0, 0x1ff);
   bool others = random_below(2);
+  /* Its id may have been changed to one of theirs. */
+  if (!x2_mode())
+    write_register(0x20, 0);
   for (unsigned i = 0; i < 32; i++) {
     uint64_t icr = others ? random_below(2) ? 0x4500 : 0x4600 | random_below(256) : 0x40000 | 0x40 | random_below(0xc0);
     if (icr == (0x40000 | INIT))

@@ -19,6 +19,11 @@ const ARGUMENTS = ARGUMENT_GFN * PAGE;
 const CONTROL_GFN = 22;
 const WORDS_GFN = 23;
 const PORT_OPERATIONS = [EVTCHNOP_send, EVTCHNOP_unmask, EVTCHNOP_close, EVTCHNOP_bind_ipi, EVTCHNOP_set_priority];
+// MSRs of the local APIC.
+const APIC_BASE = 0x1b;
+const TSC_DEADLINE = 0x6e0;
+const X2APIC = 0x800;
+const ICR = 0x830;
 /** Bytes of noise that pointers among the arguments lead to, and then some way beyond. */
 const NOISE = 256;
 
@@ -62,8 +67,22 @@ export function hostileGuest(scene: Scene): GuestProgram {
     yield* hypercall(cpu, __HYPERVISOR_event_channel_op, random.pick(PORT_OPERATIONS), ARGUMENTS);
   }
 
+  /** One senseless use of the local APIC: its modes, deadline, registers. Not INIT to itself, which would end the guest. */
+  function* useApic(): Steps<void> {
+    const msr = random.pick([APIC_BASE, TSC_DEADLINE, X2APIC + random.below(64), X2APIC + random.below(64), ICR]);
+    let value = random.oneIn(2) ? random.hostile64() : BigInt(random.below(1 << 20));
+    if (msr === APIC_BASE) value = 0xfee00000n | (BigInt(random.below(4)) << 10n);
+    if (msr === ICR && (value & 0x700n) === 0x500n) value &= ~0x700n;
+    const rdx = BigInt.asUintN(64, value) >> 32n;
+    const write = random.oneIn(4) ? 0n : 1n;
+    yield { kind: "exit", code: 0x7c, info1: write, rcx: BigInt(msr), rax: value & 0xffff_ffffn, rdx };
+  }
+
   function* anything(cpu: GuestCpu): Steps<void> {
-    switch (random.below(13)) {
+    switch (random.below(14)) {
+      case 13:
+        yield* useApic();
+        break;
       case 0:
         yield { kind: "exit", code: 0x72, rax: BigInt(random.u32()), rcx: BigInt(random.below(4)) }; // CPUID
         break;
