@@ -64,8 +64,8 @@ export const MUTATIONS: Mutation[] = [
   {
     name: "an event does not wake a sleeping guest",
     file: "kernel/event-notify.ts",
-    find: "& 0xff) return;\n  vcpuWake(v);",
-    replace: "& 0xff) return;",
+    find: "  apicUpcall(v);\n  vcpuWake(v);",
+    replace: "  apicUpcall(v);",
   },
   {
     name: "the owner of a grant is not told that it is in use",
