@@ -46,15 +46,15 @@ const NAMES: StaticArray<string> = [
   "exits.pause",
   "exits.unknown",
   "exits.hypercall_page",
+  "exits.local_apic",
 ];
 const FRAMES_FIRST: u32 = 1; // FrameType 0
 const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
 /** Hypercalls of software domains, and the TSC ticks they took, as two words. */
 const SOFTWARE: u32 = FEATURES + 1;
+/** One value for each HvmExit number, to the last name. */
 const EXITS: u32 = SOFTWARE + 3;
-/** One value for each HvmExit number. */
-const EXIT_KINDS: u32 = 14;
-const VALUES: u32 = EXITS + EXIT_KINDS;
+const VALUES: u32 = NAMES.length;
 
 /**
  * The operation.
