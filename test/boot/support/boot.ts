@@ -13,7 +13,7 @@ export const MACHINES = ["qemu-svm", "bochs-vmx"] as const;
 /** From the emulator's start to Typevisor's prompt; firmware and, in Bochs, a GRUB ISO included. */
 export const BOOT_MS = 120_000;
 /** A command that does not wait for a guest. */
-export const COMMAND_MS = 30_000;
+export const COMMAND_MS = 90_000;
 /** A guest that runs its course: the self-test, an attack, some seconds of timers. */
 export const GUEST_MS = 240_000;
 

@@ -2,12 +2,7 @@
  * The exchange of messages between a client and its ring: requests in, answers and events out, and what becomes of a guest
  * that breaks the protocol: its connection, and nothing else. It does as much as it is let in one go.
  */
-import {
-  XENSTORE_ERROR_PROTO,
-  XENSTORE_ERROR_RINGIDX,
-  XENSTORE_PAYLOAD_MAX,
-  XENSTORE_RING_SIZE,
-} from "../../../abi/xs-wire.ts";
+import { XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX, XENSTORE_PAYLOAD_MAX } from "../../../abi/xs-wire.ts";
 import type { Client } from "./client.ts";
 import type { StoreRing } from "./ring.ts";
 import { decodeHeader, HEADER_BYTES, type Header } from "./wire.ts";
@@ -22,7 +17,7 @@ export interface ExchangeHooks {
 }
 
 export class Exchange {
-  /** A request larger than the ring, as far as it is there. */
+  /** A request of which only a part is there. */
   private header: Header | null = null;
   private payload = "";
   /** Bytes of the oldest message that are in the ring already. */
@@ -85,7 +80,10 @@ export class Exchange {
     this.hooks.broken(error);
   }
 
-  /** Puts messages into the ring: small ones as a whole, those that never fit by pieces. */
+  /**
+   * Puts messages into the ring, as far as there is room: a guest that makes room tells so only when the ring was full
+   * (Linux, xb_read).
+   */
   private flush(): boolean {
     const { client, ring } = this;
     let moved = false;
@@ -96,7 +94,7 @@ export class Exchange {
         return true;
       }
       const left = next.length - this.sentBytes;
-      if (room === 0 || (room < left && next.length <= XENSTORE_RING_SIZE)) break;
+      if (room === 0) break;
       const piece = Math.min(room, left);
       ring.send(next, this.sentBytes, this.sentBytes + piece);
       moved = true;
@@ -108,7 +106,10 @@ export class Exchange {
     return moved;
   }
 
-  /** Takes a request, or a piece of one that is larger than the ring. */
+  /**
+   * Takes a request, or what is there of one: a guest that writes it by parts tells of the later ones only when the
+   * earlier ones have been taken (Linux, xb_write).
+   */
   private take(): "nothing" | "piece" | "request" {
     const { ring } = this;
     const { available } = ring;
@@ -124,12 +125,11 @@ export class Exchange {
       return "piece";
     }
     const size = HEADER_BYTES + header.length;
-    if (size > XENSTORE_RING_SIZE) {
+    if (available < size) {
       ring.consume(HEADER_BYTES);
       this.header = header;
       return "piece";
     }
-    if (available < size) return "nothing";
     this.hooks.request(header, ring.peek(HEADER_BYTES, header.length));
     // Carrying it out may have broken the connection; then there is nothing to take off.
     if (!this.broken) ring.consume(size);

@@ -2,8 +2,7 @@
  * Domain 0's end of a guest's xenstore ring (xen/io/xs_wire.h). The guest shares the page and may write anything into it at
  * any moment: its indexes are read once and checked, ours are kept here and only ever written there.
  *
- * A request stays in the ring until it has been answered, and an answer is put there as a whole, if they fit at all. So a
- * domain 0 that is restarted finds the guest at the beginning of a message.
+ * What is taken when, and what is put there, is exchange.ts's to say.
  */
 import {
   XENSTORE_CONNECTED,
