@@ -1,4 +1,4 @@
-/** Debian's own Linux kernel, unmodified, as a PVH guest: to its shell, through work, and out again. */
+/** Debian's own Linux kernel, unmodified, as a PVH guest: to its shell, and what it finds there. */
 import test from "ava";
 import type { Machine } from "../../scripts/machine.ts";
 import type { BootModule } from "../../scripts/modules.ts";
@@ -34,7 +34,7 @@ for (const { kind, vcpus } of [
   { kind: "bochs-vmx", vcpus: 1 },
 ] as const) {
   withLinux(
-    `Debian's Linux with ${vcpus} vCPU${vcpus === 1 ? "" : "s"} on ${kind}: its shell, reboot, poweroff${why}`,
+    `Debian's Linux with ${vcpus} vCPU${vcpus === 1 ? "" : "s"} on ${kind}: its shell, and what it finds${why}`,
     async (t) => {
       t.timeout(LINUX_MS * 6);
       const machine = await bootToPrompt(t, { kind, memoryMib: 640, modules });
@@ -49,22 +49,9 @@ for (const { kind, vcpus } of [
       t.is((await shell(machine, "nproc")).trim(), String(vcpus));
       const clock = "cat /sys/devices/system/clocksource/clocksource0/current_clocksource";
       t.regex(await shell(machine, clock), /^xen$/m); // the echo of a long line goes over two
-      t.is((await shell(machine, "cat /sys/hypervisor/type")).trim(), "xen");
-      t.is((await shell(machine, "sleep 1 && echo slept")).trim(), "slept");
-      t.is((await shell(machine, "date -u +%Y")).trim(), String(new Date().getUTCFullYear()));
-
-      if (kind === "qemu-svm") {
-        machine.send("reboot -f\r");
-        await machine.waitFor(/domain 1 \(linux\) has ended: reboot/, COMMAND_MS);
-        await machine.waitFor("typevisor> ", COMMAND_MS);
-        machine.send("console linux\r");
-        await machine.waitFor(SHELL, LINUX_MS, "the shell after the reboot");
-      }
-      machine.send("poweroff -f\r");
-      await machine.waitFor(/has ended: poweroff/, COMMAND_MS);
-      await machine.waitFor("typevisor> ", COMMAND_MS);
-      t.notRegex(await machine.command("list", COMMAND_MS), /^linux/m);
-      await powerOff(t, machine);
+      machine.send("\x1d");
+    await machine.waitFor("typevisor> ", COMMAND_MS, "the prompt after Ctrl-]");
+    await powerOff(t, machine);
     },
   );
 }
