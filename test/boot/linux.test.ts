@@ -50,8 +50,8 @@ for (const { kind, vcpus } of [
       const clock = "cat /sys/devices/system/clocksource/clocksource0/current_clocksource";
       t.regex(await shell(machine, clock), /^xen$/m); // the echo of a long line goes over two
       machine.send("\x1d");
-    await machine.waitFor("typevisor> ", COMMAND_MS, "the prompt after Ctrl-]");
-    await powerOff(t, machine);
+      await machine.waitFor("typevisor> ", COMMAND_MS, "the prompt after Ctrl-]");
+      await powerOff(t, machine);
     },
   );
 }
