@@ -17,7 +17,9 @@ export interface ExchangeHooks {
 }
 
 export class Exchange {
-  /** A request of which only a part is there. */
+  /** The beginning of a header, shorter than one. */
+  private headerBytes = "";
+  /** A request whose payload is not all there. */
   private header: Header | null = null;
   private payload = "";
   /** Bytes of the oldest message that are in the ring already. */
@@ -62,18 +64,22 @@ export class Exchange {
 
   private reconnect(): void {
     this.client.close();
-    this.header = null;
-    this.payload = "";
+    this.forgetRequest();
     this.sentBytes = 0;
     this.broken = false;
     this.ring.reset();
     this.hooks.reconnected();
   }
 
-  private fail(error: number): void {
-    this.broken = true;
+  private forgetRequest(): void {
+    this.headerBytes = "";
     this.header = null;
     this.payload = "";
+  }
+
+  private fail(error: number): void {
+    this.broken = true;
+    this.forgetRequest();
     this.sentBytes = 0;
     this.client.close();
     this.ring.fail(error);
@@ -107,8 +113,8 @@ export class Exchange {
   }
 
   /**
-   * Takes a request, or what is there of one: a guest that writes it by parts tells of the later ones only when the
-   * earlier ones have been taken (Linux, xb_write).
+   * Takes a request, or what is there of one: a guest that writes it by parts (header and payload, and either of them in two
+   * where the ring ends) tells of the later ones only when the earlier ones have been taken (Linux, xb_write).
    */
   private take(): "nothing" | "piece" | "request" {
     const { ring } = this;
@@ -118,21 +124,27 @@ export class Exchange {
       return "piece";
     }
     if (this.header !== null) return this.takePiece(available);
-    if (available < HEADER_BYTES) return "nothing";
-    const header = decodeHeader(ring.peek(0, HEADER_BYTES));
+    if (available === 0) return "nothing";
+    const headerLeft = HEADER_BYTES - this.headerBytes.length;
+    if (available < headerLeft) {
+      this.headerBytes += ring.peek(0, available);
+      ring.consume(available);
+      return "piece";
+    }
+    const header = decodeHeader(this.headerBytes + ring.peek(0, headerLeft));
     if (header.length > XENSTORE_PAYLOAD_MAX) {
       this.fail(XENSTORE_ERROR_PROTO);
       return "piece";
     }
-    const size = HEADER_BYTES + header.length;
-    if (available < size) {
-      ring.consume(HEADER_BYTES);
+    this.headerBytes = "";
+    if (available < headerLeft + header.length) {
+      ring.consume(headerLeft);
       this.header = header;
       return "piece";
     }
-    this.hooks.request(header, ring.peek(HEADER_BYTES, header.length));
+    this.hooks.request(header, ring.peek(headerLeft, header.length));
     // Carrying it out may have broken the connection; then there is nothing to take off.
-    if (!this.broken) ring.consume(size);
+    if (!this.broken) ring.consume(headerLeft + header.length);
     return "request";
   }
 
@@ -145,8 +157,7 @@ export class Exchange {
     ring.consume(piece);
     if (this.payload.length < header.length) return "piece";
     const { payload } = this;
-    this.header = null;
-    this.payload = "";
+    this.forgetRequest();
     this.hooks.request(header, payload);
     return "request";
   }

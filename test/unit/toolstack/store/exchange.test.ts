@@ -76,11 +76,17 @@ class Guest {
     const producer = this.get(X.req_prod);
     const room = XENSTORE_RING_SIZE - ((producer - this.get(X.req_cons)) >>> 0);
     const piece = this.unsent.slice(0, Math.min(room, most));
+    this.put(piece);
+    this.unsent = this.unsent.slice(piece.length);
+  }
+
+  /** Puts bytes into the ring, where there is room for them. */
+  put(piece: string): void {
+    const producer = this.get(X.req_prod);
     for (let i = 0; i < piece.length; i++) {
       window.store8(PAGE + X.req + ((producer + i) % XENSTORE_RING_SIZE), piece.charCodeAt(i));
     }
     this.set(X.req_prod, producer + piece.length);
-    this.unsent = this.unsent.slice(piece.length);
   }
 
   /** Reads up to `most` bytes from the ring. */
@@ -165,6 +171,26 @@ test("what is there of a request is taken at once: Linux tells of the rest only 
   t.is(guest.get(X.req_cons), 20);
   guest.settle();
   t.deepEqual(guest.messages(), [{ type: XS_WRITE, request: 1, payload: "OK\0" }]);
+});
+
+test("a guest that tells as Linux does is answered wherever the ring ends: in its header, in its payload, nowhere", (t) => {
+  const message = encodeMessage({ type: XS_WRITE, request: 1, transaction: 0, payload: "data/x\0value" });
+  for (let start = XENSTORE_RING_SIZE - message.length - 1; start <= XENSTORE_RING_SIZE; start++) {
+    const guest = new Guest(start);
+    // xb_write: header and payload one after the other, each up to the ring's end; it tells only of what it puts into a
+    // ring that was empty.
+    for (const part of [message.slice(0, HEADER_BYTES), message.slice(HEADER_BYTES)]) {
+      for (let at = 0; at < part.length;) {
+        const producer = guest.get(X.req_prod);
+        const piece = Math.min(part.length - at, XENSTORE_RING_SIZE - (producer % XENSTORE_RING_SIZE));
+        guest.put(part.slice(at, at + piece));
+        at += piece;
+        if (producer === guest.get(X.req_cons)) guest.exchange.run(64);
+      }
+    }
+    guest.pull();
+    t.deepEqual(guest.messages(), [{ type: XS_WRITE, request: 1, payload: "OK\0" }], `from ${start}`);
+  }
 });
 
 test("a guest that does not read is not answered, and what it asks waits", (t) => {
