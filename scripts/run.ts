@@ -16,6 +16,7 @@ import {
 } from "./emulators.ts";
 import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
+import { INTERRUPT_HELP, Interrupts } from "./interrupt.ts";
 import { LINUX_COMMANDS, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
@@ -49,7 +50,6 @@ function memoryFor(modules: BootModule[]): number {
   return DEFAULT_MEMORY + Math.ceil(bytes / MIB / MEMORY_STEP) * MEMORY_STEP;
 }
 
-const CTRL_C = "\x03";
 /** The longest time a Node timer takes. */
 const FOR_EVER_MS = 2 ** 31 - 1;
 
@@ -95,7 +95,7 @@ function parseOptions(): RunOptions {
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
     .allowExcessArguments(false)
-    .addHelpText("after", "\nCtrl-C ends the machine; the command `poweroff` switches it off.")
+    .addHelpText("after", `\n${INTERRUPT_HELP}; the command \`poweroff\` switches it off.`)
     .parse();
   return program.opts<RunOptions>();
 }
@@ -142,9 +142,10 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   machine.on("output", (text) => process.stdout.write(text));
 
   const terminal = process.stdin;
+  const interrupts = new Interrupts();
   const onInput = (data: Buffer) => {
     const text = data.toString("utf8");
-    if (terminal.isTTY && text.includes(CTRL_C)) {
+    if (terminal.isTTY && interrupts.ends(text, machine.output)) {
       void machine.stop();
     } else {
       machine.send(text);
@@ -206,7 +207,7 @@ async function main(): Promise<number> {
     allowReset: options.exec === undefined,
   };
   const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
-  progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? "; Ctrl-C ends the machine" : ""}`);
+  progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? `; ${INTERRUPT_HELP}` : ""}`);
   return options.exec !== undefined
     ? await runCommands(machineOptions, timeoutMs ?? FOR_EVER_MS)
     : await runInteractively(machineOptions, timeoutMs);

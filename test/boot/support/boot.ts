@@ -52,6 +52,16 @@ export async function evaluate<T>(machine: Machine, expression: string): Promise
   return JSON.parse(JSON.parse(line) as string) as T;
 }
 
+let settled = 0;
+
+/** Waits for a prompt behind everything said so far: a notice, which may come at any moment, draws one of its own. */
+export async function settle(machine: Machine): Promise<void> {
+  const marker = `settled ${++settled}`;
+  machine.send(`js "${marker}"\r`);
+  await machine.waitFor(`\n"${marker}"`, COMMAND_MS, "what was typed after the notices");
+  await machine.waitFor(`\n${PROMPT}`, COMMAND_MS, "the prompt after the notices");
+}
+
 /** Switches the machine off by command and waits for its end. */
 export async function powerOff(t: ExecutionContext, machine: Machine): Promise<void> {
   machine.send("poweroff\r");

@@ -5,6 +5,7 @@ import path from "node:path";
 import test from "ava";
 import fc from "fast-check";
 import { ExecOutput, execWord } from "../../../scripts/exec.ts";
+import { CTRL_C, Interrupts } from "../../../scripts/interrupt.ts";
 import { plainText } from "../../../scripts/machine.ts";
 import { packModules, parseModule } from "../../../scripts/modules.ts";
 
@@ -65,4 +66,22 @@ test("--module says what is wrong with it", (t) => {
 
 test("error messages show the console without terminal control sequences", (t) => {
   t.is(plainText("\x1b[2J\x1b[01;01Hready\r\n\x1b[?25l\x1b[0mok"), "ready\nok");
+});
+
+test("Ctrl-C ends the machine; where a guest's console is shown it is the guest's, but for three in a row", (t) => {
+  const prompt = "typevisor> ";
+  const guest = `${prompt}console linux\r\n[domain 1 (linux): Ctrl-] leaves]\r\nlinux:/root# `;
+  t.true(new Interrupts().ends(CTRL_C, "", 0), "while it boots");
+  t.true(new Interrupts().ends(`x${CTRL_C}`, prompt, 0));
+  t.true(new Interrupts().ends(CTRL_C, `${guest}\r\n${prompt}`, 0), "the console was left");
+  t.false(new Interrupts().ends("x", prompt, 0));
+  t.true(new Interrupts().ends(CTRL_C.repeat(3), guest, 0));
+
+  const slow = new Interrupts();
+  for (let at = 0; at < 20_000; at += 1500) t.false(slow.ends(CTRL_C, guest, at));
+  const fast = new Interrupts();
+  t.deepEqual(
+    [0, 800, 1600].map((at) => fast.ends(CTRL_C, guest, at)),
+    [false, false, true],
+  );
 });

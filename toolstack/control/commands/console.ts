@@ -54,7 +54,8 @@ async function talk(domain: GuestDomain, context: CommandContext): Promise<void>
     });
     context.takeInput(null);
     if (!atLineStart()) print("\n");
-    if (reason !== null) print(`${domain} has ended: ${reason}\n`);
+    // A domain that ends by itself is told of by a notice.
+    if (reason === "destroyed") print(`${domain} has ended: ${reason}\n`);
   }
   console.attach(null);
 }
