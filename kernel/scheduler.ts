@@ -249,10 +249,8 @@ function choose(c: Cpu, now: u64): usize {
 function exchange(c: Cpu, chosen: usize, now: u64): void {
   const previous = changetype<Vcpu | null>(c.current);
   if (previous != null) {
-    if (vcpuEligible(previous)) {
-      previous.run = VcpuRun.Runnable;
-      enqueue(c, previous);
-    }
+    if (previous.run == VcpuRun.Running) previous.run = VcpuRun.Runnable; // also one that is paused
+    if (vcpuEligible(previous)) enqueue(c, previous);
     runstateSet(previous, idleState(previous), now);
   }
   c.current = chosen;

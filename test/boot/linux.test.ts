@@ -8,7 +8,6 @@ import {
   LINUX_MS,
   modules,
   shell,
-  SHELL,
   untilShell,
   why,
   withLinux,
@@ -75,12 +74,15 @@ withLinux(`Linux reboots, crashes and powers off: each ends as its policy says${
   await settle(machine);
   machine.send("console asked\r");
   await untilShell(machine);
+  // Debian's kernel keeps the dump keys from everybody but root, who may open them.
+  await shell(machine, "echo 1 > /proc/sys/kernel/sysrq");
   await leaveConsole(machine);
   await machine.command("sysrq asked c", COMMAND_MS);
   await machine.command("js (async () => { while (!domains.find(6).ended) await sleep(20); })()", LINUX_MS);
   await settle(machine);
   t.is(await evaluate(machine, "domains.find(6).ended"), "crash");
-  t.regex(await machine.command("list", COMMAND_MS), /^asked +6 +256 +2 +----c- /m);
+  // A crashing Linux takes its other vCPU down.
+  t.regex(await machine.command("list", COMMAND_MS), /^asked +6 +256 +1 +----c- /m);
   t.regex(await machine.command("destroy asked", COMMAND_MS), /^$|destroyed/);
   await powerOff(t, machine);
 });

@@ -108,7 +108,7 @@ test("a spinning guest is listed, paused and destroyed from the prompt", async (
   const top = typed(machine, "top --interval 1 --count 1");
   t.regex(top, /^s +1 {2}-----[^]*guests' exits per second: .*interrupt [1-9]/m);
   typed(machine, "pause 1");
-  t.regex(typed(machine, "list"), /--p---/);
+  t.regex(typed(machine, "list"), / --p---/, "nor running");
   typed(machine, "unpause s");
   typed(machine, "destroy s");
   t.notRegex(typed(machine, "list"), /^s /m);
