@@ -130,4 +130,12 @@ export class HvmVcpu {
   scratch5: u64;
   scratch6: u64;
   scratch7: u64;
+
+  // Exits that arch-x86 settled by itself, by kind. The kernel counts the others, by HvmExit.
+  settledCpuid: u64;
+  settledMsr: u64;
+  /** CR0, CR4, CR8, XCR0 and the debug registers. */
+  settledRegister: u64;
+  settledException: u64;
+  settledOther: u64;
 }

@@ -2,7 +2,7 @@
 import { enterSvm, load32, load64, rdtsc, store64 } from "../hw";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { asidFlushed, asidRefresh, asidStale } from "./asid";
-import { svmSettle } from "./exits";
+import { svmCount, svmSettle } from "./exits";
 import { svmHasNextRip } from "./features";
 import { svmPrepareNmi } from "./inject";
 import { svmResumeAt, svmSkipBytes } from "./vcpu";
@@ -31,6 +31,7 @@ export function svmEnter(v: HvmVcpu, deadlineTsc: u64): u32 {
     }
     const exit = svmSettle(v, code);
     if (exit != HvmExit.None) return exit;
+    svmCount(v, code);
   } while (rdtsc() < deadlineTsc);
   return HvmExit.Deadline;
 }

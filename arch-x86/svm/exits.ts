@@ -161,6 +161,15 @@ function dispatch(v: HvmVcpu, code: u32): u32 {
   return HvmExit.Unknown;
 }
 
+/** Counts an exit that was settled here. */
+export function svmCount(v: HvmVcpu, code: u32): void {
+  if (code == EXIT_CPUID) v.settledCpuid++;
+  else if (code == EXIT_MSR) v.settledMsr++;
+  else if (code <= EXIT_WRITE_DR15 || code == EXIT_XSETBV) v.settledRegister++;
+  else if (code < EXIT_INTR) v.settledException++;
+  else v.settledOther++;
+}
+
 /** Done: the guest goes on behind the instruction. */
 function settled(v: HvmVcpu): u32 {
   return svmSkip(v) ? HvmExit.None : HvmExit.Unknown;

@@ -5,7 +5,7 @@ import { hasTimer, timerShift } from "./controls";
 import { loadMsrs, makeCurrent } from "./current";
 import { vmxDropFalseBreakpoint } from "./debug";
 import { EXIT_VMCALL } from "./exit-reasons";
-import { vmxSettle } from "./exits";
+import { vmxCount, vmxSettle } from "./exits";
 import { flushNested } from "./flush";
 import { vmxPrepareNmi } from "./inject";
 import { vmxSkip } from "./vcpu";
@@ -39,5 +39,6 @@ export function vmxEnter(v: HvmVcpu, deadlineTsc: u64): u32 {
     }
     const exit = vmxSettle(v, reason);
     if (exit != HvmExit.None) return exit;
+    vmxCount(v, reason);
   }
 }

@@ -132,6 +132,15 @@ export function vmxSettle(v: HvmVcpu, reason: u32): u32 {
   return HvmExit.Unknown;
 }
 
+/** Counts an exit that was settled here. */
+export function vmxCount(v: HvmVcpu, reason: u32): void {
+  if (reason == EXIT_CPUID) v.settledCpuid++;
+  else if (reason == EXIT_RDMSR || reason == EXIT_WRMSR) v.settledMsr++;
+  else if (reason == EXIT_CR_ACCESS || reason == EXIT_DR_ACCESS || reason == EXIT_XSETBV) v.settledRegister++;
+  else if (reason == EXIT_EXCEPTION) v.settledException++;
+  else v.settledOther++;
+}
+
 /** Done: the guest goes on behind the instruction. */
 function settled(v: HvmVcpu): u32 {
   vmxSkip(v);

@@ -52,6 +52,17 @@ export function reserveScratch(size: number, prepare: (words: Uint32Array) => vo
   return buffer;
 }
 
+/**
+ * Reserves whole pages, zeroed, which have no view: `memory` reads and writes them.
+ * @returns their address
+ */
+export function reservePages(count: number): number {
+  const address = Math.ceil(next / PAGE_SIZE) * PAGE_SIZE;
+  next = address + count * PAGE_SIZE;
+  if (next > DOM0_SCRATCH_END) throw new Error("the scratch region is too small for the buffers of the control plane");
+  return address;
+}
+
 /** Takes all buffers into use; once at the start of domain 0, after `openHost`. */
 export function openScratch(): void {
   for (const buffer of buffers) buffer.open();

@@ -17,17 +17,20 @@ import {
 } from "../../../abi/errno.ts";
 import { HvmHwCpu, HvmHwLapic, HvmHwLapicRegs, HvmSaveDescriptor, HvmSaveHeader } from "../../../abi/hvm.ts";
 import * as mem from "../../../abi/memory.ts";
+import { SCHEDOP_block, SCHEDOP_yield } from "../../../abi/sched.ts";
 import { DOM0_CALL_PAGE, DOM0_SCRATCH, DOM0_WINDOW_END } from "../../../abi/software.ts";
 import * as sysctl from "../../../abi/sysctl.ts";
 import {
   __HYPERVISOR_domctl as DOMCTL,
   __HYPERVISOR_memory_op as MEMORY,
+  __HYPERVISOR_sched_op as SCHED,
   __HYPERVISOR_sysctl as SYSCTL,
   DOMID_SELF,
   VIRQ_DOM_EXC,
 } from "../../../abi/xen.ts";
 import { hypercall, type Steps } from "../../sim/call.ts";
-import { Lab, put, type Values } from "./lab.ts";
+import type { GuestProgram, GuestRequest } from "../../sim/svm-cpu.ts";
+import { GUEST_FRAMES, Lab, put, type Values } from "./lab.ts";
 
 const NOBODY = 999;
 const U = domctl.Domctl.u;
@@ -260,28 +263,44 @@ test.serial("claims keep memory for the domain that has them", (t) => {
   lab.audit(t);
 });
 
-test.serial("sysctl describes the machine", (t) => {
+/** All counters of perfc_op by name. */
+function perfCounters(): Map<string, number[]> {
   const P = sysctl.SysctlPerfcOp;
+  const D = sysctl.SysctlPerfcDesc;
   const u = sysctl.Sysctl.u;
   const query = { cmd: sysctl.XEN_SYSCTL_PERFCOP_query };
   const sizes = lab.sysctl(sysctl.XEN_SYSCTL_perfc_op, (v, at) => put(v, P, query, at));
-  t.is(sizes.result, 0);
   const counters = sizes.view.getUint32(u + P.nr_counters, true);
-  const filled = lab.sysctl(sysctl.XEN_SYSCTL_perfc_op, (v, at) =>
-    put(v, P, { ...query, desc: BUFFER, val: BUFFER + 8192 }, at),
-  );
-  t.is(filled.result, 0);
-  const frames = new Map<string, number>();
-  for (let i = 0, value = 0; i < counters; i++) {
-    const bytes = Buffer.from(lab.dom0.read(BUFFER + i * sysctl.SysctlPerfcDesc.SIZE, sysctl.SysctlPerfcDesc.SIZE));
-    const name = bytes.toString("latin1", 0, bytes.indexOf(0));
-    frames.set(name, Buffer.from(lab.dom0.read(BUFFER + 8192 + 4 * value, 4)).readUInt32LE(0));
-    value += bytes.readUInt32LE(sysctl.SysctlPerfcDesc.nr_vals);
+  const values = sizes.view.getUint32(u + P.nr_vals, true);
+  const buffers = { ...query, desc: BUFFER, val: BUFFER + 8192 };
+  lab.dom0.write(BUFFER + 8192 + 4 * values, Buffer.alloc(4, 0x5a));
+  const filled = lab.sysctl(sysctl.XEN_SYSCTL_perfc_op, (v, at) => put(v, P, buffers, at));
+  if (sizes.result !== 0 || filled.result !== 0) throw new Error("perfc_op failed");
+  const word = (at: number) => Buffer.from(lab.dom0.read(at, 4)).readUInt32LE(0);
+  const result = new Map<string, number[]>();
+  let at = BUFFER + 8192;
+  for (let i = 0; i < counters; i++) {
+    const bytes = Buffer.from(lab.dom0.read(BUFFER + i * D.SIZE, D.SIZE));
+    const count = bytes.readUInt32LE(D.nr_vals);
+    const from = at;
+    result.set(
+      bytes.toString("latin1", 0, bytes.indexOf(0)),
+      Array.from({ length: count }, (_, n) => word(from + 4 * n)),
+    );
+    at += 4 * count;
   }
+  if (at !== BUFFER + 8192 + 4 * values) throw new Error("not as many values as were announced");
+  if (word(at) !== 0x5a5a5a5a) throw new Error("more values than were announced");
+  return result;
+}
+
+test.serial("sysctl describes the machine", (t) => {
+  const u = sysctl.Sysctl.u;
+  const frames = perfCounters();
   const parts = [...frames].filter(([name]) => name.startsWith("frames.") && name !== "frames.total");
   t.is(
-    parts.reduce((sum, [, n]) => sum + n, 0),
-    frames.get("frames.total")!,
+    parts.reduce((sum, [, [n]]) => sum + n!, 0),
+    frames.get("frames.total")![0],
     "memory by use sums to the machine's",
   );
 
@@ -314,6 +333,36 @@ test.serial("sysctl describes the machine", (t) => {
     put(v, sysctl.SysctlDebugKeys, { keys: BUFFER, nr_keys: keys.length }, at),
   );
   t.is(pressed.result, 0);
+});
+
+test.serial("exits are counted for each domain by reason", (t) => {
+  const CPUIDS = 7;
+  const YIELDS = 11;
+  const yielding = { kind: "hypercall", op: SCHED, args: [SCHEDOP_yield, 0] } as const;
+  const blocking = { kind: "hypercall", op: SCHED, args: [SCHEDOP_block, 0] } as const;
+  let ended = 0;
+  const program = (request: GuestRequest, times: number): GuestProgram =>
+    function* () {
+      for (let i = 0; i < times; i++) yield { ...request };
+      ended++;
+      for (;;) yield { ...blocking, args: [...blocking.args] };
+    };
+  const asking = lab.dom0.build(program({ kind: "exit", code: 0x72, rax: 0n }, CPUIDS), GUEST_FRAMES);
+  const calling = lab.dom0.build(program({ ...yielding, args: [...yielding.args] }, YIELDS), GUEST_FRAMES);
+  for (const id of [asking, calling]) t.is(lab.dom0.unpause(id), 0);
+  lab.machine.runUntil(() => ended === 2, "the end of both programs", 10_000);
+  lab.machine.step(4);
+  const counters = perfCounters();
+  const ids = counters.get("domains")!;
+  t.deepEqual(ids, [0, asking, calling]);
+  const count = (reason: string, id: number) => counters.get(`exits.${reason}`)![ids.indexOf(id)]!;
+  t.is(count("cpuid", asking), CPUIDS);
+  t.is(count("hypercall", asking), 1, "its last one blocks");
+  t.is(count("cpuid", calling), 0);
+  t.is(count("hypercall", calling), YIELDS + 1);
+  for (const [name, values] of counters) if (name.startsWith("exits.")) t.is(values[0], 0, `domain 0: ${name}`);
+  lab.destroy(asking, calling);
+  lab.audit(t);
 });
 
 test.serial("a guest may call none of it", (t) => {

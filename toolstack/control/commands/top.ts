@@ -1,7 +1,7 @@
 import { systemTime } from "../clock.ts";
 import { print } from "../console/output.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
-import { performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
+import { exitCounts, physicalInfo } from "../hypercalls/sysctl.ts";
 import { formatBytes } from "../text.ts";
 import { after } from "../timers.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -12,44 +12,49 @@ import { parseCount, parseOptions } from "./options.ts";
 const DEFAULT_INTERVAL_S = 2;
 const MAX_INTERVAL_S = 3600;
 const MAX_COUNT = 1_000_000;
-/** Prefix of the hypervisor's counters of guests' exits by reason. */
-const EXITS = "exits.";
+const COUNTS = 0x100000000;
 
 /** The machine at a moment. */
 interface Sample {
   ns: number;
   domains: { info: DomainInfo; name: string }[];
-  /** Exits since the machine's start, by reason. Those of domains that ended are not in it. */
-  exits: Map<string, number>;
+  /** Exits by domain and reason: counts modulo 2^32. */
+  exits: Map<number, Map<string, number>>;
 }
 
 function sample({ domains }: CommandContext): Sample {
-  const exits = new Map<string, number>();
-  for (const [name, [value]] of performanceCounters()) {
-    if (name.startsWith(EXITS)) exits.set(name.slice(EXITS.length), value!);
-  }
-  return { ns: systemTime(), domains: domains.list(), exits };
+  return { ns: systemTime(), domains: domains.list(), exits: exitCounts() };
+}
+
+/** Exits per second by reason, most first, in words; "" for a domain that had none, such as domain 0. */
+function exitRates(id: number, before: Sample, now: Sample, seconds: number): string {
+  const earlier = before.exits.get(id);
+  return [...(now.exits.get(id) ?? [])]
+    .map(([reason, count]) => {
+      const more = (count - (earlier?.get(reason) ?? 0) + COUNTS) % COUNTS;
+      // A count that went back is of another domain, which has got the number since.
+      return { reason, rate: Math.round((more < COUNTS / 2 ? more : count) / seconds) };
+    })
+    .filter(({ rate }) => rate > 0)
+    .sort((a, b) => b.rate - a.rate)
+    .map(({ reason, rate }) => `${reason} ${rate}`)
+    .join(", ");
 }
 
 function show(before: Sample, now: Sample): void {
   const seconds = (now.ns - before.ns) / 1e9;
   const { totalPages, freePages } = physicalInfo();
   print(`${formatBytes(totalPages * PAGE_SIZE)} of memory, ${formatBytes(freePages * PAGE_SIZE)} free\n`);
-  print("Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)\n");
+  print("Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  Exits/s by reason\n");
   const used = new Map(before.domains.map(({ info }) => [info.id, info.cpuTimeNs]));
   for (const { info, name } of now.domains) {
     const percent = ((info.cpuTimeNs - (used.get(info.id) ?? 0)) / 1e7 / seconds).toFixed(1);
     const mib = ((info.pages * PAGE_SIZE) / (1024 * 1024)).toFixed(0);
-    print(
+    const line =
       `${name.padEnd(20)} ${String(info.id).padStart(4)}  ${stateLetters(info)} ${percent.padStart(8)} ` +
-        `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}\n`,
-    );
+      `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}  ${exitRates(info.id, before, now, seconds)}`;
+    print(`${line.trimEnd()}\n`);
   }
-  const rates = [...now.exits]
-    .map(([reason, count]) => ({ reason, rate: Math.round((count - (before.exits.get(reason) ?? 0)) / seconds) }))
-    .filter(({ rate }) => rate > 0);
-  const text = rates.map(({ reason, rate }) => `${reason} ${rate}`).join(", ");
-  print(`guests' exits per second: ${text || "none"}\n`);
 }
 
 export const topCommand: Command = {
@@ -59,7 +64,7 @@ export const topCommand: Command = {
   details: [
     `--interval  between two tables, ${DEFAULT_INTERVAL_S} seconds if not given`,
     "--count     end after so many tables; without: Ctrl-C ends it (in exec mode: one table)",
-    "CPU(%) is of one CPU, within the interval. Exits are those of all guests together, by reason.",
+    "CPU(%) is of one CPU, within the interval. An exit is when a vCPU leaves its guest for the hypervisor.",
   ],
   async run(words, context) {
     const { values } = parseOptions(words, { interval: { value: "SECONDS" }, count: { value: "N" } });

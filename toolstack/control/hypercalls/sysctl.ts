@@ -24,7 +24,7 @@ import {
 import { __HYPERVISOR_sysctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
-import { reserveScratch } from "../scratch.ts";
+import { reservePages, reserveScratch } from "../scratch.ts";
 import { decodeCString, encodeUtf8 } from "../text.ts";
 import { number64, PAGE_SIZE } from "../window.ts";
 import { decodeDomainInfo, infoDomain, infoShutdown, type DomainInfo } from "./domain-info.ts";
@@ -35,6 +35,9 @@ const buffer = reserveScratch(Sysctl.SIZE, (words) => {
 /** For lists and text that the hypervisor writes. */
 const list = reserveScratch(PAGE_SIZE);
 const U = Sysctl.u / 4;
+/** For the counters' names and values, of which some have one for each domain: room for thousands. */
+const COUNTER_PAGES = 128;
+const counterList = reservePages(COUNTER_PAGES);
 
 /**
  * Makes a sysctl. `fields` are byte offset and value of the union's fields that are not zero; 64-bit ones are below 2^32.
@@ -134,29 +137,47 @@ export function debugKeys(keys: string): void {
   ]);
 }
 
-/** The hypervisor's counters by name; most have one value. */
+/** The hypervisor's counters by name: one value, or one for each domain of "domains". */
 export function performanceCounters(): Map<string, number[]> {
   const counting = sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op, [[SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query]]);
   const counters = counting[SysctlPerfcOp.nr_counters / 4]!;
+  const values = counting[SysctlPerfcOp.nr_vals / 4]!;
   const valuesAt = counters * SysctlPerfcDesc.SIZE;
-  if (valuesAt + counting[SysctlPerfcOp.nr_vals / 4]! * 4 > PAGE_SIZE) {
+  if (valuesAt + values * 4 > COUNTER_PAGES * PAGE_SIZE) {
     throw new RangeError("the hypervisor has more counters than there is room for");
   }
   sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op, [
     [SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query],
-    [SysctlPerfcOp.desc, list.address],
-    [SysctlPerfcOp.val, list.address + valuesAt],
+    [SysctlPerfcOp.desc, counterList],
+    [SysctlPerfcOp.val, counterList + valuesAt],
   ]);
+  const bytes = memory.read(counterList, valuesAt + values * 4);
+  const view = new DataView(bytes.buffer);
   const result = new Map<string, number[]>();
-  let value = valuesAt / 4;
-  for (let i = 0; i < counters; i++) {
-    const descriptor = i * SysctlPerfcDesc.SIZE;
-    const name = decodeCString(memory.read(list.address + descriptor + SysctlPerfcDesc.name, 80));
-    const end = value + list.words[(descriptor + SysctlPerfcDesc.nr_vals) / 4]!;
-    result.set(name, Array.from(list.words.subarray(value, end)));
-    value = end;
+  let value = valuesAt;
+  for (let descriptor = 0; descriptor < valuesAt; descriptor += SysctlPerfcDesc.SIZE) {
+    const name = decodeCString(bytes.subarray(descriptor + SysctlPerfcDesc.name, descriptor + SysctlPerfcDesc.nr_vals));
+    const count = view.getUint32(descriptor + SysctlPerfcDesc.nr_vals, true);
+    result.set(
+      name,
+      Array.from({ length: count }, (_, i) => view.getUint32(value + 4 * i, true)),
+    );
+    value += 4 * count;
   }
   return result;
+}
+
+/** Prefix of the counters of exits, one for each reason. */
+const EXITS = "exits.";
+
+/** How often each domain's vCPUs left their guest so far, modulo 2^32, by reason; by domain id. */
+export function exitCounts(): Map<number, Map<string, number>> {
+  const counters = performanceCounters();
+  const reasons = [...counters].filter(([name]) => name.startsWith(EXITS));
+  const ids = counters.get("domains") ?? [];
+  return new Map(
+    ids.map((id, i) => [id, new Map(reasons.map(([name, values]) => [name.slice(EXITS.length), values[i]!]))]),
+  );
 }
 
 /** One CPUID leaf: registers EAX, EBX, ECX, EDX. */
