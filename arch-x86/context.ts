@@ -8,6 +8,7 @@
 import { EINVAL } from "../abi/errno";
 import { HvmHwCpu, XEN_X86_FPU_INITIALISED } from "../abi/hvm";
 import { guestCr0Accepted, guestCr4Accepted, guestEferAccepted } from "./cpuid-policy";
+import { isCanonical } from "./entry-rule";
 import { fpuExport, fpuImport, fpuReset } from "./fpu";
 import { load64, rdtsc, store64 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
@@ -63,8 +64,9 @@ import {
   setSegment,
   setTscOffset,
 } from "./state";
+import { svmGuestBroken } from "./svm/vmcb-check";
 import { vendor, VENDOR_VMX } from "./vendor";
-import { vmxGuestProblem } from "./vmx/guest-check";
+import { vmxGuestBroken } from "./vmx/guest-check";
 import { loadPdptes } from "./vmx/pdptes";
 
 const CR0_ET: u64 = 1 << 4;
@@ -137,6 +139,13 @@ function saveRegisters(v: HvmVcpu, record: usize): void {
   store<u32>(record + HvmHwCpu.pad0, 0);
 }
 
+let unchecked: bool = false;
+
+/** See hvmEntryUnchecked. */
+export function contextEntryUnchecked(): void {
+  unchecked = true;
+}
+
 /** See hvmLoadContext. */
 export function contextLoad(v: HvmVcpu, record: usize): i32 {
   if (!isPossible(record)) return -EINVAL;
@@ -185,10 +194,6 @@ function isPossible(record: usize): bool {
     isCanonical(load<u64>(record + HvmHwCpu.msr_cstar)) &&
     load<u64>(record + HvmHwCpu.msr_syscall_mask) >> 32 == 0
   );
-}
-
-function isCanonical(address: u64): bool {
-  return <u64>((<i64>(address << 16)) >> 16) == address;
 }
 
 function loadRegisters(v: HvmVcpu, record: usize): void {
@@ -243,10 +248,10 @@ function withGranularity(attributes: u32, limit: u32): u32 {
   return (limit & 0xfff) != 0xfff ? attributes & ~ATTR_GRANULARITY : attributes;
 }
 
-/** Whether VT-x would enter this state, PAE's page-directory-pointer registers loaded on the way. AMD-V has no more rules. */
+/** Whether the processor would enter this state; on VT-x, PAE's page-directory-pointer registers are loaded on the way. */
 function isEnterable(v: HvmVcpu): bool {
-  if (vendor != VENDOR_VMX) return true;
+  if (vendor != VENDOR_VMX) return unchecked || !svmGuestBroken(v);
   const pae = (getCr0(v) & CR0_PG) != 0 && (getCr4(v) & CR4_PAE) != 0 && (getEfer(v) & EFER_LMA) == 0;
   if (pae && !loadPdptes(v, getCr3(v))) return false;
-  return vmxGuestProblem(v) === null;
+  return unchecked || !vmxGuestBroken(v);
 }

@@ -6,7 +6,7 @@
  * interrupts off. Nothing allocates except hvmCpuInit and hvmVcpuInit.
  */
 import { emulateAccess } from "./emulate-access";
-import { contextLoad, contextSave } from "./context";
+import { contextEntryUnchecked, contextLoad, contextSave } from "./context";
 import { detect } from "./detect";
 import { fpuHostInit, fpuReset, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
@@ -185,6 +185,14 @@ export function hvmLoadContext(v: HvmVcpu, record: usize): i32 {
   return contextLoad(v, record);
 }
 
+/**
+ * From now on hvmLoadContext takes what only the processor's own checks at an entry refuse, so that they can be seen to
+ * work: a guest given such a state ends when it is entered.
+ */
+export function hvmEntryUnchecked(): void {
+  contextEntryUnchecked();
+}
+
 /** Saves them to one; the caller has saved the FPU with hvmFpuSwitch(v, null) if `v` ran last. */
 export function hvmSaveContext(v: HvmVcpu, record: usize): void {
   contextSave(v, record);
@@ -213,9 +221,13 @@ export function hvmTranslate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32
   return translate(v, gva, access, out);
 }
 
-/** After HvmExit.EntryFailed: which field breaks which rule. */
-export function hvmExplainEntryFailure(v: HvmVcpu): string {
-  return vendor == VENDOR_SVM ? svmExplain(v) : vmxExplain(v);
+/**
+ * After HvmExit.EntryFailed: says, as the end of a line of the log that the caller has begun and ends, which field breaks
+ * which of the processor's rules.
+ */
+export function hvmExplainEntryFailure(v: HvmVcpu): void {
+  if (vendor == VENDOR_SVM) svmExplain(v);
+  else vmxExplain(v);
 }
 
 /** Logs registers and the latest exit, a few lines, for a crash report. */

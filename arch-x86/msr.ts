@@ -25,6 +25,7 @@ export const MSR_VMX_MISC: u32 = 0x485;
 export const MSR_VMX_CR0_FIXED0: u32 = 0x486;
 export const MSR_VMX_CR0_FIXED1: u32 = 0x487;
 export const MSR_VMX_CR4_FIXED0: u32 = 0x488;
+export const MSR_VMX_CR4_FIXED1: u32 = 0x489;
 export const MSR_VMX_PROCBASED2: u32 = 0x48b;
 export const MSR_VMX_EPT_VPID: u32 = 0x48c;
 export const MSR_VMX_TRUE_PINBASED: u32 = 0x48d;

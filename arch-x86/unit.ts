@@ -8,6 +8,7 @@ import { fpuHostInit } from "./fpu";
 import { hvmCpuInit, hvmEnter, hvmInjectException, hvmInjectNmi, hvmOfferInterrupt, hvmVcpuFree } from "./hvm";
 import { hvmEmulateAccess, hvmExplainEntryFailure, hvmTranslate, hvmVcpuInit } from "./hvm";
 import { HvmVcpu } from "./hvm-vcpu";
+import { sayEnd } from "./log";
 import { P2m, p2mFree, p2mInit, p2mLookup, p2mMap, p2mNext, p2mSetGibPages, p2mSetType, p2mUnmap } from "./p2m";
 import { translateError } from "./page-walk";
 import { setCr0, setCr3, setCr4, setEfer, setRflags, setRip, setSegment } from "./state";
@@ -23,6 +24,7 @@ import { vlapicTimerFire, vlapicTimerNext } from "./vlapic-timer";
 import { guestRdmsr, guestWrmsr } from "./msr-policy";
 
 @external("unit", "allocFrame") declare function testAlloc(): u64;
+@external("unit", "log") declare function testLog(ptr: usize, length: u32): void;
 @external("unit", "freeFrame") declare function testFree(mfn: u64): void;
 
 function alloc(): u64 {
@@ -36,7 +38,9 @@ function run(count: u32): u64 {
 function free(mfn: u64): void {
   testFree(mfn);
 }
-function log(_ptr: usize, _length: u32): void {}
+function log(ptr: usize, length: u32): void {
+  testLog(ptr, length);
+}
 
 const table = changetype<P2m>(memory.data(offsetof<P2m>()));
 const vcpu = changetype<HvmVcpu>(memory.data(offsetof<HvmVcpu>()));
@@ -110,9 +114,10 @@ export function injectException(vector: u32, errorCode: i32, cr2: u64): void {
 export function injectNmi(): void {
   hvmInjectNmi(vcpu);
 }
-/** Address of the words: UTF-16, the length in bytes 4 before. */
-export function explain(): usize {
-  return changetype<usize>(hvmExplainEntryFailure(vcpu));
+/** Logs the words. */
+export function explain(): void {
+  hvmExplainEntryFailure(vcpu);
+  sayEnd();
 }
 
 /** Puts the vCPU into code of 16, 32 or 64 bits at `rip`. */

@@ -3,7 +3,7 @@ import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../abi/hvm";
 import { hvmDescribe, hvmEmulateAccess, hvmExplainEntryFailure, hvmFinishIn, hvmFlush } from "../arch-x86/hvm";
 import { hvmInjectException, hvmInterruptsEnabled } from "../arch-x86/hvm";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
-import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
+import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
 import { consoleByte } from "./console-io";
 import { domainShutdown, vcpuCrash } from "./domain-shutdown";
@@ -97,8 +97,17 @@ function tripleFault(v: Vcpu): void {
   domainShutdown(d, <u32>load<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3)));
 }
 
+/** Says what was wrong with it, which is most often the guest's own doing, and ends the guest. */
 function entryFailed(v: Vcpu): void {
-  vcpuCrash(v, hvmExplainEntryFailure(v));
+  say("d");
+  sayDec(v.domain.id);
+  say("v");
+  sayDec(v.id);
+  say(": VM entry failed: ");
+  hvmExplainEntryFailure(v);
+  sayChar(0x2e);
+  sayEnd();
+  vcpuCrash(v, "the processor refused to enter it");
 }
 
 function unknown(v: Vcpu): void {

@@ -14,6 +14,7 @@ import { tscInit, tscKhz } from "../arch-x86/tsc";
 import { uartInit } from "../arch-x86/uart";
 import { vcpuOf } from "./access";
 import { audit } from "./audit";
+import { bootOptions } from "./boot-options";
 import { Cpu, cpuOf } from "./cpu";
 import { dmesgBase, dmesgLine, dmesgSize, dmesgUseDriver } from "./dmesg";
 import { dom0Start } from "./dom0";
@@ -66,6 +67,7 @@ export function start(): void {
   timeInit(load<u64>(boot + BootInfo.tscEntry));
   apicInit();
   virtualisationStart();
+  bootOptions(boot);
   deadlineByProcessor = (hvmFeatureMask() & HVM_FEATURE_DEADLINE) != 0;
   say("Time stamp counter: ");
   sayDec(tscKhz());

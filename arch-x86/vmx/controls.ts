@@ -2,7 +2,7 @@
  * VMX controls: which exist on this processor and which this hypervisor sets (SDM 3C 25.6 to 25.8; capabilities in 3D,
  * appendix A). A capability MSR has in its low half the bits that must be 1, in its high half those that may be.
  */
-import { rdmsr } from "../hw";
+import { rdmsr, vmread } from "../hw";
 import {
   MSR_VMX_BASIC,
   MSR_VMX_CR0_FIXED0,
@@ -16,12 +16,14 @@ import {
   MSR_VMX_TRUE_PINBASED,
   MSR_VMX_TRUE_PROCBASED,
 } from "../msr";
+import { VMCS } from "./vmcs";
 
 // Pin-based (table 25-5).
 export const PIN_INTERRUPT_EXITING: u32 = 1 << 0;
 export const PIN_NMI_EXITING: u32 = 1 << 3;
 export const PIN_VIRTUAL_NMIS: u32 = 1 << 5;
 export const PIN_PREEMPTION_TIMER: u32 = 1 << 6;
+export const PIN_POSTED_INTERRUPTS: u32 = 1 << 7;
 
 // Primary processor-based (table 25-6).
 export const CPU_INTERRUPT_WINDOW: u32 = 1 << 2;
@@ -33,18 +35,24 @@ export const CPU_CR3_LOAD_EXITING: u32 = 1 << 15;
 export const CPU_CR3_STORE_EXITING: u32 = 1 << 16;
 export const CPU_CR8_LOAD_EXITING: u32 = 1 << 19;
 export const CPU_CR8_STORE_EXITING: u32 = 1 << 20;
+export const CPU_TPR_SHADOW: u32 = 1 << 21;
 export const CPU_NMI_WINDOW: u32 = 1 << 22;
 export const CPU_MOV_DR_EXITING: u32 = 1 << 23;
 export const CPU_IO_EXITING: u32 = 1 << 24;
+export const CPU_IO_BITMAPS: u32 = 1 << 25;
 export const CPU_MSR_BITMAPS: u32 = 1 << 28;
 export const CPU_MONITOR_EXITING: u32 = 1 << 29;
 export const CPU_SECONDARY: u32 = 1 << 31;
 
 // Secondary (table 25-7).
+export const CPU2_APIC_ACCESSES: u32 = 1 << 0;
 export const CPU2_EPT: u32 = 1 << 1;
+export const CPU2_X2APIC: u32 = 1 << 4;
 export const CPU2_VPID: u32 = 1 << 5;
 export const CPU2_WBINVD_EXITING: u32 = 1 << 6;
 export const CPU2_UNRESTRICTED: u32 = 1 << 7;
+export const CPU2_APIC_REGISTERS: u32 = 1 << 8;
+export const CPU2_INTERRUPT_DELIVERY: u32 = 1 << 9;
 export const CPU2_PAUSE_LOOP: u32 = 1 << 10;
 
 // VM exit (table 25-13).
@@ -54,6 +62,7 @@ export const EXIT_SAVE_PAT: u32 = 1 << 18;
 export const EXIT_LOAD_PAT: u32 = 1 << 19;
 export const EXIT_SAVE_EFER: u32 = 1 << 20;
 export const EXIT_LOAD_EFER: u32 = 1 << 21;
+export const EXIT_SAVE_TIMER: u32 = 1 << 22;
 
 // VM entry (table 25-15).
 export const ENTRY_LOAD_DEBUG: u32 = 1 << 2;
@@ -152,4 +161,14 @@ export function vmxControlsRead(): bool {
     // The guest's CR4 is its own but for the bit that VMX itself needs.
     rdmsr(MSR_VMX_CR4_FIXED0) == CR4_VMXE
   );
+}
+
+/** Secondary controls of the current VMCS as they count: all off unless the primary ones activate them. */
+export function secondaryControls(): u32 {
+  return (<u32>vmread(VMCS.CPU_CONTROLS)) & CPU_SECONDARY ? <u32>vmread(VMCS.CPU_CONTROLS2) : 0;
+}
+
+/** Whether the current VMCS's guest may run in real mode and without paging. */
+export function isUnrestricted(): bool {
+  return (secondaryControls() & CPU2_UNRESTRICTED) != 0;
 }

@@ -1,70 +1,93 @@
 /** Why a VM entry failed, in words: VMX's own error numbers (SDM 3C, 31.4), and what they leave open. */
+import { sayRule } from "../entry-rule";
 import { vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
+import { say, sayDec } from "../log";
+import { vmxControlBroken } from "./control-check";
 import { makeCurrent } from "./current";
-import { EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_NMI, EVENT_TYPE, EVENT_VALID, EVENT_VECTOR } from "./events";
 import { EXIT_ENTRY_FAILED } from "./exit-reasons";
-import { vmxGuestProblem } from "./guest-check";
+import { vmxGuestBroken } from "./guest-check";
+import { vmxHostBroken } from "./host-check";
 import { VMCS } from "./vmcs";
 
 const REASON: u32 = 0xffff;
+const FAILED_GUEST_STATE: u32 = 33;
 const FAILED_MSR: u32 = 34;
 const FAILED_MACHINE_CHECK: u32 = 41;
 
+// Exit qualification of FAILED_GUEST_STATE (27.8).
+const QUALIFICATION_PDPTES: u64 = 2;
+const QUALIFICATION_NMI: u64 = 3;
+const QUALIFICATION_LINK: u64 = 4;
+
 const ERROR_LAUNCH_NOT_CLEAR: u64 = 4;
 const ERROR_RESUME_NOT_LAUNCHED: u64 = 5;
+const ERROR_RESUME_AFTER_VMXOFF: u64 = 6;
 const ERROR_CONTROL_FIELDS: u64 = 7;
 const ERROR_HOST_STATE: u64 = 8;
 const ERROR_MOV_SS: u64 = 26;
 
-const EVENT_RESERVED: u32 = 1 << 8;
-const VECTOR_NMI: u32 = 2;
-/** #DF #TS #NP #SS #GP #PF #AC. */
-const VECTORS_WITH_ERROR: u32 = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17);
-const CR0_PE: u64 = 1;
-
 /** See hvmExplainEntryFailure. */
-export function vmxExplain(v: HvmVcpu): string {
-  if ((v.exitCode & EXIT_ENTRY_FAILED) == 0) return instructionError(v);
+export function vmxExplain(v: HvmVcpu): void {
+  makeCurrent(v);
+  if ((v.exitCode & EXIT_ENTRY_FAILED) == 0) {
+    instructionError(v);
+    return;
+  }
   const reason = (<u32>v.exitCode) & REASON;
-  if (reason == FAILED_MSR) return "an MSR could not be loaded";
-  if (reason == FAILED_MACHINE_CHECK) return "machine check during VM entry";
-  const problem = vmxGuestProblem(v);
-  return problem === null ? "invalid guest state, by no rule known to this hypervisor" : problem;
+  if (reason == FAILED_GUEST_STATE) {
+    guestState(v);
+  } else if (reason == FAILED_MSR) {
+    say("an MSR could not be loaded: entry ");
+    sayDec(vmread(VMCS.EXIT_QUALIFICATION));
+    say(" of the VM-entry MSR-load list");
+  } else if (reason == FAILED_MACHINE_CHECK) {
+    say("there was a machine check during VM entry");
+  } else {
+    say("it failed for reason ");
+    sayDec(reason);
+  }
+}
+
+/** The entry began and found the guest's state invalid. */
+function guestState(v: HvmVcpu): void {
+  if (vmxGuestBroken(v)) {
+    sayRule();
+    return;
+  }
+  say("the guest's state is invalid, by no rule known to this hypervisor");
+  const where = vmread(VMCS.EXIT_QUALIFICATION);
+  if (where == QUALIFICATION_PDPTES) say("; the processor names the page-directory-pointer entries");
+  else if (where == QUALIFICATION_NMI) say("; the processor names the injection of an NMI");
+  else if (where == QUALIFICATION_LINK) say("; the processor names the VMCS link pointer");
 }
 
 /** The entry did not begin: VMLAUNCH or VMRESUME itself failed. */
-function instructionError(v: HvmVcpu): string {
-  makeCurrent(v);
+function instructionError(v: HvmVcpu): void {
   switch (v.exitCode) {
     case ERROR_LAUNCH_NOT_CLEAR:
-      return "VMLAUNCH of a VMCS that was launched before";
+      say("VMLAUNCH of a VMCS that was launched before");
+      return;
     case ERROR_RESUME_NOT_LAUNCHED:
-      return "VMRESUME of a VMCS that was never launched";
+      say("VMRESUME of a VMCS that was never launched");
+      return;
+    case ERROR_RESUME_AFTER_VMXOFF:
+      say("VMRESUME of a VMCS that is older than the latest VMXON");
+      return;
     case ERROR_CONTROL_FIELDS:
-      return controlProblem();
+      // The processor may check both in either order.
+      if (vmxControlBroken(v) || vmxHostBroken(v)) sayRule();
+      else say("a control field is invalid, by no rule known to this hypervisor");
+      return;
     case ERROR_HOST_STATE:
-      return "a host-state field is invalid";
+      if (vmxHostBroken(v) || vmxControlBroken(v)) sayRule();
+      else say("a host-state field is invalid, by no rule known to this hypervisor");
+      return;
     case ERROR_MOV_SS:
-      return "an event is injected into the shadow of MOV SS";
+      say("an entry in the shadow of MOV SS");
+      return;
     default:
-      return "VMLAUNCH or VMRESUME failed";
+      say("VMLAUNCH or VMRESUME failed with error ");
+      sayDec(v.exitCode);
   }
-}
-
-/** 27.2.1.3: of the control fields only the injected event changes as a guest runs. */
-function controlProblem(): string {
-  const event = <u32>vmread(VMCS.ENTRY_EVENT);
-  const vector = event & EVENT_VECTOR;
-  const type = event & EVENT_TYPE;
-  if ((event & EVENT_VALID) != 0) {
-    if (type == EVENT_RESERVED) return "the injected event has a reserved type";
-    if (type == EVENT_NMI && vector != VECTOR_NMI) return "the injected NMI has a vector other than 2";
-    if (type == EVENT_EXCEPTION && vector > 31) return "the injected exception has a vector above 31";
-    const wanted = type == EVENT_EXCEPTION && ((VECTORS_WITH_ERROR >> vector) & 1) != 0;
-    const real = (vmread(VMCS.GUEST_CR0) & CR0_PE) == 0;
-    if (((event & EVENT_HAS_ERROR) != 0) != (wanted && !real)) return "the injected event's error code does not fit it";
-    if (vmread(VMCS.ENTRY_ERROR_CODE) >> 16 != 0 && wanted) return "the injected error code has bits above 15";
-  }
-  return "a control field is invalid, by no rule known to this hypervisor";
 }

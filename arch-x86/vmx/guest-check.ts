@@ -2,217 +2,291 @@
  * The rules that a VM entry holds the guest's state against, in the SDM's order (3C, 27.3.1), in words: what is left
  * when the processor only says "invalid guest state". Also used before a state that a toolstack loads is accepted.
  */
-import { vmread } from "../hw";
+import { breaks, isCanonical, patPossible } from "../entry-rule";
+import { cpuidEax, cpuidEdx, rdmsr, vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
+import { MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1, MSR_VMX_MISC } from "../msr";
 import { P2M_MFN_MASK } from "../p2m-types";
 import { p2mLookup } from "../p2m";
-import { EFER_LMA, EFER_LME, RFLAGS_IF, RFLAGS_VM } from "../state";
-import { ENTRY_GUEST_64 } from "./controls";
+import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, RFLAGS_IF, RFLAGS_TF, RFLAGS_VM } from "../state";
+import {
+  cr0Fixed0,
+  cr0Fixed1,
+  ENTRY_GUEST_64,
+  ENTRY_LOAD_DEBUG,
+  ENTRY_LOAD_EFER,
+  ENTRY_LOAD_PAT,
+  isUnrestricted,
+  PIN_VIRTUAL_NMIS,
+} from "./controls";
 import { makeCurrent } from "./current";
-import { BLOCKED_BY_MOV_SS, BLOCKED_BY_STI, EVENT_EXTERNAL, EVENT_TYPE, EVENT_VALID } from "./events";
+import { BLOCKED_BY_MOV_SS, BLOCKED_BY_NMI, BLOCKED_BY_STI, PENDING_BREAKPOINT, PENDING_BREAKPOINTS } from "./events";
+import { EVENT_EXCEPTION, EVENT_EXTERNAL, EVENT_NMI, EVENT_TYPE, EVENT_VALID, PENDING_STEP } from "./events";
+import { vmxEventBroken } from "./event-check";
+import { vmxSegmentsBroken } from "./segment-check";
 import { VMCS } from "./vmcs";
 
 const CR0_PE: u64 = 1 << 0;
+const CR0_WP: u64 = 1 << 16;
 const CR0_PG: u64 = 1 << 31;
 const CR4_PAE: u64 = 1 << 5;
 const CR4_PCIDE: u64 = 1 << 17;
+const CR4_CET: u64 = 1 << 23;
 const RFLAGS_ONE: u64 = 1 << 1;
 const RFLAGS_ZERO: u64 = 0xffffffffffc08028;
-const TI: u64 = 1 << 2;
+const AR_LONG: u64 = 1 << 13;
+const EXTENDED_EDX_NX: u32 = 1 << 20;
 
-// Access rights (table 25-2).
-const AR_TYPE: u32 = 0xf;
-const AR_S: u32 = 1 << 4;
-const AR_PRESENT: u32 = 1 << 7;
-const AR_LONG: u32 = 1 << 13;
-const AR_DB: u32 = 1 << 14;
-const AR_GRANULARITY: u32 = 1 << 15;
-const AR_UNUSABLE: u32 = 1 << 16;
-const AR_RESERVED: u32 = 0xfffe0f00;
+/** IA32_DEBUGCTL: LBR, BTF, bus lock trap, TR, BTS, BTINT, BTS_OFF_OS, BTS_OFF_USR, the freezes, RTM (SDM 4, table 2-2). */
+const DEBUGCTL_KNOWN: u64 = 0xffc7;
+const DEBUGCTL_BTF: u64 = 1 << 1;
 
-const SEG_CS: u32 = 1;
-const SEG_SS: u32 = 2;
-const SEG_GS: u32 = 5;
+const ACTIVITY_ACTIVE: u64 = 0;
+const ACTIVITY_HLT: u64 = 1;
+const ACTIVITY_SHUTDOWN: u64 = 2;
+const ACTIVITY_WAIT: u64 = 3;
+/** IA32_VMX_MISC bits 6..8: HLT, shutdown and wait-for-SIPI are there. */
+const MISC_ACTIVITY_SHIFT: u64 = 6;
+const BLOCKED_BY_SMI: u64 = 1 << 2;
+const BLOCKED_ENCLAVE: u64 = 1 << 4;
+const BLOCKED_RESERVED: u64 = 0xffffffe0;
+const PENDING_RTM: u64 = 1 << 16;
+/** Where vectors of exceptions that an inactive guest may get begin and end: #DB and #MC. */
+const VECTOR_DB: u64 = 1;
+const VECTOR_MC: u64 = 18;
+const NO_LINK: u64 = ~0;
 
-/** The rule that the guest's state breaks, or null when all that are known hold. */
-export function vmxGuestProblem(v: HvmVcpu): string | null {
+/** Whether a rule on the guest's state is broken; entry-rule.ts then knows which. */
+export function vmxGuestBroken(v: HvmVcpu): bool {
   makeCurrent(v);
-  let problem = controlRegisters();
-  if (problem === null) problem = segments();
-  if (problem === null) problem = descriptorTables();
-  if (problem === null) problem = instructionPointer();
-  if (problem === null) problem = events();
-  if (problem === null) problem = pdptes(v);
-  return problem;
+  return (
+    controlRegistersBroken() ||
+    msrsBroken() ||
+    vmxSegmentsBroken() ||
+    descriptorTablesBroken() ||
+    instructionPointerBroken() ||
+    activityBroken() ||
+    interruptibilityBroken() ||
+    pendingDebugBroken() ||
+    linkBroken() ||
+    pdptesBroken(v) ||
+    vmxEventBroken()
+  );
 }
 
-function isCanonical(address: u64): bool {
-  return <u64>((<i64>(address << 16)) >> 16) == address;
+function entryHas(control: u32): bool {
+  return ((<u32>vmread(VMCS.ENTRY_CONTROLS)) & control) != 0;
 }
-
 function is64(): bool {
-  return (vmread(VMCS.ENTRY_CONTROLS) & ENTRY_GUEST_64) != 0;
+  return entryHas(ENTRY_GUEST_64);
+}
+function physicalBits(): u64 {
+  return cpuidEax(0x80000008, 0) & 0xff;
 }
 
-/** 27.3.1.1. */
-function controlRegisters(): string | null {
+/** 27.3.1.1: control and debug registers. */
+function controlRegistersBroken(): bool {
   const cr0 = vmread(VMCS.GUEST_CR0);
+  const cr3 = vmread(VMCS.GUEST_CR3);
   const cr4 = vmread(VMCS.GUEST_CR4);
+  const free: u64 = isUnrestricted() ? CR0_PE | CR0_PG : 0;
+  if ((cr0 & CR0_PG) != 0 && (cr0 & CR0_PE) == 0) return breaks("guest CR0", cr0, "PG is set without PE");
+  if ((~cr0 & cr0Fixed0 & ~free) != 0) return breaks("guest CR0", cr0, "a bit that VMX operation fixes to 1 is clear");
+  if ((cr0 & ~cr0Fixed1) != 0) return breaks("guest CR0", cr0, "a bit that VMX operation fixes to 0 is set");
+  if ((~cr4 & rdmsr(MSR_VMX_CR4_FIXED0)) != 0) {
+    return breaks("guest CR4", cr4, "a bit that VMX operation fixes to 1 is clear");
+  }
+  if ((cr4 & ~rdmsr(MSR_VMX_CR4_FIXED1)) != 0) {
+    return breaks("guest CR4", cr4, "it has bits that this processor does not offer");
+  }
+  if ((cr4 & CR4_CET) != 0 && (cr0 & CR0_WP) == 0) return breaks("guest CR4", cr4, "CET is set without CR0.WP");
+  const debug = vmread(VMCS.GUEST_DEBUGCTL);
+  if (entryHas(ENTRY_LOAD_DEBUG) && (debug & ~DEBUGCTL_KNOWN) != 0) {
+    return breaks("guest IA32_DEBUGCTL", debug, "it has reserved bits");
+  }
+  if (is64()) {
+    if ((cr0 & CR0_PG) == 0) return breaks("guest CR0", cr0, "PG is clear in long mode");
+    if ((cr4 & CR4_PAE) == 0) return breaks("guest CR4", cr4, "PAE is clear in long mode");
+  } else if ((cr4 & CR4_PCIDE) != 0) {
+    return breaks("guest CR4", cr4, "PCIDE is set outside long mode");
+  }
+  if (cr3 >> physicalBits() != 0) {
+    return breaks("guest CR3", cr3, "it has bits beyond the processor's physical addresses");
+  }
+  const dr7 = vmread(VMCS.GUEST_DR7);
+  if (entryHas(ENTRY_LOAD_DEBUG) && dr7 >> 32 != 0) return breaks("guest DR7", dr7, "it has bits above 31");
+  return false;
+}
+
+/** 27.3.1.1: model-specific registers. */
+function msrsBroken(): bool {
+  const cr0 = vmread(VMCS.GUEST_CR0);
+  const esp = vmread(VMCS.GUEST_SYSENTER_ESP);
+  const eip = vmread(VMCS.GUEST_SYSENTER_EIP);
+  if (!isCanonical(esp)) return breaks("guest IA32_SYSENTER_ESP", esp, "it is not canonical");
+  if (!isCanonical(eip)) return breaks("guest IA32_SYSENTER_EIP", eip, "it is not canonical");
+  const pat = vmread(VMCS.GUEST_PAT);
+  if (entryHas(ENTRY_LOAD_PAT) && !patPossible(pat)) {
+    return breaks("guest IA32_PAT", pat, "it has a memory type that does not exist");
+  }
+  if (!entryHas(ENTRY_LOAD_EFER)) return false;
   const efer = vmread(VMCS.GUEST_EFER);
-  if ((cr0 & CR0_PG) != 0 && (cr0 & CR0_PE) == 0) return "CR0.PG is set without CR0.PE";
-  if (is64() && ((cr0 & CR0_PG) == 0 || (cr4 & CR4_PAE) == 0)) return "long mode needs CR0.PG and CR4.PAE";
-  if (!is64() && (cr4 & CR4_PCIDE) != 0) return "CR4.PCIDE is set outside long mode";
-  if (vmread(VMCS.GUEST_CR3) >> 52 != 0) return "CR3 has reserved bits";
-  if (vmread(VMCS.GUEST_DR7) >> 32 != 0) return "DR7 has bits above 31";
-  if (!isCanonical(vmread(VMCS.GUEST_SYSENTER_ESP))) return "SYSENTER_ESP is not canonical";
-  if (!isCanonical(vmread(VMCS.GUEST_SYSENTER_EIP))) return "SYSENTER_EIP is not canonical";
-  if (is64() != ((efer & EFER_LMA) != 0)) return 'EFER.LMA differs from the entry\'s "IA-32e mode guest"';
+  let known = EFER_SCE | EFER_LME | EFER_LMA;
+  if (cpuidEdx(0x80000001, 0) & EXTENDED_EDX_NX) known |= EFER_NXE;
+  if ((efer & ~known) != 0) return breaks("guest IA32_EFER", efer, "it has reserved bits");
+  if (is64() != ((efer & EFER_LMA) != 0)) {
+    return breaks("guest IA32_EFER", efer, 'LMA differs from the entry control "IA-32e mode guest"');
+  }
   if ((cr0 & CR0_PG) != 0 && ((efer & EFER_LMA) != 0) != ((efer & EFER_LME) != 0)) {
-    return "EFER.LMA differs from EFER.LME with paging on";
+    return breaks("guest IA32_EFER", efer, "LMA differs from LME with paging on");
   }
-  return null;
-}
-
-function access(segment: u32): u32 {
-  return <u32>vmread(VMCS.GUEST_ES_ACCESS + 2 * segment);
-}
-function dpl(segment: u32): u32 {
-  return (access(segment) >> 5) & 3;
-}
-function isUsable(segment: u32): bool {
-  return (access(segment) & AR_UNUSABLE) == 0;
-}
-
-/** 27.3.1.2. */
-function segments(): string | null {
-  const virtual8086 = (vmread(VMCS.GUEST_RFLAGS) & RFLAGS_VM) != 0;
-  for (let segment: u32 = 0; segment <= SEG_GS; segment++) {
-    if (segment != SEG_CS && !isUsable(segment)) continue;
-    const problem = virtual8086 ? realSegment(segment) : codeOrData(segment);
-    if (problem !== null) return problem;
-  }
-  if (!isCanonical(vmread(VMCS.GUEST_FS_BASE))) return "FS.base is not canonical";
-  if (!isCanonical(vmread(VMCS.GUEST_GS_BASE))) return "GS.base is not canonical";
-  if (vmread(VMCS.GUEST_CS_BASE) >> 32 != 0) return "CS.base has bits above 31";
-
-  const task = access(7);
-  if ((vmread(VMCS.GUEST_TR_SELECTOR) & TI) != 0) return "TR names the LDT";
-  if ((task & AR_UNUSABLE) != 0) return "TR is unusable";
-  const taskType = task & AR_TYPE;
-  if (taskType != 11 && (taskType != 3 || is64())) return "TR is no busy task state segment";
-  if ((task & AR_S) != 0 || (task & AR_PRESENT) == 0 || (task & AR_RESERVED) != 0)
-    return "TR's attributes are impossible";
-  if (!granularityFits(7)) return "TR's limit does not fit its granularity";
-  if (!isCanonical(vmread(VMCS.GUEST_TR_BASE))) return "TR.base is not canonical";
-  if (isUsable(6)) {
-    const local = access(6);
-    if ((vmread(VMCS.GUEST_LDTR_SELECTOR) & TI) != 0) return "LDTR names the LDT";
-    if ((local & AR_TYPE) != 2 || (local & AR_S) != 0) return "LDTR is no local descriptor table";
-    if ((local & AR_PRESENT) == 0 || (local & AR_RESERVED) != 0) return "LDTR's attributes are impossible";
-    if (!granularityFits(6)) return "LDTR's limit does not fit its granularity";
-    if (!isCanonical(vmread(VMCS.GUEST_LDTR_BASE))) return "LDTR.base is not canonical";
-  }
-  return null;
-}
-
-/** In virtual-8086 mode everything about a segment follows from its selector. */
-function realSegment(segment: u32): string | null {
-  const base = vmread(VMCS.GUEST_ES_BASE + 2 * segment);
-  if (base != vmread(VMCS.GUEST_ES_SELECTOR + 2 * segment) << 4)
-    return "virtual-8086 mode: a base is not its selector * 16";
-  if (vmread(VMCS.GUEST_ES_LIMIT + 2 * segment) != 0xffff) return "virtual-8086 mode: a limit is not FFFFH";
-  if (access(segment) != 0xf3) return "virtual-8086 mode: a segment's attributes are not F3H";
-  return null;
-}
-
-/** CS, or another segment that is usable. */
-function codeOrData(segment: u32): string | null {
-  const rights = access(segment);
-  const type = rights & AR_TYPE;
-  if (segment == SEG_CS) {
-    if (!isUsable(SEG_CS)) return "CS is unusable";
-    const real = (vmread(VMCS.GUEST_CR0) & CR0_PE) == 0;
-    if (type != 9 && type != 11 && type != 13 && type != 15 && type != 3) return "CS is no accessed code segment";
-    if (type == 3 && dpl(SEG_CS) != 0) return "CS is a data segment with DPL other than 0";
-    const stack = isUsable(SEG_SS) || !real ? dpl(SEG_SS) : 0;
-    if ((type == 9 || type == 11) && dpl(SEG_CS) != stack) return "CS.DPL differs from SS.DPL";
-    if (type >= 13 && dpl(SEG_CS) > stack) return "CS is conforming with DPL above SS.DPL";
-    if (is64() && (rights & AR_LONG) != 0 && (rights & AR_DB) != 0) return "CS is 64-bit code with the D bit set";
-  } else if (segment == SEG_SS) {
-    if (type != 3 && type != 7) return "SS is no accessed, writable data segment";
-    if (vmread(VMCS.GUEST_SS_SELECTOR) >> 16 != 0) return "SS's selector is too wide";
-    if (((vmread(VMCS.GUEST_CR0) & CR0_PE) == 0 || (access(SEG_CS) & AR_TYPE) == 3) && dpl(SEG_SS) != 0) {
-      return "SS.DPL is not 0 in real mode";
-    }
-  } else {
-    if ((type & 1) == 0) return "DS, ES, FS or GS is not accessed";
-    if ((type & 8) != 0 && (type & 2) == 0) return "DS, ES, FS or GS is unreadable code";
-  }
-  if ((rights & AR_S) == 0) return "a code or data segment is a system segment";
-  if ((rights & AR_PRESENT) == 0) return "a usable segment is not present";
-  if ((rights & AR_RESERVED) != 0) return "a segment's attributes have reserved bits";
-  if (!granularityFits(segment)) return "a segment's limit does not fit its granularity";
-  if (segment < 4 && vmread(VMCS.GUEST_ES_BASE + 2 * segment) >> 32 != 0) return "a segment's base has bits above 31";
-  return null;
-}
-
-/** A limit with low bits clear is in bytes, one beyond 1 MiB in pages. */
-function granularityFits(segment: u32): bool {
-  const limit = vmread(VMCS.GUEST_ES_LIMIT + 2 * segment);
-  const pages = (access(segment) & AR_GRANULARITY) != 0;
-  if ((limit & 0xfff) != 0xfff && pages) return false;
-  return limit >> 20 == 0 || pages;
+  return false;
 }
 
 /** 27.3.1.3. */
-function descriptorTables(): string | null {
-  if (!isCanonical(vmread(VMCS.GUEST_GDTR_BASE))) return "GDTR.base is not canonical";
-  if (!isCanonical(vmread(VMCS.GUEST_IDTR_BASE))) return "IDTR.base is not canonical";
-  if (vmread(VMCS.GUEST_GDTR_LIMIT) >> 16 != 0) return "GDTR.limit is above FFFFH";
-  if (vmread(VMCS.GUEST_IDTR_LIMIT) >> 16 != 0) return "IDTR.limit is above FFFFH";
-  return null;
+function descriptorTablesBroken(): bool {
+  const gdt = vmread(VMCS.GUEST_GDTR_BASE);
+  const idt = vmread(VMCS.GUEST_IDTR_BASE);
+  const gdtLimit = vmread(VMCS.GUEST_GDTR_LIMIT);
+  const idtLimit = vmread(VMCS.GUEST_IDTR_LIMIT);
+  if (!isCanonical(gdt)) return breaks("guest GDTR base", gdt, "it is not canonical");
+  if (!isCanonical(idt)) return breaks("guest IDTR base", idt, "it is not canonical");
+  if (gdtLimit >> 16 != 0) return breaks("guest GDTR limit", gdtLimit, "it is above FFFFH");
+  if (idtLimit >> 16 != 0) return breaks("guest IDTR limit", idtLimit, "it is above FFFFH");
+  return false;
 }
 
 /** 27.3.1.4. */
-function instructionPointer(): string | null {
+function instructionPointerBroken(): bool {
   const rip = vmread(VMCS.GUEST_RIP);
   const flags = vmread(VMCS.GUEST_RFLAGS);
-  const code64 = is64() && (access(SEG_CS) & AR_LONG) != 0;
-  if (!code64 && rip >> 32 != 0) return "RIP has bits above 31 outside 64-bit code";
+  const code64 = is64() && (vmread(VMCS.GUEST_CS_ACCESS) & AR_LONG) != 0;
+  if (!code64 && rip >> 32 != 0) return breaks("guest RIP", rip, "it has bits above 31 outside 64-bit code");
+  // One past the last canonical address is taken: bits 63..48 are all the same.
   const top = (<i64>rip) >> 48;
-  if (code64 && top != 0 && top != -1) return "RIP is not canonical";
-  if ((flags & RFLAGS_ZERO) != 0 || (flags & RFLAGS_ONE) == 0) return "RFLAGS has impossible bits";
-  if ((flags & RFLAGS_VM) != 0 && (is64() || (vmread(VMCS.GUEST_CR0) & CR0_PE) == 0)) {
-    return "RFLAGS.VM is set in long mode or without CR0.PE";
+  if (code64 && top != 0 && top != -1) return breaks("guest RIP", rip, "it is beyond the processor's linear addresses");
+  if ((flags & RFLAGS_ZERO) != 0) return breaks("guest RFLAGS", flags, "a bit that is always 0 is set");
+  if ((flags & RFLAGS_ONE) == 0) return breaks("guest RFLAGS", flags, "bit 1, which is always 1, is clear");
+  if ((flags & RFLAGS_VM) != 0) {
+    if (is64()) return breaks("guest RFLAGS", flags, "VM is set in long mode");
+    if ((vmread(VMCS.GUEST_CR0) & CR0_PE) == 0) return breaks("guest RFLAGS", flags, "VM is set in real mode");
   }
-  return null;
-}
-
-/** 27.3.1.5, and what 27.2.1.3 says about an event. */
-function events(): string | null {
-  const blocked = vmread(VMCS.GUEST_INTERRUPTIBILITY);
-  const shadow = BLOCKED_BY_STI | BLOCKED_BY_MOV_SS;
-  const interruptible = (vmread(VMCS.GUEST_RFLAGS) & RFLAGS_IF) != 0;
-  if (vmread(VMCS.GUEST_ACTIVITY) != 0) return "the guest is not active";
-  if ((blocked & shadow) == shadow) return "blocked both by STI and by MOV SS";
-  if ((blocked & BLOCKED_BY_STI) != 0 && !interruptible) return "blocked by STI with RFLAGS.IF clear";
   const event = <u32>vmread(VMCS.ENTRY_EVENT);
-  if ((event & EVENT_VALID) != 0 && (event & EVENT_TYPE) == EVENT_EXTERNAL) {
-    if (!interruptible) return "an interrupt is injected with RFLAGS.IF clear";
-    if ((blocked & shadow) != 0) return "an interrupt is injected into the shadow of STI or MOV SS";
+  const external = (event & EVENT_VALID) != 0 && (event & EVENT_TYPE) == EVENT_EXTERNAL;
+  if (external && (flags & RFLAGS_IF) == 0) {
+    return breaks("guest RFLAGS", flags, "IF is clear, and an interrupt is to be delivered");
   }
-  return null;
+  return false;
 }
 
-/** 27.3.1.6. */
-function pdptes(v: HvmVcpu): string | null {
+/** 27.3.1.5: activity state. */
+function activityBroken(): bool {
+  const state = vmread(VMCS.GUEST_ACTIVITY);
+  if (state == ACTIVITY_ACTIVE) return false;
+  const offered = rdmsr(MSR_VMX_MISC) >> MISC_ACTIVITY_SHIFT;
+  if (state > ACTIVITY_WAIT || ((offered >> (state - 1)) & 1) == 0) {
+    return breaks("guest activity state", state, "this processor does not have it");
+  }
+  const level = (vmread(VMCS.GUEST_SS_ACCESS) >> 5) & 3;
+  if (state == ACTIVITY_HLT && level != 0) return breaks("guest activity state", state, "HLT outside ring 0");
+  if ((vmread(VMCS.GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) != 0) {
+    return breaks("guest activity state", state, "not active in the shadow of STI or MOV SS");
+  }
+  const event = <u32>vmread(VMCS.ENTRY_EVENT);
+  if ((event & EVENT_VALID) == 0) return false;
+  const type = event & EVENT_TYPE;
+  const vector: u64 = event & 0xff;
+  const machineCheck = type == EVENT_EXCEPTION && vector == VECTOR_MC;
+  const debug = type == EVENT_EXCEPTION && vector == VECTOR_DB;
+  const wakes = type == EVENT_EXTERNAL || type == EVENT_NMI || debug || machineCheck;
+  if (state == ACTIVITY_HLT && !wakes)
+    return breaks("guest activity state", state, "the injected event does not end HLT");
+  if (state == ACTIVITY_SHUTDOWN && type != EVENT_NMI && !machineCheck) {
+    return breaks("guest activity state", state, "the injected event does not end the shutdown state");
+  }
+  if (state == ACTIVITY_WAIT)
+    return breaks("guest activity state", state, "an event is injected while it waits for SIPI");
+  return false;
+}
+
+/** 27.3.1.5: interruptibility state. */
+function interruptibilityBroken(): bool {
+  const name = "guest interruptibility state";
+  const blocked = vmread(VMCS.GUEST_INTERRUPTIBILITY);
+  const shadow = blocked & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS);
+  if ((blocked & BLOCKED_RESERVED) != 0) return breaks(name, blocked, "it has reserved bits");
+  if (shadow == (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) return breaks(name, blocked, "blocked both by STI and by MOV SS");
+  if ((shadow & BLOCKED_BY_STI) != 0 && (vmread(VMCS.GUEST_RFLAGS) & RFLAGS_IF) == 0) {
+    return breaks(name, blocked, "blocked by STI with RFLAGS.IF clear");
+  }
+  if ((blocked & BLOCKED_BY_SMI) != 0) return breaks(name, blocked, "blocked by SMI outside SMM");
+  if ((blocked & BLOCKED_ENCLAVE) != 0 && (shadow & BLOCKED_BY_MOV_SS) != 0) {
+    return breaks(name, blocked, "an enclave interruption in the shadow of MOV SS");
+  }
+  const event = <u32>vmread(VMCS.ENTRY_EVENT);
+  if ((event & EVENT_VALID) == 0) return false;
+  const type = event & EVENT_TYPE;
+  if (type == EVENT_EXTERNAL && shadow != 0) {
+    return breaks(name, blocked, "an interrupt is to be delivered in the shadow of STI or MOV SS");
+  }
+  if (type == EVENT_NMI) {
+    if ((shadow & BLOCKED_BY_MOV_SS) != 0) {
+      return breaks(name, blocked, "an NMI is to be delivered in the shadow of MOV SS");
+    }
+    if ((blocked & BLOCKED_BY_NMI) != 0 && ((<u32>vmread(VMCS.PIN_CONTROLS)) & PIN_VIRTUAL_NMIS) != 0) {
+      return breaks(name, blocked, "an NMI is to be delivered while NMIs are blocked");
+    }
+  }
+  return false;
+}
+
+/** 27.3.1.5: pending debug exceptions. */
+function pendingDebugBroken(): bool {
+  const name = "guest pending debug exceptions";
+  const pending = vmread(VMCS.GUEST_PENDING_DEBUG);
+  if ((pending & ~(PENDING_BREAKPOINTS | PENDING_BREAKPOINT | PENDING_STEP | PENDING_RTM | (1 << 11))) != 0) {
+    return breaks(name, pending, "they have reserved bits");
+  }
+  const blocked = (vmread(VMCS.GUEST_INTERRUPTIBILITY) & (BLOCKED_BY_STI | BLOCKED_BY_MOV_SS)) != 0;
+  if (blocked || vmread(VMCS.GUEST_ACTIVITY) == ACTIVITY_HLT) {
+    const trapping = (vmread(VMCS.GUEST_RFLAGS) & RFLAGS_TF) != 0 && (vmread(VMCS.GUEST_DEBUGCTL) & DEBUGCTL_BTF) == 0;
+    if (trapping && (pending & PENDING_STEP) == 0) {
+      return breaks(name, pending, "no single step is pending with RFLAGS.TF set in the shadow of STI or MOV SS");
+    }
+    if (!trapping && (pending & PENDING_STEP) != 0) {
+      return breaks(name, pending, "a single step is pending in the shadow of STI or MOV SS although none was taken");
+    }
+  }
+  return false;
+}
+
+/** 27.3.1.5: VMCS link pointer. */
+function linkBroken(): bool {
+  const link = vmread(VMCS.LINK_POINTER);
+  if (link == NO_LINK) return false;
+  if ((link & 0xfff) != 0) return breaks("VMCS link pointer", link, "it is not the address of a page");
+  if (link >> physicalBits() != 0) {
+    return breaks("VMCS link pointer", link, "it has bits beyond the processor's physical addresses");
+  }
+  return breaks("VMCS link pointer", link, "this hypervisor links no VMCS: it must be all ones");
+}
+
+/** 27.3.1.6: what loading CR3 with PAE paging checks. */
+function pdptesBroken(v: HvmVcpu): bool {
+  const cr3 = vmread(VMCS.GUEST_CR3);
   const pae = (vmread(VMCS.GUEST_CR0) & CR0_PG) != 0 && (vmread(VMCS.GUEST_CR4) & CR4_PAE) != 0 && !is64();
-  if (!pae) return null;
-  const gpa = vmread(VMCS.GUEST_CR3) & 0xffffffe0;
-  if ((p2mLookup(v.p2m, gpa >> 12) & P2M_MFN_MASK) == 0) return "PAE: CR3 points outside the guest's memory";
+  if (!pae) return false;
+  if ((p2mLookup(v.p2m, (cr3 & 0xffffffe0) >> 12) & P2M_MFN_MASK) == 0) {
+    return breaks("guest CR3", cr3, "with PAE paging it names no memory of the guest's");
+  }
+  const reserved = 0x1e6 | (~(<u64>0) << physicalBits());
   for (let i: u32 = 0; i < 4; i++) {
     const entry = vmread(VMCS.GUEST_PDPTE0 + 2 * i);
-    if ((entry & 1) != 0 && (entry & 0x1e6) != 0) return "PAE: a page-directory-pointer entry has reserved bits";
+    if ((entry & 1) != 0 && (entry & reserved) != 0) {
+      return breaks(PDPTES[i], entry, "a page-directory-pointer entry has reserved bits");
+    }
   }
-  return null;
+  return false;
 }
+
+const PDPTES: StaticArray<string> = ["guest PDPTE0", "guest PDPTE1", "guest PDPTE2", "guest PDPTE3"];

@@ -21,8 +21,15 @@ export namespace VMCS {
   export const HOST_TR_SELECTOR: u32 = 0x0c0c;
 
   // --- 64 bits ---
+  export const IO_BITMAP_A: u32 = 0x2000;
+  export const IO_BITMAP_B: u32 = 0x2002;
+  export const EXIT_MSR_STORE_ADDRESS: u32 = 0x2006;
+  export const EXIT_MSR_LOAD_ADDRESS: u32 = 0x2008;
+  export const ENTRY_MSR_LOAD_ADDRESS: u32 = 0x200a;
   export const MSR_BITMAP: u32 = 0x2004; // physical address
   export const TSC_OFFSET: u32 = 0x2010;
+  export const VIRTUAL_APIC_ADDRESS: u32 = 0x2012;
+  export const APIC_ACCESS_ADDRESS: u32 = 0x2014;
   export const EPT_POINTER: u32 = 0x201a;
   export const GUEST_PHYSICAL_ADDRESS: u32 = 0x2400; // of an EPT violation
   export const LINK_POINTER: u32 = 0x2800; // all ones: no shadow VMCS
@@ -48,6 +55,7 @@ export namespace VMCS {
   export const ENTRY_EVENT: u32 = 0x4016; // "VM-entry interruption-information": EVENT_*
   export const ENTRY_ERROR_CODE: u32 = 0x4018;
   export const ENTRY_INSTRUCTION_LENGTH: u32 = 0x401a;
+  export const TPR_THRESHOLD: u32 = 0x401c;
   export const CPU_CONTROLS2: u32 = 0x401e;
   export const PLE_GAP: u32 = 0x4020;
   export const PLE_WINDOW: u32 = 0x4022;
@@ -107,4 +115,5 @@ export namespace VMCS {
   export const HOST_IDTR_BASE: u32 = 0x6c0e;
   export const HOST_SYSENTER_ESP: u32 = 0x6c10;
   export const HOST_SYSENTER_EIP: u32 = 0x6c12;
+  export const HOST_RIP: u32 = 0x6c16;
 }

@@ -59,7 +59,7 @@ const MSRS = new Map<number, bigint>([
   [0x3a, 5n],
   [0x277, 0x0007040600070406n],
   [0x480, (1n << 55n) | 0x1234n],
-  [0x485, 5n],
+  [0x485, 0xc5n],
   [0x486, 0x80000021n],
   [0x487, 0xffffffffn],
   [0x488, 1n << 13n],
@@ -80,10 +80,15 @@ export class Arch {
   readonly exits: ((vmcs: Map<number, bigint>) => Exit)[] = [];
   /** The same for AMD-V: each changes the VMCB as the processor would. */
   readonly svmExits: ((vmcb: DataView) => void)[] = [];
+  readonly msrs = new Map(MSRS);
+  /** VMLAUNCH or VMRESUME fails once with this VM-instruction error. */
+  entryError = 0;
   /** Physical address of the VMCB that was entered last. */
   vmcbPa = 0n;
   /** INVEPT and INVVPID executed. */
   flushes: string[] = [];
+  /** Lines of the log. */
+  readonly logged: string[] = [];
   now = 1000n;
   private readonly controlBlocks = new Map<bigint, Map<number, bigint>>();
   private readonly recycled: number[] = [];
@@ -106,6 +111,9 @@ export class Arch {
       freeFrame: (mfn: bigint) => {
         if (!this.frames.delete(Number(mfn))) throw new Error(`frame ${mfn} freed twice`);
         this.recycled.push(Number(mfn));
+      },
+      log: (at: number, length: number) => {
+        this.logged.push(Buffer.from(this.x.memory.buffer, at, length).toString());
       },
     };
     const env = {
@@ -133,6 +141,11 @@ export class Arch {
   }
   get linear(): DataView {
     return new DataView(this.x.memory.buffer);
+  }
+  /** Why the latest entry failed, in the hypervisor's words. */
+  explanation(): string {
+    this.call("explain");
+    return this.logged.at(-1)!;
   }
   /** A general register by its number. */
   register(n: number): bigint {
@@ -212,8 +225,8 @@ export class Arch {
       cpuidC: (n: number) => leaf(n)[2],
       cpuidD: (n: number) => leaf(n)[3],
       rdmsr: (n: number) => {
-        faulted = MSRS.has(n >>> 0) ? 0 : 1;
-        return MSRS.get(n >>> 0) ?? 0n;
+        faulted = this.msrs.has(n >>> 0) ? 0 : 1;
+        return this.msrs.get(n >>> 0) ?? 0n;
       },
       wrmsr: () => {},
       msrFaulted: () => faulted,
@@ -258,6 +271,11 @@ export class Arch {
         exit(this.frames.get(Number(vmcb >> 12n))!);
       },
       enterVmx: () => {
+        if (this.entryError !== 0) {
+          this.vmcs.set(0x4400, BigInt(this.entryError));
+          this.entryError = 0;
+          return 1;
+        }
         const exit = this.exits.shift();
         if (exit === undefined) throw new Error("an entry that the test does not expect");
         for (const [field, value] of Object.entries(exit(this.vmcs))) this.vmcs.set(Number(field), BigInt(value));

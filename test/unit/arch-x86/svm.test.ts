@@ -29,7 +29,6 @@ const IO = 5;
 const NESTED_FAULT = 6;
 const WINDOW = 7;
 const TRIPLE_FAULT = 8;
-const ENTRY_FAILED = 9;
 const UNKNOWN = 11;
 const HYPERCALL_PAGE = 12;
 
@@ -327,28 +326,6 @@ test.serial("single steps trap behind emulated instructions", (t) => {
   const arch = fresh(CPUID);
   t.is(atNextEntry(arch, { [EXIT_CODE]: 0x72n, [RFLAGS]: 0x102n }, EVENT), EXCEPTION | 1n);
   t.is(field(arch, RIP), START + 2n);
-});
-
-test.serial("a refused entry is explained by the rule", (t) => {
-  const cases: [number, bigint, string][] = [
-    [EFER, 0n, "SVME"],
-    [CR0, 0x2000_0011n, "NW"],
-    [CR0, 1n << 40n, "CR0 has bits"],
-    [0x560, 1n << 32n, "DR7"],
-    [ASID, 0n, "ASID"],
-    [EVENT, EXCEPTION | 2n, "injected event"],
-  ];
-  for (const [offset, value, words] of cases) {
-    const arch = fresh();
-    const refused = (block: DataView) => {
-      block.setBigUint64(offset, value, true);
-      block.setBigUint64(EXIT_CODE, (1n << 64n) - 1n, true);
-    };
-    arch.svmExits.push(refused);
-    t.is(arch.call("enter", FAR_AWAY), ENTRY_FAILED);
-    const explanation = arch.string(arch.call("explain"));
-    t.true(explanation.includes(words), explanation);
-  }
 });
 
 test.serial("what a vCPU takes it gives back", (t) => {

@@ -1,5 +1,6 @@
 /** What a guest's own processor state can do to others, and where the hypervisor writes into a guest by its addresses. */
 import test from "ava";
+import { EINVAL } from "../../../abi/errno.ts";
 import { XEN_DOMINF_shutdown, XEN_DOMINF_shutdownmask, XEN_DOMINF_shutdownshift } from "../../../abi/domctl.ts";
 import { HVMOP_flush_tlbs } from "../../../abi/hvm.ts";
 import { VCPU_HVM_MODE_32B, VcpuHvmContext, VcpuHvmX8632 } from "../../../abi/hvm-vcpu.ts";
@@ -32,11 +33,11 @@ const TURNS_MAX = 60_000;
 
 let lab: Lab;
 test.before(async () => {
-  lab = await Lab.open();
+  lab = await Lab.open("unchecked-entry");
 });
 
 /** Starts vCPU 1 in a state that no processor enters: CS of 64 bits and of 32 bits at once, in long mode. */
-const startImpossible = function* (cpu: GuestCpu): Steps<void> {
+const startImpossible = function* (cpu: GuestCpu): Steps<number> {
   const bytes = new Uint8Array(VcpuHvmContext.SIZE);
   const view = new DataView(bytes.buffer);
   put(view, VcpuHvmContext, { mode: VCPU_HVM_MODE_32B });
@@ -45,9 +46,21 @@ const startImpossible = function* (cpu: GuestCpu): Steps<void> {
   const rest = { ...data, es_limit: 0xffffffff, cs_ar: 0xe9b, tr_ar: 0x8b, tr_limit: 0x67 };
   put(view, VcpuHvmX8632, { ...values, ...rest }, VcpuHvmContext.cpu_regs);
   cpu.poke(ARGUMENTS, bytes);
-  yield* hypercall(cpu, VCPU, VCPUOP_initialise, 1, ARGUMENTS);
+  const result = yield* hypercall(cpu, VCPU, VCPUOP_initialise, 1, ARGUMENTS);
   yield* hypercall(cpu, VCPU, VCPUOP_up, 1);
+  return result;
 };
+
+test.serial("a state that no processor enters is refused", async (t) => {
+  const strict = await Lab.open();
+  let done = false;
+  strict.runWith(t, { vcpus: 2 }, function* (cpu) {
+    t.is(yield* startImpossible(cpu), -EINVAL);
+    done = true;
+  });
+  t.true(done);
+  t.notRegex(strict.machine.output, /crashed|unchecked/);
+});
 
 test.serial("an entry that the processor refuses does not swallow the flush for a new round of address spaces", (t) => {
   const before = lab.free;
@@ -80,7 +93,9 @@ test.serial("an entry that the processor refuses does not swallow the flush for 
   }, GUEST_FRAMES);
   for (const id of [hostile, victim]) t.is(lab.dom0.unpause(id), 0);
   lab.machine.runUntil(() => signals.has("done"), "the victim's reading", TURNS_MAX);
-  t.true(lab.machine.output.includes(`d${hostile}v1 crashed`));
+  const reason = "guest CS attributes = 0xe9b: L and D are both set in long mode";
+  t.true(lab.machine.output.includes(`d${hostile}v1: VM entry failed: ${reason}.`), lab.machine.output.slice(-2000));
+  t.true(lab.machine.output.includes(`d${hostile}v1 crashed: the processor refused to enter it`));
   lab.destroy(hostile, victim);
   lab.audit(t);
   t.is(lab.free, before);

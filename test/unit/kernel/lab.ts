@@ -77,16 +77,17 @@ export class Lab {
   readonly machine: Machine;
   readonly dom0: Dom0;
 
-  private constructor(module: WebAssembly.Module) {
-    this.machine = new Machine(module, { memory: 64 });
+  private constructor(module: WebAssembly.Module, commandLine: string) {
+    this.machine = new Machine(module, { memory: 64, commandLine });
     this.dom0 = new Dom0(this.machine);
     this.machine.step(4);
     // Domain 0's buffers and page tables are made at first use: not to be counted in an experiment.
     this.destroy(this.dom0.build(function* () {}, GUEST_FRAMES));
   }
 
-  static async open(): Promise<Lab> {
-    return new Lab(await hypervisorModule());
+  /** @param commandLine Typevisor's own */
+  static async open(commandLine = ""): Promise<Lab> {
+    return new Lab(await hypervisorModule(), commandLine);
   }
 
   get free(): number {

@@ -11,6 +11,7 @@ import {
   XEN_DOMCTL_createdomain,
   XEN_DOMCTL_destroydomain,
   XEN_DOMCTL_getdomaininfo,
+  XEN_DOMCTL_gethvmcontext,
   XEN_DOMCTL_INTERFACE_VERSION,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
@@ -22,9 +23,11 @@ import {
 } from "../../../abi/domctl.ts";
 import { EAGAIN, EBUSY, ESRCH } from "../../../abi/errno.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
+import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
+import { LARGE_BUFFER_SIZE, largeBuffer } from "./large-buffer.ts";
 
 /** Bytes of a domain's handle, which the toolstack may use as it likes. */
 export const HANDLE_SIZE = 16;
@@ -102,6 +105,23 @@ export function setHvmContext(domain: number, address: number, size: number): vo
   words[CONTEXT_BUFFER] = address;
   words[CONTEXT_BUFFER + 1] = 0;
   domctl("XEN_DOMCTL_sethvmcontext", XEN_DOMCTL_sethvmcontext, domain);
+}
+
+/** Its vCPUs' state as HVM save records; pause the domain before, or they are of different moments. */
+export function getHvmContext(domain: number): Uint8Array<ArrayBuffer> {
+  const { words } = buffer;
+  words[CONTEXT_SIZE] = LARGE_BUFFER_SIZE;
+  words[CONTEXT_BUFFER] = largeBuffer;
+  words[CONTEXT_BUFFER + 1] = 0;
+  domctl("XEN_DOMCTL_gethvmcontext", XEN_DOMCTL_gethvmcontext, domain);
+  return new Uint8Array(memory.read(largeBuffer, words[CONTEXT_SIZE]!));
+}
+
+/** Loads what getHvmContext gave, or what was made of it. */
+export function loadHvmContext(domain: number, records: Uint8Array): void {
+  if (records.length > LARGE_BUFFER_SIZE) throw new RangeError("the records do not fit the buffer");
+  memory.write(largeBuffer, records);
+  setHvmContext(domain, largeBuffer, records.length);
 }
 
 /** Writes the domain's handle: HANDLE_SIZE bytes that outlive domain 0. */

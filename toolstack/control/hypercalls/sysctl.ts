@@ -24,9 +24,10 @@ import {
 import { __HYPERVISOR_sysctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall } from "../hypercall.ts";
-import { reservePages, reserveScratch } from "../scratch.ts";
+import { reserveScratch } from "../scratch.ts";
 import { decodeCString, encodeUtf8 } from "../text.ts";
 import { number64, PAGE_SIZE } from "../window.ts";
+import { LARGE_BUFFER_SIZE, largeBuffer } from "./large-buffer.ts";
 import { decodeDomainInfo, infoDomain, infoShutdown, type DomainInfo } from "./domain-info.ts";
 
 const buffer = reserveScratch(Sysctl.SIZE, (words) => {
@@ -35,9 +36,6 @@ const buffer = reserveScratch(Sysctl.SIZE, (words) => {
 /** For lists and text that the hypervisor writes. */
 const list = reserveScratch(PAGE_SIZE);
 const U = Sysctl.u / 4;
-/** For the counters' names and values, of which some have one for each domain: room for thousands. */
-const COUNTER_PAGES = 128;
-const counterList = reservePages(COUNTER_PAGES);
 
 /**
  * Makes a sysctl. `fields` are byte offset and value of the union's fields that are not zero; 64-bit ones are below 2^32.
@@ -143,15 +141,15 @@ export function performanceCounters(): Map<string, number[]> {
   const counters = counting[SysctlPerfcOp.nr_counters / 4]!;
   const values = counting[SysctlPerfcOp.nr_vals / 4]!;
   const valuesAt = counters * SysctlPerfcDesc.SIZE;
-  if (valuesAt + values * 4 > COUNTER_PAGES * PAGE_SIZE) {
+  if (valuesAt + values * 4 > LARGE_BUFFER_SIZE) {
     throw new RangeError("the hypervisor has more counters than there is room for");
   }
   sysctl("XEN_SYSCTL_perfc_op", XEN_SYSCTL_perfc_op, [
     [SysctlPerfcOp.cmd, XEN_SYSCTL_PERFCOP_query],
-    [SysctlPerfcOp.desc, counterList],
-    [SysctlPerfcOp.val, counterList + valuesAt],
+    [SysctlPerfcOp.desc, largeBuffer],
+    [SysctlPerfcOp.val, largeBuffer + valuesAt],
   ]);
-  const bytes = memory.read(counterList, valuesAt + values * 4);
+  const bytes = memory.read(largeBuffer, valuesAt + values * 4);
   const view = new DataView(bytes.buffer);
   const result = new Map<string, number[]>();
   let value = valuesAt;

@@ -1,0 +1,10 @@
+/** Memory for what does not fit a page, of whichever hypercall is under way: its RAM appears at first touch. */
+import { reservePages } from "../scratch.ts";
+import { PAGE_SIZE } from "../window.ts";
+
+const PAGES = 128;
+
+/** Address in the window; `memory` reads and writes it. */
+export const largeBuffer = reservePages(PAGES);
+/** Its size in bytes. */
+export const LARGE_BUFFER_SIZE = PAGES * PAGE_SIZE;
