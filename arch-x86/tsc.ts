@@ -3,6 +3,7 @@
  * none, and made exact where the processor or a hypervisor below states it and the measurement agrees. System time 0
  * is BootInfo.tscEntry; conversion uses the multiplier and shift that guests get (pvclock), so both read the same time.
  */
+import { ACPI_FADT, acpiTable } from "./acpi";
 import { cpuidEax, cpuidEbx, cpuidEcx, in32, in8, load32, out8, rdtsc } from "./hw";
 
 const PIT_HZ: u64 = 1193182;
@@ -17,11 +18,7 @@ const PRECISION: u64 = 2000;
 
 const ACPI_HZ: u64 = 3579545;
 const ACPI_TICKS: u32 = 7159; // 2 ms
-const RSDP_RSDT: u64 = 16; // ACPI 6.5, 5.2.5.3
-const SDT_LENGTH: u64 = 4;
-const SDT_ENTRIES: u64 = 36;
-const FADT_SIGNATURE: u32 = 0x50434146; // "FACP"
-const FADT_PM_TIMER: u64 = 76;
+const FADT_PM_TIMER: u64 = 76; // ACPI 6.5, table 5.9
 
 const NS_PER_SECOND: u64 = 1000000000;
 /** Polls before a timer is taken for dead: a port access takes a microsecond on real machines. */
@@ -121,7 +118,7 @@ function measurePit(): u64 {
 
 /** The same by the ACPI power management timer, 24 bits at a port that the FADT names. */
 function measureAcpi(rsdp: u64): u64 {
-  const port = rsdp != 0 ? pmTimerPort(rsdp) : 0;
+  const port = pmTimerPort(rsdp);
   if (port == 0) return 0;
   let first = in32(port);
   for (let polls: u32 = 0; in32(port) == first; polls++) if (polls == PATIENCE) return 0;
@@ -132,16 +129,10 @@ function measureAcpi(rsdp: u64): u64 {
   return ((rdtsc() - start) * ACPI_HZ) / passed;
 }
 
-/** Finds the FADT through the 32-bit table of tables; 0 if there is none or it has no timer. */
+/** 0 if there is no FADT or it has no timer. */
 function pmTimerPort(rsdp: u64): u32 {
-  const rsdt = <u64>load32(rsdp + RSDP_RSDT);
-  if (rsdt == 0) return 0;
-  const end = rsdt + load32(rsdt + SDT_LENGTH);
-  for (let entry = rsdt + SDT_ENTRIES; entry + 4 <= end; entry += 4) {
-    const table = <u64>load32(entry);
-    if (load32(table) == FADT_SIGNATURE) return load32(table + FADT_PM_TIMER);
-  }
-  return 0;
+  const fadt = acpiTable(rsdp, ACPI_FADT);
+  return fadt == 0 ? 0 : load32(fadt + FADT_PM_TIMER);
 }
 
 /** A stated frequency that is within 1% of the measured one replaces it; else the nearest MHz, if within 0.1%, does. */

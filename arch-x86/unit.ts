@@ -2,6 +2,7 @@
  * Entry of the unit tests' own module (test/unit/arch-x86): parts of arch-x86 that need no kernel, called one by one from
  * Node. Not part of the hypervisor.
  */
+import { acpiCpus, acpiIommu } from "./acpi";
 import { contextLoad, contextSave } from "./context";
 import { instructionLength } from "./decode";
 import { fpuHostInit } from "./fpu";
@@ -232,4 +233,13 @@ export function readMsr(n: u32, msr: u32): bool {
 }
 export function writeMsr(n: u32, msr: u32, value: u64): bool {
   return guestWrmsr(apicVcpu(n), msr, value);
+}
+
+// --- ACPI -------------------------------------------------------------------------------------------------------------
+
+export function acpiProcessors(rsdp: u64): u32 {
+  return acpiCpus(rsdp);
+}
+export function acpiIommus(rsdp: u64): u32 {
+  return acpiIommu(rsdp);
 }

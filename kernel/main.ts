@@ -26,6 +26,7 @@ import { archFrameAlloc, archFrameAllocRun, archFrameFree, framesInit, freeFrame
 import { heapInit } from "./heap";
 import { hypercallSoftware, hypercallSoftwareContinue, hypercallStart } from "./hypercall-table";
 import { interruptHandle } from "./interrupts";
+import { machineReport } from "./machine-report";
 import { memoryMapStart } from "./memory-map";
 import { panic } from "./panic";
 import { schedulerPick, schedulerStart } from "./scheduler";
@@ -82,6 +83,7 @@ export function start(): void {
   const c = cpuOf(0);
   c.online = 1;
   schedulerStart(c);
+  machineReport(load<u64>(boot + BootInfo.rsdp));
   if (!dom0Start()) panic("not enough memory for domain 0");
 }
 

@@ -1,6 +1,6 @@
 /**
  * XEN_SYSCTL_perfc_op: named counters. Here they tell where the machine's memory is (frames by use; they sum to the
- * total), what domain 0's hypercalls cost, what the virtualisation hardware offers, and how often each domain's vCPUs left
+ * total), what domain 0's hypercalls cost, what the machine and its virtualisation hardware offer, and how often each domain's vCPUs left
  * their guest and why.
  *
  * The last ones have a value for each domain, by ascending id; the counter "domains" has the ids. A caller learns by a
@@ -15,6 +15,7 @@ import { Domain } from "./domain";
 import { domainFirst } from "./domain-list";
 import { framesOfType, FrameType, totalFrames } from "./frames";
 import { copyToGuest } from "./guest-copy";
+import { cpusFound, iommuFound } from "./machine-report";
 import { softwareCalls, softwareCallTicks } from "./software-stats";
 import { stableFrames } from "./stable-memory";
 import { Vcpu } from "./vcpu";
@@ -34,6 +35,8 @@ const NAMES: StaticArray<string> = [
   "frames.frametable",
   "frames.shim",
   "hvm.features",
+  "machine.cpus",
+  "machine.iommu",
   "software.calls",
   "software.ticks_low",
   "software.ticks_high",
@@ -62,8 +65,9 @@ const NAMES: StaticArray<string> = [
 ];
 const FRAMES_FIRST: u32 = 1; // FrameType 0
 const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
+const MACHINE: u32 = FEATURES + 1;
 /** Hypercalls of software domains, and the TSC ticks they took, as two words. */
-const SOFTWARE: u32 = FEATURES + 1;
+const SOFTWARE: u32 = MACHINE + 2;
 const DOMAINS: u32 = SOFTWARE + 3;
 const SETTLED: u32 = DOMAINS + 1;
 const SETTLED_KINDS: u32 = 5;
@@ -122,6 +126,8 @@ function machineValue(i: u32): u32 {
   if (i == 0) return totalFrames();
   if (i < <u32>FEATURES) return framesFor(i - FRAMES_FIRST);
   if (i == FEATURES) return hvmFeatureMask();
+  if (i == MACHINE) return cpusFound();
+  if (i == MACHINE + 1) return iommuFound();
   if (i == SOFTWARE) return <u32>softwareCalls();
   if (i == SOFTWARE + 1) return <u32>softwareCallTicks();
   return <u32>(softwareCallTicks() >> 32);

@@ -20,7 +20,6 @@ import {
 } from "../abi/sysctl";
 import * as hw from "../arch-x86/hw";
 import { tscKhz } from "../arch-x86/tsc";
-import { vendor, VENDOR_VMX } from "../arch-x86/vendor";
 import { claimsTotal } from "./claims";
 import { cpuOf } from "./cpu";
 import { cpusLimit, cpusOnline } from "./cpu-set";
@@ -36,6 +35,7 @@ const LEAVES_MAX: u32 = BASIC_MAX + 1 + 0x22;
 /** IA32_VMX_BASIC .. IA32_VMX_VMFUNC: what VT-x can do (SDM 3D appendix A). */
 const MSR_VMX_FIRST: u32 = 0x480;
 const MSR_VMX_LAST: u32 = 0x491;
+const LEAF1_ECX_VMX: u32 = 1 << 5;
 const NO_SUBLEAF: u32 = 0xffffffff;
 /** Distance of a node to itself, by ACPI's SLIT. */
 const NODE_DISTANCE: u32 = 10;
@@ -166,7 +166,8 @@ function policyMsrs(v: Vcpu, u: usize, work: usize): i32 {
   const list = load<u64>(u, SysctlCpuPolicy.msrs);
   const room = load<u32>(u, SysctlCpuPolicy.nr_msrs);
   let count: u32 = 0;
-  for (let msr = MSR_VMX_FIRST; vendor == VENDOR_VMX && msr <= MSR_VMX_LAST; msr++) {
+  const able = (hw.cpuidEcx(1, 0) & LEAF1_ECX_VMX) != 0;
+  for (let msr = MSR_VMX_FIRST; able && msr <= MSR_VMX_LAST; msr++) {
     const value = hw.rdmsr(msr);
     if (hw.msrFaulted()) continue;
     if (list) {

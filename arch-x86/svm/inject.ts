@@ -36,7 +36,9 @@ const CONTRIBUTORY: u32 = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 1
 /** Error code and vector of EVENT_INJECT and EXIT_INT_INFO that may be written back as they are. */
 const EVENT_KEEP: u64 = 0xffffffff80000fff;
 
+/** scratch0 remembers the event: when the processor refuses the entry, some leave nothing of it in the VMCB. */
 function put(v: HvmVcpu, event: u64): void {
+  v.scratch0 = event | EVENT_VALID;
   store64(v.controlPa + VMCB.EVENT_INJECT, event | EVENT_VALID);
   v.eventPending = 1;
 }

@@ -76,7 +76,8 @@ export function svmGuestBroken(v: HvmVcpu): bool {
   if ((load64(vmcb + VMCB.NESTED_CONTROL) & NESTED_PAGING) != 0 && !patPossible(pat)) {
     return breaks("guest PAT", pat, "it has a memory type that does not exist");
   }
-  const event = load64(vmcb + VMCB.EVENT_INJECT);
+  // An exit clears the event; inject.ts remembers what it was.
+  const event = v.eventPending != 0 ? v.scratch0 : load64(vmcb + VMCB.EVENT_INJECT);
   return (event & EVENT_VALID) != 0 && eventBroken(event);
 }
 

@@ -158,15 +158,27 @@ test.serial("a processor without virtualisation: the prompt comes, and says why 
   t.regex(machine.output, why);
   t.regex(await machine.command("info", COMMAND_MS), /virtualisation +none\. No guests can run here/);
   t.is(await refused(machine, "create --kernel hello --wait", why), undefined);
+  const check = await machine.command("check", COMMAND_MS);
+  t.regex(check, /^required +no +VT-x or AMD-V \(no guest can run/m);
+  t.regex(check, /^check: No guests can run here: this processor has neither/m);
   await powerOff(t, machine);
 });
 
 test.serial("AMD-V without nested paging, and VT-x without EPT, are refused by name", async (t) => {
   const amd = await bootToPrompt(t, { cpuModel: "max,npt=off" });
   t.is(await refused(amd, "create --kernel hello", /No guests can run here: .*nested paging/), undefined);
+  const lacking = await amd.command("check", COMMAND_MS);
+  t.regex(
+    lacking,
+    /^required +yes +VT-x or AMD-V: AMD-V[^]*^required +no +NPT \(nested paging\) \(no guest can run\)/m,
+  );
+  t.regex(lacking, /^check: No guests can run here/m);
   await powerOff(t, amd);
   const intel = await bootToPrompt(t, { kind: "bochs-vmx", cpuModel: "core2_penryn_t9600" });
   t.is(await refused(intel, "create --kernel hello", /No guests can run here: .*\(EPT\)/), undefined);
+  const old = await intel.command("check", COMMAND_MS);
+  t.regex(old, /^required +yes +VT-x or AMD-V: VT-x[^]*^required +no +EPT \(nested paging\) \(no guest can run\)/m);
+  t.regex(old, /^check: No guests can run here/m);
   await powerOff(t, intel);
 });
 

@@ -1,47 +1,22 @@
 /** Our guests that check themselves, on AMD-V and on VT-x: what they find out is in their own words on the console. */
 import test from "ava";
-import { HvmHwCpu, HvmSaveDescriptor, HvmSaveHeader } from "../../abi/hvm.ts";
 import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
+import { expectRefusedEntries } from "./support/refused-entries.ts";
 
 /** Tests that selftest has at least: a table that lost its entries must not pass. */
 const SELFTESTS = 200;
 const SEEDS = [1, 2, 3];
 
-/** Where a vCPU's registers begin among the records of gethvmcontext: behind HEADER, in the first CPU. */
-const REGISTERS = 2 * HvmSaveDescriptor.SIZE + HvmSaveHeader.SIZE;
-/** States that a toolstack may load when the hypervisor does not check them, and what is said when they are entered. */
-const REFUSED = {
-  "qemu-svm": [
-    [
-      HvmHwCpu.pending_event,
-      0x80000106,
-      /: VM entry failed: VMCB EVENTINJ = 0x80000106: the event's type is reserved\./,
-    ],
-    [
-      HvmHwCpu.pending_event,
-      0x80000320,
-      /: VM entry failed: VMCB EVENTINJ = 0x80000320: an exception has a vector above/,
-    ],
-    [HvmHwCpu.cr3 + 4, 0x8000, /: VM entry failed: guest CR3 = 0x800000000000: it has bits beyond/],
-  ],
-  "bochs-vmx": [
-    [
-      HvmHwCpu.ss_arbytes,
-      0xc9b,
-      /: VM entry failed: guest SS access rights = 0xc09b: it is no accessed, writable data/,
-    ],
-    [HvmHwCpu.tr_arbytes, 0x89, /: VM entry failed: guest TR access rights = 0x89: it is no busy task state segment\./],
-    [HvmHwCpu.rip + 4, 1, /: VM entry failed: guest RIP = 0x1[0-9a-f]{8}: it has bits above 31 outside 64-bit code\./],
-    [HvmHwCpu.pending_event, 0x80000106, /: VM entry failed: VM-entry .* = 0x80000106: the event's type is reserved\./],
-    [HvmHwCpu.cr3 + 4, 0x8000, /: VM entry failed: guest CR3 = 0x800000000000: it has bits beyond/],
-  ],
-} as const;
-
 for (const kind of MACHINES) {
   test.serial(`selftest passes on ${kind}`, async (t) => {
     t.timeout(GUEST_MS * 2);
     const machine = await bootToPrompt(t, { kind });
+    t.regex(machine.output, /^\(TV\) Machine: 1 of 1 CPU used.*\. `check` tells more\.$/m);
+    const check = await machine.command("check", COMMAND_MS);
+    t.notRegex(check, /^required +no/m);
+    t.regex(check, kind === "qemu-svm" ? /^required +yes +NPT/m : /^required +yes +unrestricted guest/m);
+    t.regex(check, /^used +yes +CPUs: 1 found, 1 used[^]*^Guests can run here\./m);
     const before = await framesWarm(machine);
     const printed = await machine.command("create --kernel selftest --vcpus 2 --memory 64 --wait", GUEST_MS);
     t.deepEqual(printed.match(/^(\(d\d+\) )?not ok .*/gm) ?? [], []);
@@ -67,17 +42,7 @@ for (const kind of MACHINES) {
     const triple = await machine.command("create --kernel hostile --cmdline 'rounds=2000 end=triple' --wait", GUEST_MS);
     t.regex(triple, /TYPEVISOR-GUEST: PASS hostile/);
     t.regex(triple, /has ended: crash/);
-    for (const [offset, value, report] of REFUSED[kind]) {
-      const id = (await machine.command("create --kernel hello --paused", COMMAND_MS)).trim();
-      const spoil = `new DataView(all.buffer).setUint32(${REGISTERS + offset}, ${value}, true)`;
-      const load = `js (() => { const all = domctl.getHvmContext(${id}); ${spoil}; domctl.loadHvmContext(${id}, all) })()`;
-      await machine.command(load, COMMAND_MS);
-      machine.send(`unpause ${id}\r`);
-      await machine.waitFor(report, COMMAND_MS, `the refusal of a state with ${value.toString(16)} at ${offset}`);
-      await machine.waitFor(/domain \d+ \(hello\) has ended: crash/, COMMAND_MS, "the end of that guest");
-    }
-    const log = await machine.command("dmesg", COMMAND_MS);
-    for (const [, , report] of REFUSED[kind]) t.regex(log, report);
+    await expectRefusedEntries(t, machine, kind);
     machine.send(`console ${bystander}\r`);
     const ticks = await machine.waitFor(/timer (\d+): \d+ us late/, COMMAND_MS, "the bystander's timer");
     await machine.waitFor(`timer ${Number(ticks.match[1]) + 50}:`, GUEST_MS, "the bystander's next timers");

@@ -41,18 +41,19 @@ function text(words: number[]): string {
   return result;
 }
 
-function find(policy: CpuPolicy, leaf: number): CpuidRegisters["registers"] | undefined {
+/** Registers EAX, EBX, ECX, EDX of a leaf; undefined for one that the processor does not have. */
+export function cpuidLeaf(policy: CpuPolicy, leaf: number): CpuidRegisters["registers"] | undefined {
   return policy.leaves.find((entry) => entry.leaf === leaf)?.registers;
 }
 
 /** The brand string, or vendor, family, model and stepping where there is none. */
 export function cpuName(policy: CpuPolicy): string {
   const brand: number[] = [];
-  for (let i = 0; i < BRAND_LEAVES; i++) brand.push(...(find(policy, BRAND_FIRST + i) ?? []));
+  for (let i = 0; i < BRAND_LEAVES; i++) brand.push(...(cpuidLeaf(policy, BRAND_FIRST + i) ?? []));
   const name = text(brand).trim().replace(/\s+/g, " ");
   if (name !== "") return name;
-  const vendor = find(policy, 0);
-  const signature = find(policy, 1)?.[0] ?? 0;
+  const vendor = cpuidLeaf(policy, 0);
+  const signature = cpuidLeaf(policy, 1)?.[0] ?? 0;
   const baseFamily = (signature >>> 8) & 0xf;
   const family = baseFamily === 0xf ? baseFamily + ((signature >>> 20) & 0xff) : baseFamily;
   const model = ((signature >>> 4) & 0xf) | ((signature >>> 12) & 0xf0);
@@ -62,10 +63,10 @@ export function cpuName(policy: CpuPolicy): string {
 
 /** "AMD-V: nested paging, next RIP", "VT-x: 4-level EPT, ...". */
 export function virtualisationFeatures(policy: CpuPolicy): string {
-  const svm = find(policy, SVM_LEAF);
+  const svm = cpuidLeaf(policy, SVM_LEAF);
   if (svm !== undefined && svm[3] !== 0) return `AMD-V: ${named(SVM_FEATURES, svm[3])}`;
   const ept = policy.msrs.get(IA32_VMX_EPT_VPID_CAP);
-  if (ept !== undefined) return `VT-x: ${named(EPT_FEATURES, ept)}`;
+  if (ept !== undefined) return `VT-x: ${named(EPT_FEATURES, ept.low)}`;
   if (policy.msrs.has(IA32_VMX_PROCBASED_CTLS2)) return "VT-x without EPT";
   return "none";
 }

@@ -451,6 +451,16 @@ test.serial("AMD-V: each broken rule is named, and a good state breaks none", (t
   for (const good of [{}, SVM_LONG]) {
     t.is(explainSvm(good), "VMRUN found an invalid VMCB, by no rule known to this hypervisor");
   }
+  // What the hypervisor injects, the processor has marked as delivered when it refuses the entry.
+  const delivered = (block: DataView) => {
+    block.setBigUint64(V.EVENT, 0n, true);
+    block.setBigUint64(0x70, 0xffff_ffffn, true);
+  };
+  begin(VENDOR_SVM);
+  arch.call("injectException", 40, -1, 0n);
+  arch.svmExits.push(delivered);
+  t.is(arch.call("enter", FAR_AWAY), ENTRY_FAILED);
+  t.regex(arch.explanation(), /^VMCB EVENTINJ = 0x80000328: an exception has a vector above 31$/);
   for (const [words, broken] of SVM) {
     const explanation = explainSvm(broken);
     t.true(explanation.includes(words), `${words}\n${explanation}`);

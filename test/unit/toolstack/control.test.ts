@@ -177,7 +177,7 @@ test("pause counts; unpausing what runs is an error; destroy returns everything"
 test("help, info, dmesg and js", async (t) => {
   const m = machine(
     exec(
-      "help; help create; info; dmesg; js 6*7; js await sleep(5), 'late'; js domains.all(); js nowhere.x; js x = {a: 1n}; js x;" +
+      "help; help create; info; check; dmesg; js 6*7; js await sleep(5), 'late'; js domains.all(); js nowhere.x; js x = {a: 1n}; js x;" +
         "js {b: [1, 'c']}; js Promise.reject(new Error('no')); js hypercall(17, 0); js uptimeNs() > 0",
     ),
   );
@@ -185,6 +185,9 @@ test("help, info, dmesg and js", async (t) => {
   t.regex(output, /^ {2}create {10}create a domain and print its id$/m);
   t.regex(output, /create --kernel NAME \[--ramdisk NAME\]/);
   t.regex(output, /^memory {10}512 MiB, 256 MiB free$/m);
+  t.regex(output, /^required {2}no {3}VT-x or AMD-V \(no guest can run; a hypervisor below may hide it\)$/m);
+  t.regex(output, /^used {6}yes {2}memory: 512 MiB, 256 MiB free for guests$/m);
+  t.regex(output, /^Guests can run here\. They would run better with: invariant TSC, /m);
   t.regex(output, /\(XEN\) fake log\n/);
   t.regex(output, /^42$/m);
   t.regex(output, /^"late"$/m);
@@ -194,7 +197,7 @@ test("help, info, dmesg and js", async (t) => {
   t.regex(output, /^\{ b: \[ 1, "c" \] \}$/m);
   t.regex(output, /js: Error: no/);
   t.regex(output, /^262161$/m);
-  t.regex(output, /^true\nTYPEVISOR-EXEC: 12 ok, 2 failed$/m);
+  t.regex(output, /^true\nTYPEVISOR-EXEC: 13 ok, 2 failed$/m);
 });
 
 test("js has setTimeout and its kin", async (t) => {

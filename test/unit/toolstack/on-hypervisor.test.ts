@@ -105,6 +105,13 @@ test("a spinning guest is listed, paused and destroyed from the prompt", async (
   machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
   t.regex(typed(machine, "create --kernel spin --memory 2 --name s"), /\n1\r\n/);
   t.regex(typed(machine, "list"), /^s .* 1 +2 +1 +-----/m);
+  const check = typed(machine, "check");
+  t.regex(check, /^required {2}yes {2}VT-x or AMD-V: AMD-V\r$/m);
+  t.regex(check, /^required {2}yes {2}ASIDs \(address space identifiers\): 64\r$/m);
+  t.regex(check, /^used {6}no {3}next RIP \(instructions that make exits are fetched and decoded: slower exits\)\r$/m);
+  t.regex(check, /^used {6}yes {2}CPUs: 1 found, 1 used\r$/m);
+  t.regex(check, /^Guests can run here\. They would run better with: .*next RIP/m);
+  t.regex(machine.output, /^\(TV\) Machine: 1 of 1 CPU used; lacks next RIP\. `check` tells more\.\r$/m);
   const top = typed(machine, "top --interval 1 --count 1");
   t.regex(top, /^s +1 {2}-----.* interrupt [1-9][0-9]*\r$/m);
   t.regex(top, /^Domain-0 [^a-z]*r-----[ 0-9.]*\r$/m, "domain 0 is in no guest that it could leave");

@@ -1,5 +1,6 @@
 /** All console commands, in the order `help` shows them. */
 import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCommand } from "./ask.ts";
+import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
 import { consoleCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
@@ -16,6 +17,7 @@ import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xensto
 export const commands: Command[] = [
   helpCommand(() => commands),
   infoCommand,
+  checkCommand,
   createCommand,
   listCommand,
   topCommand,

@@ -188,8 +188,8 @@ export interface CpuidRegisters {
 /** What the processor says of itself, and which model-specific registers describe its virtualisation. */
 export interface CpuPolicy {
   leaves: CpuidRegisters[];
-  /** MSR number to low 32 bits. */
-  msrs: Map<number, number>;
+  /** MSR number to its halves. */
+  msrs: Map<number, { low: number; high: number }>;
 }
 
 /** The processor's own CPUID leaves and capability MSRs. */
@@ -211,10 +211,10 @@ export function hostCpuPolicy(): CpuPolicy {
       registers: Array.from(record.subarray(CpuidLeaf.a / 4, CpuidLeaf.SIZE / 4)),
     });
   }
-  const msrs = new Map<number, number>();
+  const msrs: CpuPolicy["msrs"] = new Map();
   for (let i = 0; i < u[SysctlCpuPolicy.nr_msrs / 4]!; i++) {
     const record = list.words.subarray((half + i * MsrEntry.SIZE) / 4);
-    msrs.set(record[MsrEntry.idx / 4]!, record[MsrEntry.val / 4]!);
+    msrs.set(record[MsrEntry.idx / 4]!, { low: record[MsrEntry.val / 4]!, high: record[MsrEntry.val / 4 + 1]! });
   }
   return { leaves, msrs };
 }
