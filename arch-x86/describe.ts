@@ -1,5 +1,6 @@
 /** A guest's registers and its latest exit in the log: what is left of a domain that crashed. */
 import { HvmVcpu } from "./hvm-vcpu";
+import { getPendingEvent } from "./inject";
 import { say, sayDec, sayEnd, sayHex } from "./log";
 import {
   getCpl,
@@ -8,13 +9,21 @@ import {
   getCr3,
   getCr4,
   getEfer,
+  getGdtrBase,
+  getIdtrBase,
   getRflags,
   getRip,
   getRsp,
   getSegmentAttributes,
+  getSegmentBase,
   getSegmentSelector,
   SEG_CS,
+  SEG_DS,
+  SEG_ES,
+  SEG_FS,
+  SEG_GS,
   SEG_SS,
+  SEG_TR,
 } from "./state";
 
 function pair(name: string, value: u64): void {
@@ -50,6 +59,18 @@ export function describe(v: HvmVcpu): void {
   pair("cr3", getCr3(v));
   pair("cr4", getCr4(v));
   pair("efer", getEfer(v));
+  sayEnd();
+  say(" ");
+  pair("ds", getSegmentSelector(v, SEG_DS));
+  pair("es", getSegmentSelector(v, SEG_ES));
+  pair("fs", getSegmentSelector(v, SEG_FS));
+  pair("fs.base", getSegmentBase(v, SEG_FS));
+  pair("gs", getSegmentSelector(v, SEG_GS));
+  pair("gs.base", getSegmentBase(v, SEG_GS));
+  pair("tr", getSegmentSelector(v, SEG_TR));
+  pair("gdtr", getGdtrBase(v));
+  pair("idtr", getIdtrBase(v));
+  if (v.eventPending != 0) pair("event", getPendingEvent(v));
   sayEnd();
   say(" ");
   pair("rax", v.rax);

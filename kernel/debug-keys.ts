@@ -1,8 +1,10 @@
 /** Debug keys (XEN_SYSCTL_debug_keys): each prints something about the hypervisor to its log. */
+import { hvmDescribe } from "../arch-x86/hvm";
+import { HvmExit } from "../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { vcpuOf } from "./access";
 import { audit } from "./audit";
-import { Domain } from "./domain";
+import { Domain, DomainKind } from "./domain";
 import { domainFirst } from "./domain-list";
 import { isMasked, isPending } from "./event-delivery";
 import { eventsOf, portOf, PortState } from "./event-port";
@@ -15,6 +17,9 @@ export function debugKey(key: u32): bool {
   switch (key) {
     case 0x61: // a
       return auditKey();
+    case 0x64: // d
+      each(registersOf);
+      return true;
     case 0x65: // e
       each(portsOf);
       return true;
@@ -28,7 +33,9 @@ export function debugKey(key: u32): bool {
       each(stateOf);
       return true;
     default:
-      say("Debug keys: a audits the hypervisor's invariants, e event channels, g grants, m memory by use, q domains.");
+      say(
+        "Debug keys: a audits the hypervisor's invariants, d registers, e event channels, g grants, m memory by use, q domains.",
+      );
       sayEnd();
       return true;
   }
@@ -83,11 +90,19 @@ function stateOf(d: Domain): void {
     say(", pause flags ");
     sayHex(v.pauseFlags);
     say(", exits");
-    for (let e: usize = 0; e < 13; e++) {
+    for (let e: usize = 0; e <= <usize>HvmExit.Apic; e++) {
       sayChar(0x20);
       sayDec(load<u64>(v.exitCounts + (e << 3)));
     }
     sayEnd();
+  }
+}
+
+/** What a crash report has, of each vCPU that has got registers. */
+function registersOf(d: Domain): void {
+  for (let i: u32 = 0; d.kind == DomainKind.Hvm && i < d.vcpuCount; i++) {
+    const v = vcpuOf(d, i);
+    if (v != null && v.initialised) hvmDescribe(v);
   }
 }
 

@@ -27,8 +27,8 @@ test.serial("lines are edited, recalled and completed", async (t) => {
 test.serial("every command of the issue's list explains itself", async (t) => {
   const machine = await bootToPrompt(t);
   const help = await machine.command("help", COMMAND_MS);
-  const commands = ["help", "info", "create", "list", "console", "pause", "unpause", "destroy"];
-  for (const name of [...commands, "dmesg", "js", "poweroff", "reboot"]) {
+  const commands = ["help", "info", "check", "create", "list", "console", "pause", "unpause", "destroy", "xenctx"];
+  for (const name of [...commands, "debug-keys", "dmesg", "js", "poweroff", "reboot"]) {
     t.regex(help, new RegExp(`^ *${name}\\b`, "m"), name);
     t.regex(await machine.command(`help ${name}`, COMMAND_MS), new RegExp(`\\b${name}\\b`));
   }

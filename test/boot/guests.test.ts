@@ -65,6 +65,16 @@ for (const kind of MACHINES) {
     const list = await machine.command("list", COMMAND_MS);
     const ids = [...list.matchAll(/^spin\S* +(\d+)/gm)].map((match) => match[1]);
     t.is(ids.length, spinners.length, list);
+    // What each of them does: in its own words, from its image's symbols, and in exits.
+    const dump = await machine.command(`xenctx ${ids[0]}`, COMMAND_MS);
+    t.regex(dump, /vCPU 0: waiting for a CPU, 64-bit code, ring 0, 4-level paging$/m);
+    t.regex(dump, /^ +cs 0008 {2}base 0{16} {2}limit ffffffff {2}attributes a9b$/m);
+    t.regex(dump, /call trace:\n {4}[0-9a-f]{16} guest_main\+0x[0-9a-f]+\n[^]* guest_start\+0x[0-9a-f]+\n/);
+    const registers = await machine.command("debug-keys d; dmesg", COMMAND_MS);
+    const rip = /^ +rip ([0-9a-f]{16})/m.exec(dump)![1]!.replace(/^0+/, "");
+    t.regex(registers, new RegExp(`d${ids[0]}v0 exit=[^]*? rip=0x${rip} `));
+    const top = await machine.command("top --interval 2 --count 1", COMMAND_MS);
+    t.regex(top, new RegExp(`^spin +${ids[0]} +[-rb]+ .* (interrupt|deadline) \\d+`, "m"));
     await machine.command(ids.map((id) => `destroy ${id}`).join("; "), COMMAND_MS);
     await expectFrames(t, machine, before, "after all of them");
     await powerOff(t, machine);

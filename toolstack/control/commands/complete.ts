@@ -10,7 +10,7 @@ export function complete(before: string, domains: Domains): string[] {
   if (words.length <= 1) return commands.map(({ name }) => name);
   const { usage } = findCommand(words[0]!) ?? { usage: "" };
   const previous = words[words.length - 2]!;
-  if (previous === "--kernel" || previous === "--ramdisk") return bootModules().map(({ name }) => name);
+  if (["--kernel", "--ramdisk", "--symbols"].includes(previous)) return bootModules().map(({ name }) => name);
   if (/^\[?ID\b/.test(usage) && words.length === 2) return domains.all().flatMap(({ id, name }) => [String(id), name]);
   if (words[0] === "help") return commands.map(({ name }) => name);
   return usage.match(/--\w+/g) ?? [];

@@ -4,6 +4,7 @@ import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
 import { consoleCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
+import { debugKeysCommand } from "./debug-keys.ts";
 import { dmesgCommand } from "./dmesg.ts";
 import { helpCommand } from "./help.ts";
 import { infoCommand } from "./info.ts";
@@ -12,6 +13,7 @@ import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
 import { poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
+import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 
 export const commands: Command[] = [
@@ -33,6 +35,8 @@ export const commands: Command[] = [
   xenstoreReadCommand,
   xenstoreWriteCommand,
   xenstoreRemoveCommand,
+  xenctxCommand,
+  debugKeysCommand,
   dmesgCommand,
   jsCommand,
   poweroffCommand,

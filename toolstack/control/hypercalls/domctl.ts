@@ -2,6 +2,7 @@
 import {
   Domctl,
   DomctlCreatedomain,
+  DomctlGetvcpuinfo,
   DomctlHvmcontext,
   DomctlMaxMem,
   DomctlMaxVcpus,
@@ -12,6 +13,7 @@ import {
   XEN_DOMCTL_destroydomain,
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
+  XEN_DOMCTL_getvcpuinfo,
   XEN_DOMCTL_INTERFACE_VERSION,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
@@ -26,6 +28,7 @@ import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
+import { number64 } from "../window.ts";
 import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
 import { LARGE_BUFFER_SIZE, largeBuffer } from "./large-buffer.ts";
 
@@ -160,6 +163,28 @@ export function domainExists(domain: number): boolean {
     if (error instanceof HypercallError && error.code === ESRCH) return false;
     throw error;
   }
+}
+
+/** What XEN_DOMCTL_getvcpuinfo tells of a vCPU. */
+export interface VcpuInfo {
+  online: boolean;
+  blocked: boolean;
+  running: boolean;
+  cpuTimeNs: number;
+}
+
+export function vcpuInfo(domain: number, vcpu: number): VcpuInfo {
+  const { words } = buffer;
+  words[U + DomctlGetvcpuinfo.vcpu / 4] = vcpu;
+  domctl("XEN_DOMCTL_getvcpuinfo", XEN_DOMCTL_getvcpuinfo, domain);
+  // Three flags of a byte each.
+  const flags = words[U + DomctlGetvcpuinfo.online / 4]!;
+  return {
+    online: (flags & 0xff) !== 0,
+    blocked: (flags & 0xff00) !== 0,
+    running: (flags & 0xff0000) !== 0,
+    cpuTimeNs: number64(words, U + DomctlGetvcpuinfo.cpu_time / 4),
+  };
 }
 
 /** One domain's state. */
