@@ -190,3 +190,13 @@ bool store_reconnect(void) {
   events_waiting = 0;
   return true;
 }
+
+bool store_shutdown_asked(void) {
+  char request[16];
+  if (!store_ring && !store_open())
+    return false;
+  if (store_read(0, "control/shutdown", request, sizeof request) || request[0] == 0)
+    return false;
+  store_write(0, "control/shutdown", "");
+  return true;
+}

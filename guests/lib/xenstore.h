@@ -42,6 +42,8 @@ const char *store_transaction_end(uint32_t transaction, bool commit);
 
 /* Takes the next event of a watch, waiting up to a time for one; the path and token are good until the next call. */
 bool store_event(uint64_t timeout_ns, const char **path, const char **token);
+/* Whether the operator has asked the domain to shut down (control/shutdown); the request is taken. */
+bool store_shutdown_asked(void);
 /* Asks for a fresh connection (xs_wire.h, XENSTORE_RECONNECT) and waits for it; false when it does not come. */
 bool store_reconnect(void);
 

@@ -1,0 +1,80 @@
+/*
+ * Uses its local APIC's page and MSRs, CPUID, all MSRs, all ports and the instructions of hypervisors at random, on every
+ * vCPU it has, for a time. Options: seed=N (1), seconds=N (2), steps=N (as many as the time gives; of each vCPU),
+ * trace, only=NAME (one kind of step), wild (leaves nothing out, also not what ends it).
+ */
+#include "worker.h"
+
+const char guest_name[] = "fuzz";
+
+bool wild;
+
+#define TSS_IST 0x1c /* IST1 is at 0x24 */
+
+/* All code, to see what was overwritten. */
+extern const uint8_t trap_stubs[];
+static uint8_t *code_copy;
+
+static uint64_t code_size(void) { return (uint64_t)trap_stubs + 4096 - (uint64_t)image_start; }
+
+static uint64_t hypervisor_time(void) {
+  struct xen_hvm_get_time time = {0};
+  long error = hvm_op(HVMOP_get_time, &time);
+  if (error)
+    guest_fail("get_time: error %ld", error);
+  return time.now;
+}
+
+/* The hypervisor still answers, its clock runs, and the guest's own code is whole. */
+void check_all(void) {
+  for (uint64_t i = 0; i < code_size(); i++)
+    if ((uint8_t)image_start[i] != code_copy[i])
+      guest_fail("code at %p changed from %x to %x", image_start + i, code_copy[i], (uint8_t)image_start[i]);
+  if (xen_version(XENVER_version, NULL) >> 16 != 4)
+    guest_fail("xen_version returns %lx", xen_version(XENVER_version, NULL));
+  uint64_t start = hypervisor_time();
+  struct sched_poll poll = {.nr_ports = 0, .timeout = start + 2 * MILLISECOND};
+  long error = sched_op(SCHEDOP_poll, &poll);
+  if (error)
+    guest_fail("poll: error %ld", error);
+  if (hypervisor_time() <= start)
+    guest_fail("time stands still");
+}
+
+/*
+ * Every page that a SIPI can name begins with a jump to the trampoline, and so does the IVT; an NMI returns. As a TSS, which
+ * it is until a vCPU has loaded its own, the IVT has a stack for NMIs.
+ */
+static void prepare_low_memory(void) {
+  static const uint8_t jump[] = {0xea, TRAMPOLINE & 0xff, TRAMPOLINE >> 8, 0, 0};
+  static const uint8_t iret = 0xcf;
+  uint8_t *volatile low = 0;
+  uint32_t return_at = TRAMPOLINE - 1;
+  memset(low, 0, LOW_PAGES << 12);
+  for (unsigned page = 0; page < LOW_PAGES; page++)
+    memcpy(low + (page << 12), jump, sizeof jump);
+  for (unsigned vector = 2; vector < 256; vector++)
+    memcpy(low + 4 * vector, &return_at, 4);
+  memcpy(low + return_at, &iret, 1);
+  uint64_t stack = (uint64_t)pages_take(1) + 4096;
+  memcpy(low + TSS_IST + 8 * IST_NMI, &stack, sizeof stack);
+  memcpy(low + TRAMPOLINE, trampoline_start, trampoline_end - trampoline_start);
+  extern char gdt_pointer[];
+  memcpy(low + TRAMPOLINE + (trampoline_gdt - trampoline_start), gdt_pointer, 6);
+}
+
+void guest_main(void) {
+  uint64_t seed = option_number("seed", 1);
+  struct limits limits = {.steps = option_number("steps", ~0ull)};
+  wild = option_present("wild");
+  cpu_count = smp_count();
+  print("fuzz: seed %lu, %u vCPUs%s\n", seed, cpu_count, wild ? ", wild" : "");
+  console_forget_ring();
+  random_seed(seed);
+  code_copy = pages_take((code_size() + 4095) >> 12);
+  memcpy(code_copy, image_start, code_size());
+  workers_prepare();
+  prepare_low_memory();
+  limits.end_ns = hypervisor_time() + option_number("seconds", 2) * SECOND;
+  workers_run(&limits);
+}
