@@ -82,6 +82,6 @@ void apic_start_others(void);
 /* The real-mode code that a SIPI at any page below 640 KiB comes to (trampoline.S). */
 #define TRAMPOLINE 0x600
 #define LOW_PAGES 0xa0
-extern char trampoline_start[], trampoline_end[], trampoline_gdt[];
+extern char trampoline_start[], trampoline_end[], trampoline_gdt[], trampoline_nmi[];
 
 #endif

@@ -9,6 +9,7 @@ const char guest_name[] = "fuzz";
 
 bool wild;
 
+#define VECTOR_NMI 2
 #define TSS_IST 0x1c /* IST1 is at 0x24 */
 
 /* All code, to see what was overwritten. */
@@ -41,9 +42,12 @@ void check_all(void) {
     guest_fail("time stands still");
 }
 
+/* A stack for NMIs, by its top. The low bits are also reserved ones of the gate that lies across it. */
+static uint64_t nmi_stack(void) { return ((uint64_t)pages_take(4) + 0x3fff) & ~0x1fffull; }
+
 /*
- * Every page that a SIPI can name begins with a jump to the trampoline, and so does the IVT; an NMI returns. As a TSS, which
- * it is until a vCPU has loaded its own, the IVT has a stack for NMIs.
+ * Every page that a SIPI can name begins with a jump to the trampoline, and so does the IVT; an NMI returns. In long mode,
+ * before a vCPU has loaded its own, it is IDT and TSS.
  */
 static void prepare_low_memory(void) {
   static const uint8_t jump[] = {0xea, TRAMPOLINE & 0xff, TRAMPOLINE >> 8, 0, 0};
@@ -56,8 +60,10 @@ static void prepare_low_memory(void) {
   for (unsigned vector = 2; vector < 256; vector++)
     memcpy(low + 4 * vector, &return_at, 4);
   memcpy(low + return_at, &iret, 1);
-  uint64_t stack = (uint64_t)pages_take(1) + 4096;
-  memcpy(low + TSS_IST + 8 * IST_NMI, &stack, sizeof stack);
+  uint64_t handler = (uint64_t)trampoline_nmi, stacks[2] = {nmi_stack(), nmi_stack()};
+  struct gate gate = {.offset_low = handler, .selector = SELECTOR_CODE64, .ist = IST_NMI + 1, .type = 0x8e, .offset_mid = handler >> 16};
+  memcpy(low + VECTOR_NMI * sizeof gate, &gate, sizeof gate);
+  memcpy(low + TSS_IST + 8 * IST_NMI, stacks, sizeof stacks);
   memcpy(low + TRAMPOLINE, trampoline_start, trampoline_end - trampoline_start);
   extern char gdt_pointer[];
   memcpy(low + TRAMPOLINE + (trampoline_gdt - trampoline_start), gdt_pointer, 6);

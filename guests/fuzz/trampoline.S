@@ -2,9 +2,9 @@
  * Where a vCPU comes to after INIT and SIPI: from real mode to the library's entry of other vCPUs. worker.c copies it to
  * TRAMPOLINE and writes the GDT's address and limit into it.
  *
- * An NMI may come at any instruction. In real mode the IVT returns from it; in long mode the IDT does, with the TSS that
- * INIT left at address 0 (worker.c makes what lies there a TSS's stack pointer). Between the two are two instructions,
- * for which the vCPU halts first: it is woken with a slice of its own.
+ * An NMI may come at any instruction. In real mode the IVT returns from it. From the move to CR0 on it is delivered as in
+ * long mode, by what is at address 0 all the same: main.c puts a gate to trampoline_nmi there and, since INIT leaves the
+ * TSS at 0 too, stacks.
  */
 #include "../lib/layout.h"
 
@@ -41,7 +41,6 @@ trampoline_start:
         movl    $EFER_LME, %eax
         wrmsr
         movl    $CR0_VALUE, %eax
-        hlt
         movl    %eax, %cr0
         ljmpl   $SELECTOR_CODE64, $trampoline_long
 trampoline_gdt:
@@ -51,6 +50,10 @@ trampoline_end:
 
         .text
         .code64
+        .globl  trampoline_nmi
+/* What it interrupted has no selector to return to, and there is only one way on. */
+trampoline_nmi:
+        movq    24(%rsp), %rsp
 trampoline_long:
         lidt    idt_pointer
         jmp     start_secondary
