@@ -105,7 +105,7 @@ function saveRegisters(v: HvmVcpu, record: usize): void {
   store<u64>(record + HvmHwCpu.cr3, getCr3(v));
   store<u64>(record + HvmHwCpu.cr4, getCr4(v));
   for (let n: u32 = 0; n < 4; n++) {
-    store<u64>(record + HvmHwCpu.dr0 + 8 * n, load64(v.fpuPa + FRAME_DEBUG + 8 * n));
+    store<u64>(record + HvmHwCpu.dr0 + 8 * n, load64(v.statePa + FRAME_DEBUG + 8 * n));
   }
   store<u64>(record + HvmHwCpu.dr6, getDr6(v));
   store<u64>(record + HvmHwCpu.dr7, getDr7(v));
@@ -210,7 +210,7 @@ function loadRegisters(v: HvmVcpu, record: usize): void {
   setCr4(v, load<u64>(record + HvmHwCpu.cr4));
   setEfer(v, load<u64>(record + HvmHwCpu.msr_efer));
   for (let n: u32 = 0; n < 4; n++) {
-    store64(v.fpuPa + FRAME_DEBUG + 8 * n, load<u64>(record + HvmHwCpu.dr0 + 8 * n));
+    store64(v.statePa + FRAME_DEBUG + 8 * n, load<u64>(record + HvmHwCpu.dr0 + 8 * n));
   }
   setDr6(v, load<u64>(record + HvmHwCpu.dr6));
   setDr7(v, load<u64>(record + HvmHwCpu.dr7));

@@ -14,7 +14,7 @@ const BREAKPOINTS: u32 = 4;
 
 /** Loads the guest's breakpoint addresses and stops intercepting accesses to them. */
 export function debugLoad(v: HvmVcpu): void {
-  for (let i: u32 = 0; i < BREAKPOINTS; i++) writeDr(i, load64(v.fpuPa + FRAME_DEBUG + 8 * i));
+  for (let i: u32 = 0; i < BREAKPOINTS; i++) writeDr(i, load64(v.statePa + FRAME_DEBUG + 8 * i));
   v.debugLoaded = 1;
   intercept(v, false);
 }
@@ -22,7 +22,7 @@ export function debugLoad(v: HvmVcpu): void {
 /** Takes them back out of the CPU. */
 export function debugUnload(v: HvmVcpu): void {
   for (let i: u32 = 0; i < BREAKPOINTS; i++) {
-    store64(v.fpuPa + FRAME_DEBUG + 8 * i, readDr(i));
+    store64(v.statePa + FRAME_DEBUG + 8 * i, readDr(i));
     writeDr(i, 0);
   }
   v.debugLoaded = 0;

@@ -18,7 +18,7 @@ import {
 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
 import { getDr7 } from "./state";
-import { FRAME_FPU_BYTES } from "./state-frame";
+import { FRAME_FPU, FRAME_FPU_BYTES } from "./state-frame";
 
 export const XCR0_X87: u64 = 1 << 0;
 export const XCR0_SSE: u64 = 1 << 1;
@@ -35,15 +35,25 @@ const MXCSR_VALID: u32 = 0xffff;
 /** Everything the host enabled, 0 where there is no XSAVE. Every CPU has the same. */
 export let hostXcr0: u64 = 0;
 
+/** Physical address of the save area. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function area(v: HvmVcpu): u64 {
+  return v.statePa + FRAME_FPU;
+}
+
 /** Called by hvmCpuInit. */
 export function fpuHostInit(): void {
   hostXcr0 = readXcr0();
-  assert(hostState(HOST_STATE_FPU_SIZE) <= FRAME_FPU_BYTES, "the FPU save area does not fit its half frame");
+  assert(
+    hostState(HOST_STATE_FPU_SIZE) <= FRAME_FPU_BYTES,
+    "the FPU save area does not fit its place in the state frame",
+  );
 }
 
 /** Puts a new vCPU's FPU into the state after INIT. XCR0 is then 1 (SDM 3A, 10.1.1). */
 export function fpuReset(v: HvmVcpu): void {
-  fpuInit(v.fpuPa);
+  fpuInit(area(v));
   v.xcr0 = XCR0_X87;
 }
 
@@ -55,11 +65,11 @@ export function fpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
       from.xcr0 = readXcr0() & hostXcr0;
       if (from.xcr0 != hostXcr0) writeXcr0(hostXcr0);
     }
-    fpuSave(from.fpuPa);
+    fpuSave(area(from));
     if (from.debugLoaded != 0) debugUnload(from);
   }
   if (to !== null) {
-    fpuLoad(to.fpuPa);
+    fpuLoad(area(to));
     if (to.xcr0 != hostXcr0 && hostXcr0 != 0) writeXcr0(to.xcr0);
     // Armed breakpoints must be there before the guest runs into them.
     if ((getDr7(to) & DR7_ENABLES) != 0) debugLoad(to);
@@ -81,10 +91,10 @@ export function fpuSetXcr0(v: HvmVcpu): bool {
 
 /** Copies the saved state as an FXSAVE image (512 bytes) to `ptr`, for save and migration. AVX halves are not in it. */
 export function fpuExport(v: HvmVcpu, ptr: usize): void {
-  copyFromPhys(ptr, v.fpuPa, LEGACY_BYTES);
+  copyFromPhys(ptr, area(v), LEGACY_BYTES);
   if (hostXcr0 == 0) return;
   // XSAVE leaves a component in its initial state out of the image.
-  const present = load64(v.fpuPa + XSTATE_BV);
+  const present = load64(area(v) + XSTATE_BV);
   if ((present & XCR0_X87) == 0) {
     const mxcsr = load<u64>(ptr + MXCSR_OFFSET);
     memory.fill(ptr, 0, 160);
@@ -96,12 +106,12 @@ export function fpuExport(v: HvmVcpu, ptr: usize): void {
 
 /** The reverse: the next load of the FPU takes x87 and SSE from the image at `ptr`, AVX is in its initial state. */
 export function fpuImport(v: HvmVcpu, ptr: usize): void {
-  fpuInit(v.fpuPa);
+  fpuInit(area(v));
   // Reserved MXCSR bits would fault in the hypervisor when the state is loaded.
   const mxcsr = load<u32>(ptr + MXCSR_OFFSET) & MXCSR_VALID;
-  copyToPhys(v.fpuPa, ptr, LEGACY_BYTES);
-  store64(v.fpuPa + MXCSR_OFFSET, mxcsr | ((<u64>MXCSR_VALID) << 32));
+  copyToPhys(area(v), ptr, LEGACY_BYTES);
+  store64(area(v) + MXCSR_OFFSET, mxcsr | ((<u64>MXCSR_VALID) << 32));
   if (hostXcr0 == 0) return;
-  for (let i: u32 = 0; i < HEADER_BYTES; i += 8) store64(v.fpuPa + XSTATE_BV + i, 0);
-  store64(v.fpuPa + XSTATE_BV, XCR0_X87 | XCR0_SSE);
+  for (let i: u32 = 0; i < HEADER_BYTES; i += 8) store64(area(v) + XSTATE_BV + i, 0);
+  store64(area(v) + XSTATE_BV, XCR0_X87 | XCR0_SSE);
 }

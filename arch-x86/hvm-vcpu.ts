@@ -70,8 +70,8 @@ export class HvmVcpu {
 
   /** Physical address of the VMCS or VMCB (one frame). */
   controlPa: u64;
-  /** Physical address of the FPU save area (one frame). */
-  fpuPa: u64;
+  /** Physical address of the frame that state-frame.ts describes. */
+  statePa: u64;
   /** Added to the host TSC to make the guest's. */
   tscOffset: u64;
   /** Guest's XCR0, swapped with the host's at entry where they differ. */
@@ -105,7 +105,7 @@ export class HvmVcpu {
   // These two are read as one word before every entry (hvmInterruptWork): keep them together.
   /** 1 while the interrupt window is open: HvmExit.Window is wanted. */
   windowOpen: u32;
-  /** Vector that the local APIC has for this vCPU above its priority, 0 none: vlapic.ts. */
+  /** Vector that the local APIC has for this vCPU above its priority, 0 none: see vlapicVector. */
   apicVector: u32;
   /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
   eventPending: u32;
@@ -117,6 +117,10 @@ export class HvmVcpu {
   shutdownPending: u32;
   /** The local APIC's state (vlapic.ts) in linear memory, 0 for a vCPU without one. Set by the kernel. */
   vlapic: usize;
+  /** Priority class, 1..15, of an interrupt that only the task priority holds back; 0 none. */
+  heldClass: u32;
+  /** SVM: why writes of CR8 make an exit, WATCH_*. */
+  cr8Watched: u32;
   /** APIC_EFFECT_*: what the guest's latest use of its APIC left for the kernel to do. */
   apicEffects: u32;
   /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */

@@ -51,14 +51,14 @@ const PAGE_MASK: u64 = 0xfff;
 /** Gives the MSRs their values after INIT, MTRRs as Xen's toolstack sets them for a PVH guest. For a new vCPU. */
 export function guestMsrReset(v: HvmVcpu): void {
   setHardwareMsr(v, MSR_PAT, PAT_RESET);
-  store64(v.fpuPa + FRAME_MTRR_DEFAULT, MTRR_DEFAULT_INITIAL);
+  store64(v.statePa + FRAME_MTRR_DEFAULT, MTRR_DEFAULT_INITIAL);
 }
 
 /** Reads `msr` into v.exitValue. False: #GP. */
 export function guestRdmsr(v: HvmVcpu, msr: u32): bool {
   const mtrr = mtrrOffset(msr);
   if (mtrr != 0) {
-    v.exitValue = load64(v.fpuPa + mtrr);
+    v.exitValue = load64(v.statePa + mtrr);
     return true;
   }
   if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicRdmsr(v, msr);
@@ -137,7 +137,7 @@ export function guestWrmsr(v: HvmVcpu, msr: u32, value: u64): bool {
   if (mtrr != 0) {
     // Kept to be read back; memory types of guest RAM are the nested tables' and the guest's PAT.
     if (msr == MSR_MTRR_DEFAULT && (value & ~MTRR_DEFAULT_VALID) != 0) return false;
-    store64(v.fpuPa + mtrr, value);
+    store64(v.statePa + mtrr, value);
     return true;
   }
   if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicWrmsr(v, msr, value);

@@ -1,11 +1,16 @@
 /**
- * The frame at HvmVcpu.fpuPa: the FPU save area, and behind it what a guest may read back of registers that have no
- * effect or are switched lazily. Byte offsets.
+ * The frame at HvmVcpu.statePa: the FPU save area, and behind it what a guest may read back of registers that have no
+ * effect or are switched lazily. On VT-x it is the virtual-APIC page, too. Byte offsets.
  */
 
-/** XSAVE or FXSAVE area: x87, SSE, AVX take 832 bytes. */
-export const FRAME_FPU: u32 = 0;
-export const FRAME_FPU_BYTES: u32 = 2048;
+/**
+ * VTPR of the virtual-APIC page (SDM 3C 30.1.1), u32: with the TPR shadow alone the processor uses nothing else of that
+ * page.
+ */
+export const FRAME_VTPR: u32 = 0x80;
+/** XSAVE or FXSAVE area, 64-byte aligned: x87, SSE, AVX take 832 bytes. */
+export const FRAME_FPU: u32 = 256;
+export const FRAME_FPU_BYTES: u32 = 1792;
 /** MTRRs: IA32_MTRR_DEF_TYPE, 11 fixed ranges in the order of their numbers, 8 pairs of base and mask. */
 export const FRAME_MTRR_DEFAULT: u32 = 2048;
 export const FRAME_MTRR_FIXED: u32 = 2056;

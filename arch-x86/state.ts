@@ -7,7 +7,8 @@
  */
 import { load16, load32, load64, load8, store16, store32, store64, store8 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
-import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr, svmSetTaskPriority } from "./svm/state";
+import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr } from "./svm/state";
+import { svmGetTaskPriority, svmHoldInterrupt, svmSetTaskPriority } from "./svm/task-priority";
 import { VMCB } from "./svm/vmcb";
 import { vendor, VENDOR_SVM } from "./vendor";
 import {
@@ -26,6 +27,7 @@ import {
   vmxSetMsr,
   vmxWrite,
 } from "./vmx/state";
+import { vmxGetTaskPriority, vmxHoldInterrupt, vmxSetTaskPriority } from "./vmx/task-priority";
 import { VMCS } from "./vmx/vmcs";
 
 // Segment registers, in the order of their numbers in instructions; then the system ones.
@@ -272,10 +274,27 @@ export function setTscOffset(v: HvmVcpu, offset: u64): void {
   write(v, VMCB.TSC_OFFSET, VMCS.TSC_OFFSET, offset);
 }
 
-/** Makes the guest read `priority`, 0..15, from CR8; it holds nothing back by itself. On VT-x scratch6 keeps it. */
+/**
+ * The task priority, 0..255, of which CR8 is the upper half. The guest changes it without an exit.
+ * @param latest as it was when it was set or looked at last
+ */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function getTaskPriority(v: HvmVcpu, latest: u32): u32 {
+  return vendor == VENDOR_SVM ? svmGetTaskPriority(v, latest) : vmxGetTaskPriority(v);
+}
+/** Sets it. It holds nothing back by itself. */
 export function setTaskPriority(v: HvmVcpu, priority: u32): void {
   if (vendor == VENDOR_SVM) svmSetTaskPriority(v, priority);
-  else v.scratch6 = priority;
+  else vmxSetTaskPriority(v, priority);
+}
+/**
+ * An interrupt of priority class `priorityClass` (1..15) waits for a lower task priority, which is at least that now: the guest
+ * leaves when it falls below. 0: none does.
+ */
+export function holdInterrupt(v: HvmVcpu, priorityClass: u32): void {
+  if (vendor == VENDOR_SVM) svmHoldInterrupt(v, priorityClass);
+  else vmxHoldInterrupt(v, priorityClass);
 }
 
 /** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */

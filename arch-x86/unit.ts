@@ -17,7 +17,7 @@ import { getCr0, getEfer, getRflags, getRip } from "./state";
 import { supply } from "./supply";
 import { tscSetKhz } from "./tsc";
 import { setVendor } from "./vendor";
-import { Vlapic, vlapicAccept, vlapicPost } from "./vlapic";
+import { Vlapic, vlapicAccept, vlapicPost, vlapicVector } from "./vlapic";
 import { ipiDestination, ipiMatches } from "./vlapic-destination";
 import { vlapicRead, vlapicWrite } from "./vlapic-registers";
 import { vlapicInit, vlapicReset } from "./vlapic-reset";
@@ -52,6 +52,9 @@ export const record: usize = memory.data(1032, 8);
 /** The vCPU's registers, and its exit fields' places in it. */
 export const registers: usize = changetype<usize>(vcpu);
 export const APIC_VECTOR: usize = offsetof<HvmVcpu>("apicVector");
+export const CONTROL_PA: usize = offsetof<HvmVcpu>("controlPa");
+export const HELD_CLASS: usize = offsetof<HvmVcpu>("heldClass");
+export const STATE_PA: usize = offsetof<HvmVcpu>("statePa");
 export const EXIT_GPA: usize = offsetof<HvmVcpu>("exitGpa");
 export const EXIT_VALUE: usize = offsetof<HvmVcpu>("exitValue");
 export const EXIT_ACCESS: usize = offsetof<HvmVcpu>("exitAccess");
@@ -183,7 +186,8 @@ function apicVcpu(n: u32): HvmVcpu {
 /** Gives both an APIC after power-on; their ids are those of vCPUs `id` and `id` + 1. The TSC counts nanoseconds. */
 export function apicBegin(id: u32): void {
   tscSetKhz(1000000);
-  memory.copy(changetype<usize>(second), changetype<usize>(vcpu), offsetof<HvmVcpu>());
+  memory.fill(changetype<usize>(second), 0, offsetof<HvmVcpu>());
+  assert(hvmVcpuInit(second, table) == 0);
   assert(offsetof<Vlapic>() <= 256);
   for (let n: u32 = 0; n < 2; n++) {
     const v = apicVcpu(n);
@@ -204,6 +208,10 @@ export function apicWrite(n: u32, register: u32, value: u32): void {
 }
 export function apicPost(n: u32, vector: u32): bool {
   return vlapicPost(apicVcpu(n), vector);
+}
+/** The vector to be delivered now. */
+export function apicVector(): u32 {
+  return vlapicVector(vcpu);
 }
 export function apicAccept(): void {
   vlapicAccept(vcpu);

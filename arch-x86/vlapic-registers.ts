@@ -41,6 +41,7 @@ import {
   vlapicPpr,
   vlapicRefresh,
   vlapicSetTpr,
+  vlapicTpr,
 } from "./vlapic";
 import {
   vlapicTimerCurrent,
@@ -104,9 +105,9 @@ export function vlapicRead(v: HvmVcpu, register: u32): u32 {
     case APIC_VERSION:
       return APIC_VERSION_VALUE;
     case APIC_TPR:
-      return l.tpr;
+      return vlapicTpr(v);
     case APIC_PPR:
-      return vlapicPpr(l);
+      return vlapicPpr(v);
     case APIC_LDR:
       return l.ldr;
     case APIC_DFR:

@@ -39,6 +39,7 @@ import {
   vlapicId,
   vlapicOf,
   vlapicSetTpr,
+  vlapicTpr,
 } from "./vlapic";
 import { x2apicLdr } from "./vlapic-msr";
 import { DFR_ONES, ICR_BITS, lvtBits, SVR_BITS, vlapicRead } from "./vlapic-registers";
@@ -83,7 +84,7 @@ export function vlapicLoadHidden(v: HvmVcpu, record: usize): i32 {
   l.base = load<u64>(record + HvmHwLapic.apic_base_msr);
   l.timerDeadline = load<u64>(record + HvmHwLapic.tdt_msr);
   fixId(v);
-  vlapicSetTpr(v, l.tpr);
+  vlapicSetTpr(v, vlapicTpr(v));
   return 0;
 }
 

@@ -8,7 +8,7 @@
  * Calling context: as hvm.ts; one physical CPU runs all guests, so that another vCPU's state may be changed in place.
  */
 import { HvmExit, HvmVcpu } from "./hvm-vcpu";
-import { setTaskPriority } from "./state";
+import { getTaskPriority, holdInterrupt, setTaskPriority } from "./state";
 
 // Bits of HvmVcpu.apicEffects: what the kernel has to do after a guest's access (kernel/vlapic.ts).
 /** The timer may have another deadline now. */
@@ -88,6 +88,7 @@ export class Vlapic {
   ldr: u32;
   dfr: u32;
   svr: u32;
+  /** TPR when it was looked at last: see vlapicTpr. */
   tpr: u32;
   /** ESR as software reads it, and the errors since it last wrote it. */
   esr: u32;
@@ -182,17 +183,44 @@ export function hasBit(l: Vlapic, bitmap: usize, vector: u32): bool {
 
 // --- Priority ----------------------------------------------------------------------------------------------------------
 
-/** Processor priority (SDM 3A 11.8.3.1): the task's, or the class of what is in service when that is higher. */
-export function vlapicPpr(l: Vlapic): u32 {
-  const service = highest(l, ISR);
-  return (l.tpr & PRIORITY_CLASS) >= (service & PRIORITY_CLASS) ? l.tpr : service & PRIORITY_CLASS;
+/** TPR as it is now: the guest changes it by CR8 without anybody hearing of it. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function vlapicTpr(v: HvmVcpu): u32 {
+  const l = vlapicOf(v);
+  l.tpr = getTaskPriority(v, l.tpr);
+  return l.tpr;
 }
 
-/** Works out anew which vector the next entry may deliver: after every change of what that depends on. */
+/** Processor priority (SDM 3A 11.8.3.1): the task's, or the class of what is in service when that is higher. */
+export function vlapicPpr(v: HvmVcpu): u32 {
+  const service = highest(vlapicOf(v), ISR) & PRIORITY_CLASS;
+  const tpr = vlapicTpr(v);
+  return (tpr & PRIORITY_CLASS) >= service ? tpr : service;
+}
+
+/**
+ * Works out anew which vector the next entry may deliver: after every change of what that depends on, but for TPR's by
+ * CR8. When one that waits would be let in by a lower TPR, the guest's next entry makes an exit of that.
+ */
 export function vlapicRefresh(v: HvmVcpu): void {
   const l = vlapicOf(v);
   const requested = vlapicEnabled(l) ? highest(l, IRR) : 0;
-  v.apicVector = requested != 0 && (requested & PRIORITY_CLASS) > (vlapicPpr(l) & PRIORITY_CLASS) ? requested : 0;
+  let held: u32 = 0;
+  v.apicVector = 0;
+  if ((requested & PRIORITY_CLASS) > (highest(l, ISR) & PRIORITY_CLASS)) {
+    if ((requested & PRIORITY_CLASS) > (vlapicTpr(v) & PRIORITY_CLASS)) v.apicVector = requested;
+    else held = requested >> 4;
+  }
+  if (held == v.heldClass) return;
+  v.heldClass = held;
+  holdInterrupt(v, held);
+}
+
+/** The vector to be delivered now, 0 for none: apicVector, unless the guest has raised its task priority since. */
+export function vlapicVector(v: HvmVcpu): u32 {
+  if (v.apicVector != 0 && vlapicOf(v).tpr != getTaskPriority(v, vlapicOf(v).tpr)) vlapicRefresh(v);
+  return v.apicVector;
 }
 
 // --- The life of an interrupt ------------------------------------------------------------------------------------------
@@ -252,12 +280,12 @@ export function apicExit(v: HvmVcpu): u32 {
 /** The guest has written `priority`, 0..15, to CR8. */
 export function writeTaskPriority(v: HvmVcpu, priority: u32): void {
   if (v.vlapic != 0) vlapicSetTpr(v, priority << 4);
-  else setTaskPriority(v, priority);
+  else setTaskPriority(v, priority << 4);
 }
 
 /** Sets the task priority, which CR8 shows the upper half of. */
 export function vlapicSetTpr(v: HvmVcpu, value: u32): void {
   vlapicOf(v).tpr = value & 0xff;
-  setTaskPriority(v, (value >> 4) & 0xf);
+  setTaskPriority(v, value & 0xff);
   vlapicRefresh(v);
 }

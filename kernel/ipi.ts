@@ -49,7 +49,7 @@ export function ipiSend(v: Vcpu): void {
       deliver(target, delivery, icr & ICR_VECTOR);
     } else if (vlapicEnabled(vlapicOf(target))) {
       // Among equals each in turn.
-      if (least == null || vlapicPpr(vlapicOf(target)) < vlapicPpr(vlapicOf(least))) least = target;
+      if (least == null || vlapicPpr(target) < vlapicPpr(least)) least = target;
     }
   }
   if (least == null) return;

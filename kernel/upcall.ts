@@ -5,6 +5,7 @@
  * APIC (apicUpcall); where it has none, it takes the callback vector's place.
  */
 import { hvmInterruptsEnabled, hvmInterruptWork, hvmOfferInterrupt } from "../arch-x86/hvm";
+import { vlapicVector } from "../arch-x86/vlapic";
 import { DomainKind } from "./domain";
 import { upcallPending } from "./event-channel";
 import { Vcpu } from "./vcpu";
@@ -41,6 +42,6 @@ export function upcallDeliver(v: Vcpu): void {
 export function eventDeliverable(v: Vcpu): bool {
   if (v.nmiPending) return true;
   if (v.domain.kind == DomainKind.Software) return upcallPending(v);
-  const some = v.apicVector != 0 || (upcallPending(v) && directVector(v) != 0);
+  const some = vlapicVector(v) != 0 || (upcallPending(v) && directVector(v) != 0);
   return some && hvmInterruptsEnabled(v);
 }

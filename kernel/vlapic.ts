@@ -12,6 +12,7 @@ import {
   Vlapic,
   vlapicAccept,
   vlapicPost,
+  vlapicVector,
 } from "../arch-x86/vlapic";
 import { vlapicReset } from "../arch-x86/vlapic-reset";
 import { TIMER_NEVER, vlapicTimerFire, vlapicTimerNext } from "../arch-x86/vlapic-timer";
@@ -71,7 +72,7 @@ export function apicUpcall(v: Vcpu): void {
 
 /** Before an entry that upcalls have no use for: injects the APIC's interrupt, or opens the window until it can be taken. */
 export function apicDeliver(v: Vcpu): void {
-  const vector = v.apicVector;
+  const vector = vlapicVector(v);
   if (!vector) {
     hvmCancelOffer(v);
     return;

@@ -1,7 +1,8 @@
 /**
  * Writes to CR0, CR4 and CR8. CR4 turns on processor features, and a guest may only have those its CPUID
  * shows. CR0 because QEMU lets a guest load what VMRUN then refuses (and its selective intercept overlooks bits 32 and
- * up). CR8 because QEMU ends itself when a guest writes it while the interrupt window is open. Old processors and emulators do not say which register is moved, so the code is read.
+ * up). CR8 only when task-priority.ts watches it. Old processors and emulators do not say which register is moved, so the
+ * code is read.
  */
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
 import { decode, getRegister, Instruction } from "../decode";

@@ -2,6 +2,7 @@
 import { cpuidEbx, cpuidEdx } from "../hw";
 import { HVM_FEATURE_FLUSH_ONE, HVM_FEATURE_NESTED_PAGING, HVM_FEATURE_NEXT_RIP } from "../features";
 import { HVM_FEATURE_SUPERPAGE_1G, HVM_FEATURE_SUPERPAGE_2M, HVM_FEATURE_TAGGED_TLB } from "../features";
+import { HVM_FEATURE_TASK_PRIORITY } from "../features";
 
 const LEAF_SVM: u32 = 0x8000000a;
 export const SVM_NESTED_PAGING: u32 = 1 << 0;
@@ -26,6 +27,7 @@ export function svmFeaturesRead(): void {
 /** HVM_FEATURE_* bits of hvm.ts. */
 export function svmFeatureMask(): u32 {
   let mask = HVM_FEATURE_NESTED_PAGING | HVM_FEATURE_SUPERPAGE_2M | HVM_FEATURE_TAGGED_TLB;
+  mask |= HVM_FEATURE_TASK_PRIORITY; // V_TPR: every AMD-V has it
   if (cpuidEdx(LEAF_EXTENDED, 0) & PAGE_1G) mask |= HVM_FEATURE_SUPERPAGE_1G;
   if (svmFeatures & SVM_NEXT_RIP) mask |= HVM_FEATURE_NEXT_RIP;
   if (svmFeatures & SVM_FLUSH_BY_ASID) mask |= HVM_FEATURE_FLUSH_ONE;

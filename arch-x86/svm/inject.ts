@@ -5,6 +5,7 @@
 import { load32, load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { RFLAGS_IF } from "../state";
+import { svmWatchCr8, WATCH_WINDOW } from "./task-priority";
 import {
   EVENT_EXCEPTION,
   EVENT_EXTERNAL,
@@ -62,6 +63,7 @@ export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
     store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) | WINDOW);
     store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
     v.windowOpen = 1;
+    svmWatchCr8(v, WATCH_WINDOW, true);
   }
   return false;
 }
@@ -73,6 +75,7 @@ export function svmCancelOffer(v: HvmVcpu): void {
   store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) & ~WINDOW);
   store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) & ~INTERCEPT1_VINTR);
   v.windowOpen = 0;
+  svmWatchCr8(v, WATCH_WINDOW, false);
 }
 
 /** See hvmInjectException. */

@@ -14,7 +14,7 @@ import {
   MSR_SYSENTER_EIP,
   MSR_SYSENTER_ESP,
 } from "../msr";
-import { V_TPR, VMCB } from "./vmcb";
+import { VMCB } from "./vmcb";
 
 /** Offset in the VMCB of an MSR that it holds, 0 for any other. */
 function msrOffset(msr: u32): u32 {
@@ -66,10 +66,4 @@ export function svmGetInterruptShadow(v: HvmVcpu): bool {
 
 export function svmClearInterruptShadow(v: HvmVcpu): void {
   store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 0);
-}
-
-/** The guest's CR8. */
-export function svmSetTaskPriority(v: HvmVcpu, priority: u32): void {
-  const at = v.controlPa + VMCB.INTERRUPT_CONTROL;
-  store64(at, (load64(at) & ~V_TPR) | priority);
 }

@@ -46,14 +46,12 @@ import {
   INTERCEPT3_INVPCID,
   INTERCEPT3_MCOMMIT,
   INTERCEPT3_TLBSYNC,
+  INTERCEPT_WRITE_CR0,
+  INTERCEPT_WRITE_CR4,
   V_MASKING,
   VMCB,
 } from "./vmcb";
 
-/** See control-register.ts. */
-const INTERCEPT_WRITE_CR0: u32 = 1 << 16;
-const INTERCEPT_WRITE_CR4: u32 = 1 << 20;
-const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
 const VECTOR_DB: u32 = 1;
 const VECTOR_AC: u32 = 17;
 const VECTOR_MC: u32 = 18;
@@ -72,8 +70,10 @@ export function svmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
     return -ENOMEM;
   }
   v.controlPa = control << 12;
-  v.fpuPa = state << 12;
+  v.statePa = state << 12;
   v.p2m = p2m;
+  v.cr8Watched = 0;
+  v.heldClass = 0;
   controlReset(v);
   resetState(v);
   fpuReset(v);
@@ -84,7 +84,7 @@ export function svmVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
 /** What makes an exit, and nested paging. */
 function controlReset(v: HvmVcpu): void {
   const vmcb = v.controlPa;
-  store32(vmcb + VMCB.INTERCEPT_CR, INTERCEPT_WRITE_CR0 | INTERCEPT_WRITE_CR4 | INTERCEPT_WRITE_CR8);
+  store32(vmcb + VMCB.INTERCEPT_CR, INTERCEPT_WRITE_CR0 | INTERCEPT_WRITE_CR4);
   store32(vmcb + VMCB.INTERCEPT_EXCEPTION, INTERCEPT_EXCEPTIONS);
   store32(
     vmcb + VMCB.INTERCEPT_MISC1,
@@ -135,9 +135,9 @@ function controlReset(v: HvmVcpu): void {
 /** See hvmVcpuFree. */
 export function svmVcpuFree(v: HvmVcpu): void {
   freeFrame(v.controlPa >> 12);
-  freeFrame(v.fpuPa >> 12);
+  freeFrame(v.statePa >> 12);
   v.controlPa = 0;
-  v.fpuPa = 0;
+  v.statePa = 0;
 }
 
 /** See hvmSkipInstruction. For an exit that an instruction's intercept made, the processor may know where the next is. */

@@ -70,6 +70,11 @@ export namespace VMCB {
   export const BASE: u32 = 8; // u64
 }
 
+// INTERCEPT_CR: reads in bits 0..15, writes above.
+export const INTERCEPT_WRITE_CR0: u32 = 1 << 16;
+export const INTERCEPT_WRITE_CR4: u32 = 1 << 20;
+export const INTERCEPT_WRITE_CR8: u32 = 1 << 24;
+
 // INTERCEPT_MISC1.
 export const INTERCEPT1_INTR: u32 = 1 << 0;
 export const INTERCEPT1_NMI: u32 = 1 << 1;

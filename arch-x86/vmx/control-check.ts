@@ -30,6 +30,7 @@ import {
 } from "./controls";
 import { makeCurrent } from "./current";
 import { vmxEventBroken } from "./event-check";
+import { vmxGetTaskPriority } from "./task-priority";
 import { VMCS } from "./vmcs";
 
 const CR3_TARGETS: u64 = 4;
@@ -100,6 +101,9 @@ function executionBroken(): bool {
     const threshold = vmread(VMCS.TPR_THRESHOLD);
     if ((secondary & CPU2_INTERRUPT_DELIVERY) == 0 && (threshold & ~TPR_THRESHOLD) != 0) {
       return breaks("TPR threshold", threshold, "it has bits above 3");
+    }
+    if ((secondary & (CPU2_APIC_ACCESSES | CPU2_INTERRUPT_DELIVERY)) == 0 && threshold > vmxGetTaskPriority(v) >> 4) {
+      return breaks("TPR threshold", threshold, "it is above the task priority");
     }
   } else if ((secondary & (CPU2_X2APIC | CPU2_APIC_REGISTERS | CPU2_INTERRUPT_DELIVERY)) != 0) {
     return breaks("secondary processor-based controls", secondary, "the APIC is virtualised without the TPR shadow");

@@ -1,6 +1,6 @@
 /**
  * Exits at MOV to and from control registers: the few writes that touch a bit the host owns (see vmx/state.ts), and
- * CR8, which would be the host's own task priority (SDM 3C 25.6.6, table 28-3).
+ * without a TPR shadow CR8, which would be the host's own task priority (SDM 3C 25.6.6, table 28-3).
  */
 import { guestCr0Accepted } from "../cpuid-policy";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
@@ -10,6 +10,7 @@ import { flushLinear } from "./flush";
 import { vmxInjectException } from "./inject";
 import { loadPdptes } from "./pdptes";
 import { vmxRead } from "./state";
+import { vmxGetTaskPriority } from "./task-priority";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
 
@@ -34,7 +35,7 @@ export function vmxControlRegister(v: HvmVcpu): u32 {
   let done: bool = false;
   if (access == ACCESS_FROM) {
     if (cr != 8) return HvmExit.Unknown;
-    setRegister(v, register, v.scratch6);
+    setRegister(v, register, vmxGetTaskPriority(v) >> 4);
     done = true;
   } else if (access == ACCESS_TO) {
     const value = is64(v) ? getRegister(v, register) : getRegister(v, register) & 0xffffffff;

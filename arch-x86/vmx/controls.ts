@@ -99,6 +99,8 @@ export let cr0Fixed1: u64 = 0;
 /** The preemption timer counts once per 2^timerShift ticks of the TSC; hasTimer is false where there is none. */
 export let timerShift: u64 = 0;
 export let hasTimer: bool = false;
+/** Guests have their task priority in the virtual-APIC page; without it, CR8 makes exits. */
+export let hasTprShadow: bool = false;
 
 /** `wanted` as far as the capability MSR allows it, with the bits it demands. */
 function adjust(capability: u32, wanted: u32): u32 {
@@ -124,13 +126,14 @@ export function vmxControlsRead(): bool {
   hasTimer = (pinControls & PIN_PREEMPTION_TIMER) != 0;
   timerShift = rdmsr(MSR_VMX_MISC) & MISC_TIMER_SHIFT;
 
+  hasTprShadow = ((<u32>(rdmsr(MSR_VMX_TRUE_PROCBASED) >> 32)) & CPU_TPR_SHADOW) != 0;
   const cpuNeeded =
     CPU_TSC_OFFSETTING |
     CPU_HLT_EXITING |
     CPU_MWAIT_EXITING |
     CPU_RDPMC_EXITING |
-    CPU_CR8_LOAD_EXITING | // else they would reach the host's task priority register
-    CPU_CR8_STORE_EXITING |
+    // Else they would reach the host's task priority register.
+    (hasTprShadow ? CPU_TPR_SHADOW : CPU_CR8_LOAD_EXITING | CPU_CR8_STORE_EXITING) |
     CPU_MOV_DR_EXITING |
     CPU_IO_EXITING |
     CPU_MSR_BITMAPS |

@@ -7,6 +7,7 @@ import {
   HVM_FEATURE_SUPERPAGE_1G,
   HVM_FEATURE_SUPERPAGE_2M,
   HVM_FEATURE_TAGGED_TLB,
+  HVM_FEATURE_TASK_PRIORITY,
 } from "../features";
 import { rdmsr, readCr0, readCr4, store32, vmxoff, vmxon, writeCr0, writeCr4, wrmsr } from "../hw";
 import { MSR_FEATURE_CONTROL } from "../msr";
@@ -24,6 +25,7 @@ import {
   EPT_CAP_2M,
   eptCapabilities,
   hasTimer,
+  hasTprShadow,
   vmcsRevision,
   vmxControlsRead,
 } from "./controls";
@@ -74,5 +76,6 @@ export function vmxFeatureMask(): u32 {
   if ((eptCapabilities & EPT_CAP_1G) != 0) mask |= HVM_FEATURE_SUPERPAGE_1G;
   if ((cpuControls2 & CPU2_VPID) != 0) mask |= HVM_FEATURE_TAGGED_TLB;
   if (hasTimer) mask |= HVM_FEATURE_DEADLINE;
+  if (hasTprShadow) mask |= HVM_FEATURE_TASK_PRIORITY;
   return mask;
 }

@@ -21,6 +21,7 @@ export const EXIT_WRMSR: u32 = 32;
 export const EXIT_MWAIT: u32 = 36;
 export const EXIT_MONITOR: u32 = 39;
 export const EXIT_PAUSE: u32 = 40;
+export const EXIT_TPR_BELOW_THRESHOLD: u32 = 43;
 export const EXIT_EPT_VIOLATION: u32 = 48;
 export const EXIT_INVEPT: u32 = 50;
 export const EXIT_PREEMPTION_TIMER: u32 = 52;

@@ -41,6 +41,7 @@ import {
   EXIT_RDMSR,
   EXIT_RDPMC,
   EXIT_RSM,
+  EXIT_TPR_BELOW_THRESHOLD,
   EXIT_TRIPLE_FAULT,
   EXIT_VMCLEAR,
   EXIT_VMFUNC,
@@ -54,7 +55,7 @@ import {
   IO_STRING,
 } from "./exit-reasons";
 import { vmxBlockNmiAgain, vmxCancelOffer, vmxInjectException, vmxNmiWindow, vmxRedeliver } from "./inject";
-import { apicExit } from "../vlapic";
+import { apicExit, vlapicRefresh } from "../vlapic";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
 
@@ -106,6 +107,9 @@ export function vmxSettle(v: HvmVcpu, reason: u32): u32 {
       return HvmExit.None;
     case EXIT_CR_ACCESS:
       return vmxControlRegister(v);
+    case EXIT_TPR_BELOW_THRESHOLD: // behind the MOV to CR8
+      if (v.vlapic != 0) vlapicRefresh(v);
+      return apicExit(v);
     case EXIT_DR_ACCESS:
       debugLoad(v); // the access runs again, now for real
       return HvmExit.None;

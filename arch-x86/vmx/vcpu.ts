@@ -13,7 +13,8 @@ import { resetState } from "../reset";
 import { is64, RFLAGS_RF, RFLAGS_TF } from "../state";
 import { allocFrame, freeFrame } from "../supply";
 import { bitmapPa } from "./bitmap";
-import { cpuControls2, CPU2_PAUSE_LOOP, CPU2_VPID, exitControls, pinControls, vmcsRevision } from "./controls";
+import { cpuControls2, CPU2_PAUSE_LOOP, CPU2_VPID, exitControls, hasTprShadow } from "./controls";
+import { pinControls, vmcsRevision } from "./controls";
 import { clearVmcs, makeCurrent } from "./current";
 import { PENDING_STEP } from "./events";
 import { eptPointer } from "./flush";
@@ -45,9 +46,10 @@ export function vmxVcpuInit(v: HvmVcpu, p2m: P2m): i32 {
     return -ENOMEM;
   }
   v.controlPa = control << 12;
-  v.fpuPa = state << 12;
+  v.statePa = state << 12;
   v.p2m = p2m;
   v.launched = 0;
+  v.heldClass = 0;
   // Two vCPUs may share a number when it has wrapped around: translations are tagged by EPT root as well.
   lastVpid = (lastVpid % 0xffff) + 1;
   v.tag = lastVpid;
@@ -93,6 +95,10 @@ function writeControls(v: HvmVcpu): void {
     vmxWrite(v, VMCS.PLE_GAP, PAUSE_GAP);
     vmxWrite(v, VMCS.PLE_WINDOW, PAUSE_WINDOW);
   }
+  if (hasTprShadow) {
+    vmxWrite(v, VMCS.VIRTUAL_APIC_ADDRESS, v.statePa);
+    vmxWrite(v, VMCS.TPR_THRESHOLD, 0);
+  }
   vmxWrite(v, VMCS.CR0_MASK, vmxCr0Mask());
   vmxWrite(v, VMCS.CR4_MASK, ~guestCr4Mask());
   vmxWrite(v, VMCS.CR4_SHADOW, 0);
@@ -126,9 +132,9 @@ function writeHostState(v: HvmVcpu): void {
 export function vmxVcpuFree(v: HvmVcpu): void {
   clearVmcs(v);
   freeFrame(v.controlPa >> 12);
-  freeFrame(v.fpuPa >> 12);
+  freeFrame(v.statePa >> 12);
   v.controlPa = 0;
-  v.fpuPa = 0;
+  v.statePa = 0;
 }
 
 /** See hvmSkipInstruction: the exit an instruction makes tells its length. Always true. */

@@ -28,7 +28,7 @@ export namespace VMCS {
   export const ENTRY_MSR_LOAD_ADDRESS: u32 = 0x200a;
   export const MSR_BITMAP: u32 = 0x2004; // physical address
   export const TSC_OFFSET: u32 = 0x2010;
-  export const VIRTUAL_APIC_ADDRESS: u32 = 0x2012;
+  export const VIRTUAL_APIC_ADDRESS: u32 = 0x2012; // physical address of the virtual-APIC page
   export const APIC_ACCESS_ADDRESS: u32 = 0x2014;
   export const EPT_POINTER: u32 = 0x201a;
   export const GUEST_PHYSICAL_ADDRESS: u32 = 0x2400; // of an EPT violation
@@ -55,7 +55,7 @@ export namespace VMCS {
   export const ENTRY_EVENT: u32 = 0x4016; // "VM-entry interruption-information": EVENT_*
   export const ENTRY_ERROR_CODE: u32 = 0x4018;
   export const ENTRY_INSTRUCTION_LENGTH: u32 = 0x401a;
-  export const TPR_THRESHOLD: u32 = 0x401c;
+  export const TPR_THRESHOLD: u32 = 0x401c; // an exit when VTPR's upper half is below
   export const CPU_CONTROLS2: u32 = 0x401e;
   export const PLE_GAP: u32 = 0x4020;
   export const PLE_WINDOW: u32 = 0x4022;

@@ -40,6 +40,12 @@ static uint64_t cpuid_exit(void) { return TIME(cpuid(xen_leaf, 0)); }
 
 static uint64_t port_exit(void) { return TIME(in8(0x1f0)); }
 
+static void change_cr8(void) {
+  uint64_t value = 3;
+  __asm__ volatile("mov %0, %%cr8\n mov %%cr8, %0\n mov %1, %%cr8" : "+r"(value) : "r"(0ul) : "memory");
+}
+static uint64_t task_priority(void) { return TIME(change_cr8()); }
+
 static uint64_t yield(void) { return TIME(sched_op(SCHEDOP_yield, NULL)); }
 
 static uint64_t set_timer(void) {
@@ -105,6 +111,7 @@ void bench_operations(void) {
   row("null-hypercall", null_hypercall, SAMPLES, "ticks");
   row("cpuid", cpuid_exit, SAMPLES, "ticks");
   row("port-read", port_exit, SAMPLES, "ticks");
+  row("task-priority", task_priority, SAMPLES, "ticks");
   row("yield", yield, SAMPLES, "ticks");
   for (int i = 0; i < 8; i++)
     calls[i] = (multicall_entry_t){.op = __HYPERVISOR_xen_version, .args = {XENVER_version}};

@@ -9,7 +9,7 @@ static const struct test *const tables[] = {
     version_tests, console_tests,   sched_tests,   event_tests,     delivery_tests, clock_tests, timer_tests,
     grant_tests,   grant_copy_tests, memory_tests, physmap_tests,   hvm_tests,      multicall_tests, refused_tests,
     cpuid_tests,   msr_tests,       processor_tests, fpu_tests,     absent_tests,   vcpu_tests,
-    apic_tests,    smp_tests,       apic_smp_tests, last_tests,     fifo_tests,
+    apic_tests,    apic_priority_tests, apic_startup_tests, smp_tests, apic_smp_tests, last_tests, fifo_tests,
 };
 
 enum outcome { RUNNING, FAILED, SKIPPED };

@@ -15,7 +15,7 @@ struct test {
 extern const struct test version_tests[], console_tests[], sched_tests[], event_tests[], delivery_tests[], clock_tests[],
     timer_tests[], grant_tests[], grant_copy_tests[], memory_tests[], physmap_tests[], hvm_tests[], multicall_tests[],
     refused_tests[], cpuid_tests[], msr_tests[], processor_tests[], fpu_tests[], absent_tests[], vcpu_tests[],
-    apic_tests[], smp_tests[], apic_smp_tests[], last_tests[], fifo_tests[];
+    apic_tests[], apic_priority_tests[], apic_startup_tests[], smp_tests[], apic_smp_tests[], last_tests[], fifo_tests[];
 
 void test_failed(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
 void test_skipped(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

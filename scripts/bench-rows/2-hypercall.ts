@@ -10,6 +10,7 @@ const LINES: [string, string][] = [
   ["null-hypercall", "xen_version(XENVER_version)"],
   ["cpuid", "CPUID"],
   ["port-read", "IN from an absent port"],
+  ["task-priority", "CR8 raised, read and lowered"],
   ["yield", "sched_op(SCHEDOP_yield), alone"],
   ["multicall-8", "multicall of eight null hypercalls"],
   ["event-send", "EVTCHNOP_send to itself, masked"],

@@ -154,6 +154,10 @@ export class Arch {
   setRegister(n: number, value: bigint): void {
     this.linear.setBigUint64(this.constant("registers") + 8 * n, BigInt.asUintN(64, value), true);
   }
+  /** A u64 field of the vCPU by its exported offset. */
+  bigField(name: string): bigint {
+    return this.linear.getBigUint64(this.constant("registers") + this.constant(name), true);
+  }
   /** A u32 field of the vCPU by its exported offset. */
   field(name: string): number {
     return this.linear.getUint32(this.constant("registers") + this.constant(name), true);

@@ -38,7 +38,7 @@ import {
   Apic,
   machine,
 } from "./apic.ts";
-import { VENDOR_SVM, VENDOR_VMX } from "./arch.ts";
+import { VENDOR_SVM } from "./arch.ts";
 
 test.serial("power-on: enabled by its base, disabled by software, everything masked", (t) => {
   const apic = new Apic(VENDOR_SVM, 3);
@@ -173,49 +173,6 @@ test.serial("task priority holds back its class and those below", (t) => {
   apic.write(EOI, 0);
   apic.write(TPR, 0x4f);
   t.is(apic.vector, 0x5f);
-});
-
-test.serial("CR8 is the upper half of the task priority, whoever writes it", (t) => {
-  const MOV_CR8 = 0x18n;
-  for (const vendor of [VENDOR_SVM, VENDOR_VMX]) {
-    const apic = new Apic(vendor).enable();
-    const code = machine.newFrame();
-    machine.call("map", 0x100n, BigInt(code), 1, 0);
-    new Uint8Array(machine.frames.get(code)!.buffer).set([0x44, 0x0f, 0x22, 0xc3]); // MOV CR8, RBX
-    machine.call("code", 64, 0x10_0000n);
-    machine.call("paging", 0x11n, 0n, 0n, 0x500n);
-    machine.setRegister(3, 7n);
-    apic.post(0x75);
-    if (vendor === VENDOR_SVM) {
-      machine.svmExits.length = 0;
-      machine.svmExits.push(
-        (vmcb) => vmcb.setBigUint64(0x70, MOV_CR8, true),
-        (vmcb) => vmcb.setBigUint64(0x70, 0x60n, true),
-      );
-    } else {
-      machine.exits.length = 0;
-      machine.exits.push(
-        () => ({ 0x4402: 28, 0x6400: 0x308, 0x440c: 4 }), // MOV to CR8 from RBX
-        () => ({ 0x4402: 1 }),
-      );
-    }
-    machine.call("enter", 10_000_000n);
-    t.is(apic.read(TPR), 0x70);
-    t.is(apic.vector, 0);
-    apic.write(TPR, 0x3c);
-    t.is(apic.vector, 0x75);
-    if (vendor === VENDOR_SVM) {
-      const vmcb = machine.frames.get(Number(machine.vmcbPa >> 12n))!;
-      t.is(vmcb.getBigUint64(0x60, true) & 0xfn, 3n);
-    } else {
-      machine.exits.push(
-        () => ({ 0x4402: 28, 0x6400: 0x118, 0x440c: 4 }), // MOV from CR8 to RCX
-        () => ({ 0x4402: 1 }),
-      );
-      machine.call("enter", 10_000_000n);
-      t.is(machine.register(1), 3n);
-    }
-  }
 });
 
 test.serial("errors show in ESR once it is written, and raise their interrupt once", (t) => {
