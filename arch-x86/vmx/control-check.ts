@@ -53,7 +53,7 @@ const CAP_ACCESSED_DIRTY: u64 = 1 << 21;
 /** Whether a rule on a control field is broken; entry-rule.ts then knows which. */
 export function vmxControlBroken(v: HvmVcpu): bool {
   makeCurrent(v);
-  return executionBroken() || nestedPagingBroken() || exitBroken() || entryBroken();
+  return executionBroken(v) || nestedPagingBroken() || exitBroken() || entryBroken();
 }
 
 /** The bits of `field` against the MSR that has those that must be 1 below, and those that may be above. */
@@ -76,7 +76,7 @@ function addressBroken(name: string, field: u32, low: u64, last: u64): bool {
 }
 
 /** 27.2.1.1. */
-function executionBroken(): bool {
+function executionBroken(v: HvmVcpu): bool {
   const pin = <u32>vmread(VMCS.PIN_CONTROLS);
   const primary = <u32>vmread(VMCS.CPU_CONTROLS);
   const secondary = secondaryControls();
