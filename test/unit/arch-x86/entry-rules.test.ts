@@ -267,7 +267,10 @@ const CONTROLS: [string, Fields[]][] = [
   ["virtual-APIC address = 0x4: it is not aligned", [{ [F.CPU]: set(1n << 21n), [F.VIRTUAL_APIC]: 4n }]],
   ["TPR threshold = 0x10: it has bits above 3", [{ [F.CPU]: set(1n << 21n), [F.TPR_THRESHOLD]: 0x10n }]],
   ["TPR threshold = 0x1: it is above the task priority", [{ [F.CPU]: set(1n << 21n), [F.TPR_THRESHOLD]: 1n }]],
-  ["secondary processor-based controls = 0x5f2: the APIC is virtualised without", [{ [F.CPU2]: set(0x110n) }]],
+  [
+    "secondary processor-based controls = 0x5f2: the APIC is virtualised without",
+    [{ [F.CPU]: clear(1n << 21n), [F.CPU2]: set(0x110n) }],
+  ],
   ["pin-based controls = 0x61: virtual NMIs without NMI exiting", [{ [F.PIN]: clear(8n) }]],
   ["NMI-window exiting without virtual NMIs", [{ [F.PIN]: clear(0x20n), [F.CPU]: set(1n << 22n) }]],
   ["APIC accesses and x2APIC mode are both virtualised", [{ [F.CPU]: set(1n << 21n), [F.CPU2]: set(0x11n) }]],
