@@ -8,13 +8,25 @@ const TRAILER = "TRAILER!!!";
 const S_IFREG = 0o100000;
 const S_IFDIR = 0o040000;
 const S_IFCHR = 0o020000;
+const S_IFLNK = 0o120000;
+/** Links have no permissions of their own. */
+const LINK_MODE = 0o777;
 
 /** One file of an archive; paths are relative, folders come before what is in them. */
-export type CpioEntry = { path: string; mode: number } & (
-  { kind: "folder" } | { kind: "file"; data: Uint8Array } | { kind: "device"; major: number; minor: number }
+export type CpioEntry = { path: string } & (
+  | { kind: "folder"; mode: number }
+  | { kind: "file"; mode: number; data: Uint8Array }
+  | { kind: "device"; mode: number; major: number; minor: number }
+  | { kind: "link"; target: string }
 );
 
-const TYPES = { folder: S_IFDIR, file: S_IFREG, device: S_IFCHR };
+const TYPES = { folder: S_IFDIR, file: S_IFREG, device: S_IFCHR, link: S_IFLNK };
+
+/** What an entry's record has as its data: of a link, where it leads. */
+function dataOf(entry: CpioEntry): Uint8Array {
+  if (entry.kind === "file") return entry.data;
+  return entry.kind === "link" ? Buffer.from(entry.target, "utf8") : new Uint8Array(0);
+}
 
 /** Pads to a multiple of four, as everything in the format is. */
 function padded(bytes: Uint8Array): Buffer {
@@ -40,10 +52,10 @@ function record(
 /** The archive of `entries`, owned by root. */
 export function makeCpio(entries: CpioEntry[]): Buffer {
   const records = entries.map((entry, index) => {
-    const data = entry.kind === "file" ? entry.data : new Uint8Array(0);
     const rdev: [number, number] = entry.kind === "device" ? [entry.major, entry.minor] : [0, 0];
     const links = entry.kind === "folder" ? 2 : 1;
-    return record(entry.path, index + 1, TYPES[entry.kind] | entry.mode, links, data, rdev);
+    const mode = TYPES[entry.kind] | (entry.kind === "link" ? LINK_MODE : entry.mode);
+    return record(entry.path, index + 1, mode, links, dataOf(entry), rdev);
   });
   return Buffer.concat([...records, record(TRAILER, 0, 0, 1, new Uint8Array(0), [0, 0])]);
 }

@@ -3,9 +3,10 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { writeIfChanged } from "../build/task.ts";
 import type { BootModule } from "../modules.ts";
-import { dependencyOf, preparePackages, unpackedPackage } from "../packages.ts";
+import { dependencyOf, dependencyTree, preparePackages, unpackedPackage } from "../packages.ts";
 import { fromRoot } from "../paths.ts";
 import { makeInitramfs } from "./initramfs.ts";
+import { packageFiles } from "./package-files.ts";
 
 const FOLDER = fromRoot("build/linux");
 /** It depends on the kernel that is current. */
@@ -36,19 +37,30 @@ export function debianKernel(): string {
   return path.join(boot, file);
 }
 
-/** The initramfs, made anew when anything in it has changed. */
-export function busyboxInitramfs(): string {
+/**
+ * The initramfs, made anew when anything in it has changed.
+ * @param packages Debian packages whose programs it is to have beside BusyBox
+ */
+export function debianInitramfs(packages: string[] = []): string {
   const busybox = path.join(unpackedPackage(BUSYBOX), "bin/busybox");
   if (!existsSync(busybox)) throw new Error(`${BUSYBOX} has no bin/busybox`);
-  const file = path.join(FOLDER, "initrd.cpio");
-  writeIfChanged(file, makeInitramfs(readFileSync(busybox)));
+  const tree = dependencyTree(packages);
+  const more = packageFiles(
+    { unpacked: unpackedPackage, dependencies: (name) => tree.get(name)?.filter((other) => tree.has(other)) ?? [] },
+    packages,
+  );
+  const file = path.join(FOLDER, `${["initrd", ...packages].join("+")}.cpio`);
+  writeIfChanged(file, makeInitramfs(readFileSync(busybox), more));
   return file;
 }
 
-/** Kernel and initramfs as boot modules. */
-export function linuxModules(): BootModule[] {
+/**
+ * Kernel and initramfs as boot modules.
+ * @param packages as for `debianInitramfs`
+ */
+export function linuxModules(packages: string[] = []): BootModule[] {
   return [
     { name: KERNEL_MODULE, file: debianKernel() },
-    { name: RAMDISK_MODULE, file: busyboxInitramfs() },
+    { name: RAMDISK_MODULE, file: debianInitramfs(packages) },
   ];
 }

@@ -1,12 +1,13 @@
 /** The initramfs of the Linux guest: BusyBox with a shell on the console that the kernel was given. */
 import { type CpioEntry, makeCpio } from "./cpio.ts";
+import { MERGED_FOLDERS } from "./package-files.ts";
 
 /**
  * Process 1 at first: mounts, BusyBox's commands, a greeting; then BusyBox's own init. /etc/inittab makes that run the
  * shell, again whenever it ends, and take processes and mounts down before `poweroff` and `reboot`.
  */
 const INIT = `#!/bin/busybox sh
-/bin/busybox mkdir -p /dev /proc /sys /tmp /root /usr/bin /usr/sbin
+/bin/busybox mkdir -p /proc /sys /tmp /run /var
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
@@ -32,26 +33,40 @@ const PROFILE = `export PS1='linux:\\w# ' HOME=/root PATH=/bin:/sbin:/usr/bin:/u
 cd /root
 `;
 
-/** The archive, with `busybox` (a static binary) as everything in it. */
-export function makeInitramfs(busybox: Uint8Array): Buffer {
-  const folders: CpioEntry[] = ["bin", "sbin", "dev", "etc", "root"].map((path) => ({
-    kind: "folder",
-    path,
-    mode: 0o755,
-  }));
+/** All folders above `paths`, each before what is in it. */
+function foldersOf(paths: string[]): string[] {
+  const parts = paths.map((file) => file.split("/"));
+  const folders = parts.flatMap((words) => words.slice(1).map((_, count) => words.slice(0, count + 1).join("/")));
+  return [...new Set(folders)].toSorted();
+}
+
+/**
+ * The archive, with `busybox` (a static binary) as what makes it a system.
+ * @param more files beside it, none of them in bin/, sbin/, lib/ or lib64/ at the top: those are links into usr/
+ */
+export function makeInitramfs(busybox: Uint8Array, more: CpioEntry[] = []): Buffer {
   const text = (path: string, mode: number, content: string): CpioEntry => ({
     kind: "file",
     path,
     mode,
     data: Buffer.from(content, "utf8"),
   });
-  return makeCpio([
-    ...folders,
+  const files: CpioEntry[] = [
     // The kernel opens it for process 1 before anything is mounted.
     { kind: "device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
-    { kind: "file", path: "bin/busybox", mode: 0o755, data: busybox },
+    { kind: "file", path: "usr/bin/busybox", mode: 0o755, data: busybox },
     text("init", 0o755, INIT),
     text("etc/inittab", 0o644, INITTAB),
     text("etc/profile", 0o644, PROFILE),
+  ];
+  // A package's own file goes before one of ours.
+  const given = new Set(more.map(({ path }) => path));
+  const all = [...files.filter(({ path }) => !given.has(path)), ...more];
+  const inUsr = MERGED_FOLDERS.map((name) => `usr/${name}/x`);
+  const folders = foldersOf([...all.map(({ path }) => path), "root/x", ...inUsr]);
+  return makeCpio([
+    ...folders.map((path): CpioEntry => ({ kind: "folder", path, mode: 0o755 })),
+    ...MERGED_FOLDERS.map((name): CpioEntry => ({ kind: "link", path: name, target: `usr/${name}` })),
+    ...all,
   ]);
 }

@@ -32,12 +32,13 @@ function readCpio(archive: Buffer): Record[] {
   return records;
 }
 
-test("archives have folders, files and devices, and end with the trailer", (t) => {
+test("archives have folders, files, links and devices, and end with the trailer", (t) => {
   const archive = makeCpio([
     { kind: "folder", path: "dev", mode: 0o755 },
     { kind: "device", path: "dev/console", mode: 0o600, major: 5, minor: 1 },
     { kind: "file", path: "a", mode: 0o644, data: Buffer.from("12345") },
     { kind: "file", path: "empty", mode: 0o755, data: new Uint8Array(0) },
+    { kind: "link", path: "lib", target: "usr/lib" },
   ]);
   t.is(archive.length % 4, 0);
   const records = readCpio(archive);
@@ -48,10 +49,12 @@ test("archives have folders, files and devices, and end with the trailer", (t) =
       ["dev/console", "20600", "5,1"],
       ["a", "100644", "0,0"],
       ["empty", "100755", "0,0"],
+      ["lib", "120777", "0,0"],
       ["TRAILER!!!", "0", "0,0"],
     ],
   );
   t.is(records[2]!.data.toString(), "12345");
+  t.is(records[4]!.data.toString(), "usr/lib");
 });
 
 test("the initramfs is the same for the same BusyBox, has /init, a console, and folders before what is in them", (t) => {
@@ -67,6 +70,25 @@ test("the initramfs is the same for the same BusyBox, has /init, a console, and 
   const init = records.find(({ name }) => name === "init")!;
   t.is(init.mode, 0o100755);
   t.true(init.data.toString().startsWith("#!/bin/busybox sh\n"));
-  t.true(records.find(({ name }) => name === "bin/busybox")!.data.equals(busybox));
+  t.true(records.find(({ name }) => name === "usr/bin/busybox")!.data.equals(busybox));
   t.deepEqual(records.find(({ name }) => name === "dev/console")!.rdev, [5, 1]);
+  for (const folder of ["bin", "sbin", "lib", "lib64"]) {
+    t.is(records.find(({ name }) => name === folder)!.data.toString(), `usr/${folder}`);
+    t.is(records.find(({ name }) => name === `usr/${folder}`)!.mode, 0o40755);
+  }
+});
+
+test("more files come with the folders above them, and instead of ours", (t) => {
+  const inittab = Buffer.from("::sysinit:/bin/true\n");
+  const records = readCpio(
+    makeInitramfs(Buffer.from("busybox"), [
+      { kind: "file", path: "usr/lib/x86_64-linux-gnu/libx.so.1.0", mode: 0o644, data: Buffer.from("x") },
+      { kind: "link", path: "usr/lib/x86_64-linux-gnu/libx.so.1", target: "libx.so.1.0" },
+      { kind: "file", path: "etc/inittab", mode: 0o600, data: inittab },
+    ]),
+  );
+  const names = records.map(({ name }) => name);
+  t.is(new Set(names).size, names.length, "nothing is there twice");
+  t.true(names.indexOf("usr/lib/x86_64-linux-gnu") < names.indexOf("usr/lib/x86_64-linux-gnu/libx.so.1"));
+  t.true(records.find(({ name }) => name === "etc/inittab")!.data.equals(inittab));
 });
