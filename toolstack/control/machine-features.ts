@@ -166,7 +166,7 @@ function vmxFeatures({ msrs }: CpuPolicy): Feature[] {
       note: "a vCPU that spins on a lock uses up its time slice",
     },
     { name: "nested accessed and dirty flags", use: "unused", offered: ept(21), note: NESTED_DIRTY },
-    { name: "TPR shadow", use: "unused", offered: primary(21), note: "writes to CR8 are emulated" },
+    { name: "TPR shadow", use: "used", offered: primary(21), note: "accesses to CR8 are emulated" },
     { name: "APICv (virtual APIC)", use: "unused", offered: secondary(8) && secondary(9), note: VIRTUAL_APIC },
     {
       name: "posted interrupts",
