@@ -25,6 +25,9 @@ const LIBRARY_FOLDERS = ["usr/lib/x86_64-linux-gnu", "usr/lib", "usr/lib64"];
 /** Folders at the top that are links into usr/ (Debian's merged /usr). */
 export const MERGED_FOLDERS = ["bin", "sbin", "lib", "lib64"];
 
+/** Libraries that others load by name, where every program may need them: libc to cancel a thread. */
+const LOADED_BY_NAME = new Map([["libc.so.6", ["libgcc_s.so.1"]]]);
+
 const LINKS_MAX = 40;
 
 /** Where a file of a package is in a system with a merged /usr; no leading slash. */
@@ -105,7 +108,12 @@ class Collector {
     if (!isElf64(data)) return;
     try {
       const { interpreter, libraries } = elfNeeds(data);
-      this.todo.push({ owner, file, needs: interpreter === undefined ? libraries : [interpreter, ...libraries] });
+      const byName = LOADED_BY_NAME.get(path.posix.basename(file)) ?? [];
+      this.todo.push({
+        owner,
+        file,
+        needs: [...(interpreter === undefined ? [] : [interpreter]), ...libraries, ...byName],
+      });
     } catch (error) {
       throw new Error(`${file} of ${owner.name} is damaged: ${(error as Error).message}`, { cause: error });
     }

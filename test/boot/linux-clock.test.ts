@@ -1,6 +1,7 @@
 /** The clock of a Linux guest: as fast as the machine's, and right without anybody setting it. */
+import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, evaluate, powerOff } from "./support/boot.ts";
-import { createLinux, leaveConsole, LINUX_MS, modules, shell, untilShell, why, withLinux } from "./support/linux.ts";
+import { LINUX_MS, linuxTests, startLinux } from "./support/linux.ts";
 
 /** How far apart the clocks may run: 0.1 %, over a minute. */
 const PARTS = 1e-3;
@@ -10,15 +11,17 @@ const READINGS = 8;
 /** The machine's clock chip counts seconds. */
 const DATE_S = 30;
 
-withLinux(
+const { modules, test, why } = linuxTests(() => linuxModules());
+
+test(
   `a Linux guest's clock stays within 0.1 % of the machine's over a minute, and has the date${why}`,
   async (t) => {
     t.timeout(LINUX_MS * 3);
     const machine = await bootToPrompt(t, { memoryMib: 640, modules });
-    machine.send(`${createLinux("linux")}; console linux\r`);
-    await untilShell(machine);
+    const { shell } = await startLinux(machine, "linux");
+    await shell.enter();
 
-    const date = Number((await shell(machine, "date +%s")).trim());
+    const date = Number((await shell.run("date +%s")).trim());
     t.true(Math.abs(date - Date.now() / 1000) < DATE_S, `the guest's date is ${new Date(date * 1000).toISOString()}`);
 
     /** One clock's reading with the host's time at its middle, and how long it was under way. */
@@ -33,16 +36,14 @@ withLinux(
       return best;
     };
     const both = async () => {
-      const guest = await read(async () => Number((await shell(machine, "cat /proc/uptime")).split(" ")[0]));
-      await leaveConsole(machine);
+      const guest = await read(async () => Number((await shell.run("cat /proc/uptime")).split(" ")[0]));
+      await shell.leave();
       const own = await read(async () => (await evaluate<number>(machine, "uptimeNs()")) / 1e9);
-      machine.send("console linux\r");
-      machine.send("\r");
-      await machine.waitFor("linux:/root# ", LINUX_MS, "the shell again");
-      return { guest, own };
+      await shell.enter();
+    return { guest, own };
     };
     const before = await both();
-    await shell(machine, `sleep ${MINUTE_S}`);
+    await shell.run(`sleep ${MINUTE_S}`);
     const after = await both();
 
     const rate = (clock: "guest" | "own") =>
@@ -51,7 +52,7 @@ withLinux(
     t.log(`against this computer's clock: the guest's ${parts(rate("guest"))}, Typevisor's ${parts(rate("own"))}`);
     t.true(Math.abs(rate("guest") - 1) < PARTS);
     t.true(Math.abs(rate("own") - 1) < PARTS);
-    await leaveConsole(machine);
+    await shell.leave();
     await powerOff(t, machine);
   },
 );

@@ -1,58 +1,43 @@
-/** Debian's Linux as a guest of the boot tests: its modules, its shell, and what it must never say. */
+/** Debian's Linux in the boot tests: its modules (where they cannot be had, tests are skipped by name), and its shell. */
 import test, { type ExecutionContext } from "ava";
-import { linuxModules } from "../../../scripts/linux/guest.ts";
+import { LinuxShell } from "../../../scripts/linux/shell.ts";
 import type { Machine } from "../../../scripts/machine.ts";
 import type { BootModule } from "../../../scripts/modules.ts";
-import { COMMAND_MS, GUEST_MS } from "./boot.ts";
+import { GUEST_MS } from "./boot.ts";
 
-/** The prompt of the guest's shell. */
-export const SHELL = "linux:/root# ";
 /** From `create` to the shell, or a command in it, four vCPUs or Bochs included. */
 export const LINUX_MS = GUEST_MS * 2;
-/** Ctrl-]: leaves a guest's console. */
-export const LEAVE = "\x1d";
 
-function findLinux(): { modules: BootModule[] } | { missing: string } {
+export interface LinuxTests {
+  modules: BootModule[];
+  /** `test.serial`, or `test.skip` where the packages are missing. */
+  test: typeof test.serial;
+  /** What is missing, for the tests' names; empty when nothing is. */
+  why: string;
+}
+
+/** @param make fetches the packages and makes the modules; throws when it cannot */
+export function linuxTests(make: () => BootModule[]): LinuxTests {
   try {
-    return { modules: linuxModules() };
+    return { modules: make(), test: test.serial, why: "" };
   } catch (error) {
-    return { missing: (error as Error).message.split("\n").at(-1)! };
+    const missing = (error as Error).message.split("\n").at(-1)!;
+    return { modules: [], test: test.skip as typeof test.serial, why: ` (${missing})` };
   }
 }
 
-const linux = findLinux();
-
-/** Kernel and initramfs; none where they cannot be fetched. */
-export const modules = "modules" in linux ? linux.modules : [];
-/** The test where Linux can be fetched, else a skip; its title is to end with `why`. */
-export const withLinux = "modules" in linux ? test.serial : test.skip;
-/** Why the tests are skipped, for their titles. */
-export const why = "modules" in linux ? "" : ` (${linux.missing})`;
-
-/** The command that makes a guest called `name`, with other options for `create` behind it. */
-export function createLinux(name: string, options = ""): string {
-  return `create --kernel vmlinuz --ramdisk initrd --cmdline console=hvc0 --memory 256 --name ${name} ${options}`;
+/** Starts a guest, with other options for `create`; its shell, which is to be entered, and its number. */
+export async function startLinux(
+  machine: Machine,
+  name: string,
+  options = "--memory 256",
+): Promise<{ shell: LinuxShell; id: string }> {
+  const words = `--kernel vmlinuz --ramdisk initrd --cmdline console=hvc0 --name ${name} ${options}`;
+  const id = (await machine.command(`create ${words}`, LINUX_MS)).trim();
+  return { shell: new LinuxShell(machine, name, LINUX_MS), id };
 }
 
-/** Waits for the shell's first prompt, with the guest's console shown. */
-export async function untilShell(machine: Machine): Promise<void> {
-  await machine.waitFor(SHELL, LINUX_MS, "the shell");
-}
-
-/** A command in the guest's shell; what it printed. */
-export async function shell(machine: Machine, command: string): Promise<string> {
-  machine.send(`${command}\r`);
-  const { before } = await machine.waitFor(`\n${SHELL}`, LINUX_MS, `the shell after: ${command}`);
-  return before.replaceAll("\r", "").split("\n").slice(1).join("\n");
-}
-
-/** Goes from the guest's shell back to Typevisor's prompt. */
-export async function leaveConsole(machine: Machine): Promise<void> {
-  machine.send(LEAVE);
-  await machine.waitFor("typevisor> ", COMMAND_MS, "the prompt after Ctrl-]");
-}
-
-/** The guest's kernel log tells of no defect. */
+/** A guest's kernel log that tells of no defect. */
 export function expectCalm(t: ExecutionContext, log: string): void {
   t.notRegex(log, /Call Trace|BUG:|Oops|WARNING:|soft lockup|clocksource.*unstable/);
 }

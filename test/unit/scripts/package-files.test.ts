@@ -80,7 +80,7 @@ function packages(
 }
 
 const LIBC = {
-  depends: [],
+  depends: ["libgcc-s1"],
   files: {
     "lib/x86_64-linux-gnu/libc.so.6": makeElf(["ld-linux-x86-64.so.2"]),
     "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2": makeElf([]),
@@ -89,6 +89,8 @@ const LIBC = {
     "usr/share/doc/libc6/copyright": "words",
   },
 };
+/** libc loads it by name: nothing says so in its headers. */
+const LIBGCC = { depends: ["libc6"], files: { "lib/x86_64-linux-gnu/libgcc_s.so.1": makeElf(["libc.so.6"]) } };
 
 test("packages come with the libraries that their programs need, and no more", (t) => {
   const { source, asked } = packages(t, {
@@ -113,6 +115,7 @@ test("packages come with the libraries that their programs need, and no more", (
     libbar2: { depends: ["libc6"], files: { "lib/libbar.so.2": makeElf(["libc.so.6"]) } },
     libunused1: { depends: [], files: { "usr/lib/x86_64-linux-gnu/libunused.so.1": makeElf([]) } },
     libc6: LIBC,
+    "libgcc-s1": LIBGCC,
   });
   const entries = packageFiles(source, ["tool"]);
   t.deepEqual(
@@ -127,16 +130,22 @@ test("packages come with the libraries that their programs need, and no more", (
       "usr/lib/x86_64-linux-gnu/libc.so.6",
       "usr/lib/x86_64-linux-gnu/libfoo.so.1 -> libfoo.so.1.2.3",
       "usr/lib/x86_64-linux-gnu/libfoo.so.1.2.3",
+      "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
       "usr/lib64/ld-linux-x86-64.so.2 -> /lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
     ],
   );
-  t.deepEqual(asked.toSorted(), ["libbar2", "libc6", "libfoo1", "tool"], "what is not needed is not fetched");
+  t.deepEqual(
+    asked.toSorted(),
+    ["libbar2", "libc6", "libfoo1", "libgcc-s1", "tool"],
+    "what is not needed is not fetched",
+  );
 });
 
 test("a library in none of the packages that a package depends on is an error that names it", (t) => {
   const { source } = packages(t, {
     tool: { depends: ["libc6"], files: { "usr/bin/tool": makeElf(["libfoo.so.1"], LINKER) } },
     libc6: LIBC,
+    "libgcc-s1": LIBGCC,
   });
   t.throws(() => packageFiles(source, ["tool"]), {
     message: "usr/bin/tool of tool needs libfoo.so.1, which is in no package that it depends on",
