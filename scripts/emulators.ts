@@ -28,7 +28,11 @@ export interface MachineOptions {
   iso?: string;
   /** Typevisor's image, by default build/typevisor.elf. */
   image?: string;
-  /** QEMU without KVM: time is the number of instructions executed, the same in every run. */
+  /**
+   * QEMU without KVM: time is the number of instructions executed, the same in every run. Not for long runs of Linux:
+   * QEMU 7.2 keeps the vector of an interrupt that VMRUN injected (svm_helper.c, SVM_EVTINJ_TYPE_INTR, leaves
+   * exception_index set), and where the count runs out before the next exit, delivers it again, with IF clear.
+   */
   icount?: boolean;
   /** Let the machine's reset restart it; otherwise a reset ends the emulator. Bochs always restarts. */
   allowReset?: boolean;

@@ -15,7 +15,7 @@ function wholeSeconds(text: string): number {
   return Number(text);
 }
 
-function parseOptions(): { machine: MachineKind | "auto"; seconds: number; icount: boolean; log?: string } {
+function parseOptions(): { machine: MachineKind | "auto"; seconds: number; log?: string } {
   return new Command("npm run soak --")
     .description(
       "Debian's stress-ng in a Linux guest with two vCPUs, beside another Linux guest and three unikernels\n" +
@@ -26,11 +26,6 @@ function parseOptions(): { machine: MachineKind | "auto"; seconds: number; icoun
       new Option("--machine <kind>", "where to boot, as for npm start")
         .choices(["auto", ...MACHINE_KINDS])
         .default("auto"),
-    )
-    .option(
-      "--icount",
-      "in QEMU: count instructions instead of time, so that this computer's load plays no part",
-      false,
     )
     .option("--log <file>", "write all that the machine's console prints to a file")
     .allowExcessArguments(false)
@@ -61,10 +56,10 @@ installPackages(["build", ...purposesFor(kind)]);
 await orExplain(build);
 progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}`);
 try {
-  const { seconds, icount, log } = options;
+  const { seconds, log } = options;
   const file = log === undefined ? undefined : openSync(log, "w");
   const output = file === undefined ? undefined : (text: string) => void writeSync(file, text);
-  const result = await runSoak({ kind, seconds, icount, output, modules: soakModules(), progress });
+  const result = await runSoak({ kind, seconds, output, modules: soakModules(), progress });
   print(result);
   process.exitCode = result.trouble.size === 0 ? 0 : 1;
 } catch (error) {

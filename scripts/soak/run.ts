@@ -13,8 +13,6 @@ export interface SoakOptions {
   kind: MachineKind;
   /** How long stress-ng runs, in guest time. */
   seconds: number;
-  /** QEMU counts instructions instead of time. */
-  icount: boolean;
   /** Is told everything that the machine's console prints. */
   output?: (text: string) => void;
   /** From `soakModules`. */
@@ -177,7 +175,6 @@ export async function runSoak(options: SoakOptions): Promise<SoakResult> {
     memoryMib: MEMORY_MIB,
     commandLine: "",
     modules: withOwnGuests(options.modules),
-    icount: options.icount,
   });
   if (options.output !== undefined) machine.on("output", options.output);
   try {

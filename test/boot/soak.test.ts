@@ -10,7 +10,7 @@ const { modules, test, why } = linuxTests(soakModules);
 test(`stress-ng beside another Linux and three unikernels on qemu-svm: no error, no timer lost${why}`, async (t) => {
   t.timeout(LIMIT_MS);
   const progress = (text: string) => t.log(text);
-  const result = await runSoak({ kind: "qemu-svm", seconds: SECONDS, icount: false, modules, progress });
+  const result = await runSoak({ kind: "qemu-svm", seconds: SECONDS, modules, progress });
   t.deepEqual([...result.trouble], []);
   t.deepEqual([...result.timers.keys()], [...UNIKERNELS.keys()]);
   for (const [name, { worstUs, usualUs }] of result.timers) {
