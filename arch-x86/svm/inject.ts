@@ -58,14 +58,17 @@ export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
     if (v.windowOpen != 0) svmCancelOffer(v);
     return true;
   }
-  if (v.windowOpen == 0) {
-    const vmcb = v.controlPa;
-    store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) | WINDOW);
-    store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
-    v.windowOpen = 1;
-    svmWatchCr8(v, WATCH_WINDOW, true);
-  }
+  openWindow(v);
   return false;
+}
+
+function openWindow(v: HvmVcpu): void {
+  if (v.windowOpen != 0) return;
+  const vmcb = v.controlPa;
+  store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) | WINDOW);
+  store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
+  v.windowOpen = 1;
+  svmWatchCr8(v, WATCH_WINDOW, true);
 }
 
 /** See hvmCancelOffer. */
@@ -114,9 +117,16 @@ export function svmInjectNmi(v: HvmVcpu): void {
   v.nmiPending = 1;
 }
 
-/** Before an entry with nmiPending: injects the NMI if nothing else is pending, and watches for the end of its handler. */
+/**
+ * Before an entry with nmiPending: injects the NMI if nothing else is pending, and watches for the end of its handler. In an
+ * interrupt shadow it waits for the window, or for any other exit: AMD-V has no window of its own for NMIs.
+ */
 export function svmPrepareNmi(v: HvmVcpu): void {
   if ((v.eventPending | v.nmiBlocked) != 0) return;
+  if ((load64(v.controlPa + VMCB.INTERRUPT_SHADOW) & 1) != 0) {
+    openWindow(v);
+    return;
+  }
   put(v, EVENT_NMI | VECTOR_NMI);
   v.nmiPending = 0;
   v.nmiBlocked = 1;
@@ -124,8 +134,16 @@ export function svmPrepareNmi(v: HvmVcpu): void {
   store32(at, load32(at) | INTERCEPT1_IRET);
 }
 
-/** The guest is about to execute the IRET that ends its NMI handler: the next NMI may come. */
+/**
+ * The guest is about to execute the IRET that ends its NMI handler: the next NMI may come behind it. Before it, one that has
+ * a stack of its own (IST) would overwrite the frame that this IRET returns by. (It comes before an IRET that faults.)
+ */
 export function svmNmiDone(v: HvmVcpu): void {
+  unblockNmi(v);
+  store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 1);
+}
+
+function unblockNmi(v: HvmVcpu): void {
   const at = v.controlPa + VMCB.INTERCEPT_MISC1;
   store32(at, load32(at) & ~INTERCEPT1_IRET);
   v.nmiBlocked = 0;
@@ -157,6 +175,6 @@ export function svmSetPendingEvent(v: HvmVcpu, event: u64): void {
 export function svmResetEvents(v: HvmVcpu): void {
   store64(v.controlPa + VMCB.EVENT_INJECT, 0);
   store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 0);
-  svmNmiDone(v);
+  unblockNmi(v);
   svmCancelOffer(v);
 }

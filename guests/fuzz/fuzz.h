@@ -39,6 +39,8 @@ bool token_take(void);
 void token_release(void);
 /* The holder has sent INITs, which have taken effect: who they have hit looks after nobody until it works again. */
 void inits_sent(void);
+/* Before a vCPU waits for its timer: an upcall that INIT cut short must not keep the next one away. */
+void timer_listen(void);
 /* With option `trace`: says what comes next, so that the last line names what was not survived. */
 void note(const char *what, uint64_t first, uint64_t second);
 
@@ -48,7 +50,7 @@ void note(const char *what, uint64_t first, uint64_t second);
 uint8_t *arena(void);
 /* Fills the arena with what random_store gives. */
 void arena_fill(void);
-/* Calls instructions at random operands: RDI and RSI as given, RAX a random_store, RCX small. */
+/* Calls instructions at random operands: RDI and RSI as given, RAX and R8 a random_store, RCX small. */
 void run_code(const uint8_t *bytes, unsigned length, uint64_t rdi, uint64_t rsi);
 
 void step_page(void);         /* page.c: every form of access to the APIC's page */

@@ -14,7 +14,7 @@ void run_code(const uint8_t *bytes, unsigned length, uint64_t rdi, uint64_t rsi)
   own[length] = 0xc3;
   /* No number of a hypercall. */
   uint64_t rax = random_store() | 0x80, rcx = random_below(40);
-  __asm__ volatile("call *%[target]\n cld\n movl %[data], %%eax\n movl %%eax, %%es"
+  __asm__ volatile("movq %%rax, %%r8\n call *%[target]\n cld\n movl %[data], %%eax\n movl %%eax, %%es"
                    : "+D"(rdi), "+S"(rsi), "+c"(rcx), "+a"(rax)
                    : [target] "r"((uint64_t)own), [data] "i"(SELECTOR_DATA), "b"(rdi), "d"(random_store())
                    : "r8", "r9", "r10", "r11", "r12", "r13", "r14", "memory", "cc");
@@ -180,6 +180,7 @@ void step_odd(void) {
 void step_halt(void) {
   if (random_below(2)) {
     note("halt", 1, 0);
+    timer_listen();
     interrupts_on_and_halt();
     interrupts_off();
   } else if (wild || token_take()) {

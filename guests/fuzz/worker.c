@@ -36,8 +36,8 @@ static uint64_t exceptions[MAX_CPUS][32], interrupts[MAX_CPUS], nmis[MAX_CPUS + 
 static uint64_t done[MAX_CPUS], starts[MAX_CPUS], revivals[MAX_CPUS];
 /* A vCPU that works, or halts in the middle of it; not one that waits for a SIPI or is on its way from one. */
 static bool working[MAX_CPUS];
-/* All have been started. */
-static bool ready;
+/* Whoever has come here, and whether all have: before that nobody may be sent an NMI. */
+static bool arrived[MAX_CPUS], ready;
 /* vCPU that has the token, and the one that gives the verdict; NOBODY_HERE. */
 static unsigned token = NOBODY_HERE, judge = NOBODY_HERE;
 
@@ -106,12 +106,16 @@ static void take_interrupt(struct trap_frame *frame) {
 }
 
 /* Only the timers are bound. */
-static void take_upcall(struct trap_frame *frame) {
-  (void)frame;
+void timer_listen(void) {
   struct vcpu_info *info = &shared_info->vcpu_info[here()];
   info->evtchn_upcall_pending = 0;
   info->evtchn_pending_sel = 0;
   event_clear(timer_ports_of[here()]);
+}
+
+static void take_upcall(struct trap_frame *frame) {
+  (void)frame;
+  timer_listen();
 }
 
 /* --- Life and death ---------------------------------------------------------------------------------------------------- */
@@ -206,6 +210,7 @@ static const struct step *draw(void) {
 
 static void work(void) {
   const unsigned cpu = here();
+  __atomic_store_n(&arrived[cpu], true, __ATOMIC_RELEASE);
   while (!__atomic_load_n(&ready, __ATOMIC_ACQUIRE))
     sched_op(SCHEDOP_yield, NULL);
   starts[cpu]++;
@@ -253,6 +258,8 @@ void workers_run(const struct limits *wanted) {
     if (cpu > 0 && smp_start(cpu) != 0)
       guest_fail("vCPU %u does not start", cpu);
     smp_run(cpu, work);
+    while (cpu > 0 && !__atomic_load_n(&arrived[cpu], __ATOMIC_ACQUIRE))
+      sched_op(SCHEDOP_yield, NULL);
     vcpu_op(VCPUOP_set_periodic_timer, cpu, &timer);
   }
   __atomic_store_n(&ready, true, __ATOMIC_RELEASE);

@@ -222,6 +222,32 @@ static void apic_x2_interrupts(void) {
   apic_reset();
 }
 
+/* Each NMI but the last sends another, which comes when its handler has returned: it has the same stack. */
+static volatile uint64_t nmis, nmis_wanted;
+static void take_nmi(struct trap_frame *frame) {
+  (void)frame;
+  if (++nmis < nmis_wanted)
+    apic_write(APIC_ICR, ICR_SELF | ICR_NMI);
+}
+static void apic_nmi_again(void) {
+  apic_start();
+  traps_set_handler(2, take_nmi);
+  for (unsigned interrupts = 0; interrupts < 2; interrupts++) {
+    nmis = 0;
+    nmis_wanted = 3;
+    if (interrupts)
+      interrupts_on();
+    apic_write(APIC_ICR, ICR_SELF | ICR_NMI);
+    uint64_t deadline = clock_ns() + SECOND;
+    while (nmis < nmis_wanted && clock_ns() < deadline)
+      cpuid(0, 0);
+    interrupts_off();
+    EXPECT(nmis, 3);
+  }
+  traps_set_handler(2, NULL);
+  apic_reset();
+}
+
 const struct test apic_priority_tests[] = {
     {"apic-self-ipi", apic_self_ipi},
     {"apic-priority", apic_priority},
@@ -235,5 +261,6 @@ const struct test apic_priority_tests[] = {
     {"apic-cr8-raised", apic_cr8_raised},
     {"apic-cr8-halt", apic_cr8_halt},
     {"apic-x2-interrupts", apic_x2_interrupts},
+    {"apic-nmi-again", apic_nmi_again},
     {NULL, NULL},
 };
