@@ -1,32 +1,13 @@
-<<<<<<< HEAD
 /** Debian's own Linux kernel, unmodified, as a PVH guest: to its shell, what it finds there, and how it ends. */
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, COMMAND_MS, evaluate, powerOff, settle } from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
 import { expectCalm, LINUX_MS, linuxTests, startLinux } from "./support/linux.ts";
-=======
-/** Debian's own Linux kernel, unmodified, as a PVH guest: to its shell, and what it finds there. */
-import type { Machine } from "../../scripts/machine.ts";
-import { linuxModules } from "../../scripts/linux/guest.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
-import { linuxTests } from "./support/linux.ts";
->>>>>>> 53a55c5 (npm run soak: Debian's stress-ng in Linux with two vCPUs beside another Linux and three unikernels that watch their timers; a short form in the boot tests)
 
 const MEMORY_MIB = 640;
 const ROUNDS = 10;
 
-<<<<<<< HEAD
 const { modules, test, why } = linuxTests(() => linuxModules());
-=======
-const { modules, test: withLinux, why } = linuxTests(() => linuxModules());
-
-/** A command in the guest's shell; what it printed. */
-async function shell(machine: Machine, command: string): Promise<string> {
-  machine.send(`${command}\r`);
-  const { before } = await machine.waitFor(`\n${SHELL}`, LINUX_MS, `the shell after: ${command}`);
-  return before.replaceAll("\r", "").split("\n").slice(1).join("\n");
-}
->>>>>>> 53a55c5 (npm run soak: Debian's stress-ng in Linux with two vCPUs beside another Linux and three unikernels that watch their timers; a short form in the boot tests)
 
 for (const { kind, vcpus } of [
   { kind: "qemu-svm", vcpus: 1 },
