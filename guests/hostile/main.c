@@ -1,6 +1,7 @@
 /*
  * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000), kind=hypercall|processor|memory|apic (all),
- * trace (prints what each round does and checks everything after it), end=triple (a triple fault after the verdict).
+ * trace (prints what each round does and checks everything after it), end=triple (a triple fault after
+ * the verdict), end=watchdog (a watchdog of one second that nobody pets).
  */
 #include "hostile.h"
 
@@ -80,6 +81,16 @@ static void triple_fault(void) {
   __asm__ volatile("lidt %0\n ud2" : : "m"(nothing));
 }
 
+static void watchdog_end(void) {
+  struct sched_watchdog request = {.id = 0, .timeout = 1};
+  long id = sched_op(SCHEDOP_watchdog, &request);
+  if (id <= 0)
+    guest_fail("watchdog: error %ld", id);
+  interrupts_off();
+  for (;;)
+    __asm__ volatile("pause");
+}
+
 static void attack(char kind) {
   switch (kind) {
     case 'p':
@@ -102,7 +113,6 @@ static void attack(char kind) {
 void guest_main(void) {
   uint64_t seed = option_number("seed", 1), rounds = option_number("rounds", 20000);
   const char *end = option_text("end");
-  bool triple = end && text_equal(end, "triple");
   char kind = option_text("kind") ? option_text("kind")[0] : 0;
   tracing = option_present("trace");
   print("hostile: seed %lu, %lu rounds\n", seed, rounds);
@@ -131,8 +141,12 @@ void guest_main(void) {
   for (unsigned i = 0; i < 32; i++)
     if (exceptions[i])
       print("exception %u: %lu times\n", i, exceptions[i]);
-  if (triple) {
-    print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
+  if (!end)
+    return;
+  print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
+  if (text_equal(end, "triple"))
     triple_fault();
-  }
+  else if (text_equal(end, "watchdog"))
+    watchdog_end();
+  guest_fail("end=%s: triple and watchdog are known", end);
 }

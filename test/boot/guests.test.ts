@@ -42,6 +42,11 @@ for (const kind of MACHINES) {
     const triple = await machine.command("create --kernel hostile --cmdline 'rounds=2000 end=triple' --wait", GUEST_MS);
     t.regex(triple, /TYPEVISOR-GUEST: PASS hostile/);
     t.regex(triple, /has ended: crash/);
+    const unpetted = await machine.command(
+      "create --kernel hostile --cmdline 'rounds=1 end=watchdog' --wait",
+      GUEST_MS,
+    );
+    t.regex(unpetted, /TYPEVISOR-GUEST: PASS hostile[^]*has ended: watchdog/);
     await expectRefusedEntries(t, machine, kind);
     machine.send(`console ${bystander}\r`);
     const ticks = await machine.waitFor(/timer (\d+): \d+ us late/, COMMAND_MS, "the bystander's timer");

@@ -28,6 +28,9 @@ for (const { kind, vcpus } of [
     t.is((await shell.run("nproc")).trim(), String(vcpus));
     const clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     t.is((await shell.run(`cat ${clock}`)).trim(), "xen");
+    // The processors of the MADT that the DSDT describes too.
+    t.is((await shell.run("ls -d /sys/bus/acpi/devices/ACPI0007:*/physical_node | wc -l")).trim(), String(vcpus));
+    t.notRegex(log, /ACPI (Error|Warning|BIOS)/);
     await shell.leave();
     await powerOff(t, machine);
   });

@@ -7,6 +7,37 @@ function sum(bytes: Uint8Array): number {
   return bytes.reduce((a, b) => (a + b) & 0xff, 0);
 }
 
+/** Reads a PkgLength: where what it counts begins and ends. */
+function packageAt(aml: Uint8Array, at: number): { from: number; to: number } {
+  const lead = aml[at]!;
+  if (lead >> 6 === 0) return { from: at + 1, to: at + lead };
+  return { from: at + 2, to: at + ((lead & 0xf) | (aml[at + 1]! << 4)) };
+}
+
+/** The _UIDs of the processor devices in \\_SB, which is all there is; anything else throws. */
+function processors(aml: Uint8Array): number[] {
+  const expect = (at: number, wanted: string) => {
+    const found = Buffer.from(aml.subarray(at, at + wanted.length)).toString("latin1");
+    if (found !== wanted) throw new Error(`${JSON.stringify(found)} at ${at} instead of ${JSON.stringify(wanted)}`);
+    return at + wanted.length;
+  };
+  const integerAt = (at: number) =>
+    aml[at]! < 2 ? { value: aml[at]!, next: at + 1 } : { value: aml[expect(at, "\x0a")]!, next: at + 2 };
+  const scope = packageAt(aml, expect(0, "\x10"));
+  if (scope.to !== aml.length) throw new Error(`the scope ends at ${scope.to} of ${aml.length}`);
+  const uids: number[] = [];
+  for (let at = expect(scope.from, "\\_SB_"); at < scope.to;) {
+    const device = packageAt(aml, expect(at, "\x5b\x82"));
+    const name = `C00${uids.length.toString(16).toUpperCase()}`.replace(/^C00(..)$/, "C0$1");
+    const uid = integerAt(expect(device.from, `${name}\x08_HID\x0dACPI0007\0\x08_UID`));
+    const status = integerAt(expect(uid.next, "\x08_STA"));
+    if (status.value !== 0xf || status.next !== device.to) throw new Error(`device ${name} ends badly`);
+    uids.push(uid.value);
+    at = device.to;
+  }
+  return uids;
+}
+
 for (const vcpus of [1, 2, 64]) {
   test(`every table's checksum is right and every pointer leads to its table: ${vcpus} vCPUs`, (t) => {
     const bytes = acpiTables(BASE, vcpus);
@@ -29,7 +60,9 @@ for (const vcpus of [1, 2, 64]) {
     const madt = Number(view.getBigUint64(xsdt + 44, true)) - BASE;
     t.deepEqual(table(fadt), { signature: "FACP", size: 268 });
     t.true((view.getUint32(fadt + 112, true) & (1 << 20)) !== 0, "hardware-reduced");
-    t.is(table(Number(view.getBigUint64(fadt + 140, true)) - BASE).signature, "DSDT");
+    const dsdt = Number(view.getBigUint64(fadt + 140, true)) - BASE;
+    t.is(table(dsdt).signature, "DSDT");
+    t.deepEqual(processors(bytes.subarray(dsdt + 36, dsdt + table(dsdt).size)), [...Array(vcpus).keys()]);
     t.deepEqual(table(madt), { signature: "APIC", size: 44 + 8 * vcpus });
     for (let i = 0; i < vcpus; i++) {
       t.deepEqual([...bytes.subarray(madt + 44 + 8 * i, madt + 52 + 8 * i)], [0, 8, i, 2 * i, 1, 0, 0, 0]);

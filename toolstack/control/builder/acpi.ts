@@ -4,6 +4,7 @@
  *
  * Source: ACPI 6.2 chapters 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.11 (DSDT), 5.2.12 (MADT).
  */
+import { processorsAml } from "./aml.ts";
 
 const RSDP_SIZE = 36;
 const HEADER_SIZE = 36;
@@ -20,12 +21,24 @@ const BOOT_FLAGS = (1 << 2) | (1 << 5);
 const RSDP_AT = 0;
 const XSDT_AT = 48;
 const FADT_AT = 112;
-const DSDT_AT = FADT_AT + 272;
-const MADT_AT = DSDT_AT + 48;
+const MADT_AT = FADT_AT + 272;
+
+/** The DSDT is the last one. */
+function dsdtAt(vcpus: number): number {
+  return (MADT_AT + MADT_FIXED + vcpus * LOCAL_APIC_SIZE + 15) & ~15;
+}
 
 /** Bytes that the tables of a guest with `vcpus` vCPUs take. */
 export function acpiSize(vcpus: number): number {
-  return MADT_AT + MADT_FIXED + vcpus * LOCAL_APIC_SIZE;
+  return dsdtAt(vcpus) + HEADER_SIZE + amlFor(vcpus).length;
+}
+
+const amlMade = new Map<number, Uint8Array>();
+
+function amlFor(vcpus: number): Uint8Array {
+  let aml = amlMade.get(vcpus);
+  if (aml === undefined) amlMade.set(vcpus, (aml = processorsAml(vcpus)));
+  return aml;
 }
 
 const made = new Map<string, Uint8Array>();
@@ -46,6 +59,7 @@ export function acpiTables(base: number, vcpus: number): Uint8Array {
 
 function makeTables(base: number, vcpus: number): Uint8Array {
   const bytes = new Uint8Array(acpiSize(vcpus));
+  const dsdt = dsdtAt(vcpus);
   const view = new DataView(bytes.buffer);
   const u64 = (at: number, value: number) => {
     view.setUint32(at, value >>> 0, true);
@@ -57,14 +71,16 @@ function makeTables(base: number, vcpus: number): Uint8Array {
   u64(XSDT_AT + HEADER_SIZE + 8, base + MADT_AT);
   finishTable(bytes, XSDT_AT, "XSDT", xsdtSize, 1);
 
-  view.setUint32(FADT_AT + 40, base + DSDT_AT, true); // DSDT
+  view.setUint32(FADT_AT + 40, base + dsdt, true); // DSDT
   view.setUint16(FADT_AT + 109, BOOT_FLAGS, true);
   view.setUint32(FADT_AT + 112, FADT_FLAGS, true);
   bytes[FADT_AT + 131] = 1; // minor version: 5.1
-  u64(FADT_AT + 140, base + DSDT_AT); // X_DSDT
+  u64(FADT_AT + 140, base + dsdt); // X_DSDT
   finishTable(bytes, FADT_AT, "FACP", FADT_SIZE, 5);
 
-  finishTable(bytes, DSDT_AT, "DSDT", HEADER_SIZE, 2);
+  const aml = amlFor(vcpus);
+  bytes.set(aml, dsdt + HEADER_SIZE);
+  finishTable(bytes, dsdt, "DSDT", HEADER_SIZE + aml.length, 2);
 
   view.setUint32(MADT_AT + HEADER_SIZE, LOCAL_APIC_ADDRESS, true);
   for (let vcpu = 0; vcpu < vcpus; vcpu++) {
