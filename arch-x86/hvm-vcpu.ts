@@ -111,7 +111,7 @@ export class HvmVcpu {
   eventPending: u32;
   /** 1: an NMI waits until the guest can take one. */
   nmiPending: u32;
-  /** 1 from the delivery of an NMI to the guest's IRET. */
+  /** 1 from the delivery of an NMI to the guest's IRET; on SVM, until that is noticed. */
   nmiBlocked: u32;
   /** 1: the next entry is a triple fault, which a combination of injected exceptions made. */
   shutdownPending: u32;
@@ -125,6 +125,8 @@ export class HvmVcpu {
   apicEffects: u32;
   /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */
   debugLoaded: u32;
+  /** SVM: where the IRET is that the guest is about to end its NMI handler with. */
+  iretRip: u64;
   /** Vendor scratch: MSR values not held by hardware, shadow CR bits, ... */
   scratch0: u64;
   scratch1: u64;

@@ -25,6 +25,9 @@ import {
 /** A virtual interrupt of any vector, above any task priority. */
 const WINDOW: u64 = V_IRQ | V_PRIORITY | V_IGNORE_TPR;
 
+/** HvmVcpu.iretRip while an NMI's handler has not come to its IRET: no canonical address. */
+const NO_IRET: u64 = 1 << 63;
+
 const VECTOR_NMI: u64 = 2;
 const VECTOR_BREAKPOINT: u64 = 3;
 const VECTOR_OVERFLOW: u64 = 4;
@@ -118,35 +121,40 @@ export function svmInjectNmi(v: HvmVcpu): void {
 }
 
 /**
- * Before an entry with nmiPending: injects the NMI if nothing else is pending, and watches for the end of its handler. In an
- * interrupt shadow it waits for the window, or for any other exit: AMD-V has no window of its own for NMIs.
+ * Before an entry with nmiPending: injects the NMI if nothing else is pending, and watches for the end of its handler. One
+ * that waits for an IRET comes with the first exit behind it: AMD-V has no window for NMIs.
  */
 export function svmPrepareNmi(v: HvmVcpu): void {
-  if ((v.eventPending | v.nmiBlocked) != 0) return;
-  if ((load64(v.controlPa + VMCB.INTERRUPT_SHADOW) & 1) != 0) {
-    openWindow(v);
-    return;
-  }
+  if (v.eventPending != 0 || (v.nmiBlocked != 0 && !iretDone(v))) return;
   put(v, EVENT_NMI | VECTOR_NMI);
   v.nmiPending = 0;
   v.nmiBlocked = 1;
+  v.iretRip = NO_IRET;
   const at = v.controlPa + VMCB.INTERCEPT_MISC1;
   store32(at, load32(at) | INTERCEPT1_IRET);
 }
 
 /**
- * The guest is about to execute the IRET that ends its NMI handler: the next NMI may come behind it. Before it, one that has
- * a stack of its own (IST) would overwrite the frame that this IRET returns by. (It comes before an IRET that faults.)
+ * Whether the guest has executed the IRET that ends its NMI handler. Where that turns interrupts on, the window makes the
+ * exit for the next NMI; with them on already it would come before the IRET, again and again.
  */
-export function svmNmiDone(v: HvmVcpu): void {
-  unblockNmi(v);
-  store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 1);
+function iretDone(v: HvmVcpu): bool {
+  if (v.iretRip == NO_IRET) return false;
+  const vmcb = v.controlPa;
+  if (load64(vmcb + VMCB.RIP) != v.iretRip) return true;
+  if ((load64(vmcb + VMCB.RFLAGS) & RFLAGS_IF) == 0) openWindow(v);
+  return false;
 }
 
-function unblockNmi(v: HvmVcpu): void {
-  const at = v.controlPa + VMCB.INTERCEPT_MISC1;
-  store32(at, load32(at) & ~INTERCEPT1_IRET);
-  v.nmiBlocked = 0;
+/**
+ * The guest is about to execute the IRET that ends its NMI handler: the next NMI may come behind it, and not before. One
+ * that has a stack of its own (IST) would overwrite the frame that this IRET returns by. An interrupt shadow would say that,
+ * but QEMU's TCG takes none over from the VMCB.
+ */
+export function svmNmiDone(v: HvmVcpu): void {
+  const vmcb = v.controlPa;
+  store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) & ~INTERCEPT1_IRET);
+  v.iretRip = load64(vmcb + VMCB.RIP);
 }
 
 /**
@@ -175,6 +183,7 @@ export function svmSetPendingEvent(v: HvmVcpu, event: u64): void {
 export function svmResetEvents(v: HvmVcpu): void {
   store64(v.controlPa + VMCB.EVENT_INJECT, 0);
   store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 0);
-  unblockNmi(v);
+  const at = v.controlPa + VMCB.INTERCEPT_MISC1;
+  store32(at, load32(at) & ~INTERCEPT1_IRET);
   svmCancelOffer(v);
 }
