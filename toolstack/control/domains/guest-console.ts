@@ -1,6 +1,6 @@
 /**
  * The console backend of one domain: shows the guest's output to whoever is attached, keeps the latest of it for later
- * otherwise, and hands input to the guest. A guest that floods its ring is served at intervals, so that it cannot take
+ * otherwise, and hands input to the guest. Between servings it rests, so that a guest that floods its ring cannot take
  * domain 0's time from the others.
  */
 import { closeChannel, maskPort, onInterdomain, unmaskPort } from "../events.ts";
@@ -14,9 +14,11 @@ import { ConsoleRing } from "./console-ring.ts";
 /** Output kept while nobody looks, and input kept while the guest does not read, in bytes. */
 const BACKLOG_BYTES = 16 * 1024;
 const INPUT_BYTES = 4 * 1024;
-/** Rings full of output that a guest may have shown per interval, and the interval. */
-const BURST = 64;
-const INTERVAL_MS = 50;
+/**
+ * How long a console that was served rests before it is served again. Linux's kernel sends an event for every 16 bytes that
+ * it prints: after the first, domain 0 takes what has gathered, and the guest runs meanwhile.
+ */
+const REST_MS = 1;
 
 /** Who looks at a console. */
 export interface ConsoleViewer {
@@ -27,9 +29,8 @@ export class GuestConsole {
   private readonly backlog = new Backlog(BACKLOG_BYTES);
   private viewer: ConsoleViewer | null = null;
   private pendingInput: number[] = [];
-  private served = 0;
-  private throttled = false;
-  private cancelInterval: (() => void) | null = null;
+  /** Withdraws the end of the rest; null when it does not rest. Meanwhile its port is masked. */
+  private cancelRest: (() => void) | null = null;
   private open = true;
 
   private constructor(
@@ -91,7 +92,7 @@ export class GuestConsole {
     if (!this.open) return;
     this.open = false;
     this.takeOutput();
-    this.cancelInterval?.();
+    this.cancelRest?.();
     try {
       closeChannel(this.port.number);
     } finally {
@@ -101,15 +102,31 @@ export class GuestConsole {
   }
 
   private onEvent(): void {
-    if (!this.open || this.throttled) return;
-    const some = this.takeOutput();
-    this.feed();
-    if (some && this.port.number !== 0) {
-      send(this.port.number);
-      this.limitRate();
+    if (!this.open || this.cancelRest !== null) return;
+    if (this.serve() && this.port.number !== 0) {
+      maskPort(this.port.number);
+      this.rest();
     }
   }
 
+  /** Takes output and hands over input; returns whether there was any output. */
+  private serve(): boolean {
+    const some = this.takeOutput();
+    this.feed();
+    if (some && this.port.number !== 0) send(this.port.number);
+    return some;
+  }
+
+  /** Serves again when the rest is over, and goes on so until there is nothing more; then events do it again. */
+  private rest(): void {
+    this.cancelRest = after(REST_MS, () => {
+      this.cancelRest = null;
+      if (this.serve()) this.rest();
+      else unmaskPort(this.port.number);
+    });
+  }
+
+  /** Shows or keeps what the guest has written; returns whether there was any. */
   private takeOutput(): boolean {
     const output = this.ring.receive();
     if (output.length === 0) return false;
@@ -124,25 +141,6 @@ export class GuestConsole {
     if (sent === 0) return;
     this.pendingInput.splice(0, sent);
     send(this.port.number);
-  }
-
-  /** Counts a served ring; beyond the burst the port stays masked until the interval ends. */
-  private limitRate(): void {
-    this.served++;
-    if (this.cancelInterval === null) this.cancelInterval = after(INTERVAL_MS, () => this.endInterval());
-    if (this.served >= BURST && !this.throttled) {
-      this.throttled = true;
-      maskPort(this.port.number);
-    }
-  }
-
-  private endInterval(): void {
-    this.cancelInterval = null;
-    this.served = 0;
-    if (!this.throttled) return;
-    this.throttled = false;
-    unmaskPort(this.port.number);
-    this.onEvent();
   }
 }
 
