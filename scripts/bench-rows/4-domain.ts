@@ -1,15 +1,8 @@
 /** Creating and destroying a domain: the whole, and the hypervisor's part of it. */
-import { runCounted } from "../bench-guest.ts";
+import { jsCommand, runCounted } from "../bench-guest.ts";
 import type { BenchRow } from "../bench.ts";
 import { xenFigure } from "../xen-bench.ts";
-
-/**
- * `xl create -p` and `xl destroy` with Debian's Xen 4.17, its xl and a Linux domain 0 in the same emulator, as measured when
- * the project began. The only figures of the table that a run does not measure itself: it would have to install that
- * domain 0.
- */
-const XL_CREATE = 39_900_000;
-const XL_DESTROY = 26_200_000;
+import { COMPARED_MACHINE, xenToolstackFigures } from "../xen-dom0/measure.ts";
 
 /**
  * Run in domain 0. The empty measurement is taken first and subtracted; the first round warms up and does not count.
@@ -33,9 +26,9 @@ const SCRIPT = `(async () => {
 export const row: BenchRow = {
   name: "domain",
   definition:
-    "a 16 MiB PVH guest with one vCPU, built paused from a module, and destroyed until its memory is back; the hypervisor's part is its hypercalls, the toolstack's part the rest (TypeScript on QuickJS); median of 5. Xen's hypervisor part: all hypercalls that build and destroy such a domain, by the guest `bench` in the place of domain 0; its totals: `xl create -p` and `xl destroy` with a Linux domain 0, not measured in this run but known from before",
+    "a 16 MiB PVH guest with one vCPU, built paused from a module, and destroyed until its memory is back; the hypervisor's part is its hypercalls, the toolstack's part the rest (TypeScript on QuickJS); median of 5. Xen's hypervisor part: all hypercalls that build and destroy such a domain, by the guest `bench` in the place of domain 0; its totals: `xl create -p` and `xl destroy` of the same guest in a Linux domain 0, in the same machine, from the shell's command to its end; median of 3",
   measure: async () => {
-    const output = await runCounted(`js ${SCRIPT.replace(/\n\s*/g, " ")}`);
+    const output = await runCounted(jsCommand(SCRIPT), COMPARED_MACHINE);
     const found = /^figures (\d+) (\d+) (\d+) (\d+)$/m.exec(output);
     if (found === null) throw new Error(`no figures in:\n${output}`);
     const [create, createInside, destroy, destroyInside] = found.slice(1).map(Number) as [
@@ -45,11 +38,12 @@ export const row: BenchRow = {
       number,
     ];
     const unit = "instructions" as const;
+    const xl = await xenToolstackFigures();
     return [
-      { what: "create, all", value: create, unit, xen: XL_CREATE },
+      { what: "create, all", value: create, unit, xen: xl?.createSmall },
       { what: "create, hypervisor's part", value: createInside, unit, xen: await xenFigure("child-create-hypercalls") },
       { what: "create, toolstack's part", value: create - createInside, unit },
-      { what: "destroy, all", value: destroy, unit, xen: XL_DESTROY },
+      { what: "destroy, all", value: destroy, unit, xen: xl?.destroySmall },
       {
         what: "destroy, hypervisor's part",
         value: destroyInside,

@@ -16,6 +16,14 @@ export interface PackageSource {
   dependencies: (name: string) => string[];
 }
 
+/** A package, or some of its files: those whose path in a merged /usr (no leading slash) the pattern matches. */
+export type PackageChoice = string | { name: string; files: RegExp };
+
+/** Name of a chosen package. */
+export function chosenName(choice: PackageChoice): string {
+  return typeof choice === "string" ? choice : choice.name;
+}
+
 /** Not for a machine without a reader. */
 const DOCUMENTATION = /^usr\/share\/(bash-completion|doc|doc-base|info|lintian|locale|man)\//;
 
@@ -84,10 +92,12 @@ class Collector {
     return found;
   }
 
-  /** Adds everything of a package. */
-  addPackage(name: string): void {
-    const owner = this.package(name);
-    for (const file of owner.files.keys()) this.addFile(owner, file);
+  /** Adds everything of a package, or what is chosen of it. */
+  addPackage(choice: PackageChoice): void {
+    const owner = this.package(chosenName(choice));
+    const files = [...owner.files.keys()].filter((file) => typeof choice === "string" || choice.files.test(file));
+    if (files.length === 0) throw new Error(`${owner.name} has none of the files wanted of it`);
+    for (const file of files) this.addFile(owner, file);
   }
 
   /** Adds one file of a package; of a link, what it leads to as well. */
@@ -149,9 +159,9 @@ class Collector {
  * The files of `packages` and the libraries they need, folders not included, sorted by path.
  * @throws Error when a library is in no package that depends say it is in, or a package cannot be had
  */
-export function packageFiles(source: PackageSource, packages: string[]): CpioEntry[] {
+export function packageFiles(source: PackageSource, packages: PackageChoice[]): CpioEntry[] {
   const collector = new Collector(source);
-  for (const name of packages) collector.addPackage(name);
+  for (const choice of packages) collector.addPackage(choice);
   collector.addLibraries();
   return [...collector.entries.values()].toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }

@@ -63,15 +63,17 @@ function qemuArguments(xen: string, options: XenRun): string[] {
 }
 
 /**
- * Boots Xen with the guest as its domain 0 and returns the lines that the guest printed, Xen's own among them.
+ * Runs QEMU with Xen in it until Xen says that its domain 0 has ended.
+ * @param words QEMU's options
+ * @param domain0 what runs as domain 0, for the error
+ * @returns what Xen and domain 0 printed once Xen had booted, in lines
  * @throws Error with the last lines when domain 0 does not end within the time
  */
-export async function runOnXen(xen: string, options: XenRun): Promise<string[]> {
+export async function runXenMachine(words: string[], domain0: string, timeoutMs: number): Promise<string[]> {
   // The kernel ends the emulator even if this process is killed and can do nothing about it.
   const leash = existsSync("/usr/bin/setpriv") ? ["/usr/bin/setpriv", "--pdeathsig", "SIGKILL"] : [];
-  const words = [...leash, "qemu-system-x86_64", ...qemuArguments(xen, options)];
-  const child = spawn(words[0], words.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
-  const timeoutMs = options.timeoutMs ?? 120_000;
+  const command = [...leash, "qemu-system-x86_64", ...words];
+  const child = spawn(command[0], command.slice(1), { stdio: ["ignore", "pipe", "ignore"] });
   let output = "";
   const timer = setTimeout(() => child.kill("SIGKILL"), timeoutMs);
   try {
@@ -86,10 +88,16 @@ export async function runOnXen(xen: string, options: XenRun): Promise<string[]> 
   const lines = output.split(/\r?\n/);
   if (!DOMAIN_0_ENDED.test(output)) {
     const tail = lines.slice(-15).join("\n");
-    throw new Error(
-      `Xen's domain 0 (${path.basename(options.guest)}) did not end within ${timeoutMs / 1000} s:\n${tail}`,
-    );
+    throw new Error(`Xen's domain 0 (${domain0}) did not end within ${timeoutMs / 1000} s:\n${tail}`);
   }
   const start = lines.findIndex((line) => XEN_IS_UP.test(line));
   return lines.slice(start + 1).map((line) => line.trimEnd());
+}
+
+/**
+ * Boots Xen with the guest as its domain 0 and returns the lines that the guest printed, Xen's own among them.
+ * @throws Error with the last lines when domain 0 does not end within the time
+ */
+export function runOnXen(xen: string, options: XenRun): Promise<string[]> {
+  return runXenMachine(qemuArguments(xen, options), path.basename(options.guest), options.timeoutMs ?? 120_000);
 }

@@ -141,6 +141,33 @@ test("packages come with the libraries that their programs need, and no more", (
   );
 });
 
+test("of a package some files can be chosen, which come with their libraries; none at all is an error", (t) => {
+  const { source } = packages(t, {
+    tool: {
+      depends: ["libc6"],
+      files: {
+        "usr/bin/tool": makeElf(["libc.so.6"], LINKER),
+        "usr/bin/plugin": makeElf(["libgone.so.1"]),
+        "etc/tool.conf": "a = b",
+      },
+    },
+    libc6: LIBC,
+  });
+  const entries = packageFiles(source, [{ name: "tool", files: /^usr\/bin\/tool$/ }]);
+  t.deepEqual(
+    entries.map((entry) => entry.path),
+    [
+      "usr/bin/tool",
+      "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+      "usr/lib/x86_64-linux-gnu/libc.so.6",
+      "usr/lib64/ld-linux-x86-64.so.2",
+    ],
+  );
+  t.throws(() => packageFiles(source, [{ name: "tool", files: /^usr\/sbin\// }]), {
+    message: "tool has none of the files wanted of it",
+  });
+});
+
 test("a library in none of the packages that a package depends on is an error that names it", (t) => {
   const { source } = packages(t, {
     tool: { depends: ["libc6"], files: { "usr/bin/tool": makeElf(["libfoo.so.1"], LINKER) } },

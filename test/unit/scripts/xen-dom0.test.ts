@@ -1,0 +1,45 @@
+/** Xen's Linux domain 0 in the benchmarks: what is asked of it, and what is read from what it prints. */
+import test from "ava";
+import { xlConfig } from "../../../scripts/xen-dom0/archive.ts";
+import { DOMAIN_0_INIT, FIGURE, ROUNDS } from "../../../scripts/xen-dom0/init.ts";
+import { parseFigures } from "../../../scripts/xen-dom0/measure.ts";
+
+/** What domain 0 prints, with a line of Linux's between. */
+function printed(change: (lines: string[]) => string[] = (lines) => lines): string[] {
+  const rounds = Array.from({ length: ROUNDS }, (_, i) => {
+    // The first round is the dearest.
+    const more = i === 0 ? 900 : i;
+    return [`empty ${10}`, `create-small ${1000 + more}`, `destroy-small ${500 + more}`];
+  }).flat();
+  const figures = [...rounds, "create-linux 20010", "linux-shell 90010"];
+  return change([...figures.map((figure) => `${FIGURE} ${figure}`), "[    7.4] reboot: Restarting system"]);
+}
+
+test("figures of Xen's toolstack: the clock's own cost is taken off, the first round does not count", (t) => {
+  t.deepEqual(parseFigures(printed()), {
+    createSmall: 992,
+    destroySmall: 492,
+    createLinux: 20000,
+    linuxShell: 90000,
+  });
+});
+
+test("a figure that is missing is named, with what domain 0 said", (t) => {
+  const lines = printed((all) => all.map((line) => line.replace(`${FIGURE} linux-shell 90010`, "Parsing failed")));
+  const error = t.throws(() => parseFigures(lines));
+  t.regex(error!.message, /no figure linux-shell.*Parsing failed/s);
+  // One round less than there should be.
+  const fewer = printed((all) => all.filter((_, i) => i !== all.findIndex((other) => other.includes("empty"))));
+  t.throws(() => parseFigures(fewer), { message: /no figure empty/ });
+});
+
+test("domain 0 prints every figure that is read, and waits for the prompt of the guest's shell", (t) => {
+  for (const name of ["empty", "create-small", "destroy-small", "create-linux", "linux-shell"]) {
+    t.true(DOMAIN_0_INIT.includes(`figure ${name} `), name);
+  }
+  t.true(DOMAIN_0_INIT.includes("/linux:\\/root$/"));
+});
+
+test("a configuration for xl has strings in quotes and numbers without", (t) => {
+  t.is(xlConfig({ name: "linux", memory: 256 }), 'name = "linux"\nmemory = 256\n');
+});
