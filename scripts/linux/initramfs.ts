@@ -25,8 +25,14 @@ exec /sbin/init
 `;
 
 const INITTAB = `::respawn:-/bin/sh
+::respawn:/sbin/uevent /etc/uevent
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/bin/umount -a -r
+`;
+
+/** A CPU that comes (Typevisor's `vcpu-set`) is used, as udev's rules of most systems have it in a virtual machine. */
+const UEVENT = `#!/bin/sh
+if [ "$SUBSYSTEM $ACTION" = "cpu add" ]; then echo 1 > "/sys$DEVPATH/online"; fi
 `;
 
 const PROFILE = `export PS1='linux:\\w# ' HOME=/root PATH=/bin:/sbin:/usr/bin:/usr/sbin
@@ -57,6 +63,7 @@ export function makeInitramfs(busybox: Uint8Array, more: CpioEntry[] = []): Buff
     { kind: "file", path: "usr/bin/busybox", mode: 0o755, data: busybox },
     text("init", 0o755, INIT),
     text("etc/inittab", 0o644, INITTAB),
+    text("etc/uevent", 0o755, UEVENT),
     text("etc/profile", 0o644, PROFILE),
   ];
   // A package's own file goes before one of ours.

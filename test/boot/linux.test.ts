@@ -62,6 +62,17 @@ test(`Linux reboots, crashes and powers off: each ends as its policy says${why}`
   const asked = (await startLinux(machine, "asked", "--memory 256 --vcpus 2 --on-crash preserve")).shell;
   await asked.enter();
   await asked.leave();
+  // What it is asked to have it has after a while, as itself and as the hypervisor see it.
+  const has = async (vcpus: number, mib: number) => {
+    await machine.command(`vcpu-set asked ${vcpus}; mem-set asked ${mib}`, COMMAND_MS);
+    await asked.enter();
+    await asked.run(`until [ $(nproc) = ${vcpus} ]; do sleep 0.1; done`);
+    await asked.leave();
+    const listed = new RegExp(`^asked +5 +${mib} +${vcpus} `, "m");
+    while (!listed.test(await machine.command("list", COMMAND_MS))) await machine.command("js sleep(100)", COMMAND_MS);
+  };
+  await has(1, 192);
+  await has(2, 256);
   t.regex(await machine.command("reboot asked", LINUX_MS), /waiting for domain 5 \(asked\) to reboot/);
   await machine.command("js (async () => { while (!domains.find(6)) await sleep(20); })()", LINUX_MS);
   await settle(machine);

@@ -152,6 +152,7 @@ test("of a package some files can be chosen, which come with their libraries; no
       },
     },
     libc6: LIBC,
+    "libgcc-s1": LIBGCC,
   });
   const entries = packageFiles(source, [{ name: "tool", files: /^usr\/bin\/tool$/ }]);
   t.deepEqual(
@@ -160,6 +161,7 @@ test("of a package some files can be chosen, which come with their libraries; no
       "usr/bin/tool",
       "usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
       "usr/lib/x86_64-linux-gnu/libc.so.6",
+      "usr/lib/x86_64-linux-gnu/libgcc_s.so.1",
       "usr/lib64/ld-linux-x86-64.so.2",
     ],
   );
