@@ -76,6 +76,11 @@ function sumsCommand(seconds: number): string {
   );
 }
 
+/** Timers that a unikernel sets, one after the other. */
+function timerCount(seconds: number, periodMs: number): number {
+  return Math.ceil(((seconds + HEAD_START) * 1000) / periodMs);
+}
+
 class Soak {
   readonly result: SoakResult = { stressors: [], sums: 0, timers: new Map(), trouble: new Map() };
   private readonly ids = new Map<string, string>();
@@ -111,7 +116,7 @@ class Soak {
     await stress.enter();
     await stress.leave();
     for (const [name, period] of UNIKERNELS) {
-      const count = Math.ceil(((seconds + HEAD_START) * 1000) / period);
+      const count = timerCount(seconds, period);
       await this.create(
         name,
         `--kernel timer --memory 16 --cmdline 'quiet period=${period} count=${count} limit=${LATE_MS}'`,
@@ -142,7 +147,7 @@ class Soak {
       `js (async () => { while (${names}.some(n => domains.find(n))) await sleep(100); })()`,
       limit,
     );
-    for (const name of UNIKERNELS.keys()) await this.examineTimers(name);
+    for (const [name, period] of UNIKERNELS) await this.examineTimers(name, timerCount(seconds, period));
     return this.result;
   }
 
@@ -156,10 +161,10 @@ class Soak {
     this.judge(`Linux ${shell.domain}`, found);
   }
 
-  private async examineTimers(name: string): Promise<void> {
+  private async examineTimers(name: string, count: number): Promise<void> {
     const output = await this.machine.command(`console ${this.ids.get(name)}`, COMMAND_MS);
     const timers = timerFigures(output);
-    if (timers === undefined) this.judge(name, [`it did not pass: ${output}`]);
+    if (timers?.count !== count) this.judge(name, [`it did not pass: ${output}`]);
     else this.result.timers.set(name, timers);
   }
 }
