@@ -30,8 +30,9 @@ export interface MachineOptions {
   image?: string;
   /**
    * QEMU without KVM: time is the number of instructions executed, the same in every run. Not for long runs of Linux:
-   * QEMU 7.2 keeps the vector of an interrupt that VMRUN injected (svm_helper.c, SVM_EVTINJ_TYPE_INTR, leaves
-   * exception_index set), and where the count runs out before the next exit, delivers it again, with IF clear.
+   * minutes of stress-ng ended with an upcall delivered a second time in its own entry code, with IF clear. What points to
+   * QEMU (not proven): svm_helper.c leaves exception_index set behind an interrupt that VMRUN injects
+   * (SVM_EVTINJ_TYPE_INTR), and where the count runs out before the next exit it could be delivered again.
    */
   icount?: boolean;
   /** Let the machine's reset restart it; otherwise a reset ends the emulator. Bochs always restarts. */
