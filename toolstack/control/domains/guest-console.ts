@@ -121,6 +121,7 @@ export class GuestConsole {
   private rest(): void {
     this.cancelRest = after(REST_MS, () => {
       this.cancelRest = null;
+      // An event while it rested may be lost, but nothing is taken between this look at the ring and the unmasking.
       if (this.serve()) this.rest();
       else unmaskPort(this.port.number);
     });
