@@ -59,8 +59,9 @@ test.serial("options that make no sense are refused in words", async (t) => {
 
 test.serial("without options: the demo guest, the prompt; poweroff ends it with status 0", async (t) => {
   const start = Start.run(t, [], true);
+  // The guest's command is shown behind a prompt too, which may come alone for a moment.
+  await start.waitFor(GREETING, BOOT_MS);
   await start.waitFor(AT_PROMPT, BOOT_MS);
-  t.regex(start.text, GREETING);
   const processes = descendants(start.child.pid!);
   t.true(processes.length > 1, "the emulator runs");
   start.type("poweroff\r");
