@@ -67,25 +67,7 @@ void step_port(void) {
   uint16_t port = random_bits();
   uint32_t value = random_value(), kind = random_below(6);
   note("port", port, kind);
-  switch (kind) {
-    case 0:
-      in8(port);
-      break;
-    case 1:
-      in16(port);
-      break;
-    case 2:
-      in32(port);
-      break;
-    case 3:
-      out8(port, value);
-      break;
-    case 4:
-      out16(port, value);
-      break;
-    default:
-      out32(port, value);
-  }
+  port_access(port, value, kind);
 }
 
 /* From and to the arena, the APIC's page, and where nothing is mapped; counts of any size in some. */

@@ -12,34 +12,10 @@ bool wild;
 #define VECTOR_NMI 2
 #define TSS_IST 0x1c /* IST1 is at 0x24 */
 
-/* All code, to see what was overwritten. */
-extern const uint8_t trap_stubs[];
-static uint8_t *code_copy;
-
-static uint64_t code_size(void) { return (uint64_t)trap_stubs + 4096 - (uint64_t)image_start; }
-
-static uint64_t hypervisor_time(void) {
-  struct xen_hvm_get_time time = {0};
-  long error = hvm_op(HVMOP_get_time, &time);
-  if (error)
-    guest_fail("get_time: error %ld", error);
-  return time.now;
-}
-
 /* The hypervisor still answers, its clock runs, and the guest's own code is whole. */
 void check_all(void) {
-  for (uint64_t i = 0; i < code_size(); i++)
-    if ((uint8_t)image_start[i] != code_copy[i])
-      guest_fail("code at %p changed from %x to %x", image_start + i, code_copy[i], (uint8_t)image_start[i]);
-  if (xen_version(XENVER_version, NULL) >> 16 != 4)
-    guest_fail("xen_version returns %lx", xen_version(XENVER_version, NULL));
-  uint64_t start = hypervisor_time();
-  struct sched_poll poll = {.nr_ports = 0, .timeout = start + 2 * MILLISECOND};
-  long error = sched_op(SCHEDOP_poll, &poll);
-  if (error)
-    guest_fail("poll: error %ld", error);
-  if (hypervisor_time() <= start)
-    guest_fail("time stands still");
+  code_check();
+  hypervisor_check();
 }
 
 /* A stack for NMIs, by its top. The low bits are also reserved ones of the gate that lies across it. */
@@ -77,8 +53,7 @@ void guest_main(void) {
   print("fuzz: seed %lu, %u vCPUs%s\n", seed, cpu_count, wild ? ", wild" : "");
   console_forget_ring();
   random_seed(seed);
-  code_copy = pages_take((code_size() + 4095) >> 12);
-  memcpy(code_copy, image_start, code_size());
+  code_keep();
   workers_prepare();
   prepare_low_memory();
   limits.end_ns = hypervisor_time() + option_number("seconds", 2) * SECOND;

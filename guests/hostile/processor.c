@@ -121,25 +121,7 @@ static void port(void) {
   uint16_t number = random_below(2) ? random_below(0x1000) : random_bits();
   uint32_t value = random_value(), kind = random_below(6);
   note("port", number, value, kind);
-  switch (kind) {
-    case 0:
-      in8(number);
-      break;
-    case 1:
-      in16(number);
-      break;
-    case 2:
-      in32(number);
-      break;
-    case 3:
-      out8(number, value);
-      break;
-    case 4:
-      out16(number, value);
-      break;
-    default:
-      out32(number, value);
-  }
+  port_access(number, value, kind);
 }
 
 /* INS and OUTS, repeated: to and from everywhere but the image. */

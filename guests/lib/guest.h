@@ -13,6 +13,7 @@
 #include "events.h"
 #include "options.h"
 #include "smp.h"
+#include "survive.h"
 #include "traps.h"
 #include "xenstore.h"
 

@@ -2,7 +2,6 @@
 import test from "ava";
 import { CODEC_GZIP, CODEC_OWN_BYTES, CODEC_TRAPPED } from "../../abi/codec.ts";
 import { CallPage, DOM0_CALL_PAGE } from "../../abi/software.ts";
-import { linuxModules } from "../../scripts/linux/guest.ts";
 import { compress } from "../unit/codec/data.ts";
 import { makeBzImage, withSize } from "../unit/toolstack/make-bzimage.ts";
 import { bootToPrompt, COMMAND_MS, evaluate, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
@@ -92,18 +91,5 @@ test.serial("bzImages with something wrong are refused in words, and nothing of 
     t.notRegex(printed, /^\s+at /m);
   }
   await expectFrames(t, machine, before, "after the refusals");
-  await powerOff(t, machine);
-});
-
-test.serial("Debian's Linux kernel, as it is in its package, gets to a shell", async (t) => {
-  const machine = await bootToPrompt(t, { memoryMib: 576, modules: linuxModules() });
-  machine.send(
-    'create --kernel vmlinuz --ramdisk initrd --cmdline "console=hvc0" --memory 256 --name linux; console linux\r',
-  );
-  await machine.waitFor(/Hypervisor: xen 4\.17/, GUEST_MS);
-  await machine.waitFor("linux:/root# ", GUEST_MS);
-  machine.send("\x1d");
-  await machine.waitFor("\ntypevisor> ", COMMAND_MS);
-  t.regex(await machine.command("list", COMMAND_MS), /^linux +1 +256 /m);
   await powerOff(t, machine);
 });
