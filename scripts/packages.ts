@@ -1,6 +1,6 @@
 /** Debian packages as files: fetched with apt-get and unpacked with dpkg-deb, without installing anything. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { progress } from "./build/task.ts";
 import { buildFolder } from "./paths.ts";
@@ -104,9 +104,9 @@ export function unpackedPackage(name: string): string {
   let version = candidateOf(name)!;
   if (existsSync(folderOf(version))) return folderOf(version);
 
-  const work = path.join(FOLDER, `${name}.part`);
-  rmSync(work, { recursive: true, force: true });
-  mkdirSync(work, { recursive: true });
+  // A folder of this run's own: tests fetch packages at the same time.
+  mkdirSync(FOLDER, { recursive: true });
+  const work = mkdtempSync(path.join(FOLDER, `${name}.part-`));
   let found = download(work, name, version);
   // Package lists grow old: the version they name may be gone.
   if ("said" in found && updateLists()) {
@@ -123,7 +123,11 @@ export function unpackedPackage(name: string): string {
   execFileSync("dpkg-deb", ["-x", path.join(work, found.archive), path.join(work, "files")]);
   // Complete or not there at all: an interrupted run leaves only its .part.
   const target = folderOf(version);
-  if (!existsSync(target)) renameSync(path.join(work, "files"), target);
+  try {
+    renameSync(path.join(work, "files"), target);
+  } catch (error) {
+    if (!existsSync(target)) throw error; // another run was first
+  }
   rmSync(work, { recursive: true, force: true });
   return target;
 }

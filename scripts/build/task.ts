@@ -3,8 +3,8 @@
  * differ from those of its latest success, or when an output is missing. Times of files play no part.
  */
 import { execFile } from "node:child_process";
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createHash, randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder, root } from "../paths.ts";
 
@@ -139,5 +139,8 @@ export function writeIfChanged(file: string, text: string | Uint8Array): void {
   mkdirSync(path.dirname(file), { recursive: true });
   const wanted = Buffer.from(text);
   if (existsSync(file) && readFileSync(file).equals(wanted)) return;
-  writeFileSync(file, wanted);
+  // Whole or not there: somebody else may be reading it.
+  const part = `${file}.${randomUUID()}.part`;
+  writeFileSync(part, wanted);
+  renameSync(part, file);
 }

@@ -1,27 +1,29 @@
 /** Guests that nobody here wrote: PVH images out of Debian's packages. Skipped by name where they cannot be fetched. */
+import { execFileSync } from "node:child_process";
 import path from "node:path";
-import test from "ava";
+import type { BootModule } from "../../scripts/modules.ts";
 import { unpackedPackage } from "../../scripts/packages.ts";
+import { buildFolder } from "../../scripts/paths.ts";
 import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
 import { expectFrames, frames } from "./support/frames.ts";
+import { packageTests } from "./support/packages.ts";
 
-const IMAGE = "usr/lib/grub-xen/grub-i386-xen_pvh.bin";
+const FORMAT = "i386-xen_pvh";
+/** What its prompt needs to come up and to answer. */
+const GRUB_MODULES = ["normal", "echo", "halt"];
 
-function findGrub(): { file: string } | { missing: string } {
-  try {
-    return { file: path.join(unpackedPackage("grub-xen-host"), IMAGE) };
-  } catch (error) {
-    return { missing: (error as Error).message.split("\n").at(-1)! };
-  }
+/** GRUB's image for Xen's PVH guests, made of the modules in Debian's grub-xen-bin. */
+function grubModule(): BootModule[] {
+  const modules = path.join(unpackedPackage("grub-xen-bin"), "usr/lib/grub", FORMAT);
+  const file = path.join(buildFolder, `grub-${FORMAT}.elf`);
+  execFileSync("grub-mkimage", ["-d", modules, "-O", FORMAT, "-o", file, "-p", "/", ...GRUB_MODULES]);
+  return [{ name: "grub", file }];
 }
 
-const grub = findGrub();
-const withGrub = "file" in grub ? test.serial : test.skip;
-const why = "file" in grub ? "" : ` (${grub.missing})`;
+const { modules, test, why } = packageTests(grubModule);
 
 for (const kind of MACHINES) {
-  withGrub(`GRUB's own PVH image, a 32-bit guest, comes to its prompt and halts on ${kind}${why}`, async (t) => {
-    const modules = "file" in grub ? [{ name: "grub", file: grub.file }] : [];
+  test(`GRUB's own PVH image, a 32-bit guest, comes to its prompt and halts on ${kind}${why}`, async (t) => {
     const machine = await bootToPrompt(t, { kind, modules });
     // The first one also touches domain 0's own buffers for good. In Bochs one must do: GRUB knows no way to measure the
     // time stamp counter there, takes it for 16 times as fast and waits accordingly.

@@ -1,7 +1,8 @@
 /** The clock of a Linux guest: as fast as the machine's, and right without anybody setting it. */
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, evaluate, powerOff } from "./support/boot.ts";
-import { LINUX_MS, linuxTests, startLinux } from "./support/linux.ts";
+import { LINUX_MS, startLinux } from "./support/linux.ts";
+import { packageTests } from "./support/packages.ts";
 
 /** How far apart the clocks may run: 0.1 %, over a minute. */
 const PARTS = 1e-3;
@@ -11,7 +12,7 @@ const READINGS = 8;
 /** The machine's clock chip counts seconds. */
 const DATE_S = 30;
 
-const { modules, test, why } = linuxTests(() => linuxModules());
+const { modules, test, why } = packageTests(() => linuxModules());
 
 test(`a Linux guest's clock stays within 0.1 % of the machine's over a minute, and has the date${why}`, async (t) => {
   t.timeout(LINUX_MS * 3);

@@ -2,12 +2,13 @@
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, COMMAND_MS, evaluate, powerOff, settle } from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
-import { expectCalm, LINUX_MS, linuxTests, startLinux } from "./support/linux.ts";
+import { expectCalm, LINUX_MS, startLinux } from "./support/linux.ts";
+import { packageTests } from "./support/packages.ts";
 
 const MEMORY_MIB = 640;
 const ROUNDS = 10;
 
-const { modules, test, why } = linuxTests(() => linuxModules());
+const { modules, test, why } = packageTests(() => linuxModules());
 
 for (const { kind, vcpus } of [
   { kind: "qemu-svm", vcpus: 1 },

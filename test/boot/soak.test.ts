@@ -1,11 +1,11 @@
 /** A short form of `npm run soak`: the same guests and the same questions, for seconds instead of minutes. */
 import { runSoak, soakModules, UNIKERNELS } from "../../scripts/soak/run.ts";
-import { linuxTests } from "./support/linux.ts";
+import { packageTests } from "./support/packages.ts";
 
 const SECONDS = 15;
 const LIMIT_MS = 600_000;
 
-const { modules, test, why } = linuxTests(soakModules);
+const { modules, test, why } = packageTests(soakModules);
 
 test(`stress-ng beside another Linux and three unikernels on qemu-svm: no error, no timer lost${why}`, async (t) => {
   t.timeout(LIMIT_MS);

@@ -3,21 +3,13 @@ import type { ExecutionContext } from "ava";
 import { XS_ERROR, XS_TRANSACTION_START } from "../../abi/xs-wire.ts";
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { LinuxShell } from "../../scripts/linux/shell.ts";
-import type { Machine } from "../../scripts/machine.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
-import { linuxTests } from "./support/linux.ts";
+import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
+import { LINUX_MS, startLinux } from "./support/linux.ts";
+import { packageTests } from "./support/packages.ts";
 
-const { modules, test, why } = linuxTests(() => linuxModules(["xenstore-utils"]));
+const { modules, test, why } = packageTests(() => linuxModules(["xenstore-utils"]));
 
-const LINUX_MS = GUEST_MS * 2;
-
-/** Starts a guest; its shell, which is at the prompt but left, and its number. */
-async function startLinux(machine: Machine, name: string): Promise<{ shell: LinuxShell; id: string }> {
-  const options = `--cmdline console=hvc0 --memory 192 --name ${name}`;
-  const id = (await machine.command(`create --kernel vmlinuz --ramdisk initrd ${options}`, COMMAND_MS)).trim();
-  const shell = new LinuxShell(machine, name, LINUX_MS);
-  return { shell, id };
-}
+const MEMORY = "--memory 192";
 
 /** One guest's shell for as long as `work` takes. */
 async function inside<T>(
@@ -62,8 +54,8 @@ async function testTools(t: ExecutionContext, shell: LinuxShell, id: string): Pr
 test(`Debian's xenstore clients in Linux: what a domain's own nodes let it do, and another's do not${why}`, async (t) => {
   t.timeout(LINUX_MS * 4);
   const machine = await bootToPrompt(t, { memoryMib: 768, modules });
-  const a = await startLinux(machine, "a");
-  const b = await startLinux(machine, "b");
+  const a = await startLinux(machine, "a", MEMORY);
+  const b = await startLinux(machine, "b", MEMORY);
   await testTools(t, a.shell, a.id);
 
   const home = `/local/domain/${b.id}`;
@@ -128,8 +120,8 @@ function message(type: number, payload: string): string {
 test(`a Linux guest at its quotas: clear errors for it, and the others go on${why}`, async (t) => {
   t.timeout(LINUX_MS * 4);
   const machine = await bootToPrompt(t, { memoryMib: 768, modules });
-  const a = await startLinux(machine, "a");
-  const b = await startLinux(machine, "b");
+  const a = await startLinux(machine, "a", MEMORY);
+  const b = await startLinux(machine, "b", MEMORY);
 
   await inside(a.shell, async (run) => {
     // A node's size: 2 KiB, names, permissions and value together.

@@ -1,30 +1,11 @@
-/** Debian's Linux in the boot tests: its modules (where they cannot be had, tests are skipped by name), and its shell. */
-import test, { type ExecutionContext } from "ava";
+/** Debian's Linux in the boot tests: how it is started, and its shell. */
+import type { ExecutionContext } from "ava";
 import { LinuxShell } from "../../../scripts/linux/shell.ts";
 import type { Machine } from "../../../scripts/machine.ts";
-import type { BootModule } from "../../../scripts/modules.ts";
 import { GUEST_MS } from "./boot.ts";
 
 /** From `create` to the shell, or a command in it, four vCPUs or Bochs included. */
 export const LINUX_MS = GUEST_MS * 2;
-
-export interface LinuxTests {
-  modules: BootModule[];
-  /** `test.serial`, or `test.skip` where the packages are missing. */
-  test: typeof test.serial;
-  /** What is missing, for the tests' names; empty when nothing is. */
-  why: string;
-}
-
-/** @param make fetches the packages and makes the modules; throws when it cannot */
-export function linuxTests(make: () => BootModule[]): LinuxTests {
-  try {
-    return { modules: make(), test: test.serial, why: "" };
-  } catch (error) {
-    const missing = (error as Error).message.split("\n").at(-1)!;
-    return { modules: [], test: test.skip as typeof test.serial, why: ` (${missing})` };
-  }
-}
 
 /** Starts a guest, with other options for `create`; its shell, which is to be entered, and its number. */
 export async function startLinux(
