@@ -10,8 +10,9 @@ static uint8_t code[MAX_CPUS][CODE_SIZE] __attribute__((aligned(64)));
 
 void run_code(const uint8_t *bytes, unsigned length, uint64_t rdi, uint64_t rsi) {
   uint8_t *own = code[here()];
+  /* Returns to its end: an instruction may take some of them as its own. */
+  memset(own, 0xc3, CODE_SIZE);
   memcpy(own, bytes, length);
-  own[length] = 0xc3;
   /* No number of a hypercall. */
   uint64_t rax = random_store() | 0x80, rcx = random_below(40);
   __asm__ volatile("movq %%rax, %%r8\n call *%[target]\n cld\n movl %[data], %%eax\n movl %%eax, %%es"

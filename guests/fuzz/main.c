@@ -10,6 +10,8 @@ const char guest_name[] = "fuzz";
 bool wild;
 
 #define VECTOR_NMI 2
+/* The verdict comes this long after the time is over, at the latest; computers that emulate may be slow. */
+#define WATCHDOG_SECONDS 60
 #define TSS_IST 0x1c /* IST1 is at 0x24 */
 
 /* The hypervisor still answers, its clock runs, and the guest's own code is whole. */
@@ -56,6 +58,11 @@ void guest_main(void) {
   code_keep();
   workers_prepare();
   prepare_low_memory();
-  limits.end_ns = hypervisor_time() + option_number("seconds", 2) * SECOND;
+  uint64_t seconds = option_number("seconds", 2);
+  /* One that has lost its way ends too. */
+  struct sched_watchdog watchdog = {.id = 0, .timeout = seconds + WATCHDOG_SECONDS};
+  if (sched_op(SCHEDOP_watchdog, &watchdog) <= 0)
+    guest_fail("no watchdog");
+  limits.end_ns = hypervisor_time() + seconds * SECOND;
   workers_run(&limits);
 }

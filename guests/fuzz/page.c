@@ -127,10 +127,12 @@ static const struct access accesses[] = {
     {3, {0x0f, 0x01, 0x07}, false},             /* sgdt */
     {3, {0x0f, 0x01, 0x0f}, false},             /* sidt */
     {3, {0x0f, 0x01, 0x27}, false},             /* smsw */
+    {1, {0xd7}, false},                         /* xlat */
+    /* Where these go is in registers of the APIC: it may be anywhere in the guest's own memory. */
     {2, {0xff, 0x17}, false},                   /* call (rdi) */
     {2, {0xff, 0x2f}, false},                   /* far jump (rdi) */
-    {1, {0xd7}, false},                         /* xlat */
 };
+#define WILD_ACCESSES 2
 
 /* Anywhere in the page and a little beyond; the registers, the ends, and what lies across two more often. */
 static uint64_t page_address(void) {
@@ -149,7 +151,7 @@ static uint64_t page_address(void) {
 }
 
 void step_page(void) {
-  const struct access *access = &RANDOM_OF(accesses);
+  const struct access *access = &accesses[random_below(sizeof accesses / sizeof accesses[0] - (wild ? 0 : WILD_ACCESSES))];
   uint64_t address = page_address();
   if (access->changes && !wild && address - APIC_ADDRESS + 16 > ICR && address - APIC_ADDRESS < ICR + 16)
     address -= 32;
@@ -158,7 +160,10 @@ void step_page(void) {
   run_code(access->bytes, access->length, address, (uint64_t)arena() + random_below(64));
 }
 
-/* An entry of the own top level names the APIC's page as next level. */
+/*
+ * An entry of the own top level names the APIC's page as next level. What is there may name any of the guest's memory, so
+ * that it is written and executed only by who may end by that.
+ */
 void step_page_walk(void) {
   uint64_t slot = 300 + here();
   uint64_t address = 0xffff000000000000ull | slot << 39 | (random_bits() & 0x7ffffff000ull);
@@ -167,14 +172,14 @@ void step_page_walk(void) {
   note("walk", address, 0);
   page_map[slot] = APIC_ADDRESS | 7;
   static const uint8_t load[] = {0x8b, 0x07}, store[] = {0x89, 0x07}, call[] = {0xff, 0xd7};
-  switch (random_below(4)) {
+  switch (random_below(wild ? 4 : 2)) {
     case 0:
       run_code(load, sizeof load, address, 0);
       break;
-    case 1:
+    case 2:
       run_code(store, sizeof store, address, 0);
       break;
-    case 2:
+    case 3:
       run_code(call, sizeof call, address, 0);
       break;
     default:
@@ -183,10 +188,10 @@ void step_page_walk(void) {
   }
 }
 
-/* Pushes, and with interrupts on whatever comes is pushed there too. */
+/* Pushes, and with interrupts on whatever comes is pushed there too, and comes back as the registers have kept it. */
 void step_page_stack(void) {
   uint64_t stack = APIC_ADDRESS + 8 * random_below(514);
-  bool interrupts = random_below(2);
+  bool interrupts = wild && random_below(2);
   note("stack", stack, interrupts);
   __asm__ volatile(
       "movq %%rsp, %%rbx\n"
