@@ -7,6 +7,7 @@
  */
 import { EINVAL } from "../abi/errno";
 import { HvmHwCpu, XEN_X86_FPU_INITIALISED } from "../abi/hvm";
+import { CR0_ET, CR0_PG, CR4_PAE } from "./control-bits";
 import { guestCr0Accepted, guestCr4Accepted, guestEferAccepted } from "./cpuid-policy";
 import { isCanonical } from "./entry-rule";
 import { fpuExport, fpuImport, fpuReset } from "./fpu";
@@ -40,6 +41,8 @@ import {
   getSegmentBase,
   getSegmentLimit,
   getSegmentSelector,
+  RFLAGS_ONE,
+  RFLAGS_ZERO,
   SEG_CS,
   SEG_DS,
   SEG_ES,
@@ -68,12 +71,6 @@ import { svmGuestBroken } from "./svm/vmcb-check";
 import { vendor, VENDOR_VMX } from "./vendor";
 import { vmxGuestBroken } from "./vmx/guest-check";
 import { loadPdptes } from "./vmx/pdptes";
-
-const CR0_ET: u64 = 1 << 4;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
-const RFLAGS_ONE: u64 = 1 << 1;
-const RFLAGS_ZERO: u64 = 0xffffffffffc08028;
 
 /** Segments in the order of the record's selectors, limits, bases, attributes. */
 const SEGMENTS: StaticArray<u32> = [SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_SS, SEG_TR, SEG_LDTR];

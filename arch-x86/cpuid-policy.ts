@@ -5,6 +5,7 @@
  * (their MSRs are the host's), PCID and INVPCID, performance counters, MCE and MCA, transactional memory, protection
  * keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
  */
+import { CR0_PG, CR4_PAE } from "./control-bits";
 import { cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
 import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./state";
 
@@ -89,7 +90,7 @@ export const EXTENDED_ECX: u32 =
   (1 << 11) | // XOP
   (1 << 16) | // FMA4
   (1 << 21); // TBM
-const EXTENDED_EDX_NX: u32 = 1 << 20;
+export const EXTENDED_EDX_NX: u32 = 1 << 20;
 export const EXTENDED_EDX: u32 =
   (0x01c3f1ff & LEAF1_EDX) | // AMD repeats leaf 1 here
   (1 << 11) | // SYSCALL
@@ -105,7 +106,6 @@ export const POWER_EDX: u32 = 1 << 8; // invariant TSC
 export const CAPACITY_EBX: u32 = (1 << 0) | (1 << 2); // CLZERO, FXSAVE saves error pointers
 
 // CR4 (SDM 3A, 2.5).
-const CR4_PAE: u64 = 1 << 5;
 export const CR4_OSXSAVE: u64 = 1 << 18;
 const CR4_ALWAYS: u64 =
   (1 << 0) | // VME
@@ -119,7 +119,6 @@ const CR4_ALWAYS: u64 =
   (1 << 9) | // OSFXSR
   (1 << 10); // OSXMMEXCPT
 
-const CR0_PG: u64 = 1 << 31;
 const CR0_KNOWN: u64 = 0xe005003f;
 
 let cr4Allowed: u64 = 0;

@@ -2,6 +2,7 @@
  * Finds out which virtualisation extension this machine has and whether it has all that this hypervisor needs, before
  * anything is switched on. Sets `vendor`. Runs once, on the boot CPU.
  */
+import { EXTENDED_EDX_NX } from "./cpuid-policy";
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, msrFaulted, rdmsr } from "./hw";
 import { MSR_FEATURE_CONTROL, MSR_VM_CR, MSR_VMX_EPT_VPID, MSR_VMX_PROCBASED, MSR_VMX_PROCBASED2 } from "./msr";
 import {
@@ -20,7 +21,6 @@ import { setVendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
 
 const LEAF1_ECX_VMX: u32 = 1 << 5;
 const EXTENDED_ECX_SVM: u32 = 1 << 2;
-const EXTENDED_EDX_NX: u32 = 1 << 20;
 const SVM_EDX_NESTED_PAGING: u32 = 1 << 0;
 
 const VM_CR_LOCK: u64 = 1 << 3; // APM 2, 15.30.1

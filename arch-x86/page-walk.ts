@@ -6,16 +6,11 @@
  * own mistakes, do not hold for copies that it asked for.
  */
 import { EFAULT } from "../abi/errno";
+import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE } from "./control-bits";
 import { cpuidEax, load32, load64 } from "./hw";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_KERNEL, HVM_ACCESS_WRITE, HvmVcpu } from "./hvm-vcpu";
 import { p2mAddress } from "./p2m";
 import { EFER_LMA, EFER_NXE, getCpl, getCr0, getCr3, getCr4, getEfer } from "./state";
-
-const CR0_WP: u64 = 1 << 16;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PSE: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
-const CR4_LA57: u64 = 1 << 12;
 
 const PTE_PRESENT: u64 = 1 << 0;
 const PTE_WRITE: u64 = 1 << 1;

@@ -1,4 +1,5 @@
 /** The states a vCPU starts in, the same on both vendors: of a PVH guest, and after INIT and SIPI. */
+import { CR0_ET } from "./control-bits";
 import { HvmVcpu } from "./hvm-vcpu";
 import {
   ATTR_DB,
@@ -24,7 +25,6 @@ import {
   setSegment,
 } from "./state";
 
-const CR0_ET: u64 = 0x10;
 const CR0_PE_ET: u64 = 0x11;
 const DR6_RESET: u64 = 0xffff0ff0;
 const DR7_RESET: u64 = 0x400;

@@ -55,6 +55,9 @@ export const EFER_LMA: u64 = 1 << 10;
 export const EFER_NXE: u64 = 1 << 11;
 export const EFER_SVME: u64 = 1 << 12;
 
+/** Bits that are always one, and always zero. */
+export const RFLAGS_ONE: u64 = 1 << 1;
+export const RFLAGS_ZERO: u64 = 0xffffffffffc08028;
 export const RFLAGS_TF: u64 = 1 << 8;
 export const RFLAGS_IF: u64 = 1 << 9;
 export const RFLAGS_DF: u64 = 1 << 10;

@@ -5,6 +5,7 @@
 import { EINVAL } from "../abi/errno";
 import { HvmHwCpu } from "../abi/hvm";
 import { VCPU_HVM_MODE_32B, VCPU_HVM_MODE_64B, VcpuHvmContext, VcpuHvmX8632, VcpuHvmX8664 } from "../abi/hvm-vcpu";
+import { CR0_PG, CR4_PAE } from "../arch-x86/control-bits";
 import { hvmLoadContext, hvmSaveContext, hvmSetTscOffset } from "../arch-x86/hvm";
 import { vcpuOf } from "./access";
 import { Vcpu } from "./vcpu";
@@ -24,8 +25,6 @@ const CS_64: u32 = 0xa9b;
 const DATA_64: u32 = 0xc93;
 const TR_64: u32 = 0x8b;
 
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
 const EFER_LME: u64 = 1 << 8;
 const EFER_LMA: u64 = 1 << 10;
 

@@ -4,6 +4,7 @@
  * up). CR8 only when task-priority.ts watches it. Old processors and emulators do not say which register is moved, so the
  * code is read.
  */
+import { CR0_ET, CR0_PE, CR0_PG, CR0_TS, CR4_PAE } from "../control-bits";
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
 import { decode, getRegister, Instruction } from "../decode";
 import { guestReadData } from "../guest-memory";
@@ -24,12 +25,7 @@ const LMSW: u32 = 6;
 const CLTS: u32 = 0x06;
 const REX_B: u32 = 1;
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_TS: u64 = 1 << 3;
-const CR0_ET: u64 = 1 << 4;
 const CR0_LMSW: u64 = 0xf;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
 
 const instruction = changetype<Instruction>(memory.data(offsetof<Instruction>()));
 const word: usize = memory.data(8);

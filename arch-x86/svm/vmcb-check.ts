@@ -2,6 +2,8 @@
  * The rules that VMRUN holds a VMCB against (APM 2, 15.5.1; 15.16, 15.20, 15.25.4), one after the other, in words: what
  * is left when the processor only says "invalid". Those on the guest's state also judge a state that a toolstack loads.
  */
+import { CR0_CD, CR0_NW, CR0_PE, CR0_PG, CR4_PAE } from "../control-bits";
+import { EXTENDED_EDX_NX } from "../cpuid-policy";
 import { breaks, patPossible } from "../entry-rule";
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, load32, load64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -19,15 +21,9 @@ import {
   VMCB,
 } from "./vmcb";
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
 /** Bits of CR4 that every processor with AMD-V has: VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT. */
 const CR4_ALWAYS: u64 = 0x7ff;
 
-const EXTENDED_EDX_NX: u32 = 1 << 20;
 const EXTENDED_EDX_FFXSR: u32 = 1 << 25;
 const EXTENDED_EDX_LONG: u32 = 1 << 29;
 const EXTENDED_ECX_TCE: u32 = 1 << 17;

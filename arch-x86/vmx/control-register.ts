@@ -2,6 +2,7 @@
  * Exits at MOV to and from control registers: the few writes that touch a bit the host owns (see vmx/state.ts), and
  * without a TPR shadow CR8, which would be the host's own task priority (SDM 3C 25.6.6, table 28-3).
  */
+import { CR0_CD, CR0_ET, CR0_NW, CR0_PG, CR4_PAE } from "../control-bits";
 import { guestCr0Accepted } from "../cpuid-policy";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { EFER_LMA, EFER_LME, getCr0, getCr3, getCr4, getEfer, getRsp, is64, setCr0, setEfer, setRsp } from "../state";
@@ -19,11 +20,6 @@ const ACCESS_TO: u32 = 0;
 const ACCESS_FROM: u32 = 1;
 const REGISTER_RSP: u32 = 4;
 
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
-const CR0_ET: u64 = 1 << 4;
-const CR4_PAE: u64 = 1 << 5;
 const CR8_BITS: u64 = 0xf;
 
 /** Returns HvmExit. */

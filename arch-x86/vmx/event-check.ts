@@ -1,4 +1,5 @@
 /** What a VM entry demands of the event it is to deliver (SDM 3C, 27.2.1.3). */
+import { CR0_PE } from "../control-bits";
 import { breaks } from "../entry-rule";
 import { rdmsr, vmread } from "../hw";
 import { MSR_VMX_BASIC, MSR_VMX_MISC } from "../msr";
@@ -14,7 +15,6 @@ const VECTOR_NMI: u32 = 2;
 const EXCEPTIONS: u32 = 32;
 /** #DF #TS #NP #SS #GP #PF #AC. */
 const VECTORS_WITH_ERROR: u32 = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17);
-const CR0_PE: u64 = 1;
 /** IA32_VMX_BASIC: any exception may come with an error code or without. */
 const BASIC_ANY_ERROR: u64 = 1 << 56;
 /** IA32_VMX_MISC: an instruction of length 0 may be injected. */

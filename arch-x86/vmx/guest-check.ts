@@ -2,13 +2,25 @@
  * The rules that a VM entry holds the guest's state against, in the SDM's order (3C, 27.3.1), in words: what is left
  * when the processor only says "invalid guest state". Also used before a state that a toolstack loads is accepted.
  */
+import { CR0_PE, CR0_PG, CR0_WP, CR4_CET, CR4_PAE, CR4_PCIDE } from "../control-bits";
+import { EXTENDED_EDX_NX } from "../cpuid-policy";
 import { breaks, isCanonical, patPossible } from "../entry-rule";
 import { cpuidEax, cpuidEdx, rdmsr, vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1, MSR_VMX_MISC } from "../msr";
 import { P2M_MFN_MASK } from "../p2m-types";
 import { p2mLookup } from "../p2m";
-import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, RFLAGS_IF, RFLAGS_TF, RFLAGS_VM } from "../state";
+import {
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+  RFLAGS_IF,
+  RFLAGS_ONE,
+  RFLAGS_TF,
+  RFLAGS_VM,
+  RFLAGS_ZERO,
+} from "../state";
 import {
   cr0Fixed0,
   cr0Fixed1,
@@ -26,16 +38,7 @@ import { vmxEventBroken } from "./event-check";
 import { vmxSegmentsBroken } from "./segment-check";
 import { VMCS } from "./vmcs";
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_WP: u64 = 1 << 16;
-const CR0_PG: u64 = 1 << 31;
-const CR4_PAE: u64 = 1 << 5;
-const CR4_PCIDE: u64 = 1 << 17;
-const CR4_CET: u64 = 1 << 23;
-const RFLAGS_ONE: u64 = 1 << 1;
-const RFLAGS_ZERO: u64 = 0xffffffffffc08028;
 const AR_LONG: u64 = 1 << 13;
-const EXTENDED_EDX_NX: u32 = 1 << 20;
 
 /** IA32_DEBUGCTL: LBR, BTF, bus lock trap, TR, BTS, BTINT, BTS_OFF_OS, BTS_OFF_USR, the freezes, RTM (SDM 4, table 2-2). */
 const DEBUGCTL_KNOWN: u64 = 0xffc7;

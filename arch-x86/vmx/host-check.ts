@@ -2,6 +2,7 @@
  * The rules that a VM entry holds the host's state against (SDM 3C, 27.2.2 to 27.2.4), in words. They are the
  * hypervisor's own: a broken one is a mistake here.
  */
+import { CR4_PAE } from "../control-bits";
 import { breaks, isCanonical, patPossible } from "../entry-rule";
 import { cpuidEax, rdmsr, vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -11,7 +12,6 @@ import { cr0Fixed0, cr0Fixed1, EXIT_HOST_64, EXIT_LOAD_EFER, EXIT_LOAD_PAT } fro
 import { makeCurrent } from "./current";
 import { VMCS } from "./vmcs";
 
-const CR4_PAE: u64 = 1 << 5;
 /** Of a selector: table indicator and privilege level. */
 const TI_RPL: u64 = 7;
 

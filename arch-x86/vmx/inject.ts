@@ -2,6 +2,7 @@
  * Delivering interrupts and exceptions: ENTRY_EVENT carries one event into the next entry, and the processor clears it
  * at the exit (SDM 3C 27.6). Interrupt and NMI windows are exits that come as soon as the guest could take one.
  */
+import { CR0_PE } from "../control-bits";
 import { vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { RFLAGS_IF } from "../state";
@@ -26,7 +27,6 @@ import { VMCS } from "./vmcs";
 const VECTOR_NMI: u32 = 2;
 const VECTOR_DOUBLE_FAULT: u32 = 8;
 const VECTOR_PAGE_FAULT: u32 = 14;
-const CR0_PE: u64 = 1;
 
 /** Vectors 0, 10..13: "contributory" in the rules for double faults (SDM 3A, table 6-4). */
 const CONTRIBUTORY: u32 = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13);

@@ -1,11 +1,11 @@
 /** What a VM entry demands of the guest's segment registers (SDM 3C, 27.3.1.2), in its order. */
+import { CR0_PE } from "../control-bits";
 import { breaksPart, isCanonical } from "../entry-rule";
 import { vmread } from "../hw";
 import { RFLAGS_VM } from "../state";
 import { ENTRY_GUEST_64, isUnrestricted } from "./controls";
 import { VMCS } from "./vmcs";
 
-const CR0_PE: u64 = 1 << 0;
 /** Of a selector: the table indicator, and the privilege level. */
 const TI: u64 = 1 << 2;
 const RPL: u64 = 3;

@@ -1,4 +1,5 @@
 /** The parts of state.ts that VT-x needs: fields of the VMCS, and registers that are not quite what the guest sees. */
+import { CR0_CD, CR0_NW, CR0_PE, CR0_PG } from "../control-bits";
 import { guestCr4Mask } from "../cpuid-policy";
 import { readDr, vmread, vmwrite, writeDr } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -8,10 +9,6 @@ import { getSwitchedMsr, makeCurrent, setSwitchedMsr } from "./current";
 import { BLOCKED_BY_MOV_SS, BLOCKED_BY_STI } from "./events";
 import { VMCS } from "./vmcs";
 
-const CR0_PE: u64 = 1 << 0;
-const CR0_NW: u64 = 1 << 29;
-const CR0_CD: u64 = 1 << 30;
-const CR0_PG: u64 = 1 << 31;
 const EFER_LMA: u64 = 1 << 10;
 
 /** Reads a field of this vCPU's VMCS. */

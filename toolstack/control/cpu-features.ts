@@ -3,7 +3,7 @@ import type { CpuidRegisters, CpuPolicy } from "./hypercalls/sysctl.ts";
 
 const BRAND_FIRST = 0x80000002;
 const BRAND_LEAVES = 3;
-const SVM_LEAF = 0x8000000a;
+export const SVM_LEAF = 0x8000000a;
 
 /** EDX of leaf 8000000AH (APM volume 3, E.4.9). */
 const SVM_FEATURES: [number, string][] = [
@@ -19,8 +19,8 @@ const SVM_FEATURES: [number, string][] = [
   [16, "virtual GIF"],
 ];
 
-const IA32_VMX_PROCBASED_CTLS2 = 0x48b;
-const IA32_VMX_EPT_VPID_CAP = 0x48c;
+export const IA32_VMX_PROCBASED_CTLS2 = 0x48b;
+export const IA32_VMX_EPT_VPID_CAP = 0x48c;
 /** Low word of IA32_VMX_EPT_VPID_CAP (SDM volume 3, A.10). */
 const EPT_FEATURES: [number, string][] = [
   [6, "4-level EPT"],

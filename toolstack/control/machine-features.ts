@@ -2,7 +2,7 @@
  * What Typevisor needs of a machine and what it can use, whether it is there, and what its lack means to the user. From
  * the processor's CPUID leaves and capability MSRs, the hypervisor's counters and its own word on why no guest can run.
  */
-import { cpuidLeaf } from "./cpu-features.ts";
+import { cpuidLeaf, IA32_VMX_EPT_VPID_CAP, IA32_VMX_PROCBASED_CTLS2, SVM_LEAF } from "./cpu-features.ts";
 import type { CpuPolicy, PhysicalInfo } from "./hypercalls/sysctl.ts";
 import { formatBytes } from "./text.ts";
 import { PAGE_SIZE } from "./window.ts";
@@ -35,13 +35,10 @@ export interface MachineFacts {
 const EBX = 1;
 const ECX = 2;
 const EDX = 3;
-const SVM_LEAF = 0x8000000a;
 
 // Capability MSRs of VT-x (SDM volume 3D, appendix A).
 const IA32_VMX_PINBASED_CTLS = 0x481;
 const IA32_VMX_PROCBASED_CTLS = 0x482;
-const IA32_VMX_PROCBASED_CTLS2 = 0x48b;
-const IA32_VMX_EPT_VPID_CAP = 0x48c;
 
 /** All of it, what guests cannot do without first. */
 export function machineFeatures(facts: MachineFacts): Feature[] {
