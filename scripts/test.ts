@@ -13,9 +13,13 @@ import { installPackages, testPurposes } from "./setup.ts";
 
 interface Tally {
   passed: number;
-  failed: number;
   skipped: string[];
+  /** What failed, and what was said about it. */
+  failures: { name: string; said: string[] }[];
 }
+
+/** Of what is said about a failure, so many lines at its beginning and at its end are shown again when all is over. */
+const SAID_AGAIN = 15;
 
 /** Runs a check that is a command of its own; it counts as one test. */
 async function check(tally: Tally, name: string, args: string[]): Promise<void> {
@@ -27,7 +31,7 @@ async function check(tally: Tally, name: string, args: string[]): Promise<void> 
 
 function count(tally: Tally, ok: boolean, name: string): void {
   if (ok) tally.passed += 1;
-  else tally.failed += 1;
+  else tally.failures.push({ name, said: [] });
   console.log(`${ok ? "ok    " : "FAILED"}  ${name}`);
 }
 
@@ -35,26 +39,39 @@ function count(tally: Tally, ok: boolean, name: string): void {
  * Runs ava and counts what its TAP output says. A test file that dies, or ava itself failing, counts as a failure.
  */
 async function runAva(tally: Tally, args: string[]): Promise<void> {
-  const failedBefore = tally.failed;
+  const failedBefore = tally.failures.length;
   const ava = spawn(process.execPath, [fromRoot("node_modules/ava/entrypoints/cli.mjs"), "--tap", ...args], {
     cwd: root,
     stdio: ["ignore", "pipe", "inherit"],
   });
   const closed = new Promise<number | null>((resolve) => ava.once("close", resolve));
+  /** Of the failure that ava is telling about. */
+  let said: string[] = [];
   for await (const line of createInterface({ input: ava.stdout })) {
     const result = /^(not )?ok \d+ - (.*?)(?: # (SKIP|TODO).*)?$/.exec(line);
     if (result === null) {
-      if (!/^TAP version|^1\.\.\d+$|^# (tests|pass|fail|skip)|^\s*$/.test(line))
-        console.log(line.replace(/^# /, "        "));
+      if (!/^TAP version|^1\.\.\d+$|^# (tests|pass|fail|skip)|^\s*$/.test(line)) {
+        said.push(line.replace(/^# /, "        "));
+        console.log(said.at(-1));
+      }
     } else if (result[3] !== undefined) {
       tally.skipped.push(result[2]);
       console.log(`skipped ${result[2]}`);
     } else {
-      count(tally, result[1] === undefined, result[2]);
+      const ok = result[1] === undefined;
+      count(tally, ok, result[2]);
+      said = ok ? [] : tally.failures.at(-1)!.said;
     }
   }
   const status = await closed;
-  if (status !== 0 && tally.failed === failedBefore) count(tally, false, `ava ${args.join(" ")} (status ${status})`);
+  if (status !== 0 && tally.failures.length === failedBefore)
+    count(tally, false, `ava ${args.join(" ")} (status ${status})`);
+}
+
+/** Without what is in the middle of it, when it is long. */
+function shortened(lines: string[]): string[] {
+  if (lines.length <= 2 * SAID_AGAIN) return lines;
+  return [...lines.slice(0, SAID_AGAIN), "    [...]", ...lines.slice(-SAID_AGAIN)];
 }
 
 /** Folders of tests that exist; ava refuses names that match nothing. */
@@ -67,7 +84,7 @@ async function main(): Promise<number> {
   const unit = args.includes("--unit");
   const boot = args.includes("--boot");
   const rest = args.filter((arg) => arg !== "--unit" && arg !== "--boot");
-  const tally: Tally = { passed: 0, failed: 0, skipped: [] };
+  const tally: Tally = { passed: 0, skipped: [], failures: [] };
 
   installPackages(unit ? ["build", "codecs"] : testPurposes());
   try {
@@ -77,7 +94,7 @@ async function main(): Promise<number> {
     process.stderr.write(`${error.message}\n`);
     count(tally, false, "build");
   }
-  if (tally.failed === 0) {
+  if (tally.failures.length === 0) {
     if (rest.length > 0) {
       await runAva(tally, rest);
     } else {
@@ -100,8 +117,10 @@ async function main(): Promise<number> {
     }
   }
   if (tally.skipped.length > 0) progress(`${tally.skipped.length} skipped: ${tally.skipped.join("; ")}`);
-  console.log(`${tally.passed} passed, ${tally.failed} failed`);
-  return tally.failed === 0 && tally.passed > 0 ? 0 : 1;
+  // They are far up by now.
+  for (const { name, said } of tally.failures) console.log([`FAILED  ${name}`, ...shortened(said)].join("\n"));
+  console.log(`${tally.passed} passed, ${tally.failures.length} failed`);
+  return tally.failures.length === 0 && tally.passed > 0 ? 0 : 1;
 }
 
 process.exitCode = await main();

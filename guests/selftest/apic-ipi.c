@@ -20,14 +20,14 @@ static void send_to(uint32_t id, uint32_t icr) {
 }
 
 static bool await_word(volatile uint16_t *word, uint16_t value) {
-  uint64_t deadline = clock_ns() + SECOND;
+  uint64_t deadline = clock_ns() + PATIENCE;
   while (*word != value && clock_ns() < deadline)
     sched_op(SCHEDOP_yield, NULL);
   return *word == value;
 }
 
 static bool await_down(void) {
-  uint64_t deadline = clock_ns() + SECOND;
+  uint64_t deadline = clock_ns() + PATIENCE;
   while (vcpu_op(VCPUOP_is_up, 1, NULL) != 0 && clock_ns() < deadline)
     sched_op(SCHEDOP_yield, NULL);
   return vcpu_op(VCPUOP_is_up, 1, NULL) == 0;
@@ -118,7 +118,7 @@ static void apic_ipi_ids(void) {
 
 /* Waits until the second vCPU has taken so many, and no more. */
 static bool second_takes(unsigned count) {
-  uint64_t deadline = clock_ns() + SECOND;
+  uint64_t deadline = clock_ns() + PATIENCE;
   while (taken_by[1] < count && clock_ns() < deadline)
     sched_op(SCHEDOP_yield, NULL);
   return taken_by[1] == count;
@@ -127,7 +127,7 @@ static bool second_takes(unsigned count) {
 static void apic_ipi(void) {
   need_both();
   send_to(2, VECTOR_A);
-  CHECK(spin_until(&taken_by[1], SECOND));
+  CHECK(spin_until(&taken_by[1], PATIENCE));
   send_to(0, ICR_OTHERS | VECTOR_A);
   CHECK(second_takes(2));
   EXPECT(taken_by[0], 0);
@@ -148,7 +148,7 @@ static void apic_ipi_lowest(void) {
   need_both();
   for (unsigned i = 1; i <= 8; i++) {
     send_to(3, ICR_LOGICAL | ICR_LOWEST | VECTOR_A);
-    uint64_t deadline = clock_ns() + SECOND;
+    uint64_t deadline = clock_ns() + PATIENCE;
     while (taken_by[0] + taken_by[1] < i && clock_ns() < deadline) {
       open_window();
       sched_op(SCHEDOP_yield, NULL);
@@ -196,7 +196,7 @@ static void apic_ipi_nmi(void) {
   traps_set_handler(2, take_nmi);
   nmis_by[0] = nmis_by[1] = 0;
   send_to(2, ICR_NMI);
-  bool there = spin_until(&nmis_by[1], SECOND);
+  bool there = spin_until(&nmis_by[1], PATIENCE);
   traps_set_handler(2, NULL);
   CHECK(there);
   EXPECT(nmis_by[1], 1);

@@ -238,7 +238,7 @@ static void apic_nmi_again(void) {
     if (interrupts)
       interrupts_on();
     apic_write(APIC_ICR, ICR_SELF | ICR_NMI);
-    uint64_t deadline = clock_ns() + SECOND;
+    uint64_t deadline = clock_ns() + PATIENCE;
     while (nmis < nmis_wanted && clock_ns() < deadline)
       cpuid(0, 0);
     interrupts_off();

@@ -48,7 +48,7 @@ void apic_start(void) {
 }
 
 bool await_taken(unsigned count) {
-  uint64_t deadline = clock_ns() + SECOND;
+  uint64_t deadline = clock_ns() + PATIENCE;
   interrupts_on();
   while (taken_count < count && clock_ns() < deadline)
     cpu_relax();

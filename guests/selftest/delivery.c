@@ -133,7 +133,7 @@ static void delivery_level(void) {
   level_calls = 0;
   EXPECT(event_send(port), 0);
   interrupts_on();
-  spin_until(&level_calls, SECOND);
+  spin_until(&level_calls, PATIENCE);
   __asm__ volatile("nop; nop; nop; nop");
   interrupts_off();
   callback.value = (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL_VECTOR;
@@ -193,7 +193,7 @@ static void delivery_preemption(void) {
     event_handle(port, raise_flag);
     EXPECT(vcpu_op(VCPUOP_set_singleshot_timer, 0, &timer), 0);
     interrupts_on();
-    bool came = spin_until(&spin_flag, 10 * SECOND);
+    bool came = spin_until(&spin_flag, PATIENCE);
     interrupts_off();
     event_handle(port, NULL);
     CHECK(came);

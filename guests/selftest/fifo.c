@@ -325,7 +325,7 @@ static void fifo_other_vcpu(void) {
 static void fifo_poll(void) {
   begin();
   evtchn_port_t port = ipi(0);
-  struct sched_poll poll = {.nr_ports = 1, .timeout = clock_ns() + SECOND};
+  struct sched_poll poll = {.nr_ports = 1, .timeout = clock_ns() + PATIENCE};
   set_xen_guest_handle(poll.ports, &port);
   words[port] = MASKED;
   EXPECT(event_send(port), 0);

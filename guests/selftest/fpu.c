@@ -64,7 +64,7 @@ static void fpu_sse_across_preemption(void) {
   make_pattern(3);
   load_xmm();
   interrupts_on();
-  bool came = spin_until(&flag, 10 * SECOND);
+  bool came = spin_until(&flag, PATIENCE);
   interrupts_off();
   store_xmm();
   event_handle(port, NULL);

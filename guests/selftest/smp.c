@@ -126,7 +126,7 @@ static void smp_spinning_neighbour(void) {
   uint64_t slept = clock_ns() - begin;
   spin_until_set = 1;
   CHECK(smp_wait(1));
-  CHECK(slept < 5 * SECOND);
+  CHECK(slept < PATIENCE);
 }
 
 static volatile uint64_t taken_by;
@@ -150,7 +150,7 @@ static void smp_bind_vcpu(void) {
   taken_by = 0;
   event_handle(remote, take);
   EXPECT(event_send(local), 0);
-  for (uint64_t until = clock_ns() + 5 * SECOND; !taken_by && clock_ns() < until;)
+  for (uint64_t until = clock_ns() + PATIENCE; !taken_by && clock_ns() < until;)
     sched_op(SCHEDOP_yield, NULL);
   event_ignore(remote);
   EXPECT(event_close(local), 0);
@@ -171,7 +171,7 @@ static void smp_down_up(void) {
   start();
   went_down = 0;
   smp_run(1, go_down);
-  for (uint64_t until = clock_ns() + 5 * SECOND; vcpu_op(VCPUOP_is_up, 1, NULL) == 1 && clock_ns() < until;)
+  for (uint64_t until = clock_ns() + PATIENCE; vcpu_op(VCPUOP_is_up, 1, NULL) == 1 && clock_ns() < until;)
     sched_op(SCHEDOP_yield, NULL);
   EXPECT(vcpu_op(VCPUOP_is_up, 1, NULL), 0);
   EXPECT(went_down, 1);
@@ -210,7 +210,7 @@ static void smp_ipi(void) {
   pings = 0;
   event_handle(ping_port, count_ping);
   smp_run(1, answer);
-  uint64_t until = clock_ns() + 10 * SECOND;
+  uint64_t until = clock_ns() + PATIENCE;
   interrupts_on();
   while (pings < 10 && clock_ns() < until)
     cpu_relax();

@@ -42,6 +42,8 @@ void test_skipped(const char *format, ...) __attribute__((format(printf, 1, 2), 
       FAIL("%s: exception %d instead of %s", #statement, trap_, #vector);                  \
   } while (0)
 
+/* How long a test waits for what must come, ns: whoever runs the machine may stop it for seconds. */
+#define PATIENCE (10 * SECOND)
 /* A canonical address that no page table of ours maps. */
 #define UNMAPPED ((void *)0x600000000000)
 /* A domain that does not exist: beyond any toolstack's reach, below DOMID_FIRST_RESERVED. */

@@ -83,11 +83,11 @@ static void vcpu_nmi(void) {
   traps_set_handler(2, count_nmi);
   nmis = 0;
   EXPECT(vcpu_op(VCPUOP_send_nmi, 0, NULL), 0);
-  spin_until(&nmis, SECOND);
+  spin_until(&nmis, PATIENCE);
   EXPECT(nmis, 1);
   /* And again: the first one's IRET has unblocked NMIs. */
   EXPECT(vcpu_op(VCPUOP_send_nmi, 0, NULL), 0);
-  spin_until(&nmis, SECOND);
+  spin_until(&nmis, PATIENCE);
   spin_until(&(volatile uint64_t){0}, MILLISECOND);
   traps_set_handler(2, NULL);
   EXPECT(nmis, 2);

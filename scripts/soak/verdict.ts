@@ -19,8 +19,9 @@ export interface Timers {
 const COMPLAINT =
   /\bOops\b|\bBUG:|\bWARNING:|Call Trace|soft lockup|hard LOCKUP|clocksource.*unstable|rcu.*stall|blocked for more than|general protection|segfault|Kernel panic|Out of memory|timer.*(?:lost|missed)/i;
 
-/** What part of its time a stressor must have run: its time goes on while it gets ready, which is not counted. */
-const LEAST = 0.9;
+/** A stressor's time goes on while it gets ready, which is not counted: so much of it, or so many seconds, may be missing. */
+const READY_PART = 0.1;
+const READY_SECONDS = 5;
 
 /** The complaints in what `dmesg` printed. */
 export function complaints(dmesg: string): string[] {
@@ -36,7 +37,7 @@ export function stressFigures(output: string): Stressor[] {
 /**
  * What is wrong with a run of stress-ng.
  * @param output what it printed, and `status N` behind it
- * @param wanted stressors that must all have done something, for `seconds` less a tenth
+ * @param wanted stressors that must all have done something, for `seconds` but what they needed to get ready
  */
 export function stressTrouble(output: string, wanted: string[], seconds: number): string[] {
   const trouble = output.split("\n").filter((line) => /^stress-ng: (?:fail|error|warn)/.test(line));
@@ -45,11 +46,12 @@ export function stressTrouble(output: string, wanted: string[], seconds: number)
   // A failed one is "unsuccessful run completed".
   if (!/\bsuccessful run completed/.test(output)) trouble.push("stress-ng does not call its run successful");
   const figures = stressFigures(output);
+  const least = seconds - Math.max(seconds * READY_PART, READY_SECONDS);
   for (const name of wanted) {
     const found = figures.find((figure) => figure.name === name);
     if (found === undefined) trouble.push(`stress-ng gives no figures for ${name}`);
     else if (found.bogoOps === 0) trouble.push(`the stressor ${name} did nothing`);
-    else if (found.seconds < seconds * LEAST) trouble.push(`the stressor ${name} ran for ${found.seconds} s only`);
+    else if (found.seconds < least) trouble.push(`the stressor ${name} ran for ${found.seconds} s only`);
   }
   return trouble;
 }

@@ -7,15 +7,20 @@ import { packageTests } from "./support/packages.ts";
 /** How far apart the clocks may run: 0.1 %, over a minute. */
 const PARTS = 1e-3;
 const MINUTE_S = 60;
-/** Readings at either end; the one that was under way for the shortest time counts. */
-const READINGS = 8;
+/** A reading that is under way for longer is made again, so many times; the shortest counts. */
+const SHORT_S = 0.02;
+const READINGS = 100;
+/** What /proc/uptime leaves out. */
+const HUNDREDTH_S = 0.01;
+/** On a busy computer no reading may be short: then the clocks are compared over more minutes. */
+const MINUTES = 8;
 /** The machine's clock chip counts seconds. */
 const DATE_S = 30;
 
 const { modules, test, why } = packageTests(() => linuxModules());
 
 test(`a Linux guest's clock stays within 0.1 % of the machine's over a minute, and has the date${why}`, async (t) => {
-  t.timeout(LINUX_MS * 3);
+  t.timeout(LINUX_MS * 3 + MINUTES * MINUTE_S * 1000);
   const machine = await bootToPrompt(t, { memoryMib: 640, modules });
   const { shell } = await startLinux(machine, "linux");
   await shell.enter();
@@ -26,7 +31,7 @@ test(`a Linux guest's clock stays within 0.1 % of the machine's over a minute, a
   /** One clock's reading with the host's time at its middle, and how long it was under way. */
   const read = async (clock: () => Promise<number>) => {
     let best = { value: 0, host: 0, took: Infinity };
-    for (let i = 0; i < READINGS; i++) {
+    for (let i = 0; i < READINGS && best.took > SHORT_S; i++) {
       const start = performance.now() / 1000;
       const value = await clock();
       const took = performance.now() / 1000 - start;
@@ -42,15 +47,28 @@ test(`a Linux guest's clock stays within 0.1 % of the machine's over a minute, a
     return { guest, own };
   };
   const before = await both();
-  await shell.run(`sleep ${MINUTE_S}`);
-  const after = await both();
+  /** How much faster a clock runs than this computer's, and how far that may be wrong. */
+  const compare = async () => {
+    const after = await both();
+    return (["guest", "own"] as const).map((clock) => {
+      const passed = after[clock].host - before[clock].host;
+      const faster = (after[clock].value - before[clock].value) / passed - 1;
+      return { clock, faster, doubt: ((before[clock].took + after[clock].took) / 2 + HUNDREDTH_S) / passed };
+    });
+  };
+  let compared;
+  let minutes = 0;
+  do {
+    await shell.run(`sleep ${MINUTE_S}`);
+    compared = await compare();
+  } while (++minutes < MINUTES && compared.some(({ doubt }) => doubt > PARTS));
 
-  const rate = (clock: "guest" | "own") =>
-    (after[clock].value - before[clock].value) / (after[clock].host - before[clock].host);
-  const parts = (value: number) => `${((value - 1) * 1e6).toFixed(0)} parts in a million`;
-  t.log(`against this computer's clock: the guest's ${parts(rate("guest"))}, Typevisor's ${parts(rate("own"))}`);
-  t.true(Math.abs(rate("guest") - 1) < PARTS);
-  t.true(Math.abs(rate("own") - 1) < PARTS);
+  const millionths = (value: number) => (value * 1e6).toFixed(0);
+  for (const { clock, faster, doubt } of compared) {
+    const words = `${clock}: ${millionths(faster)} parts in a million faster, give or take ${millionths(doubt)}`;
+    t.log(`against this computer's clock over ${minutes} min, ${words}`);
+    t.true(Math.abs(faster) < PARTS + doubt, words);
+  }
   await shell.leave();
   await powerOff(t, machine);
 });

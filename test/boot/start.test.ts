@@ -34,9 +34,12 @@ test.serial("--exec: a guest that crashes is a command that failed", async (t) =
 });
 
 test.serial("--timeout gives up, says what was awaited, and leaves no process", async (t) => {
-  const start = Start.run(t, ["--timeout", "3", "--exec", "create --kernel spin --wait"]);
+  const start = Start.run(t, ["--timeout", "6", "--exec", "create --kernel spin --wait"]);
+  await start.waitFor(/Typevisor \d/, BOOT_MS);
+  const processes = descendants(start.child.pid!);
   t.is(await start.end(GUEST_MS), 1);
-  t.regex(start.text, /gave up after 3 s while waiting for the end of the commands/);
+  t.regex(start.text, /gave up after 6 s while waiting for the end of the commands/);
+  t.deepEqual(processes.filter(isRunning), []);
 });
 
 test.serial("options that make no sense are refused in words", async (t) => {

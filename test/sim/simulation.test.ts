@@ -23,7 +23,8 @@ for (const mutation of MUTATIONS) {
     for (let seed = 1; seed <= MUTATION_SEEDS; seed++) {
       const failure = trySeed(module, seed, ROUNDS);
       if (failure) {
-        t.log(`seed ${failure.seed}, ${failure.rounds} rounds: ${failure.words.split("\n")[0]}`);
+        const words = failure.words.split("\n")[0]!.replace(/^Error: /, "");
+        t.log(`seed ${failure.seed}, ${failure.rounds} rounds: ${words}`);
         t.pass();
         return;
       }
