@@ -12,7 +12,7 @@ const why = "image" in xen ? "" : ` (${xen.missing})`;
 // One emulator at a time.
 const onXen = "image" in xen ? test.serial : test.skip;
 
-test.beforeEach((t) => t.timeout(180_000));
+test.beforeEach((t) => t.timeout(600_000));
 
 function failures(checks: OracleCheck[]): string[] {
   return checks.filter((check) => check.outcome === "failed").map((check) => `${check.name}: ${check.detail}`);

@@ -2,6 +2,7 @@
 import test from "ava";
 import { oracleExceptions } from "../../../guests/oracle-exceptions.ts";
 import { judgeSelftest, parseFigures } from "../../../scripts/oracle/checks.ts";
+import { despiteEmulator, EmulatorFailure } from "../../../scripts/oracle/xen.ts";
 
 /** Output in which every listed exception differs, as it must. */
 const differing = Object.keys(oracleExceptions).map((name) => `not ok ${name} file.c:1 it is 0`);
@@ -39,4 +40,19 @@ test("figures are read from bench lines only", (t) => {
       { name: "timer-late", value: 7, unit: "ns" },
     ],
   );
+});
+
+test("a run that QEMU's own failure ends is made again, a few times; other failures count", async (t) => {
+  const run = (...errors: Error[]) => {
+    const left = [...errors];
+    return () => (left.length > 0 ? Promise.reject(left.shift()!) : Promise.resolve("done"));
+  };
+  const failure = new EmulatorFailure("QEMU failed: assertion failed");
+  const told: string[] = [];
+  const tell = (text: string) => void told.push(text);
+  t.is(await despiteEmulator(run(failure, failure), 3, tell), "done");
+  t.deepEqual(told, Array(2).fill("QEMU failed: assertion failed; once more"));
+  t.is(await t.throwsAsync(despiteEmulator(run(failure, failure, failure), 3, tell)), failure);
+  const other = new Error("Xen's domain 0 did not end");
+  t.is(await t.throwsAsync(despiteEmulator(run(failure, other), 3, tell)), other);
 });
