@@ -15,7 +15,6 @@
 #define KEYBOARD_PULSE_RESET 0xfe
 #define BOCHS_SHUTDOWN 0x8900
 #define DEBUG_EXIT_PORT 0xf4
-#define POST_PORT 0x80
 
 /* A firmware table as seen through the physmap; NULL when `pa` cannot be one. */
 static const u8 *physical(u64 pa) { return pa && pa < physical_end ? (const u8 *)(PHYSMAP_BASE + pa) : NULL; }
@@ -50,18 +49,23 @@ static int find_s5(const u8 *dsdt) {
   return -1;
 }
 
-static void off_by_acpi(void) {
+/* Returns 0 where there is no ACPI to do it. */
+static int off_by_acpi(void) {
   const u8 *fadt = find_fadt();
   int type = fadt ? find_s5(physical(read32(fadt + FADT_DSDT))) : -1;
-  if (type < 0) return;
+  if (type < 0) return 0;
   u16 value = (u16)(SLEEP_ENABLE | (u32)type << SLEEP_TYPE_SHIFT);
   if (read32(fadt + FADT_PM1A_CONTROL)) out16((u16)read32(fadt + FADT_PM1A_CONTROL), value);
   if (read32(fadt + FADT_PM1B_CONTROL)) out16((u16)read32(fadt + FADT_PM1B_CONTROL), value);
+  return 1;
 }
 
-/* An emulator acts on a port some time after the write: about 0.1 s on a machine, by the speed of the POST port. */
+/*
+ * A machine acts on a port some time after the write, an emulator in a thread of its own: about a second. Not by accesses
+ * to ports, which keep QEMU's lock from that very thread.
+ */
 static void wait(void) {
-  for (u32 i = 0; i < 100000; i++) out8(POST_PORT, 0);
+  for (u32 i = 0; i < 10000000; i++) __builtin_ia32_pause();
 }
 
 void machine_off(u32 how) {
@@ -75,12 +79,11 @@ void machine_off(u32 how) {
     struct __attribute__((packed)) { u16 limit; u64 base; } none = {0, 0};
     __asm__ volatile("lidt %0; int3" : : "m"(none)); /* triple fault */
   }
-  off_by_acpi();
-  wait();
+  if (off_by_acpi()) wait();
+  for (const char *word = "Shutdown"; *word; word++) out8(BOCHS_SHUTDOWN, (u8)*word);
   out16(0x604, SLEEP_ENABLE);  /* QEMU q35, pc */
   out16(0xb004, SLEEP_ENABLE); /* Bochs, old QEMU */
   wait();
-  for (const char *word = "Shutdown"; *word; word++) out8(BOCHS_SHUTDOWN, (u8)*word);
   out8(DEBUG_EXIT_PORT, 0);
   print("It is now safe to turn off the machine.\n");
   for (;;) __asm__ volatile("cli; hlt");
