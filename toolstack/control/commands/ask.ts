@@ -126,7 +126,7 @@ export const vcpuSetCommand: Command = {
     const online = parseCount("N", count, 1, vcpuNodes(local, domain.id));
     setOnlineVcpus(local, domain.id, online);
     domain.sizes.onlineVcpus = online;
-    domains.save(domain);
+    domains.saveNow(domain);
   },
 };
 
@@ -147,6 +147,6 @@ export const memSetCommand: Command = {
     setMaxMemory(domain.id, kib + Math.max(beyond, 0));
     setMemoryTarget(local, domain.id, uuidOfName(domain.name), kib);
     domain.sizes.memoryKib = kib;
-    domains.save(domain);
+    domains.saveNow(domain);
   },
 };

@@ -181,15 +181,15 @@ export class Domains {
         continue;
       }
       this.unsaved.delete(domain);
-      if (this.byId.get(domain.id) === domain) domain.nextSaveNs = now + this.saveNow(domain) * SAVE_NS_PER_CHARACTER;
+      if (this.byId.get(domain.id) === domain) this.saveNow(domain);
     }
   }
 
   /**
+   * As `save`, before it returns: what was just promised to an operator holds also when this domain 0 fails next.
    * Of a domain that has more than there is room for, what matters most is kept: its watches before its nodes.
-   * @returns characters of record that were made of it
    */
-  private saveNow(domain: GuestDomain): number {
+  saveNow(domain: GuestDomain): void {
     const { id } = domain;
     let made = 0;
     for (const what of ["all", "watches", "domain"] as const) {
@@ -198,7 +198,7 @@ export class Domains {
       made += text.length;
       if (keepDomain(id, text)) break;
     }
-    return made;
+    domain.nextSaveNs = systemTime() + made * SAVE_NS_PER_CHARACTER;
   }
 
   /** Takes a domain out of the store. */
@@ -294,7 +294,7 @@ export class Domains {
       throw error;
     }
     this.add(domain);
-    this.save(domain);
+    this.saveNow(domain);
     return domain;
   }
 
@@ -402,7 +402,7 @@ export class Domains {
         return;
       }
       again.quickEnds = quick;
-      this.save(again);
+      this.saveNow(again);
       this.notice(`${domain.name} was restarted: it is domain ${again.id} now`);
       this.unpause(again);
     });
