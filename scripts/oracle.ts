@@ -41,8 +41,8 @@ async function main(): Promise<number> {
     return 0;
   }
   const checks = [
-    await checkVerdict(xen.image, "hello"),
-    await checkVerdict(xen.image, "timer", "count=5"),
+    ...(await checkVerdict(xen.image, "hello")),
+    ...(await checkVerdict(xen.image, "timer", "count=5")),
     ...(await checkSelftest(xen.image)),
     await benchCheck(xen.image),
   ];

@@ -3,6 +3,7 @@
  */
 import path from "node:path";
 import { oracleExceptions, oracleOmissions } from "../../guests/oracle-exceptions.ts";
+import { progress } from "../build/task.ts";
 import { guestsFolder } from "../paths.ts";
 import { runOnXen } from "./xen.ts";
 
@@ -57,32 +58,68 @@ export function judgeSelftest(lines: string[]): OracleCheck[] {
   return checks;
 }
 
+/** How often guests are run on Xen, at most, until every expectation has held. */
+const RUNS = 5;
+
+/**
+ * Runs until nothing fails, at most `RUNS` times: what holds once, Xen does. QEMU's AMD-V does not do Xen justice every
+ * time: in one run of fifty a virtual interrupt never comes, or QEMU aborts over one when CR8 is written.
+ * @param run one run's checks
+ * @param name of the check that fails when `run` throws
+ * @param tell is told of each run that is made again
+ */
+export async function repeated(
+  run: () => Promise<OracleCheck[]>,
+  name: string,
+  tell: (text: string) => void = progress,
+): Promise<OracleCheck[]> {
+  const best = new Map<string, OracleCheck>();
+  for (let left = RUNS; left > 0; left--) {
+    let checks: OracleCheck[];
+    try {
+      checks = await run();
+    } catch (error) {
+      checks = [{ name, outcome: "failed", detail: (error as Error).message }];
+    }
+    for (const check of checks) {
+      const before = best.get(check.name);
+      if (before === undefined || before.outcome === "failed") best.set(check.name, check);
+    }
+    const failed = checks.filter(({ outcome }) => outcome === "failed");
+    if ([...best.values()].every(({ outcome }) => outcome !== "failed")) break;
+    if (left > 1) tell(`on Xen, once more after ${failed.map((check) => `${check.name}: ${check.detail}`).join("; ")}`);
+  }
+  return [...best.values()];
+}
+
 /** The self-test with two virtual CPUs. Its verdict counts the exceptions as failures, so only its end is looked for. */
-export async function checkSelftest(xen: string): Promise<OracleCheck[]> {
+export function checkSelftest(xen: string): Promise<OracleCheck[]> {
   const commandLine = `skip=${Object.keys(oracleOmissions).join("+")}`;
-  const lines = await runOnXen(xen, { guest: guestFile("selftest"), commandLine, vcpus: 2 });
-  const ended = lines.some((line) => /^TYPEVISOR-GUEST: (PASS|FAIL) selftest/.test(line));
-  const end: OracleCheck = {
-    name: "selftest-ends",
-    outcome: ended ? "passed" : "failed",
-    detail: ended ? "" : `no verdict; the last lines were:\n${lines.slice(-10).join("\n")}`,
-  };
-  const omitted = Object.entries(oracleOmissions).map(([name, detail = ""]): OracleCheck => {
-    return { name, outcome: "skipped", detail };
-  });
-  return [...judgeSelftest(lines), ...omitted, end];
+  const ends = "selftest-ends";
+  return repeated(async () => {
+    const lines = await runOnXen(xen, { guest: guestFile("selftest"), commandLine, vcpus: 2 });
+    const ended = lines.some((line) => /^TYPEVISOR-GUEST: (PASS|FAIL) selftest/.test(line));
+    const end: OracleCheck = {
+      name: ends,
+      outcome: ended ? "passed" : "failed",
+      detail: ended ? "" : `no verdict; the last lines were:\n${lines.slice(-10).join("\n")}`,
+    };
+    const omitted = Object.entries(oracleOmissions).map(([name, detail = ""]): OracleCheck => {
+      return { name, outcome: "skipped", detail };
+    });
+    return [...judgeSelftest(lines), ...omitted, end];
+  }, ends);
 }
 
 /** A guest whose own verdict counts. */
-export async function checkVerdict(xen: string, guest: string, commandLine = ""): Promise<OracleCheck> {
-  const lines = await runOnXen(xen, { guest: guestFile(guest), commandLine });
-  const verdict = lines.find((line) => line.startsWith("TYPEVISOR-GUEST: "));
-  const passed = verdict === `TYPEVISOR-GUEST: PASS ${guest}`;
-  return {
-    name: guest,
-    outcome: passed ? "passed" : "failed",
-    detail: passed ? "" : (verdict ?? lines.slice(-10).join("\n")),
-  };
+export function checkVerdict(xen: string, guest: string, commandLine = ""): Promise<OracleCheck[]> {
+  return repeated(async () => {
+    const lines = await runOnXen(xen, { guest: guestFile(guest), commandLine });
+    const verdict = lines.find((line) => line.startsWith("TYPEVISOR-GUEST: "));
+    const passed = verdict === `TYPEVISOR-GUEST: PASS ${guest}`;
+    const detail = passed ? "" : (verdict ?? lines.slice(-10).join("\n"));
+    return [{ name: guest, outcome: passed ? "passed" : "failed", detail }];
+  }, guest);
 }
 
 /**

@@ -6,7 +6,6 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { gunzipSync } from "node:zlib";
-import { progress } from "../build/task.ts";
 import { unpackedPackage } from "../packages.ts";
 import { buildFolder } from "../paths.ts";
 
@@ -63,18 +62,12 @@ function qemuArguments(xen: string, options: XenRun): string[] {
   ];
 }
 
-/** QEMU failed over an assertion of its own: nothing that was run in it is to blame. */
-export class EmulatorFailure extends Error {}
-
-/** What QEMU prints then, and why. */
-const EMULATOR_FAILED = /^Bail out! (.*)/m;
-
 /**
  * Runs QEMU with Xen in it until Xen says that its domain 0 has ended.
  * @param words QEMU's options
  * @param domain0 what runs as domain 0, for the error
  * @returns what Xen and domain 0 printed once Xen had booted, in lines
- * @throws Error with the last lines when domain 0 does not end within the time, EmulatorFailure
+ * @throws Error with the last lines when domain 0 does not end within the time, or QEMU does before it
  */
 export async function runXenMachine(words: string[], domain0: string, timeoutMs: number): Promise<string[]> {
   // The kernel ends the emulator even if this process is killed and can do nothing about it.
@@ -98,8 +91,6 @@ export async function runXenMachine(words: string[], domain0: string, timeoutMs:
   }
   const lines = output.split(/\r?\n/);
   if (!DOMAIN_0_ENDED.test(output)) {
-    const failure = EMULATOR_FAILED.exec(output);
-    if (failure !== null) throw new EmulatorFailure(`QEMU failed: ${failure[1]}`);
     const why = late ? `did not end within ${timeoutMs / 1000} s` : "had not ended when QEMU did";
     throw new Error(`Xen's domain 0 (${domain0}) ${why}:\n${lines.slice(-15).join("\n")}`);
   }
@@ -107,32 +98,11 @@ export async function runXenMachine(words: string[], domain0: string, timeoutMs:
   return lines.slice(start + 1).map((line) => line.trimEnd());
 }
 
-/** Runs that may be lost to QEMU's own failures. */
-const ATTEMPTS = 6;
-
-/**
- * What `run` gives, which is done again when QEMU fails. It does now and then with Xen in it: at a guest's write of CR8
- * while Xen awaits its fall with a virtual interrupt, TCG raises that interrupt without its lock, and aborts.
- */
-export async function despiteEmulator<T>(
-  run: () => Promise<T>,
-  attempts = ATTEMPTS,
-  tell: (text: string) => void = progress,
-): Promise<T> {
-  try {
-    return await run();
-  } catch (error) {
-    if (!(error instanceof EmulatorFailure) || attempts <= 1) throw error;
-    tell(`${error.message}; once more`);
-    return await despiteEmulator(run, attempts - 1, tell);
-  }
-}
-
 /**
  * Boots Xen with the guest as its domain 0 and returns the lines that the guest printed, Xen's own among them.
- * @throws Error with the last lines when domain 0 does not end within the time; EmulatorFailure, when it comes every time
+ * @throws Error with the last lines when domain 0 does not end within the time, or QEMU does before it
  */
 export function runOnXen(xen: string, options: XenRun): Promise<string[]> {
   const { guest, timeoutMs = 120_000 } = options;
-  return despiteEmulator(() => runXenMachine(qemuArguments(xen, options), path.basename(guest), timeoutMs));
+  return runXenMachine(qemuArguments(xen, options), path.basename(guest), timeoutMs);
 }
