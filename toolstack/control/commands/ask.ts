@@ -55,7 +55,7 @@ async function ask(request: ShutdownRequest, words: string[], context: CommandCo
   if (domainInfo(domain.id).paused)
     throw new CommandError(`${domain} is paused: it would not notice; unpause it first`);
   askShutdown(context.domains.store.local, domain.id, request);
-  context.domains.save(domain);
+  context.domains.saveNow(domain);
   if (switches.has("no-wait")) return;
   print(`waiting for ${domain} to ${request === "poweroff" ? "shut down" : "reboot"}\n`);
   const reason = await endWithin(domain, seconds, context, request);
