@@ -61,11 +61,11 @@ static int off_by_acpi(void) {
 }
 
 /*
- * A machine acts on a port some time after the write, an emulator in a thread of its own: about a second. Not by accesses
- * to ports, which keep QEMU's lock from that very thread.
+ * A machine acts on a port some time after the write, an emulator in a thread of its own: two seconds in QEMU. Port accesses
+ * and PAUSE would keep QEMU's lock from that very thread.
  */
 static void wait(void) {
-  for (u32 i = 0; i < 10000000; i++) __builtin_ia32_pause();
+  for (u32 i = 1000000000; i; i--) __asm__ volatile("");
 }
 
 void machine_off(u32 how) {
@@ -83,7 +83,7 @@ void machine_off(u32 how) {
   for (const char *word = "Shutdown"; *word; word++) out8(BOCHS_SHUTDOWN, (u8)*word);
   out16(0x604, SLEEP_ENABLE);  /* QEMU q35, pc */
   out16(0xb004, SLEEP_ENABLE); /* Bochs, old QEMU */
-  wait();
+  if (off_by_acpi()) wait();
   out8(DEBUG_EXIT_PORT, 0);
   print("It is now safe to turn off the machine.\n");
   for (;;) __asm__ volatile("cli; hlt");

@@ -165,7 +165,7 @@ export class Domains {
   }
 
   /** Keeps what a later domain 0 must know of a domain; soon, and many changes at once. */
-  save(domain: GuestDomain): void {
+  private save(domain: GuestDomain): void {
     this.unsaved.add(domain);
     this.saving ??= after(SAVE_MS, () => {
       this.saving = null;
