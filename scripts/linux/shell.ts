@@ -28,8 +28,9 @@ export class LinuxShell {
     await this.machine.waitFor(/\[domain .*leaves\]/, COMMAND_MS, `the console of ${this.domain}`);
     this.machine.send("\r");
     await this.await(`\n${SHELL_PROMPT}`, this.timeoutMs, `the shell of ${this.domain}`);
-    // It answers to the empty line too, when it had been ready before: what is printed from here on is a command's.
-    await this.run("true");
+    // It answers to the empty line too, when it had been ready before: what is printed from here on is a command's. The
+    // kernel's messages go to its log only, or they would stand in the middle of it.
+    await this.run("dmesg -n 1");
   }
 
   /** Back to Typevisor's prompt. */
@@ -47,8 +48,9 @@ export class LinuxShell {
     // in the echo itself.
     const mark = `mark-${++this.commands}`;
     this.machine.send(`echo ${mark.replace("-", '"-"')}; ${command}\r`);
-    await this.await(`\n${mark}\r\n`, timeoutMs, `${this.domain} to run: ${command}`);
-    return plainText(await this.await(SHELL_PROMPT, timeoutMs, `the end in ${this.domain} of: ${command}`));
+    await this.await(`\n${mark}`, timeoutMs, `${this.domain} to run: ${command}`);
+    const printed = plainText(await this.await(SHELL_PROMPT, timeoutMs, `the end in ${this.domain} of: ${command}`));
+    return printed.slice(printed.indexOf("\n") + 1);
   }
 
   /** Waits for text of the guest's, as `Machine.waitFor`; what was printed before it. */
