@@ -7,6 +7,7 @@ import { HvmHwCpu } from "../abi/hvm";
 import { VCPU_HVM_MODE_32B, VCPU_HVM_MODE_64B, VcpuHvmContext, VcpuHvmX8632, VcpuHvmX8664 } from "../abi/hvm-vcpu";
 import { CR0_PG, CR4_PAE } from "../arch-x86/control-bits";
 import { hvmLoadContext, hvmSaveContext, hvmSetTscOffset } from "../arch-x86/hvm";
+import { EFER_LMA, EFER_LME } from "../arch-x86/state";
 import { vcpuOf } from "./access";
 import { Vcpu } from "./vcpu";
 
@@ -24,9 +25,6 @@ const TSS_BUSY_BIT: u32 = 2;
 const CS_64: u32 = 0xa9b;
 const DATA_64: u32 = 0xc93;
 const TR_64: u32 = 0x8b;
-
-const EFER_LME: u64 = 1 << 8;
-const EFER_LMA: u64 = 1 << 10;
 
 const record: usize = memory.data(1032, 8);
 

@@ -4,12 +4,11 @@ import { guestCr4Mask } from "../cpuid-policy";
 import { readDr, vmread, vmwrite, writeDr } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_FS_BASE, MSR_GS_BASE, MSR_PAT, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP } from "../msr";
+import { EFER_LMA } from "../state";
 import { cr0Fixed0, cr0Fixed1, CR4_VMXE, cpuControls, entryControls, ENTRY_GUEST_64 } from "./controls";
 import { getSwitchedMsr, makeCurrent, setSwitchedMsr } from "./current";
 import { BLOCKED_BY_MOV_SS, BLOCKED_BY_STI } from "./events";
 import { VMCS } from "./vmcs";
-
-const EFER_LMA: u64 = 1 << 10;
 
 /** Reads a field of this vCPU's VMCS. */
 // @ts-expect-error: decorator of AssemblyScript

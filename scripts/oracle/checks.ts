@@ -75,12 +75,9 @@ export async function repeated(
 ): Promise<OracleCheck[]> {
   const best = new Map<string, OracleCheck>();
   for (let left = RUNS; left > 0; left--) {
-    let checks: OracleCheck[];
-    try {
-      checks = await run();
-    } catch (error) {
-      checks = [{ name, outcome: "failed", detail: (error as Error).message }];
-    }
+    const checks = await run().catch((error: Error): OracleCheck[] => {
+      return [{ name, outcome: "failed", detail: error.message }];
+    });
     for (const check of checks) {
       const before = best.get(check.name);
       if (before === undefined || before.outcome === "failed") best.set(check.name, check);

@@ -1,26 +1,21 @@
 /** Domain 0 fails: an exception nobody caught, an endless loop, no memory left. The machine and the guests go on. */
 import test from "ava";
 import { type Machine, PROMPT } from "../../scripts/machine.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
+import {
+  bootToPrompt,
+  COMMAND_MS,
+  consoleSays,
+  GUEST_MS,
+  hangDomain0,
+  MACHINES,
+  powerOff,
+  WATCHDOG_MS,
+} from "./support/boot.ts";
 import { frames } from "./support/frames.ts";
-
-/** The watchdog's ten seconds, and what an emulator on a busy computer makes of them. */
-const WATCHDOG_MS = 120_000;
 
 /** How many timers the guest `timer` has seen, by its console. */
 async function timersSeen(machine: Machine, id: string): Promise<number> {
-  machine.send(`console ${id}\r`);
-  const { match } = await machine.waitFor(/[^]*\btimer (\d+): \d+ us late[^]*$/, COMMAND_MS, "the guest's timers");
-  machine.send("\x1d");
-  await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after Ctrl-]");
-  return Number(match[1]);
-}
-
-/** Sends domain 0 into an endless loop and waits for its successor's prompt. */
-async function runaway(machine: Machine): Promise<void> {
-  machine.send("js while (true) {}\r");
-  await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
-  await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+  return Number((await consoleSays(machine, id, /[^]*\btimer (\d+): \d+ us late[^]*$/, COMMAND_MS))[1]);
 }
 
 for (const kind of MACHINES) {
@@ -44,14 +39,14 @@ for (const kind of MACHINES) {
     t.regex(await machine.command("js kept", COMMAND_MS), /still here/);
 
     // An endless loop: the watchdog ends this domain 0, another starts from the image.
-    await runaway(machine);
+    await hangDomain0(machine);
     t.regex(await machine.command("js typeof kept", COMMAND_MS), /undefined/);
     t.regex(await machine.command("list", COMMAND_MS), new RegExp(`^clock +${id} `, "m"));
     t.true((await timersSeen(machine, id)) > seen, "the guest's timers went on");
 
     // Dying once more costs nothing that stays.
     const before = await frames(machine);
-    await runaway(machine);
+    await hangDomain0(machine);
     t.deepEqual(await frames(machine), before);
     await machine.command(`destroy ${id}`, COMMAND_MS);
     t.regex(await machine.command("create --kernel hello --wait", GUEST_MS), /PASS hello/);

@@ -1,19 +1,16 @@
 /** xenstore on the machine: what guests find, what they may not, what they are asked, and a domain 0 that dies meanwhile. */
 import test from "ava";
-import { type Machine, PROMPT } from "../../scripts/machine.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff, settle } from "./support/boot.ts";
+import {
+  bootToPrompt,
+  COMMAND_MS,
+  consoleSays,
+  GUEST_MS,
+  hangDomain0,
+  MACHINES,
+  powerOff,
+  settle,
+} from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
-
-/** The watchdog's ten seconds, and what an emulator on a busy computer makes of them. */
-const WATCHDOG_MS = 120_000;
-
-/** Waits until the guest `g` has said something on its console, whose latest lines are shown whenever somebody comes. */
-async function hears(machine: Machine, wanted: RegExp): Promise<void> {
-  machine.send("console g\r");
-  await machine.waitFor(wanted, GUEST_MS, `what the guest says: ${wanted}`);
-  machine.send("\x1d");
-  await machine.waitFor(`\n${PROMPT}`, COMMAND_MS, "the prompt after Ctrl-]");
-}
 
 for (const kind of MACHINES) {
   test.serial(`a guest and its store on ${kind}; one domain attacks another's`, async (t) => {
@@ -41,15 +38,13 @@ for (const kind of MACHINES) {
     t.timeout(GUEST_MS * 4);
     const machine = await bootToPrompt(t, { kind });
     await machine.command("create --kernel store --name g --cmdline role=obey --on-crash preserve", COMMAND_MS);
-    await hears(machine, /obeying/);
+    await consoleSays(machine, "g", /obeying/, GUEST_MS);
     t.is(await machine.command("mem-set g 24; vcpu-set g 1; sysrq g h", COMMAND_MS), "");
-    await hears(machine, /memory\/target is 24576[^]*sysrq h/);
+    await consoleSays(machine, "g", /memory\/target is 24576[^]*sysrq h/, GUEST_MS);
     // What a guest says is kept a little later, what its operator says at once.
     await machine.command("js sleep(200)", COMMAND_MS);
 
-    machine.send("mem-set g 20; js while (true) {}\r");
-    await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
-    await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+    await hangDomain0(machine, "mem-set g 20; ");
     const nodes = await machine.command("xenstore-ls -f /local/domain/1", COMMAND_MS);
     t.regex(nodes, /memory\/static-max = "32768"/);
     t.regex(nodes, /memory\/target = "20480"/);
@@ -61,7 +56,7 @@ for (const kind of MACHINES) {
       await machine.waitFor(/g was restarted: it is domain 2 now/, GUEST_MS, "the guest's next life");
     }
     await settle(machine);
-    await hears(machine, /obeying/);
+    await consoleSays(machine, "g", /obeying/, GUEST_MS);
     t.regex(await machine.command("shutdown g", GUEST_MS), /domain 2 \(g\) has ended: poweroff/);
     await powerOff(t, machine);
   });

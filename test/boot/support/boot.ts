@@ -16,6 +16,8 @@ export const BOOT_MS = 120_000;
 export const COMMAND_MS = 90_000;
 /** A guest that runs its course: the self-test, an attack, some seconds of timers. */
 export const GUEST_MS = 240_000;
+/** The watchdog's ten seconds, and what an emulator on a busy computer makes of them. */
+export const WATCHDOG_MS = 120_000;
 
 /** What a test may choose of its machine; the rest is as `npm start` has it. */
 export interface BootOptions extends Partial<Omit<MachineOptions, "modules">> {
@@ -50,6 +52,27 @@ export async function evaluate<T>(machine: Machine, expression: string): Promise
   const line = printed.split("\n").findLast((text) => text.startsWith('"'));
   if (line === undefined) throw new Error(`${expression} did not give a value but: ${printed}`);
   return JSON.parse(JSON.parse(line) as string) as T;
+}
+
+/** What a guest says on its console, whose latest lines are shown whenever somebody comes; back at the prompt afterwards. */
+export async function consoleSays(
+  machine: Machine,
+  domain: string,
+  wanted: RegExp,
+  timeoutMs: number,
+): Promise<RegExpExecArray> {
+  machine.send(`console ${domain}\r`);
+  const { match } = await machine.waitFor(wanted, timeoutMs, `what ${domain} says: ${wanted}`);
+  machine.send("\x1d");
+  await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after Ctrl-]");
+  return match;
+}
+
+/** Sends domain 0 into an endless loop, behind other commands, and waits for its successor's prompt. */
+export async function hangDomain0(machine: Machine, before = ""): Promise<void> {
+  machine.send(`${before}js while (true) {}\r`);
+  await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
+  await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
 }
 
 let settled = 0;

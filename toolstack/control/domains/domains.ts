@@ -175,13 +175,10 @@ export class Domains {
 
   private saveAll(now: number): void {
     for (const domain of [...this.unsaved]) {
+      if (this.byId.get(domain.id) !== domain) this.unsaved.delete(domain);
       // Who has much to be kept and changes it all the time is kept less often.
-      if (now < domain.nextSaveNs) {
-        this.save(domain);
-        continue;
-      }
-      this.unsaved.delete(domain);
-      if (this.byId.get(domain.id) === domain) this.saveNow(domain);
+      else if (now < domain.nextSaveNs) this.save(domain);
+      else this.saveNow(domain);
     }
   }
 
@@ -191,6 +188,7 @@ export class Domains {
    */
   saveNow(domain: GuestDomain): void {
     const { id } = domain;
+    this.unsaved.delete(domain);
     let made = 0;
     for (const what of ["all", "watches", "domain"] as const) {
       if (what === "all" && !this.store.maySaveNodes(id)) continue;
