@@ -12,3 +12,13 @@ export const CR4_PAE: u64 = 1 << 5;
 export const CR4_LA57: u64 = 1 << 12;
 export const CR4_PCIDE: u64 = 1 << 17;
 export const CR4_CET: u64 = 1 << 23;
+
+export const EFER_SCE: u64 = 1 << 0;
+
+export const EFER_LME: u64 = 1 << 8;
+
+export const EFER_LMA: u64 = 1 << 10;
+
+export const EFER_NXE: u64 = 1 << 11;
+
+export const EFER_SVME: u64 = 1 << 12;

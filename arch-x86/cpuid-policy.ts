@@ -5,9 +5,8 @@
  * (their MSRs are the host's), PCID and INVPCID, performance counters, MCE and MCA, transactional memory, protection
  * keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
  */
-import { CR0_PG, CR4_PAE } from "./control-bits";
+import { CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./control-bits";
 import { cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
-import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./state";
 
 // Leaf 1 (SDM 2A, tables 3-10 and 3-11; APM 3, E.3.2).
 export const LEAF1_ECX_OSXSAVE: u32 = 1 << 27;

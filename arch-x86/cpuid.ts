@@ -27,9 +27,9 @@ import { hostXcr0, XCR0_AVX } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { MSR_XEN_HYPERCALL_PAGE } from "./msr";
 import { getCr4 } from "./state";
-import { tscKhz, tscMul, tscShift } from "./tsc";
+import { tscKhz, tscMul, tscShift } from "./host/tsc";
 import { vendor, VENDOR_SVM } from "./vendor";
-import { APIC_BASE_ENABLE, vlapicId, vlapicOf } from "./vlapic";
+import { APIC_BASE_ENABLE, vlapicId, vlapicOf } from "./vlapic/state";
 
 const LAST_BASIC: u32 = 0xd;
 const LAST_EXTENDED: u32 = 0x80000008;

@@ -1,6 +1,6 @@
 /**
  * The processor-level half of a hardware-virtualised vCPU: the register file that the world switch uses, where its VMCS
- * or VMCB is, and the latest exit in vendor-neutral form. kernel/vcpu.ts embeds it; hvm.ts operates on it.
+ * or VMCB is, and the latest exit in vendor-neutral form. kernel/records/vcpu.ts embeds it; hvm.ts operates on it.
  */
 import { P2m } from "./p2m";
 

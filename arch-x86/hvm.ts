@@ -5,15 +5,15 @@
  * Calling context of everything here: on the physical CPU that runs the vCPU, or while the vCPU is not running;
  * interrupts off. Nothing allocates except hvmCpuInit and hvmVcpuInit.
  */
-import { emulateAccess } from "./emulate-access";
-import { contextEntryUnchecked, contextLoad, contextSave } from "./context";
+import { emulateAccess } from "./emulation/emulate-access";
+import { contextEntryUnchecked, contextLoad, contextSave } from "./hvm-hw-cpu";
 import { detect } from "./detect";
 import { fpuHostInit, fpuReset, fpuSwitch } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
 import { resetEvents } from "./inject";
 import { P2m } from "./p2m";
-import { translate } from "./page-walk";
+import { translate } from "./emulation/page-walk";
 import { refusal } from "./refusals";
 import { resetRealMode } from "./reset";
 import { getRflags, RFLAGS_IF } from "./state";
@@ -29,23 +29,6 @@ import { vmxEnter } from "./vmx/enter";
 import { vmxExplain } from "./vmx/explain";
 import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
 import { vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
-
-export { injectException as hvmInjectException } from "./inject";
-export {
-  getCpl as hvmGetCpl,
-  getCr0 as hvmGetCr0,
-  getCr3 as hvmGetCr3,
-  getCr4 as hvmGetCr4,
-  getEfer as hvmGetEfer,
-  getRflags as hvmGetRflags,
-  getRip as hvmGetRip,
-  getRsp as hvmGetRsp,
-  is64 as hvmIs64,
-  setRflags as hvmSetRflags,
-  setRip as hvmSetRip,
-  setRsp as hvmSetRsp,
-  setTscOffset as hvmSetTscOffset,
-} from "./state";
 
 /** Finds the vendor and checks all that this hypervisor needs. Returns 0, or a refusal number for hvmRefusal. */
 export function hvmDetect(): i32 {

@@ -155,7 +155,7 @@
 
 /** Copies the BootInfo record (abi/boot-info.ts) to `ptr`. */
 @external("hw", "bootInfo") export declare function bootInfo(ptr: usize): void;
-/** Raw, polled output to the first serial port, for the earliest messages and for panics; arch-x86/uart.ts is the driver. */
+/** Raw, polled output to the first serial port, for the earliest messages and for panics; arch-x86/host/uart.ts is the driver. */
 @external("hw", "serialWrite") export declare function serialWrite(ptr: usize, length: u32): void;
 /** Prints "PANIC: <message>" with a stack trace naming TypeScript functions, and stops the machine. Does not return. */
 @external("hw", "panic") export declare function panic(ptr: usize, length: u32): void;

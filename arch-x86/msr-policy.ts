@@ -30,12 +30,13 @@ import {
   MSR_TSC_DEADLINE,
   MSR_XEN_HYPERCALL_PAGE,
 } from "./msr";
-import { EFER_LMA, getCr0, getEfer, getHardwareMsr, setEfer, setHardwareMsr, setTscOffset } from "./state";
+import { getCr0, getEfer, getHardwareMsr, setEfer, setHardwareMsr, setTscOffset } from "./state";
 import { FRAME_MTRR_DEFAULT, FRAME_MTRR_FIXED, FRAME_MTRR_VARIABLE } from "./state-frame";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
-import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_EFFECT_TIMER, vlapicOf } from "./vlapic";
-import { isX2apicMsr, vlapicRdmsr, vlapicWrmsr, vlapicWriteBase } from "./vlapic-msr";
-import { vlapicTimerDeadline, vlapicTimerSetDeadline } from "./vlapic-timer";
+import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_EFFECT_TIMER, vlapicOf } from "./vlapic/state";
+import { isX2apicMsr, vlapicRdmsr, vlapicWrmsr, vlapicWriteBase } from "./vlapic/msr";
+import { vlapicTimerDeadline, vlapicTimerSetDeadline } from "./vlapic/timer";
+import { EFER_LMA } from "./control-bits";
 
 const MTRR_COUNT: u32 = 8;
 const MTRR_CAP_VALUE: u64 = 0x508; // write combining, fixed ranges, 8 variable ones: as Xen

@@ -29,6 +29,7 @@ import {
 } from "./vmx/state";
 import { vmxGetTaskPriority, vmxHoldInterrupt, vmxSetTaskPriority } from "./vmx/task-priority";
 import { VMCS } from "./vmx/vmcs";
+import { EFER_LMA, EFER_SVME } from "./control-bits";
 
 // Segment registers, in the order of their numbers in instructions; then the system ones.
 export const SEG_ES: u32 = 0;
@@ -48,12 +49,6 @@ export const ATTR_PRESENT: u32 = 1 << 7;
 export const ATTR_LONG: u32 = 1 << 9;
 export const ATTR_DB: u32 = 1 << 10;
 export const ATTR_GRANULARITY: u32 = 1 << 11;
-
-export const EFER_SCE: u64 = 1 << 0;
-export const EFER_LME: u64 = 1 << 8;
-export const EFER_LMA: u64 = 1 << 10;
-export const EFER_NXE: u64 = 1 << 11;
-export const EFER_SVME: u64 = 1 << 12;
 
 /** Bits that are always one, and always zero. */
 export const RFLAGS_ONE: u64 = 1 << 1;

@@ -1,21 +1,27 @@
 /** What the kernel does when a hardware guest leaves: one table, by HvmExit. */
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../abi/hvm";
-import { hvmDescribe, hvmEmulateAccess, hvmExplainEntryFailure, hvmFinishIn, hvmFlush } from "../arch-x86/hvm";
-import { hvmInjectException, hvmInterruptsEnabled } from "../arch-x86/hvm";
+import {
+  hvmDescribe,
+  hvmEmulateAccess,
+  hvmExplainEntryFailure,
+  hvmFinishIn,
+  hvmFlush,
+  hvmInterruptsEnabled,
+} from "../arch-x86/hvm";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
-import { consoleByte } from "./console-io";
-import { domainShutdown, vcpuCrash } from "./domain-shutdown";
-import { hypercallPageFill } from "./hypercall-page";
-import { hypercallHvm } from "./hypercall-table";
+import { domainShutdown, vcpuCrash, vcpuGoDown } from "./domains/domain-shutdown";
+import { hypercallPageFill } from "./hypercalls/hypercall-page";
+import { hypercallHvm } from "./hypercalls/hypercall-table";
 import { interruptsDrain } from "./interrupts";
-import { physmapLookup } from "./physmap";
-import { blockWithEvents } from "./sched-op";
-import { schedulerYield } from "./scheduler";
-import { Vcpu } from "./vcpu";
-import { vcpuGoDown } from "./vcpu-op";
-import { apicEffects } from "./vlapic";
+import { physmapLookup } from "./memory/physmap";
+import { schedulerYield } from "./scheduling/scheduler";
+import { Vcpu } from "./records/vcpu";
+import { injectException } from "../arch-x86/inject";
+import { consoleByte } from "./domains/guest-log";
+import { blockWithEvents } from "./events/upcall";
+import { apicEffects } from "./ipi";
 
 export type ExitHandler = (v: Vcpu) => void;
 
@@ -79,7 +85,7 @@ function nestedFault(v: Vcpu): void {
     return;
   }
   // Xen gives an instruction that it cannot emulate #UD.
-  if (fetch || !hvmEmulateAccess(v)) hvmInjectException(v, VECTOR_UD, -1, 0);
+  if (fetch || !hvmEmulateAccess(v)) injectException(v, VECTOR_UD, -1, 0);
   else if (v.apicEffects) apicEffects(v);
 }
 

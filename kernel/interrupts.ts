@@ -1,9 +1,9 @@
 /** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; never in the hypervisor. */
-import { apicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/apic";
+import { apicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
-import { uartPump, uartWantsService } from "../arch-x86/uart";
-import { consoleInput } from "./console-io";
-import { cpuOf } from "./cpu";
+import { uartPump, uartWantsService } from "../arch-x86/host/uart";
+import { consoleInput } from "./hypercalls/console-io";
+import { cpuOf } from "./records/cpu";
 
 /** Serves one vector that `cpu`, the one this runs on, has taken. */
 export function interruptHandle(cpu: u32, vector: i32): void {

@@ -2,8 +2,18 @@
  * Interprocessor interrupts of hardware guests: what a write to ICR sends, to which vCPUs of the domain, and what INIT and
  * SIPI do there (SDM 3A 9.4 and 11.6; Xen where hardware leaves room). Unknown kinds, SMI among them, are dropped.
  */
-import { hvmInjectNmi, hvmSetTscOffset, hvmStartup } from "../arch-x86/hvm";
-import { ESR_SEND_ILLEGAL, FIRST_VECTOR, vlapicEnabled, vlapicError, vlapicOf, vlapicPpr } from "../arch-x86/vlapic";
+import { hvmInjectNmi, hvmStartup } from "../arch-x86/hvm";
+import {
+  ESR_SEND_ILLEGAL,
+  FIRST_VECTOR,
+  vlapicEnabled,
+  vlapicError,
+  vlapicOf,
+  vlapicPpr,
+  APIC_EFFECT_ENABLED,
+  APIC_EFFECT_TIMER,
+  APIC_EFFECT_IPI,
+} from "../arch-x86/vlapic/state";
 import {
   DELIVERY_FIXED,
   DELIVERY_INIT,
@@ -16,15 +26,17 @@ import {
   ICR_VECTOR,
   ipiDestination,
   ipiMatches,
-} from "../arch-x86/vlapic-destination";
-import { vlapicInit } from "../arch-x86/vlapic-reset";
-import { vcpuOf } from "./access";
-import { fpuToMemory } from "./fpu-owner";
-import { vcpuUp, vcpuWake } from "./scheduler";
-import { Timer, timerStop } from "./timer";
-import { Vcpu, VcpuRun } from "./vcpu";
-import { vcpuGoDown } from "./vcpu-op";
-import { apicPost, apicTimerArm } from "./vlapic";
+} from "../arch-x86/vlapic/destination";
+import { vlapicInit } from "../arch-x86/vlapic/reset";
+import { vcpuOf } from "./records/domain-access";
+import { fpuToMemory } from "./scheduling/fpu-owner";
+import { vcpuUp, vcpuWake } from "./scheduling/scheduler";
+import { Timer, timerStop } from "./scheduling/timer";
+import { Vcpu, VcpuRun } from "./records/vcpu";
+import { apicPost, apicTimerArm, apicUpcall } from "./events/vlapic-delivery";
+import { setTscOffset } from "../arch-x86/state";
+import { vcpuGoDown } from "./domains/domain-shutdown";
+import { upcallPending } from "./events/event-notify";
 
 /** Sends what the ICR of `v` says. */
 export function ipiSend(v: Vcpu): void {
@@ -94,7 +106,17 @@ function startup(v: Vcpu, vector: u32): void {
   fpuToMemory(v);
   hvmStartup(v, vector);
   const first = vcpuOf(v.domain, 0);
-  if (first != null) hvmSetTscOffset(v, first.tscOffset);
+  if (first != null) setTscOffset(v, first.tscOffset);
   v.initialised = 1;
   vcpuUp(v);
+}
+
+/** After a guest's access to its APIC: does what was left in apicEffects. */
+export function apicEffects(v: Vcpu): void {
+  const effects = v.apicEffects;
+  v.apicEffects = 0;
+  // An upcall by the vCPU's own vector came while the APIC was off: it took no note of it.
+  if (effects & APIC_EFFECT_ENABLED && upcallPending(v)) apicUpcall(v);
+  if (effects & APIC_EFFECT_TIMER) apicTimerArm(v);
+  if (effects & APIC_EFFECT_IPI) ipiSend(v);
 }

@@ -3,44 +3,46 @@
  * exported serves the shim's crash reports and the simulation.
  */
 import { BootInfo } from "../abi/boot-info";
-import { apicInit, apicSetDeadline } from "../arch-x86/apic";
+import { apicInit, apicSetDeadline } from "../arch-x86/host/apic";
 import { HVM_FEATURE_DEADLINE } from "../arch-x86/features";
 import { hvmEnter, hvmFeatureMask, hvmFpuSwitch } from "../arch-x86/hvm";
 import { HvmVcpu } from "../arch-x86/hvm-vcpu";
 import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd } from "../arch-x86/log";
 import { supply } from "../arch-x86/supply";
-import { tscInit, tscKhz } from "../arch-x86/tsc";
-import { uartInit } from "../arch-x86/uart";
-import { vcpuOf } from "./access";
-import { audit } from "./audit";
-import { bootOptions } from "./boot-options";
-import { Cpu, cpuOf } from "./cpu";
-import { dmesgBase, dmesgLine, dmesgSize, dmesgUseDriver } from "./dmesg";
-import { dom0Start } from "./dom0";
-import { Domain, DomainKind } from "./domain";
-import { domainsReap } from "./domain-life";
-import { domainFirst, domainReapWanted } from "./domain-list";
+import { tscInit, tscKhz } from "../arch-x86/host/tsc";
+import { uartInit } from "../arch-x86/host/uart";
+import { vcpuOf } from "./records/domain-access";
+import { softwareOf } from "./records/software-domain";
+import { audit } from "./audit/audit";
+import { bootOptions } from "./machine/boot-options";
+import { Cpu, cpuOf } from "./records/cpu";
+import { dmesgBase, dmesgLine, dmesgSize, dmesgUseDriver } from "./machine/dmesg";
+import { dom0Start } from "./software/dom0";
+import { Domain, DomainKind } from "./records/domain";
+import { domainsReap } from "./domains/domain-life";
+import { domainFirst, domainReapWanted } from "./records/domain-list";
 import { exitHandle } from "./exits";
-import { archFrameAlloc, archFrameAllocRun, archFrameFree, framesInit, freeFrames, totalFrames } from "./frames";
-import { heapInit } from "./heap";
-import { hypercallSoftware, hypercallSoftwareContinue, hypercallStart } from "./hypercall-table";
+import { archFrameAlloc, archFrameAllocRun, archFrameFree, framesInit, freeFrames, totalFrames } from "./memory/frames";
+import { heapInit } from "./memory/heap";
+import { hypercallSoftware, hypercallSoftwareContinue, hypercallStart } from "./hypercalls/hypercall-table";
 import { interruptHandle } from "./interrupts";
-import { machineReport } from "./machine-report";
-import { memoryMapStart } from "./memory-map";
-import { panic } from "./panic";
-import { schedulerPick, schedulerStart } from "./scheduler";
-import { sharedInfoStart, updateRunstate, updateTime } from "./shared-info";
-import { softwareRun } from "./software";
-import { softwareMemoryInit, softwareTouchPage } from "./software-memory";
-import { softwareRestart, softwareRestartWanted } from "./software-restart";
-import { startInfoInit } from "./start-info";
-import { nowNs, nsAtTsc, timeInit, tscAtNs } from "./time";
-import { timersNext, timersRun, timersSooner } from "./timer";
-import { upcallDeliver } from "./upcall";
-import { Vcpu } from "./vcpu";
-import { virtualisationStart } from "./virtualisation";
-import { TYPEVISOR_VERSION, xenVersionInit } from "./xen-version";
+import { machineReport } from "./machine/machine-report";
+import { memoryMapStart } from "./hypercalls/memory-map";
+import { panic } from "./machine/panic";
+import { schedulerPick, schedulerStart } from "./scheduling/scheduler";
+import { sharedInfoStart, updateTime } from "./events/shared-info";
+import { softwareRun } from "./software-exits";
+import { softwareMemoryInit, softwareTouchPage } from "./memory/software-memory";
+import { softwareRestart } from "./software/software-restart";
+import { startInfoInit } from "./software/start-info";
+import { nowNs, nsAtTsc, timeInit, tscAtNs } from "./scheduling/time";
+import { timersNext, timersRun, timersSooner } from "./scheduling/timer";
+import { upcallDeliver } from "./events/upcall";
+import { Vcpu } from "./records/vcpu";
+import { virtualisationStart } from "./machine/virtualisation";
+import { TYPEVISOR_VERSION, xenVersionInit } from "./hypercalls/xen-version";
+import { updateRunstate } from "./scheduling/runstate";
 
 export { audit };
 export { dmesgBase as logBase, dmesgSize as logSize };
@@ -129,7 +131,7 @@ export function step(cpu: u32): void {
 function turn(c: Cpu): Vcpu | null {
   timersRun(nowNs());
   if (domainReapWanted()) domainsReap();
-  if (softwareRestartWanted()) softwareRestart();
+  while (c.restarts) softwareRestart(c);
   const before = c.current;
   const now = nowNs();
   const v = schedulerPick(c, now);
@@ -185,7 +187,7 @@ export function softwareTouch(space: u32, address: u32, write: u32): u32 {
 function softwareVcpu(space: u32): Vcpu | null {
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
     const d = changetype<Domain>(at);
-    if (d.kind == DomainKind.Software && d.space == space) return vcpuOf(d, 0);
+    if (d.kind == DomainKind.Software && softwareOf(d).space == space) return vcpuOf(d, 0);
   }
   return null;
 }

@@ -9,7 +9,7 @@
  */
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { buildGuests } from "../guests/build.ts";
+import { buildGuests } from "./build/guests.ts";
 import { buildCodecWasm, buildHypervisorWasm } from "./build/assembly.ts";
 import { buildControl } from "./build/control.ts";
 import { withBuildLock } from "./build/lock.ts";

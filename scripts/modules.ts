@@ -6,7 +6,7 @@
  *   then the files, each at a multiple of 4096 bytes from the container's start.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { guestNames } from "../guests/build.ts";
+import { guestNames } from "./build/guests.ts";
 import { guestsFolder } from "./paths.ts";
 import path from "node:path";
 

@@ -1,9 +1,9 @@
 /**
  * `npm run test:oracle`: our guests on Debian's real Xen 4.17. What the self-test expects of a hypervisor must be what Xen
- * does, or be listed in guests/oracle-exceptions.ts with the reason. Ends with one line `N passed, N failed`.
+ * does, or be listed in scripts/oracle/exceptions.ts with the reason. Ends with one line `N passed, N failed`.
  */
 import { fileURLToPath } from "node:url";
-import { buildGuests } from "../guests/build.ts";
+import { buildGuests } from "./build/guests.ts";
 import { progress } from "./build/task.ts";
 import { checkSelftest, checkVerdict, type GuestFigure, measureXen, type OracleCheck } from "./oracle/checks.ts";
 import { findXen } from "./oracle/xen.ts";

@@ -4,14 +4,14 @@
  * up). CR8 only when task-priority.ts watches it. Old processors and emulators do not say which register is moved, so the
  * code is read.
  */
-import { CR0_ET, CR0_PE, CR0_PG, CR0_TS, CR4_PAE } from "../control-bits";
+import { CR0_ET, CR0_PE, CR0_PG, CR0_TS, CR4_PAE, EFER_LMA, EFER_LME } from "../control-bits";
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
-import { decode, getRegister, Instruction } from "../decode";
-import { guestReadData } from "../guest-memory";
+import { decode, getRegister, Instruction } from "../emulation/decode";
+import { guestReadData } from "../emulation/guest-memory";
 import { HVM_ACCESS_READ, HvmExit, HvmVcpu } from "../hvm-vcpu";
-import { translate, translateError } from "../page-walk";
-import { EFER_LMA, EFER_LME, getCr0, getCr4, getEfer, is64, setCr0, setCr4, setEfer } from "../state";
-import { apicExit, writeTaskPriority } from "../vlapic";
+import { translate, translateError } from "../emulation/page-walk";
+import { getCr0, getCr4, getEfer, is64, setCr0, setCr4, setEfer } from "../state";
+import { apicExit, writeTaskPriority } from "../vlapic/state";
 import { svmInjectException } from "./inject";
 import { svmSkipBytes } from "./vcpu";
 import { V_TPR } from "./vmcb";

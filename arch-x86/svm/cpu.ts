@@ -4,10 +4,10 @@ import { rdmsr, wrmsr } from "../hw";
 import { p2mSetGibPages } from "../p2m";
 import { REFUSAL_MEMORY } from "../refusals";
 import { MSR_EFER, MSR_VM_CR, MSR_VM_HSAVE } from "../msr";
-import { EFER_SVME } from "../state";
 import { allocFrame } from "../supply";
 import { bitmapsInit } from "./bitmaps";
 import { svmFeatureMask, svmFeaturesRead } from "./features";
+import { EFER_SVME } from "../control-bits";
 
 const VM_CR_SVMDIS: u64 = 1 << 4;
 

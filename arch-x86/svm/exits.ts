@@ -11,9 +11,9 @@ import { CR4_OSXSAVE } from "../cpuid-policy";
 import { MSR_XEN_HYPERCALL_PAGE } from "../msr";
 import { guestRdmsr, guestWrmsr } from "../msr-policy";
 import { getCpl, getCr4 } from "../state";
-import { stringIo } from "../string-io";
+import { stringIo } from "../emulation/string-io";
 import { svmWriteCr0, svmWriteCr4, svmWriteCr8 } from "./control-register";
-import { apicExit } from "../vlapic";
+import { apicExit } from "../vlapic/state";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
 import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {

@@ -84,7 +84,7 @@ export function svmCancelOffer(v: HvmVcpu): void {
   svmWatchCr8(v, WATCH_WINDOW, false);
 }
 
-/** See hvmInjectException. */
+/** See injectException. */
 export function svmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
   if (vector == VECTOR_PAGE_FAULT) store64(v.controlPa + VMCB.CR2, cr2);
   if (v.eventPending != 0) {

@@ -3,7 +3,7 @@ import { ENOMEM } from "../../abi/errno";
 import { fpuReset } from "../fpu";
 import { load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
-import { instructionLength } from "../decode";
+import { instructionLength } from "../emulation/decode";
 import { guestMsrReset } from "../msr-policy";
 import { P2m } from "../p2m";
 import { resetState } from "../reset";

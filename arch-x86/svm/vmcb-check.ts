@@ -2,13 +2,23 @@
  * The rules that VMRUN holds a VMCB against (APM 2, 15.5.1; 15.16, 15.20, 15.25.4), one after the other, in words: what
  * is left when the processor only says "invalid". Those on the guest's state also judge a state that a toolstack loads.
  */
-import { CR0_CD, CR0_NW, CR0_PE, CR0_PG, CR4_PAE } from "../control-bits";
+import {
+  CR0_CD,
+  CR0_NW,
+  CR0_PE,
+  CR0_PG,
+  CR4_PAE,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+  EFER_SVME,
+} from "../control-bits";
 import { EXTENDED_EDX_NX } from "../cpuid-policy";
 import { breaks, patPossible } from "../entry-rule";
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, load32, load64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
-import { ATTR_DB, ATTR_LONG, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE, EFER_SVME } from "../state";
-import { getSegmentAttributes, SEG_CS } from "../state";
+import { ATTR_DB, ATTR_LONG, getSegmentAttributes, SEG_CS } from "../state";
 import { svmAsids } from "./features";
 import {
   EVENT_EXCEPTION,

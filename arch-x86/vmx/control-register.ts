@@ -2,11 +2,11 @@
  * Exits at MOV to and from control registers: the few writes that touch a bit the host owns (see vmx/state.ts), and
  * without a TPR shadow CR8, which would be the host's own task priority (SDM 3C 25.6.6, table 28-3).
  */
-import { CR0_CD, CR0_ET, CR0_NW, CR0_PG, CR4_PAE } from "../control-bits";
+import { CR0_CD, CR0_ET, CR0_NW, CR0_PG, CR4_PAE, EFER_LMA, EFER_LME } from "../control-bits";
 import { guestCr0Accepted } from "../cpuid-policy";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
-import { EFER_LMA, EFER_LME, getCr0, getCr3, getCr4, getEfer, getRsp, is64, setCr0, setEfer, setRsp } from "../state";
-import { apicExit, writeTaskPriority } from "../vlapic";
+import { getCr0, getCr3, getCr4, getEfer, getRsp, is64, setCr0, setEfer, setRsp } from "../state";
+import { apicExit, writeTaskPriority } from "../vlapic/state";
 import { flushLinear } from "./flush";
 import { vmxInjectException } from "./inject";
 import { loadPdptes } from "./pdptes";

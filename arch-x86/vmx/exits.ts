@@ -10,7 +10,7 @@ import { HVM_ACCESS_TABLE, HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { MSR_XEN_HYPERCALL_PAGE } from "../msr";
 import { guestRdmsr, guestWrmsr } from "../msr-policy";
 import { getDr6, getDr7, getInterruptShadow, getRflags, RFLAGS_TF, setDr6, setDr7 } from "../state";
-import { stringIo } from "../string-io";
+import { stringIo } from "../emulation/string-io";
 import { vmxControlRegister } from "./control-register";
 import { BLOCKED_BY_NMI, EVENT_EXCEPTION, EVENT_NMI, EVENT_NMI_UNBLOCKED } from "./events";
 import { EVENT_TYPE, EVENT_VECTOR, PENDING_STEP } from "./events";
@@ -55,7 +55,7 @@ import {
   IO_STRING,
 } from "./exit-reasons";
 import { vmxBlockNmiAgain, vmxCancelOffer, vmxInjectException, vmxNmiWindow, vmxRedeliver } from "./inject";
-import { apicExit, vlapicRefresh } from "../vlapic";
+import { apicExit, vlapicRefresh } from "../vlapic/state";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
 

@@ -2,7 +2,18 @@
  * The rules that a VM entry holds the guest's state against, in the SDM's order (3C, 27.3.1), in words: what is left
  * when the processor only says "invalid guest state". Also used before a state that a toolstack loads is accepted.
  */
-import { CR0_PE, CR0_PG, CR0_WP, CR4_CET, CR4_PAE, CR4_PCIDE } from "../control-bits";
+import {
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_CET,
+  CR4_PAE,
+  CR4_PCIDE,
+  EFER_LMA,
+  EFER_LME,
+  EFER_NXE,
+  EFER_SCE,
+} from "../control-bits";
 import { EXTENDED_EDX_NX } from "../cpuid-policy";
 import { breaks, isCanonical, patPossible } from "../entry-rule";
 import { cpuidEax, cpuidEdx, rdmsr, vmread } from "../hw";
@@ -10,17 +21,7 @@ import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1, MSR_VMX_MISC } from "../msr";
 import { P2M_MFN_MASK } from "../p2m-types";
 import { p2mLookup } from "../p2m";
-import {
-  EFER_LMA,
-  EFER_LME,
-  EFER_NXE,
-  EFER_SCE,
-  RFLAGS_IF,
-  RFLAGS_ONE,
-  RFLAGS_TF,
-  RFLAGS_VM,
-  RFLAGS_ZERO,
-} from "../state";
+import { RFLAGS_IF, RFLAGS_ONE, RFLAGS_TF, RFLAGS_VM, RFLAGS_ZERO } from "../state";
 import {
   cr0Fixed0,
   cr0Fixed1,
@@ -32,8 +33,19 @@ import {
   PIN_VIRTUAL_NMIS,
 } from "./controls";
 import { makeCurrent } from "./current";
-import { BLOCKED_BY_MOV_SS, BLOCKED_BY_NMI, BLOCKED_BY_STI, PENDING_BREAKPOINT, PENDING_BREAKPOINTS } from "./events";
-import { EVENT_EXCEPTION, EVENT_EXTERNAL, EVENT_NMI, EVENT_TYPE, EVENT_VALID, PENDING_STEP } from "./events";
+import {
+  BLOCKED_BY_MOV_SS,
+  BLOCKED_BY_NMI,
+  BLOCKED_BY_STI,
+  PENDING_BREAKPOINT,
+  PENDING_BREAKPOINTS,
+  EVENT_EXCEPTION,
+  EVENT_EXTERNAL,
+  EVENT_NMI,
+  EVENT_TYPE,
+  EVENT_VALID,
+  PENDING_STEP,
+} from "./events";
 import { vmxEventBroken } from "./event-check";
 import { vmxSegmentsBroken } from "./segment-check";
 import { VMCS } from "./vmcs";

@@ -2,12 +2,11 @@
  * The rules that a VM entry holds the host's state against (SDM 3C, 27.2.2 to 27.2.4), in words. They are the
  * hypervisor's own: a broken one is a mistake here.
  */
-import { CR4_PAE } from "../control-bits";
+import { CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "../control-bits";
 import { breaks, isCanonical, patPossible } from "../entry-rule";
 import { cpuidEax, rdmsr, vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_VMX_CR4_FIXED0, MSR_VMX_CR4_FIXED1 } from "../msr";
-import { EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "../state";
 import { cr0Fixed0, cr0Fixed1, EXIT_HOST_64, EXIT_LOAD_EFER, EXIT_LOAD_PAT } from "./controls";
 import { makeCurrent } from "./current";
 import { VMCS } from "./vmcs";

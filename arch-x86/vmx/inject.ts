@@ -65,7 +65,7 @@ export function vmxCancelOffer(v: HvmVcpu): void {
   vmxSetCpuControl(v, CPU_INTERRUPT_WINDOW, false);
 }
 
-/** See hvmInjectException. */
+/** See injectException. */
 export function vmxInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
   if (vector == VECTOR_PAGE_FAULT) v.cr2 = cr2;
   if (v.eventPending != 0) {

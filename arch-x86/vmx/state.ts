@@ -1,10 +1,9 @@
 /** The parts of state.ts that VT-x needs: fields of the VMCS, and registers that are not quite what the guest sees. */
-import { CR0_CD, CR0_NW, CR0_PE, CR0_PG } from "../control-bits";
+import { CR0_CD, CR0_NW, CR0_PE, CR0_PG, EFER_LMA } from "../control-bits";
 import { guestCr4Mask } from "../cpuid-policy";
 import { readDr, vmread, vmwrite, writeDr } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_FS_BASE, MSR_GS_BASE, MSR_PAT, MSR_SYSENTER_CS, MSR_SYSENTER_EIP, MSR_SYSENTER_ESP } from "../msr";
-import { EFER_LMA } from "../state";
 import { cr0Fixed0, cr0Fixed1, CR4_VMXE, cpuControls, entryControls, ENTRY_GUEST_64 } from "./controls";
 import { getSwitchedMsr, makeCurrent, setSwitchedMsr } from "./current";
 import { BLOCKED_BY_MOV_SS, BLOCKED_BY_STI } from "./events";

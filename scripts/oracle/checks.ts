@@ -2,7 +2,7 @@
  * What our guests print on real Xen, held against what they expect of a hypervisor.
  */
 import path from "node:path";
-import { oracleExceptions, oracleOmissions } from "../../guests/oracle-exceptions.ts";
+import { oracleExceptions, oracleOmissions } from "./exceptions.ts";
 import { progress } from "../build/task.ts";
 import { guestsFolder } from "../paths.ts";
 import { runOnXen } from "./xen.ts";

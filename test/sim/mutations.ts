@@ -7,31 +7,31 @@ import type { Mutation } from "./module.ts";
 export const MUTATIONS: Mutation[] = [
   {
     name: "a grant is used without a reference on its frame",
-    file: "kernel/grant-pin.ts",
+    file: "kernel/grants/grant-pin.ts",
     find: "if (!mfn || !frameGet(mfn, owner.id)) {",
     replace: "if (!mfn) {",
   },
   {
     name: "a foreign frame is mapped without a reference",
-    file: "kernel/guest-pages.ts",
+    file: "kernel/memory/guest-pages.ts",
     find: "if (!frameGet(mfn, owner.id)) return -EINVAL;",
     replace: "",
   },
   {
     name: "translations are not flushed when a page is unmapped",
-    file: "kernel/physmap.ts",
+    file: "kernel/memory/physmap.ts",
     find: "else physmapFlush(d);",
     replace: "",
   },
   {
     name: "a guest's frame number is taken for the machine's",
-    file: "kernel/grant-pin.ts",
+    file: "kernel/grants/grant-pin.ts",
     find: "? entryMfn(entry) : 0;",
     replace: "? gfn : 0;",
   },
   {
     name: "memory is given to a domain as its last owner left it",
-    file: "kernel/frames.ts",
+    file: "kernel/memory/frames.ts",
     find: `    count(type, frames);
   }
   hw.unlock(lockWord);
@@ -50,26 +50,26 @@ export const MUTATIONS: Mutation[] = [
   },
   {
     name: "an event for a port is dropped",
-    file: "kernel/event-2l.ts",
+    file: "kernel/events/event-2l.ts",
     find: "if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
     replace:
       "if (port > 1) return;\n  if (hw.fetchOr64(wordPa(d, SharedInfo.evtchn_pending, port), bit) & bit) return;",
   },
   {
     name: "a FIFO queue's tail is kept when its port goes to another queue or back",
-    file: "kernel/event-fifo.ts",
+    file: "kernel/events/event-fifo.ts",
     find: "if (load<u32>(slot) == port) store<u32>(slot, 0);",
     replace: "",
   },
   {
     name: "an event does not wake a sleeping guest",
-    file: "kernel/event-notify.ts",
+    file: "kernel/events/event-notify.ts",
     find: "  apicUpcall(v);\n  vcpuWake(v);",
     replace: "  apicUpcall(v);",
   },
   {
     name: "the owner of a grant is not told that it is in use",
-    file: "kernel/grant-pin.ts",
+    file: "kernel/grants/grant-pin.ts",
     find: "const found = hw.cmpxchg32(pa, seen, seen | flags);",
     replace: "const found = hw.cmpxchg32(pa, seen, seen);",
   },

@@ -1,4 +1,4 @@
-/** A guest's local APIC, and a second one, as their unit tests use them: the module of arch-x86/unit.ts. */
+/** A guest's local APIC, and a second one, as their unit tests use them: the module of arch-x86/unit-test-entry.ts. */
 import { ALL_ONES, Arch, VENDOR_SVM } from "./arch.ts";
 
 // Registers, by their offset in the page.

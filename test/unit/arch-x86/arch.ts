@@ -1,5 +1,5 @@
 /**
- * The module of arch-x86/unit.ts on a small machine of its own: frames on demand, a processor with every control of VT-x
+ * The module of arch-x86/unit-test-entry.ts on a small machine of its own: frames on demand, a processor with every control of VT-x
  * whose VMCSs are maps from field to value, and a script of exits. What hypervisor.wasm needs a whole machine for is
  * simulated in test/sim.
  */
@@ -21,7 +21,16 @@ const wasm = path.join(buildFolder, "unit-arch.wasm");
 
 async function compile(): Promise<WebAssembly.Module> {
   const compiler = fromRoot("node_modules/assemblyscript/bin/asc.js");
-  const args = [compiler, "arch-x86/unit.ts", "--runtime", "stub", "-O2", "--debug", "-o", "build/unit-arch.wasm"];
+  const args = [
+    compiler,
+    "arch-x86/unit-test-entry.ts",
+    "--runtime",
+    "stub",
+    "-O2",
+    "--debug",
+    "-o",
+    "build/unit-arch.wasm",
+  ];
   await runStep({
     name: "unit-arch",
     title: "compiled arch-x86 for its unit tests",

@@ -461,7 +461,7 @@ test.serial("AMD-V: each broken rule is named, and a good state breaks none", (t
     block.setBigUint64(0x70, 0xffff_ffffn, true);
   };
   begin(VENDOR_SVM);
-  arch.call("injectException", 40, -1, 0n);
+  arch.call("raiseException", 40, -1, 0n);
   arch.svmExits.push(delivered);
   t.is(arch.call("enter", FAR_AWAY), ENTRY_FAILED);
   t.regex(arch.explanation(), /^VMCB EVENTINJ = 0x80000328: an exception has a vector above 31$/);

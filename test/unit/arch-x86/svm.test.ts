@@ -221,12 +221,12 @@ test.serial("an event that an exit cut short is delivered again; INT n runs agai
 test.serial("exceptions combine as on hardware", (t) => {
   const arch = fresh();
   enterFor(arch, { [EXIT_CODE]: 0x60n });
-  arch.call("injectException", 13, 5, 0n);
-  arch.call("injectException", 14, 2, 0x1234n);
+  arch.call("raiseException", 13, 5, 0n);
+  arch.call("raiseException", 14, 2, 0x1234n);
   t.is(field(arch, EVENT), EXCEPTION | HAS_ERROR | 14n | (2n << 32n), "#GP, then #PF: one after the other");
-  arch.call("injectException", 11, 5, 0n);
+  arch.call("raiseException", 11, 5, 0n);
   t.is(field(arch, EVENT), EXCEPTION | HAS_ERROR | 8n, "#PF, then #NP: double fault");
-  arch.call("injectException", 13, 0, 0n);
+  arch.call("raiseException", 13, 0, 0n);
   t.is(arch.call("enter", FAR_AWAY), TRIPLE_FAULT);
 });
 

@@ -165,18 +165,18 @@ test.serial("an event that an exit cut short is delivered again", (t) => {
 
 test.serial("exceptions combine as on hardware", (t) => {
   const arch = fresh();
-  arch.call("injectException", 13, 5, 0n);
-  arch.call("injectException", 14, 2, 0x1234n);
+  arch.call("raiseException", 13, 5, 0n);
+  arch.call("raiseException", 14, 2, 0x1234n);
   t.is(arch.vmcs.get(ENTRY_EVENT), BigInt((EXCEPTION | HAS_ERROR | 14) >>> 0), "#GP, then #PF: one after the other");
-  arch.call("injectException", 11, 5, 0n);
+  arch.call("raiseException", 11, 5, 0n);
   t.is(arch.vmcs.get(ENTRY_EVENT), BigInt((EXCEPTION | HAS_ERROR | 8) >>> 0), "#PF, then #NP: double fault");
   t.is(arch.vmcs.get(ENTRY_ERROR), 0n);
-  arch.call("injectException", 13, 0, 0n);
+  arch.call("raiseException", 13, 0, 0n);
   t.is(arch.call("enter", FAR_AWAY), TRIPLE_FAULT);
   // Real mode has no error codes.
   const real = fresh();
   real.call("paging", 0x10n, 0n, 0n, 0n);
-  real.call("injectException", 13, 0, 0n);
+  real.call("raiseException", 13, 0, 0n);
   t.is(real.vmcs.get(ENTRY_EVENT), BigInt((EXCEPTION | 13) >>> 0));
 });
 
@@ -269,7 +269,7 @@ test.serial("registers survive a save and a load, and an impossible record chang
   const arch = fresh();
   for (let n = 0; n < 16; n++) if (n !== 4) arch.setRegister(n, BigInt(n) * 0x1111n);
   arch.vmcs.set(RFLAGS, 0x202n);
-  arch.call("injectException", 13, 9, 0n);
+  arch.call("raiseException", 13, 9, 0n);
   const record = arch.constant("record");
   const field = (offset: number) => arch.linear.getBigUint64(record + offset, true);
   // Behind the FPU's part, which this machine does not simulate.

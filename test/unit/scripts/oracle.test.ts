@@ -1,6 +1,6 @@
 /** How the oracle judges what a guest printed on real Xen. */
 import test from "ava";
-import { oracleExceptions } from "../../../guests/oracle-exceptions.ts";
+import { oracleExceptions } from "../../../scripts/oracle/exceptions.ts";
 import { judgeSelftest, type OracleCheck, parseFigures, repeated } from "../../../scripts/oracle/checks.ts";
 
 /** Output in which every listed exception differs, as it must. */

@@ -1,8 +1,8 @@
 /** Xen's Linux domain 0 in the benchmarks: what is asked of it, and what is read from what it prints. */
 import test from "ava";
-import { xlConfig } from "../../../scripts/xen-dom0/archive.ts";
-import { DOMAIN_0_INIT, FIGURE, ROUNDS } from "../../../scripts/xen-dom0/init.ts";
-import { parseFigures } from "../../../scripts/xen-dom0/measure.ts";
+import { xlConfig } from "../../../scripts/bench/xen-dom0/archive.ts";
+import { DOMAIN_0_INIT, FIGURE, ROUNDS } from "../../../scripts/bench/xen-dom0/init.ts";
+import { parseFigures } from "../../../scripts/bench/xen-dom0/measure.ts";
 
 /** What domain 0 prints, with a line of Linux's between. */
 function printed(change: (lines: string[]) => string[] = (lines) => lines): string[] {

@@ -1,4 +1,4 @@
-/** Domain 0's hvm_start_info as the hypervisor writes it (kernel/start-info.ts). */
+/** Domain 0's hvm_start_info as the hypervisor writes it (kernel/software/start-info.ts). */
 import { HvmModlistEntry, HvmStartInfo } from "../../../abi/hvm.ts";
 import { DOM0_START_INFO } from "../../../abi/software.ts";
 import type { PagedWindow } from "./paged-window.ts";

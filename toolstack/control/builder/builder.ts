@@ -23,7 +23,7 @@ import { encodeUtf8, formatBytes } from "../text.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
-import { setStartContext } from "./context.ts";
+import { setStartContext } from "./vcpu-state.ts";
 import { parseKernel, type Kernel } from "./elf.ts";
 import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";

@@ -1,0 +1,129 @@
+/**
+ * The first serial port, a 16550 at 0x3F8: 115,200 baud, 8 bits, no parity, FIFOs on, interrupts by IRQ 4.
+ *
+ * What is written goes into a ring, and from there to the port whenever it has room: at once, or by its interrupt. So a
+ * guest does not wait while a domain prints, 9 ms for 100 characters.
+ */
+import { in8, out8, pause } from "../hw";
+
+const COM1: u32 = 0x3f8;
+const DATA: u32 = 0; // with LCR_DLAB: divisor, low
+const IER: u32 = 1; // with LCR_DLAB: divisor, high
+const FCR: u32 = 2;
+const IIR: u32 = 2; // when read
+const LCR: u32 = 3;
+const MCR: u32 = 4;
+const LSR: u32 = 5;
+
+const IER_RECEIVE: u32 = 1 << 0;
+const IER_TRANSMIT: u32 = 1 << 1; // the transmitter has room
+const IIR_NONE: u32 = 1 << 0; // no interrupt waits
+const FCR_ENABLE: u32 = 0xc7; // on, both cleared, interrupt at 14 bytes or after a pause
+const FCR_BYTES: u32 = 16;
+const LCR_8N1: u32 = 3;
+const LCR_DLAB: u32 = 1 << 7;
+const MCR_READY: u32 = 0xb; // DTR, RTS, OUT2 (which lets the interrupt through)
+const LSR_DATA: u32 = 1 << 0;
+const LSR_EMPTY: u32 = 1 << 5; // room for FCR_BYTES
+const LSR_IDLE: u32 = 1 << 6;
+const BAUD_DIVISOR: u32 = 1;
+
+/** Polls until a transmitter that takes nothing is taken for broken; 16 bytes take 1.4 ms. */
+const PATIENCE: u32 = 200000;
+
+/** Interrupt causes served in one go; a port that always has one is broken. */
+const CAUSES_MAX: u32 = 64;
+
+const RING_BYTES: u32 = 16384;
+const ring: usize = memory.data(16384);
+/** Bytes ever put into the ring, and taken out of it. */
+let put: u32 = 0;
+let taken: u32 = 0;
+let transmitInterrupt: bool = false;
+
+let present: bool = false;
+
+/** Sets the port up. Without one, what is written is dropped and nothing is read. */
+export function uartInit(): void {
+  present = in8(COM1 + LSR) != 0xff;
+  if (!present) return;
+  // Clearing the FIFOs would lose what the boot shim wrote last.
+  for (let polls: u32 = 0; polls < PATIENCE && (in8(COM1 + LSR) & LSR_IDLE) == 0; polls++) pause();
+  out8(COM1 + IER, 0);
+  out8(COM1 + LCR, LCR_DLAB);
+  out8(COM1 + DATA, BAUD_DIVISOR & 0xff);
+  out8(COM1 + IER, BAUD_DIVISOR >> 8);
+  out8(COM1 + LCR, LCR_8N1);
+  out8(COM1 + FCR, FCR_ENABLE);
+  out8(COM1 + MCR, MCR_READY);
+  out8(COM1 + IER, IER_RECEIVE);
+}
+
+/**
+ * Writes `length` bytes at `ptr` as they are (the caller makes \r\n of \n). Waits for the port only while the ring is
+ * full.
+ */
+export function uartWrite(ptr: usize, length: u32): void {
+  for (let i: u32 = 0; i < length && present; i++) {
+    if (put - taken == RING_BYTES) {
+      waitEmpty();
+      uartPump();
+    }
+    store<u8>(ring + <usize>(put & (RING_BYTES - 1)), load<u8>(ptr + i));
+    put++;
+  }
+  uartPump();
+}
+
+/** Moves bytes from the ring to the port as long as it has room, and asks for its interrupt when some are left. */
+export function uartPump(): void {
+  if (!present) return;
+  while (put != taken && (in8(COM1 + LSR) & LSR_EMPTY) != 0) {
+    for (let i: u32 = 0; i < FCR_BYTES && put != taken; i++) {
+      out8(COM1 + DATA, load<u8>(ring + <usize>(taken & (RING_BYTES - 1))));
+      taken++;
+    }
+  }
+  const wanted = put != taken;
+  if (wanted == transmitInterrupt) return;
+  transmitInterrupt = wanted;
+  out8(COM1 + IER, wanted ? IER_RECEIVE | IER_TRANSMIT : IER_RECEIVE);
+}
+
+/** Waits until everything written is at the port: before the machine stops. */
+export function uartFlush(): void {
+  while (present && put != taken) {
+    waitEmpty();
+    uartPump();
+  }
+}
+
+/**
+ * Whether the port still has a cause to interrupt. Its line only falls, and can only rise again (the 8259 wants an edge),
+ * once there is none: the handler of VECTOR_SERIAL serves it until this says no.
+ */
+export function uartWantsService(): bool {
+  if (!present || (in8(COM1 + IIR) & IIR_NONE) != 0) {
+    causes = 0;
+    return false;
+  }
+  return ++causes < CAUSES_MAX;
+}
+
+let causes: u32 = 0;
+
+function waitEmpty(): void {
+  for (let polls: u32 = 0; (in8(COM1 + LSR) & LSR_EMPTY) == 0; polls++) {
+    if (polls == PATIENCE) {
+      present = false;
+      return;
+    }
+    pause();
+  }
+}
+
+/** The next byte received, -1 for none. Called after VECTOR_SERIAL until it gives -1. */
+export function uartRead(): i32 {
+  if (!present || (in8(COM1 + LSR) & LSR_DATA) == 0) return -1;
+  return in8(COM1 + DATA);
+}

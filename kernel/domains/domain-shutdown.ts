@@ -1,0 +1,105 @@
+/**
+ * How a domain ends running: by its own SCHEDOP_shutdown, by a toolstack's, or because it crashed. It stays, with its
+ * memory, until domain 0 destroys it; domain 0 hears of it by VIRQ_DOM_EXC and reads the reason with getdomaininfo.
+ * When domain 0 itself shuts down the machine goes off; when it crashes it is started anew.
+ */
+import { SHUTDOWN_crash, SHUTDOWN_reboot, SHUTDOWN_watchdog, SHUTDOWN_poweroff } from "../../abi/sched";
+import { VIRQ_DOM_EXC } from "../../abi/xen";
+import { hvmDescribe } from "../../arch-x86/hvm";
+import { say, sayDec, sayEnd } from "../../arch-x86/log";
+import { vcpuOf } from "../records/domain-access";
+import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../records/domain";
+import { sendGlobalVirq } from "../events/event-channel";
+import { machineStop } from "../machine/machine-off";
+import { domainPauseFlag, PAUSE_SHUTDOWN, vcpuDown } from "../scheduling/scheduler";
+import { Vcpu, VcpuRun } from "../records/vcpu";
+import { cpuOf } from "../records/cpu";
+import { softwareOf } from "../records/software-domain";
+
+/**
+ * Shuts a domain down with a SHUTDOWN_* code; one latched before by SCHEDOP_shutdown_code wins. No effect on a domain
+ * that is down already. The caller's own vCPU stops at the end of its hypercall or exit.
+ */
+export function domainShutdown(d: Domain, code: u32): void {
+  if (d.shutdownCode == SHUTDOWN_CODE_INVALID) d.shutdownCode = code & 0xff;
+  if (d.privileged) {
+    if (d.shutdownCode == SHUTDOWN_crash) {
+      softwareRestartLater(d, "it said that it had crashed");
+    } else if (d.shutdownCode == SHUTDOWN_watchdog) {
+      softwareRestartLater(d, "it did not pet its watchdog");
+    } else {
+      machineStop(d.shutdownCode == SHUTDOWN_reboot);
+    }
+    return;
+  }
+  if (d.shutdown) return;
+  d.shutdown = 1;
+  domainPauseFlag(d, PAUSE_SHUTDOWN, true);
+  sendGlobalVirq(VIRQ_DOM_EXC);
+}
+
+/** Crashes a domain for `reason` (words after "d3 crashed: "), logging the state of its vCPUs. */
+export function domainCrash(d: Domain, reason: string): void {
+  if (d.kind == DomainKind.Software) {
+    softwareRestartLater(d, reason);
+    return;
+  }
+  if (d.shutdown) return;
+  say("d");
+  sayDec(d.id);
+  say(" crashed: ");
+  say(reason);
+  sayEnd();
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const v = vcpuOf(d, i);
+    if (v != null && v.initialised) hvmDescribe(v);
+  }
+  domainShutdown(d, SHUTDOWN_crash);
+}
+
+/** domainCrash for something a vCPU did: names and describes only that one. */
+export function vcpuCrash(v: Vcpu, reason: string): void {
+  const d = v.domain;
+  if (d.shutdown) return;
+  say("d");
+  sayDec(d.id);
+  say("v");
+  sayDec(v.id);
+  say(" crashed: ");
+  say(reason);
+  sayEnd();
+  hvmDescribe(v);
+  domainShutdown(d, SHUTDOWN_crash);
+}
+
+/** Takes a vCPU down; the last one of the domain takes the domain with it, as a power-off. */
+export function vcpuGoDown(v: Vcpu): i64 {
+  const d = v.domain;
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const other = vcpuOf(d, i);
+    if (other != null && other.id != v.id && other.run != VcpuRun.Down) {
+      vcpuDown(v);
+      return 0;
+    }
+  }
+  domainShutdown(d, SHUTDOWN_poweroff);
+  return 0;
+}
+
+/** Asks for a fresh start, at the next turn of the loop: the caller may stand in the middle of the domain's hypercall. */
+export function softwareRestartLater(d: Domain, why: string): void {
+  const s = softwareOf(d);
+  if (s.restartWanted) return;
+  say("Domain ");
+  sayDec(d.id);
+  say(" is restarted: ");
+  say(why);
+  sayEnd();
+  const v = vcpuOf(d, 0)!;
+  const c = cpuOf(v.cpu);
+  v.hypercallPending = 0;
+  s.restartWanted = 1;
+  s.nextRestart = c.restarts;
+  c.restarts = changetype<usize>(d);
+  c.reschedule = 1;
+}

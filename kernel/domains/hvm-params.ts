@@ -1,0 +1,33 @@
+/** Parameters of a hardware-virtualised domain (xen/hvm/params.h): where they are kept. Who may set which is hypercalls/hvm-op.ts's. */
+import { Domain } from "../records/domain";
+import { heapAllocFor, heapFreeFor } from "../memory/heap";
+import { ENOMEM } from "../../abi/errno";
+import { HVM_PARAM_TRIPLE_FAULT_REASON, HVM_PARAM_CALLBACK_IRQ, HVM_PARAM_CALLBACK_TYPE_VECTOR } from "../../abi/hvm";
+import { SHUTDOWN_reboot } from "../../abi/sched";
+
+const PARAMS_BYTES: usize = 64 * 8;
+
+/** Gives a new domain its table of parameters, with Xen's first values. 0 or -ENOMEM. */
+export function hvmParamsInit(d: Domain): i32 {
+  d.hvmParams = heapAllocFor(d, PARAMS_BYTES);
+  if (!d.hvmParams) return -ENOMEM;
+  store<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3), SHUTDOWN_reboot);
+  return 0;
+}
+
+/** Undoes it. May be called again. */
+export function hvmParamsFree(d: Domain): void {
+  heapFreeFor(d, d.hvmParams, PARAMS_BYTES);
+  d.hvmParams = 0;
+}
+
+/** Value of HVM_PARAM_* `index`. */
+export function hvmParam(d: Domain, index: u32): u64 {
+  return d.hvmParams ? load<u64>(d.hvmParams + ((<usize>index) << 3)) : 0;
+}
+
+/** Vector by which event upcalls reach a domain's vCPUs (HVM_PARAM_CALLBACK_IRQ of type vector); 0 none. */
+export function hvmCallbackVector(d: Domain): u32 {
+  const via = hvmParam(d, HVM_PARAM_CALLBACK_IRQ);
+  return <u32>(via >> 56) == HVM_PARAM_CALLBACK_TYPE_VECTOR ? (<u32>via) & 0xff : 0;
+}

@@ -1,0 +1,134 @@
+/**
+ * shared_info and vcpu_info: what the hypervisor shows a domain in memory. Time (pvclock) and wall clock as in xen/xen.h.
+ * Everything is written here and read by guests, with version counters that are odd while a record changes.
+ */
+import { EINVAL, ENOMEM, ENXIO } from "../../abi/errno";
+import { SharedInfo, VcpuInfo, VcpuTimeInfo, XEN_LEGACY_MAX_VCPUS, XEN_PVCLOCK_TSC_STABLE_BIT } from "../../abi/xen";
+import * as hw from "../../arch-x86/hw";
+import { tscMul, tscShift } from "../../arch-x86/host/tsc";
+import { Domain, DomainKind } from "../records/domain";
+import { frameAlloc, frameFree, framePut, FrameType } from "../memory/frames";
+import { copyToGuest } from "../memory/guest-copy";
+import { pinRam } from "../memory/guest-pages";
+import { rtcSeconds } from "../scheduling/rtc";
+import { nsAtTsc } from "../scheduling/time";
+import { Vcpu } from "../records/vcpu";
+
+/** vcpu_info of vCPUs beyond 31 until they register their own; nobody reads it. */
+let dummyMfn: u64 = 0;
+/** Seconds since 1970 at system time 0. */
+let wallSeconds: u64 = 0;
+const record: usize = memory.data(64, 16);
+
+/** Takes the frame for vCPUs without a place of their own, and reads the wall clock. Once, from `start`. */
+export function sharedInfoStart(): void {
+  dummyMfn = frameAlloc(0x7ff2, FrameType.Control);
+  assert(dummyMfn != 0, "no memory at all");
+  const now = rtcSeconds();
+  const up = nsAtTsc(hw.rdtsc()) / 1000000000;
+  wallSeconds = now > up ? now - up : 0;
+}
+
+/** Gives a domain its zeroed shared_info frame. 0 or -ENOMEM. */
+export function sharedInfoInit(d: Domain): i32 {
+  d.sharedInfoMfn = frameAlloc(d.id, FrameType.XenShared);
+  if (!d.sharedInfoMfn) return -ENOMEM;
+  updateWallclock(d);
+  return 0;
+}
+
+/** Undoes sharedInfoInit; frames of guest memory that hold a vcpu_info are let go with their vCPU. */
+export function sharedInfoFree(d: Domain): void {
+  if (!d.sharedInfoMfn) return;
+  frameFree(d.sharedInfoMfn);
+  d.sharedInfoMfn = 0;
+}
+
+/** Points a new vCPU at its slot of shared_info. Upcalls of a software domain start masked, as a PV guest's do. */
+export function vcpuInfoInit(v: Vcpu): void {
+  v.infoMfn = 0;
+  v.infoPa =
+    v.id < XEN_LEGACY_MAX_VCPUS
+      ? (v.domain.sharedInfoMfn << 12) + SharedInfo.vcpu_info + v.id * VcpuInfo.SIZE
+      : dummyMfn << 12;
+  if (v.domain.kind == DomainKind.Software) hw.store8(v.infoPa + VcpuInfo.evtchn_upcall_mask, 1);
+}
+
+/** Lets go of the frame that VCPUOP_register_vcpu_info took. */
+export function vcpuInfoFree(v: Vcpu): void {
+  if (v.infoMfn) framePut(v.infoMfn);
+  vcpuInfoInit(v);
+}
+
+/** Physical address of the vCPU's vcpu_info, wherever the guest has put it; never 0. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function vcpuInfoPa(v: Vcpu): u64 {
+  return v.infoPa;
+}
+
+/** True while a vCPU has only the dummy: Xen then refuses to initialise it. */
+export function vcpuInfoIsDummy(v: Vcpu): bool {
+  return v.infoPa == dummyMfn << 12;
+}
+
+/**
+ * VCPUOP_register_vcpu_info: moves vcpu_info into the guest's own frame, once in a vCPU's life. All ports are looked at
+ * afresh by its next upcall, which the caller raises (markUpcall).
+ * @param mayMove the vCPU is the caller itself or down
+ * @returns 0; -ENXIO crossing the page or misaligned; -EINVAL registered before, running, or not the guest's RAM
+ */
+export function vcpuInfoMove(v: Vcpu, gfn: u64, offset: u32, mayMove: bool): i32 {
+  if (offset > 4096 - VcpuInfo.SIZE || offset & 7) return -ENXIO;
+  if (v.infoMfn || !mayMove) return -EINVAL;
+  const mfn = pinRam(v.domain, gfn);
+  if (!mfn) return -EINVAL;
+  const pa = (mfn << 12) + offset;
+  for (let at: u32 = 0; at < VcpuInfo.SIZE; at += 8) {
+    hw.store64(pa + at, vcpuInfoIsDummy(v) ? 0 : hw.load64(v.infoPa + at));
+  }
+  if (vcpuInfoIsDummy(v)) hw.store8(pa + VcpuInfo.evtchn_upcall_mask, 1);
+  v.infoMfn = mfn;
+  v.infoPa = pa;
+  // An event may have been noted in the old place meanwhile: one upcall too many is harmless, one too few is not.
+  hw.store64(pa + VcpuInfo.evtchn_pending_sel, u64.MAX_VALUE);
+  updateTime(v);
+  return 0;
+}
+
+/** Writes vcpu_time_info afresh, and its copy for user space. The vCPU runs on this CPU or not at all. */
+export function updateTime(v: Vcpu): void {
+  const tsc = hw.rdtsc();
+  v.timeTscOffset = v.tscOffset;
+  const pa = v.infoPa + VcpuInfo.time;
+  const version = hw.load32(pa + VcpuTimeInfo.version) | 1;
+  const system = nsAtTsc(tsc);
+  const word = (<u64>tscMul()) | ((<u64>(<u8>tscShift())) << 32) | ((<u64>XEN_PVCLOCK_TSC_STABLE_BIT) << 40);
+  hw.store32(pa + VcpuTimeInfo.version, version);
+  hw.store64(pa + VcpuTimeInfo.tsc_timestamp, tsc + v.tscOffset);
+  hw.store64(pa + VcpuTimeInfo.system_time, system);
+  hw.store64(pa + VcpuTimeInfo.tsc_to_system_mul, word);
+  hw.store32(pa + VcpuTimeInfo.version, version + 1);
+  if (!v.timeInfoGva) return;
+  store<u32>(record + VcpuTimeInfo.version, version);
+  store<u32>(record + VcpuTimeInfo.pad0, 0);
+  store<u64>(record + VcpuTimeInfo.tsc_timestamp, tsc + v.tscOffset);
+  store<u64>(record + VcpuTimeInfo.system_time, system);
+  store<u64>(record + VcpuTimeInfo.tsc_to_system_mul, word);
+  copyToGuest(v, v.timeInfoGva, record, VcpuTimeInfo.SIZE);
+  store<u32>(record + VcpuTimeInfo.version, version + 1);
+  copyToGuest(v, v.timeInfoGva, record, 4);
+}
+
+/** Writes the domain's wall clock: the machine's plus the domain's own offset. */
+export function updateWallclock(d: Domain): void {
+  if (!d.sharedInfoMfn) return;
+  const pa = d.sharedInfoMfn << 12;
+  const version = hw.load32(pa + SharedInfo.wc_version) | 1;
+  const seconds = wallSeconds + <u64>d.timeOffsetSeconds;
+  hw.store32(pa + SharedInfo.wc_version, version);
+  hw.store32(pa + SharedInfo.wc_sec, <u32>seconds);
+  hw.store32(pa + SharedInfo.wc_nsec, 0);
+  hw.store32(pa + SharedInfo.wc_sec_hi, <u32>(seconds >> 32));
+  hw.store32(pa + SharedInfo.wc_version, version + 1);
+}

@@ -1,0 +1,210 @@
+/** Operations of domctl on whole domains. Arguments: `u`, linear address of the operation's structure; `v`, the caller. */
+import { EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, ESRCH } from "../../../abi/errno";
+import {
+  Domctl,
+  DomctlCreatedomain,
+  DomctlGetdomaininfo,
+  DomctlHypercallInit,
+  DomctlMaxMem,
+  DomctlMaxVcpus,
+  DomctlPagingMempool,
+  DomctlSetdebugging,
+  DomctlSetdomainhandle,
+  DomctlShadowOp,
+  DomctlTscInfo,
+  XEN_DOMCTL_CDF_hap,
+  XEN_DOMCTL_CDF_hvm,
+  XEN_DOMCTL_CDF_oos_off,
+  XEN_DOMCTL_CDF_xs_domain,
+  XEN_DOMCTL_GRANT_version_mask,
+  XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION,
+  XEN_DOMCTL_SHADOW_OP_OFF,
+  XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION,
+  XEN_X86_EMU_LAPIC,
+  XEN_X86_MISC_FLAGS_MAX,
+} from "../../../abi/domctl";
+import { DOMID_FIRST_RESERVED } from "../../../abi/xen";
+import { tscKhz } from "../../../arch-x86/host/tsc";
+import { vcpuOf } from "../../records/domain-access";
+import { claimRelease } from "../../memory/claims";
+import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../../records/domain";
+import { domainInfo } from "./domain-info";
+import { domainCreate, domainKill, vcpuCreate } from "../../domains/domain-life";
+import { domainById, domainFirst } from "../../records/domain-list";
+import { evtchnSetLimit } from "../../events/event-channel";
+import { hypercallPageWrite } from "../hypercall-page";
+import { domainPause, domainPauseFlag, domainUnpause, PAUSE_SHUTDOWN } from "../../scheduling/scheduler";
+import { scratch } from "../../memory/scratch";
+import { nowNs } from "../../scheduling/time";
+import { Vcpu } from "../../records/vcpu";
+import { virtualisationReady } from "../../machine/virtualisation";
+import { grantTableLimits } from "../../grants/grant-frames";
+
+const FLAGS_KNOWN: u32 = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_oos_off | XEN_DOMCTL_CDF_xs_domain;
+const PAUSES_MAX: u32 = 0x7fffffff;
+/** tsc_mode values of gettscinfo: the guest reads the hardware's counter, by default and by wish. */
+const TSC_MODE_DEFAULT: u32 = 0;
+const TSC_MODE_NEVER_EMULATE: u32 = 2;
+
+const error: usize = memory.data(4, 4);
+
+function isSelf(v: Vcpu, d: Domain): bool {
+  return changetype<usize>(v.domain) == changetype<usize>(d);
+}
+
+/**
+ * createdomain: a hardware guest, paused, without memory and vCPUs; its id goes into the structure at `arg`.
+ * @returns 0; -EEXIST the id is taken; -EINVAL flags or limits; -EOPNOTSUPP emulated devices beyond a local APIC;
+ *   -ENOENT another CPU pool; -ENOMEM, -ENOSPC
+ */
+export function createDomain(arg: usize): i32 {
+  const u = arg + Domctl.u;
+  const wanted: u32 = load<u16>(arg, Domctl.domain);
+  let id: u32 = u32.MAX_VALUE;
+  if (wanted > 0 && wanted < DOMID_FIRST_RESERVED) {
+    if (domainById(wanted) != null) return -EEXIST;
+    id = wanted;
+  }
+  if (!virtualisationReady()) return -EINVAL; // Xen: HVM support not available
+  const flags = load<u32>(u, DomctlCreatedomain.flags);
+  const kind = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+  if (flags & ~FLAGS_KNOWN || (flags & kind) != kind) return -EINVAL;
+  if (load<u32>(u, DomctlCreatedomain.iommu_opts) || load<u32>(u, DomctlCreatedomain.vmtrace_size)) return -EINVAL;
+  if (load<u32>(u, DomctlCreatedomain.arch_misc_flags) & ~XEN_X86_MISC_FLAGS_MAX) return -EINVAL;
+  const grantOptions = load<u32>(u, DomctlCreatedomain.grant_opts);
+  const grantFrames = load<i32>(u, DomctlCreatedomain.max_grant_frames);
+  const maptrackFrames = load<i32>(u, DomctlCreatedomain.max_maptrack_frames);
+  if (grantOptions & ~XEN_DOMCTL_GRANT_version_mask) return -EINVAL;
+  if (grantTableLimits(null, grantFrames, maptrackFrames, grantOptions) != 0) return -EINVAL;
+  const emulation = load<u32>(u, DomctlCreatedomain.arch_emulation_flags);
+  if (emulation != XEN_X86_EMU_LAPIC && emulation != 0) return -EOPNOTSUPP;
+  if (load<u32>(u, DomctlCreatedomain.cpupool_id)) return -ENOENT;
+  const d = domainCreate(id, DomainKind.Hvm, flags, load<u32>(u, DomctlCreatedomain.max_vcpus), error);
+  if (d == null) return load<i32>(error);
+  grantTableLimits(d, grantFrames, maptrackFrames, grantOptions);
+  evtchnSetLimit(d, load<u32>(u, DomctlCreatedomain.max_evtchn_port));
+  d.emulation = emulation;
+  d.handle0 = load<u64>(u, DomctlCreatedomain.handle);
+  d.handle1 = load<u64>(u, DomctlCreatedomain.handle + 8);
+  store<u16>(arg, <u16>d.id, Domctl.domain);
+  return 0;
+}
+
+/** getdomaininfo: of the named domain, or of the next one above a name nobody has. */
+export function getDomainInfo(arg: usize): i32 {
+  const wanted: u32 = load<u16>(arg, Domctl.domain);
+  if (wanted >= DOMID_FIRST_RESERVED) return -EINVAL;
+  let d = domainFirst();
+  while (d != null && d.id < wanted) d = changetype<Domain | null>(d.next);
+  if (d == null) return -ESRCH;
+  domainInfo(d, arg + Domctl.u);
+  store<u16>(arg, load<u16>(arg, Domctl.u + DomctlGetdomaininfo.domain), Domctl.domain);
+  return 0;
+}
+
+/** destroydomain. 0, or -ERESTART to go on after a preemption; -EINVAL for oneself. */
+export function destroyDomain(v: Vcpu, d: Domain): i32 {
+  if (isSelf(v, d)) return -EINVAL;
+  claimRelease(d);
+  return domainKill(d, v);
+}
+
+export function pauseDomain(v: Vcpu, d: Domain): i32 {
+  if (isSelf(v, d) || d.pauseCount >= PAUSES_MAX) return -EINVAL;
+  domainPause(d);
+  return 0;
+}
+
+export function unpauseDomain(d: Domain): i32 {
+  return domainUnpause(d);
+}
+
+/** resumedomain: a domain that shut itself down (suspend) goes on. */
+export function resumeDomain(v: Vcpu, d: Domain): i32 {
+  if (isSelf(v, d)) return -EINVAL;
+  if (!d.shutdown) return 0;
+  d.shutdown = 0;
+  d.shutdownCode = SHUTDOWN_CODE_INVALID;
+  domainPauseFlag(d, PAUSE_SHUTDOWN, false);
+  return 0;
+}
+
+/** max_mem, KiB. */
+export function maxMem(d: Domain, u: usize): i32 {
+  const pages = load<u64>(u, DomctlMaxMem.max_memkb) >> 2;
+  d.maxPages = pages > 0xfffffffe ? 0xfffffffe : <u32>pages;
+  return 0;
+}
+
+/** max_vcpus: creates them; the number was fixed by createdomain. */
+export function maxVcpus(v: Vcpu, d: Domain, u: usize): i32 {
+  const wanted = load<u32>(u, DomctlMaxVcpus.max);
+  if (isSelf(v, d) || wanted != d.vcpuCount || !wanted) return -EINVAL;
+  for (let i: u32 = 0; i < wanted; i++) {
+    if (vcpuOf(d, i) == null && vcpuCreate(d, i) != 0) return -ENOMEM;
+  }
+  return 0;
+}
+
+export function setHandle(d: Domain, u: usize): i32 {
+  d.handle0 = load<u64>(u, DomctlSetdomainhandle.handle);
+  d.handle1 = load<u64>(u, DomctlSetdomainhandle.handle + 8);
+  return 0;
+}
+
+/** setdebugging: no debugger can be attached; off is what it is. */
+export function setDebugging(v: Vcpu, d: Domain, u: usize): i32 {
+  if (isSelf(v, d)) return -EINVAL;
+  return load<u8>(u, DomctlSetdebugging.enable) ? -EOPNOTSUPP : 0;
+}
+
+/** get_paging_mempool_size: what was set, 0 for the default. It limits the domain's page tables. */
+export function getMempool(d: Domain, u: usize): i32 {
+  store<u64>(u, d.mempoolBytes, DomctlPagingMempool.size);
+  return 0;
+}
+
+export function setMempool(d: Domain, u: usize): i32 {
+  const size = load<u64>(u, DomctlPagingMempool.size);
+  if (size & 0xfff || size >> 44 != 0) return -EINVAL;
+  d.mempoolBytes = size;
+  return 0;
+}
+
+/** shadow_op: the pool size in MiB; logging of dirty pages is not offered. */
+export function shadowOp(d: Domain, u: usize): i32 {
+  switch (load<u32>(u, DomctlShadowOp.op)) {
+    case XEN_DOMCTL_SHADOW_OP_OFF:
+      return 0;
+    case XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION:
+      store<u32>(u, <u32>((d.mempoolBytes + 0xfffff) >> 20), DomctlShadowOp.mb);
+      return 0;
+    case XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION:
+      d.mempoolBytes = (<u64>load<u32>(u, DomctlShadowOp.mb)) << 20;
+      return 0;
+    default:
+      return -EOPNOTSUPP;
+  }
+}
+
+/** hypercall_init: writes the hypercall page at a frame of the domain; -EACCES where it has no writable memory. */
+export function hypercallInit(v: Vcpu, d: Domain, u: usize): i32 {
+  if (d.kind != DomainKind.Hvm) return -EINVAL;
+  const gfn = load<u64>(u, DomctlHypercallInit.gmfn);
+  if (gfn >= d.maxGfn) return -EACCES;
+  return hypercallPageWrite(d, gfn << 12, scratch(v)) ? 0 : -EACCES;
+}
+
+/** gettscinfo, settscinfo: guests read the hardware's counter; asking for that succeeds, for anything else not. */
+export function tscInfo(v: Vcpu, d: Domain, u: usize, set: bool): i32 {
+  if (isSelf(v, d)) return -EINVAL;
+  if (set) {
+    const mode = load<u32>(u, DomctlTscInfo.tsc_mode);
+    return mode == TSC_MODE_DEFAULT || mode == TSC_MODE_NEVER_EMULATE ? 0 : -EINVAL;
+  }
+  store<u32>(u, TSC_MODE_DEFAULT, DomctlTscInfo.tsc_mode);
+  store<u32>(u, tscKhz(), DomctlTscInfo.gtsc_khz);
+  store<u32>(u, 0, DomctlTscInfo.incarnation);
+  store<u64>(u, nowNs(), DomctlTscInfo.elapsed_nsec);
+  return 0;
+}

@@ -1,0 +1,568 @@
+/**
+ * The frame table: who owns each 4 KiB frame of the machine, what for, and how many references keep it. Allocation is a
+ * buddy system, so that runs and superpages can be had and neighbours merge when they come back.
+ *
+ * A domain's frame carries one reference for its allocation (FRAME_ALLOCATED, on the domain's list) and one for every
+ * mapping that others hold. Dropping the allocation only unlinks it; the last reference gives the frame back, and
+ * only then does the domain's totalPages shrink. So a frame never changes hands while anyone can still reach it.
+ *
+ * Frames are zeroed when they are handed out, never with another owner's bytes in them. Calling context: any CPU,
+ * interrupts off; the lock is held for short, bounded work only.
+ */
+import { BootInfo } from "../../abi/boot-info";
+import { DOMID_XEN } from "../../abi/xen";
+import * as hw from "../../arch-x86/hw";
+import { bootHasRam, bootIsRam, bootNextUsable, bootStretchEnd, FIRST_MFN, FRAMES_MAX } from "./boot-memory";
+import { Domain, DomainKind, DomainLife } from "../records/domain";
+import { domainById, domainReapLater } from "../records/domain-list";
+
+/** What a frame is used for. Reserved is 0 so that one zeroed, shared page can describe holes in the address space. */
+export const enum FrameType {
+  /** Not RAM, or RAM that is never handed out (the first MiB). */
+  Reserved = 0,
+  Free = 1,
+  /** A hardware-virtualised guest's RAM. */
+  Guest = 2,
+  /** P2M page tables. */
+  Table = 3,
+  /** VMCS, VMCB, FPU areas, permission bitmaps. */
+  Control = 4,
+  /** Backs the hypervisor's heap (kernel/memory/heap.ts). */
+  Heap = 5,
+  /** shared_info and grant-table frames: the hypervisor's, mapped by their domain. */
+  XenShared = 6,
+  /** A software-isolated domain's memory. */
+  Engine = 7,
+  /** A boot module. */
+  Module = 8,
+  /** This table. */
+  FrameTable = 9,
+  /** The shim's image, stacks and page tables. */
+  Shim = 10,
+  Count = 11,
+}
+
+/** The allocation reference is held; for Guest and Engine frames also: it is on its domain's list. */
+export const FRAME_ALLOCATED: u8 = 1;
+
+/** One entry; 16 bytes. */
+@unmanaged
+class Frame {
+  /** On a list: the next frame's number. A XenShared frame is on none: gfn + 1 where its domain has it mapped, 0 nowhere. */
+  next: u32;
+  prev: u32;
+  refs: u32;
+  owner: u16;
+  type: u8;
+  /** FRAME_ALLOCATED; of a free block's first frame: its order; of the others in the block: ORDER_INSIDE. */
+  flags: u8;
+}
+
+const ORDER_MAX: u32 = 18; // 1 GiB blocks
+const ORDER_INSIDE: u8 = 0xff;
+const FRAME_SHIFT: u64 = 4;
+/** Page tables a domain may have without a pool size of its own: 1 MiB for each vCPU and 8 KiB for each MiB of RAM. */
+const TABLES_PER_VCPU: u32 = 256;
+const FRAMES_PER_TABLE: u32 = 128;
+/** Frames of type Control a vCPU may take; they count in overheadPages, too. */
+const CONTROL_FRAMES_PER_VCPU: u32 = 8;
+
+let table: usize = 0;
+/** Frame numbers from here up are unknown to the table. */
+let limit: u64 = 0;
+let tableEndPage: u32 = 0;
+let ramFrames: u32 = 0;
+let freeCount: u32 = 0;
+/** To whom frames taken by arch-x86 are charged, and as what: see frameChargeBegin. */
+let chargeOwner: u32 = DOMID_XEN;
+let chargeType: u32 = FrameType.Control;
+
+const lockWord: usize = memory.data(4);
+const freeHeads: usize = memory.data(4 * 19); // u32 mfn by order
+const typeCounts: usize = memory.data(4 * 11); // u32 by FrameType
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function at(mfn: u64): Frame {
+  return changetype<Frame>(table + <usize>(mfn << FRAME_SHIFT));
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function count(type: u32, by: i32): void {
+  const p = typeCounts + ((<usize>type) << 2);
+  store<u32>(p, load<u32>(p) + <u32>by);
+}
+
+// --- Free blocks --------------------------------------------------------------------------------------------------------
+
+function pushFree(mfn: u64, order: u32): void {
+  const f = at(mfn);
+  const head = freeHeads + ((<usize>order) << 2);
+  const first = load<u32>(head);
+  f.type = <u8>FrameType.Free;
+  f.flags = <u8>order;
+  f.prev = 0;
+  f.next = first;
+  if (first) at(first).prev = <u32>mfn;
+  store<u32>(head, <u32>mfn);
+}
+
+function unlinkFree(mfn: u64, order: u32): void {
+  const f = at(mfn);
+  if (f.prev) at(f.prev).next = f.next;
+  else store<u32>(freeHeads + ((<usize>order) << 2), f.next);
+  if (f.next) at(f.next).prev = f.prev;
+  f.flags = ORDER_INSIDE;
+}
+
+/** Takes a block of 2^order frames off the free lists, splitting a larger one; 0 when there is none. */
+function takeBlock(order: u32): u64 {
+  for (let o = order; o <= ORDER_MAX; o++) {
+    const mfn: u64 = load<u32>(freeHeads + ((<usize>o) << 2));
+    if (!mfn) continue;
+    unlinkFree(mfn, o);
+    while (o > order) {
+      o--;
+      pushFree(mfn + ((<u64>1) << o), o);
+    }
+    return mfn;
+  }
+  return 0;
+}
+
+/** Puts a block back and merges it with its free neighbours. */
+function giveBlock(start: u64, startOrder: u32): void {
+  let mfn = start;
+  let order = startOrder;
+  at(mfn).type = <u8>FrameType.Free;
+  while (order < ORDER_MAX) {
+    const buddy = mfn ^ ((<u64>1) << order);
+    if (buddy + ((<u64>1) << order) > limit) break;
+    const b = at(buddy);
+    if (b.type != <u8>FrameType.Free || b.flags != <u8>order) break;
+    unlinkFree(buddy, order);
+    if (buddy < mfn) {
+      at(mfn).flags = ORDER_INSIDE;
+      mfn = buddy;
+    }
+    order++;
+  }
+  pushFree(mfn, order);
+}
+
+/** Puts [start, end) back, whose entries say free and ORDER_INSIDE already, in blocks as large as they can be. */
+function giveRun(start: u64, end: u64): void {
+  while (start < end) {
+    let order: u32 = 0;
+    while (order < ORDER_MAX && (start & ((<u64>1) << order)) == 0 && start + ((<u64>2) << order) <= end) order++;
+    giveBlock(start, order);
+    start += (<u64>1) << order;
+  }
+}
+
+/** Hands [start, end) of never-used RAM to the free lists. */
+function addFree(start: u64, end: u64): void {
+  for (let mfn = start; mfn < end; mfn++) {
+    const f = at(mfn);
+    f.refs = 0;
+    f.owner = <u16>DOMID_XEN;
+    f.type = <u8>FrameType.Free;
+    f.flags = ORDER_INSIDE;
+  }
+  giveRun(start, end);
+  const frames = <u32>(end - start);
+  freeCount += frames;
+  count(FrameType.Free, frames);
+}
+
+// --- Start ---------------------------------------------------------------------------------------------------------------
+
+/** Marks the RAM frames of [base, base + size) bytes as `type`, held for ever by the hypervisor. */
+function markHeld(boot: usize, base: u64, size: u64, type: u32): void {
+  const end = (base + size + 0xfff) >> 12;
+  for (let mfn = base >> 12; mfn < end && mfn < limit; mfn++) {
+    if (mfn < FIRST_MFN || !bootIsRam(boot, mfn)) continue;
+    const f = at(mfn);
+    if (f.type != <u8>FrameType.Reserved) continue; // two modules may share a frame
+    f.owner = <u16>DOMID_XEN;
+    f.refs = 1;
+    f.flags = FRAME_ALLOCATED;
+    f.type = <u8>type;
+    count(type, 1);
+  }
+}
+
+/**
+ * Builds the table in linear memory from hw.firstFreePage() up, in frames taken from the start of free RAM, and puts
+ * all other usable RAM on the free lists. Once, on the boot CPU, before any allocation.
+ * @param boot BootInfo record in linear memory
+ */
+export function framesInit(boot: usize): void {
+  const regions = load<u64>(boot + BootInfo.memoryCount);
+  let ram: u64 = 0;
+  let low: u64 = 0;
+  for (let i: u64 = 0; i < regions; i++) {
+    const r = boot + BootInfo.memory + <usize>i * BootInfo.MEMORY_RECORD;
+    if (load<u64>(r + 16) != 1) continue;
+    const base = (load<u64>(r) + 0xfff) >> 12;
+    let top = (load<u64>(r) + load<u64>(r + 8)) >> 12;
+    if (top > FRAMES_MAX) top = FRAMES_MAX;
+    if (base >= top) continue;
+    if (top > limit) limit = top;
+    ram += top - base;
+    if (base < FIRST_MFN) low += (top < FIRST_MFN ? top : FIRST_MFN) - base;
+  }
+  const firstPage = hw.firstFreePage();
+  table = (<usize>firstPage) << 12;
+  const pages = <u32>(((limit << FRAME_SHIFT) + 0xfff) >> 12);
+  tableEndPage = firstPage + pages;
+
+  // Stretches of 256 frames without any RAM share one read-only page of zeroes: FrameType.Reserved.
+  let bump = bootNextUsable(boot, 0);
+  const hole = bump;
+  hw.zeroFrame(hole);
+  bump = bootNextUsable(boot, bump + 1);
+  const perPage: u64 = 4096 >> FRAME_SHIFT;
+  for (let page: u32 = 0; page < pages; page++) {
+    const first = <u64>page * perPage;
+    let mfn = hole;
+    if (bootHasRam(boot, first, first + perPage)) {
+      mfn = bump;
+      assert(mfn != 0, "no RAM for the frame table");
+      hw.zeroFrame(mfn);
+      bump = bootNextUsable(boot, bump + 1);
+    }
+    const failed = hw.spaceMap(0, firstPage + page, mfn, mfn == hole ? 0 : 1);
+    assert(failed == 0, "the shim cannot map the frame table");
+  }
+
+  ramFrames = <u32>ram;
+  count(FrameType.Reserved, <i32>low);
+  const modules = load<u64>(boot + BootInfo.moduleCount);
+  markHeld(boot, load<u64>(boot + BootInfo.shimBase), load<u64>(boot + BootInfo.shimSize), FrameType.Shim);
+  for (let i: u64 = 0; i < modules; i++) {
+    const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
+    markHeld(boot, load<u64>(r), load<u64>(r + 8), FrameType.Module);
+  }
+  let mfn = bootNextUsable(boot, 0);
+  while (mfn != 0) {
+    const end = bootStretchEnd();
+    if (mfn < bump || bump == 0) {
+      const used = bump != 0 && bump < end ? bump : end;
+      markHeld(boot, mfn << 12, (used - mfn) << 12, FrameType.FrameTable);
+      mfn = used;
+    }
+    if (mfn < end) addFree(mfn, end);
+    mfn = bootNextUsable(boot, end);
+  }
+}
+
+/** First linear page of space 0 after the table: where the heap may begin. */
+export function framesEndPage(): u32 {
+  return tableEndPage;
+}
+
+// --- Questions -----------------------------------------------------------------------------------------------------------
+
+/** Frames of RAM in the machine. */
+export function totalFrames(): u32 {
+  return ramFrames;
+}
+
+export function freeFrames(): u32 {
+  return freeCount;
+}
+
+/** Frames of one FrameType; over all types they sum to totalFrames(). */
+export function framesOfType(type: u32): u32 {
+  return type < <u32>FrameType.Count ? load<u32>(typeCounts + ((<usize>type) << 2)) : 0;
+}
+
+/** Frame numbers below this have an entry in the table. */
+export function framesLimit(): u64 {
+  return limit;
+}
+
+/** RAM that this table manages (free or given to someone); the shim's own and holes are not. */
+export function frameValid(mfn: u64): bool {
+  if (mfn >= limit) return false;
+  const type = at(mfn).type;
+  return type != <u8>FrameType.Reserved && type != <u8>FrameType.Shim;
+}
+
+/** The owner's domain id; DOMID_XEN for the hypervisor's and for what is not RAM. */
+export function frameOwner(mfn: u64): u32 {
+  return mfn < limit && at(mfn).type != <u8>FrameType.Reserved ? <u32>at(mfn).owner : DOMID_XEN;
+}
+
+export function frameType(mfn: u64): u32 {
+  return mfn < limit ? <u32>at(mfn).type : <u32>FrameType.Reserved;
+}
+
+export function frameRefs(mfn: u64): u32 {
+  return mfn < limit ? at(mfn).refs : 0;
+}
+
+/** The allocation reference is held (see FRAME_ALLOCATED). */
+export function frameAllocated(mfn: u64): bool {
+  return mfn < limit && at(mfn).type != <u8>FrameType.Free && (at(mfn).flags & FRAME_ALLOCATED) != 0;
+}
+
+/** The next frame on the same domain's list, 0 at its end. */
+export function frameNext(mfn: u64): u64 {
+  return at(mfn).next;
+}
+
+// --- Frames of the hypervisor's own, and of a domain outside its list ---------------------------------------------------
+
+function hand(mfn: u64, owner: u32, type: u32): void {
+  const f = at(mfn);
+  f.next = 0;
+  f.prev = 0;
+  f.refs = 1;
+  f.owner = <u16>owner;
+  f.type = <u8>type;
+  f.flags = FRAME_ALLOCATED;
+}
+
+/**
+ * One zeroed frame with one reference.
+ * @returns its number, 0 when none is left
+ */
+export function frameAlloc(owner: u32, type: u32): u64 {
+  return frameAllocRun(1, owner, type);
+}
+
+/**
+ * `frames` zeroed frames in a row, each with one reference, to be freed one by one.
+ * @returns the first one's number, 0 when there is no such run
+ */
+export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
+  let order: u32 = 0;
+  while ((<u32>1) << order < frames) order++;
+  if (order > ORDER_MAX) return 0;
+  hw.lock(lockWord);
+  const mfn = takeBlock(order);
+  if (mfn) {
+    for (let i: u64 = 0; i < frames; i++) hand(mfn + i, owner, type);
+    for (let i: u64 = frames; i < (<u64>1) << order; i++) giveBlock(mfn + i, 0);
+    freeCount -= frames;
+    count(FrameType.Free, -(<i32>frames));
+    count(type, frames);
+  }
+  hw.unlock(lockWord);
+  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
+  return mfn;
+}
+
+/** Drops the allocation reference of a frame got from frameAlloc; the frame goes back when it was the last one. */
+export function frameFree(mfn: u64): void {
+  const f = at(mfn);
+  assert((f.flags & FRAME_ALLOCATED) != 0 && f.type != <u8>FrameType.Free, "frame freed twice");
+  f.flags &= ~FRAME_ALLOCATED;
+  framePut(mfn);
+}
+
+/**
+ * From here to frameChargeEnd, frames that arch-x86 takes count as `type` (Table or Control) of domain `owner`:
+ * its overheadPages. Calls do not nest.
+ */
+export function frameChargeBegin(owner: u32, type: u32): void {
+  chargeOwner = owner;
+  chargeType = type;
+}
+
+export function frameChargeEnd(): void {
+  chargeOwner = DOMID_XEN;
+  chargeType = FrameType.Control;
+}
+
+/**
+ * Whether `d` may have one more page table. A guest chooses which gfns it uses and tables stay until it is gone, so
+ * their number has a limit: the pool size that the toolstack set, else what Xen's toolstack would set.
+ */
+function mayHaveTable(d: Domain): bool {
+  if (d.privileged) return true;
+  const pool = d.mempoolBytes ? d.mempoolBytes >> 12 : TABLES_PER_VCPU * d.vcpuCount + d.maxPages / FRAMES_PER_TABLE;
+  return d.overheadPages < pool + CONTROL_FRAMES_PER_VCPU * d.vcpuCount;
+}
+
+/** supply.ts's AllocFrame. */
+export function archFrameAlloc(): u64 {
+  if (chargeOwner != DOMID_XEN && chargeType == FrameType.Table && !mayHaveTable(domainById(chargeOwner)!)) return 0;
+  const mfn = frameAlloc(chargeOwner, chargeType);
+  if (mfn && chargeOwner != DOMID_XEN) domainById(chargeOwner)!.overheadPages++;
+  return mfn;
+}
+
+/** supply.ts's AllocRun: for ever the hypervisor's. */
+export function archFrameAllocRun(frames: u32): u64 {
+  return frameAllocRun(frames, DOMID_XEN, FrameType.Control);
+}
+
+/** supply.ts's FreeFrame. */
+export function archFrameFree(mfn: u64): void {
+  const owner = frameOwner(mfn);
+  if (owner != DOMID_XEN) domainById(owner)!.overheadPages--;
+  frameFree(mfn);
+}
+
+// --- A domain's memory ---------------------------------------------------------------------------------------------------
+
+/**
+ * One zeroed frame of RAM for a domain, on its list, with its allocation reference.
+ * @returns its number; 0 when the domain is at maxPages, is not alive, or memory is out
+ */
+export function domainFrameAlloc(d: Domain): u64 {
+  return domainFrameAllocRun(d, 0);
+}
+
+/** As domainFrameAlloc for 2^order frames in a row, naturally aligned; all or none. */
+export function domainFrameAllocRun(d: Domain, order: u32): u64 {
+  const frames: u32 = 1 << order;
+  if (order > ORDER_MAX || d.life != DomainLife.Alive || d.totalPages + frames > d.maxPages) return 0;
+  const type: u32 = d.kind == DomainKind.Software ? FrameType.Engine : FrameType.Guest;
+  hw.lock(lockWord);
+  const mfn = takeBlock(order);
+  if (mfn) {
+    listRun(d, mfn, frames, type);
+    d.totalPages += frames;
+    freeCount -= frames;
+    count(FrameType.Free, -(<i32>frames));
+    count(type, frames);
+  }
+  hw.unlock(lockWord);
+  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
+  return mfn;
+}
+
+/** Gives a run of frames to a domain, the last one at the head of its list. */
+function listRun(d: Domain, mfn: u64, frames: u32, type: u32): void {
+  let next = d.firstFrame;
+  if (next) at(next).prev = <u32>mfn;
+  for (let i: u32 = 0; i < frames; i++) {
+    const here = <u32>mfn + i;
+    const f = at(here);
+    f.next = next;
+    f.prev = here + 1;
+    f.refs = 1;
+    f.owner = <u16>d.id;
+    f.type = <u8>type;
+    f.flags = FRAME_ALLOCATED;
+    next = here;
+  }
+  at(next).prev = 0;
+  d.firstFrame = next;
+}
+
+/**
+ * domainFrameRelease of up to `most` frames from the head of the domain's list. Frames in a row, as they mostly are there,
+ * go back together.
+ */
+export function domainFramesRelease(d: Domain, most: u32): void {
+  hw.lock(lockWord);
+  const type: u32 = d.kind == DomainKind.Software ? FrameType.Engine : FrameType.Guest;
+  let first: u64 = 0; // the run that is to go back, growing downwards
+  let end: u64 = 0;
+  let freed: u32 = 0;
+  for (let n: u32 = 0; n < most && d.firstFrame; n++) {
+    const mfn: u64 = d.firstFrame;
+    const f = at(mfn);
+    d.firstFrame = f.next;
+    f.next = 0;
+    f.prev = 0;
+    f.flags &= ~FRAME_ALLOCATED;
+    if (--f.refs) continue; // the last one to let go of it gives it back
+    f.owner = <u16>DOMID_XEN;
+    f.type = <u8>FrameType.Free;
+    f.flags = ORDER_INSIDE;
+    freed++;
+    if (mfn + 1 != first) {
+      giveRun(first, end);
+      end = mfn + 1;
+    }
+    first = mfn;
+  }
+  giveRun(first, end);
+  if (d.firstFrame) at(d.firstFrame).prev = 0;
+  assert(d.totalPages >= freed, "more frames on a domain's list than it has");
+  d.totalPages -= freed;
+  freeCount += freed;
+  count(type, -(<i32>freed));
+  count(FrameType.Free, freed);
+  if (freed && d.life == DomainLife.Dying) domainReapLater();
+  hw.unlock(lockWord);
+}
+
+/** Takes a frame off its domain's list and drops its allocation reference; mappings of others may keep it a while. */
+export function domainFrameRelease(d: Domain, mfn: u64): void {
+  hw.lock(lockWord);
+  const f = at(mfn);
+  assert(f.owner == <u16>d.id && (f.flags & FRAME_ALLOCATED) != 0, "release of a frame that is not the domain's");
+  if (f.prev) at(f.prev).next = f.next;
+  else d.firstFrame = f.next;
+  if (f.next) at(f.next).prev = f.prev;
+  f.next = 0;
+  f.prev = 0;
+  f.flags &= ~FRAME_ALLOCATED;
+  hw.unlock(lockWord);
+  framePut(mfn);
+}
+
+/**
+ * Takes a reference on a frame that `owner` has allocated (its RAM, or the hypervisor's frames held for it).
+ * @returns false, with nothing taken, when it is not that domain's or is being given back
+ */
+export function frameGet(mfn: u64, owner: u32): bool {
+  if (!frameValid(mfn)) return false;
+  hw.lock(lockWord);
+  const f = at(mfn);
+  const ok =
+    f.owner == <u16>owner &&
+    f.type != <u8>FrameType.Free &&
+    (f.flags & FRAME_ALLOCATED) != 0 &&
+    f.refs != u32.MAX_VALUE;
+  if (ok) f.refs++;
+  hw.unlock(lockWord);
+  return ok;
+}
+
+/** Drops a reference; the last one gives the frame back. */
+export function framePut(mfn: u64): void {
+  hw.lock(lockWord);
+  const f = at(mfn);
+  assert(mfn < limit && f.refs != 0 && f.type != <u8>FrameType.Free, "reference dropped on a frame that has none");
+  f.refs--;
+  if (f.refs == 0) {
+    const type = <u32>f.type;
+    assert((f.flags & FRAME_ALLOCATED) == 0, "last reference dropped while allocated");
+    if (type == FrameType.Guest || type == FrameType.Engine) {
+      const d = domainById(f.owner);
+      assert(d != null && d.totalPages != 0, "frame of a domain that is gone");
+      d!.totalPages--;
+      if (d!.life == DomainLife.Dying) domainReapLater();
+    }
+    f.owner = <u16>DOMID_XEN;
+    giveBlock(mfn, 0);
+    freeCount++;
+    count(type, -1);
+    count(FrameType.Free, 1);
+  }
+  hw.unlock(lockWord);
+}
+
+/**
+ * Where its domain has the XenShared frame `mfn` (shared_info, grant table, stable memory) mapped: gfn + 1, 0 nowhere.
+ * The one place where that is kept.
+ */
+export function sharedFrameAt(mfn: u64): u64 {
+  assert(at(mfn).type == <u8>FrameType.XenShared, "not a frame that a domain shares with the hypervisor");
+  return at(mfn).next;
+}
+
+/** Notes where its domain has the XenShared frame `mfn` mapped now: gfn + 1, 0 nowhere. */
+export function sharedFrameMoved(mfn: u64, gfnPlusOne: u64): void {
+  assert(at(mfn).type == <u8>FrameType.XenShared, "not a frame that a domain shares with the hypervisor");
+  at(mfn).next = <u32>gfnPlusOne;
+}

@@ -1,0 +1,197 @@
+/**
+ * Changes of a guest's physical memory that move ownership or references: giving RAM, taking it back, unhooking a page,
+ * mapping frames of Xen's own or of another domain. The errors and the order of checks are those of Xen's
+ * guest_remove_page, p2m_add_page, p2m_add_foreign and xenmem_add_to_physmap_one.
+ *
+ * What an entry means for ownership:
+ *   RAM       the domain's own frame, kept by its allocation; the mapping holds no reference
+ *   SHARED    shared_info or a grant-table frame, kept by the domain; no reference
+ *   FOREIGN   one reference on the other domain's frame, counted in foreignMaps
+ *   GRANT_*   as FOREIGN, but only its handle (grant-table.ts) can take it away
+ *   MODULE    a boot module in domain 0's window; stays for ever
+ */
+import { EINVAL, EEXIST, ENOENT, ENOMEM, ENXIO, EPERM, EXDEV } from "../../abi/errno";
+import {
+  P2M_FOREIGN,
+  P2M_GRANT_RO,
+  P2M_GRANT_RW,
+  P2M_MODULE,
+  P2M_RAM,
+  P2M_RAM_RO,
+  P2M_SHARED,
+} from "../../arch-x86/p2m-types";
+import { Domain } from "../records/domain";
+import { domainFrameAllocRun, domainFrameRelease, frameGet, framePut, sharedFrameAt, sharedFrameMoved } from "./frames";
+import {
+  entryMfn,
+  entryType,
+  physmapEmpty,
+  physmapLookup,
+  physmapMap,
+  physmapMapOrder,
+  physmapMappable,
+  physmapUnmap,
+} from "./physmap";
+
+/**
+ * Allocates 2^order frames of RAM and maps them at `gfn`. RAM that was mapped there stays the domain's, unreachable, as
+ * on Xen. All or nothing.
+ * @returns 0, -ENOMEM, -EINVAL (range, alignment), -EPERM where a grant or foreign frame is in the way
+ */
+export function giveRam(d: Domain, gfn: u64, order: u32): i32 {
+  const frames: u64 = (<u64>1) << order;
+  if (gfn >= d.maxGfn || frames > d.maxGfn - gfn) return -EINVAL;
+  if (<u64>d.totalPages + frames > d.maxPages) return -ENOMEM;
+  const aligned = (gfn & (frames - 1)) == 0;
+  if (!physmapEmpty(d, gfn, frames)) {
+    for (let i: u64 = 0; i < frames; i++) {
+      const type = entryType(physmapLookup(d, gfn + i));
+      if (type == P2M_FOREIGN || type == P2M_GRANT_RO || type == P2M_GRANT_RW || type == P2M_MODULE) return -EPERM;
+    }
+  }
+  if (aligned) {
+    const mfn = domainFrameAllocRun(d, order);
+    if (mfn) {
+      const rc = mapOver(d, gfn, mfn, order);
+      if (!rc) return 0;
+      for (let i: u64 = 0; i < frames; i++) domainFrameRelease(d, mfn + i);
+      if (!order || rc != -ENOMEM) return rc;
+    } else if (!order) {
+      return -ENOMEM;
+    }
+  }
+  return giveRamSingly(d, gfn, frames);
+}
+
+/** Maps a run, first unhooking what is there. An order-0 failure restores what was there. */
+function mapOver(d: Domain, gfn: u64, mfn: u64, order: u32): i32 {
+  const rc = physmapMapOrder(d, gfn, mfn, P2M_RAM, order);
+  if (rc != -EEXIST) return rc;
+  if (order) return -ENOMEM; // the caller goes on page by page
+  const old = physmapUnmap(d, gfn);
+  if (!old) return -ENOMEM;
+  if (entryType(old) == P2M_SHARED) sharedFrameMoved(entryMfn(old), 0);
+  return physmapMap(d, gfn, mfn, P2M_RAM); // its table is there: cannot fail
+}
+
+/** Memory is in pieces, or something is mapped inside the range: single frames, all or none. */
+function giveRamSingly(d: Domain, gfn: u64, frames: u64): i32 {
+  for (let i: u64 = 0; i < frames; i++) {
+    const mfn = domainFrameAllocRun(d, 0);
+    let rc: i32 = -ENOMEM;
+    if (mfn) {
+      rc = mapOver(d, gfn + i, mfn, 0);
+      if (rc) domainFrameRelease(d, mfn);
+    }
+    if (rc) {
+      while (i > 0) {
+        i--;
+        domainFrameRelease(d, entryMfn(physmapUnmap(d, gfn + i)));
+      }
+      return rc;
+    }
+  }
+  return 0;
+}
+
+/**
+ * Takes the page at `gfn` away and frees it if it is the domain's own RAM (XENMEM_decrease_reservation).
+ * @returns 0; -ENOENT nothing there; -ENXIO a page that is not the domain's own; -ENOMEM
+ */
+export function removePage(d: Domain, gfn: u64): i32 {
+  const entry = physmapLookup(d, gfn);
+  if (!entry) return -ENOENT;
+  const type = entryType(entry);
+  if (type != P2M_RAM && type != P2M_RAM_RO && type != P2M_SHARED) return -ENXIO;
+  if (!physmapUnmap(d, gfn)) return -ENOMEM;
+  if (type == P2M_SHARED) sharedFrameMoved(entryMfn(entry), 0);
+  else domainFrameRelease(d, entryMfn(entry));
+  return 0;
+}
+
+/**
+ * Takes the mapping at `gfn` away without freeing the domain's own RAM (XENMEM_remove_from_physmap); a foreign frame
+ * loses its reference.
+ * @returns 0; -ENOENT nothing there, or a grant; -EPERM a boot module; -ENOMEM
+ */
+export function unhookPage(d: Domain, gfn: u64): i32 {
+  const entry = physmapLookup(d, gfn);
+  const type = entryType(entry);
+  if (!entry || type == P2M_GRANT_RO || type == P2M_GRANT_RW) return -ENOENT;
+  if (type == P2M_MODULE) return -EPERM;
+  if (!physmapUnmap(d, gfn)) return -ENOMEM;
+  if (type == P2M_SHARED) sharedFrameMoved(entryMfn(entry), 0);
+  if (type == P2M_FOREIGN) {
+    d.foreignMaps--;
+    framePut(entryMfn(entry));
+  }
+  return 0;
+}
+
+/** Clears `gfn` for a new mapping: frees RAM there, unhooks a frame of Xen's own. 0 or as removePage, never -ENOENT. */
+function makeRoom(d: Domain, gfn: u64): i32 {
+  const rc = removePage(d, gfn);
+  return rc == -ENOENT ? 0 : rc;
+}
+
+/**
+ * Maps shared_info or a grant-table frame at `gfn`, taking it away from where the domain had it before.
+ * @returns 0, -EINVAL, -ENXIO (a grant or foreign frame is there), -ENOMEM
+ */
+export function mapShared(d: Domain, gfn: u64, mfn: u64): i32 {
+  if (gfn >= d.maxGfn) return -EINVAL;
+  const present = physmapLookup(d, gfn);
+  if (present && entryType(present) == P2M_SHARED && entryMfn(present) == mfn) return 0;
+  let rc = makeRoom(d, gfn);
+  if (!rc) rc = physmapMap(d, gfn, mfn, P2M_SHARED);
+  if (rc) return rc;
+  const old = sharedFrameAt(mfn);
+  if (old) physmapUnmap(d, old - 1);
+  sharedFrameMoved(mfn, gfn + 1);
+  return 0;
+}
+
+/**
+ * The frame behind `gfn`, with a reference, for the hypervisor to write in whatever becomes of the mapping.
+ * @returns 0 when there is none of the domain's own RAM
+ */
+export function pinRam(d: Domain, gfn: u64): u64 {
+  const entry = physmapLookup(d, gfn);
+  return entryType(entry) == P2M_RAM && frameGet(entryMfn(entry), d.id) ? entryMfn(entry) : 0;
+}
+
+/** Moves the page at `from` to `to` (XENMAPSPACE_gmfn). 0, -EINVAL no page of the domain's own at `from`, -EXDEV, ... */
+export function movePage(d: Domain, from: u64, to: u64): i32 {
+  const entry = physmapLookup(d, from);
+  const type = entryType(entry);
+  if (!entry || to >= d.maxGfn || (type != P2M_RAM && type != P2M_SHARED)) return -EINVAL;
+  if (from == to) return 0;
+  if (type == P2M_SHARED) return -EXDEV;
+  let rc = makeRoom(d, to);
+  if (!rc) rc = physmapMap(d, to, entryMfn(entry), type);
+  if (rc) return rc;
+  if (physmapUnmap(d, from)) return 0;
+  physmapUnmap(d, to); // no memory to split the superpage that `from` is part of
+  return -ENOMEM;
+}
+
+/**
+ * Maps RAM of `owner` at `gfn` of `d`, with a reference (XENMAPSPACE_gmfn_foreign).
+ * @returns 0; -EINVAL no RAM there, or not a place for it; -ENXIO a grant or foreign frame is in the way; -ENOMEM
+ */
+export function mapForeign(d: Domain, gfn: u64, owner: Domain, ownerGfn: u64): i32 {
+  const entry = physmapLookup(owner, ownerGfn);
+  if (!entry || entryType(entry) != P2M_RAM) return -EINVAL;
+  return mapForeignFrame(d, gfn, owner, entryMfn(entry));
+}
+
+/** As mapForeign for a frame known by its number: the owner's RAM, or a frame of Xen's own held for it. */
+export function mapForeignFrame(d: Domain, gfn: u64, owner: Domain, mfn: u64): i32 {
+  if (!physmapMappable(d, gfn)) return -EINVAL;
+  if (!frameGet(mfn, owner.id)) return -EINVAL;
+  let rc = makeRoom(d, gfn);
+  if (!rc) rc = physmapMap(d, gfn, mfn, P2M_FOREIGN);
+  if (rc) framePut(mfn);
+  else d.foreignMaps++;
+  return rc;
+}

@@ -1,0 +1,100 @@
+/**
+ * Memory of a software-isolated domain, which appears when it is first touched: zeroed RAM below the engine's current
+ * size and from the start info to the end of the scratch region, stable memory behind that, boot modules in their window.
+ * Whatever else it touches is not there.
+ *
+ * Calling context: from its page faults, and from copies on behalf of its hypercalls.
+ */
+import { BootInfo } from "../../abi/boot-info";
+import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../../abi/software";
+import { P2M_MODULE, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
+import { Domain } from "../records/domain";
+import { softwareOf } from "../records/software-domain";
+import { domainFrameAlloc, domainFrameRelease, sharedFrameMoved } from "./frames";
+import { physmapLookup, physmapMap } from "./physmap";
+import { isStable, stableFrame } from "./stable-memory";
+
+/** Linear address of BootInfo, kept for the modules' places. */
+let boot: usize = 0;
+
+/** Says where BootInfo is; before domain 0 runs. */
+export function softwareMemoryInit(bootInfo: usize): void {
+  boot = bootInfo;
+}
+
+/** Sets the size of its engine's memory in 4 KiB pages (growth, or a fresh start). False above the limit. */
+export function engineResize(d: Domain, pages: u32): bool {
+  if (pages > softwareOf(d).enginePagesMax) return false;
+  softwareOf(d).enginePages = pages;
+  return true;
+}
+
+/** Linear address of boot module `index` in domain 0; its first page holds its first byte. */
+export function moduleAddress(index: u32): u64 {
+  let page: u64 = DOM0_MODULES >> 12;
+  for (let i: u32 = 0; i < index; i++) page += modulePages(i);
+  return (page << 12) | (load<u64>(boot + BootInfo.modules + <usize>index * BootInfo.MODULE_RECORD) & 0xfff);
+}
+
+/** Whether all modules up to `index` fit the module region. */
+export function moduleFits(index: u32): bool {
+  return moduleAddress(index) + modulePages(index) * 4096 <= DOM0_MAP;
+}
+
+function modulePages(index: u32): u64 {
+  const r = boot + BootInfo.modules + <usize>index * BootInfo.MODULE_RECORD;
+  return ((load<u64>(r) & 0xfff) + load<u64>(r + 8) + 0xfff) >> 12;
+}
+
+/** Frame that shows at `gfn` of the module region, 0 none. */
+function moduleFrame(gfn: u64): u64 {
+  let page: u64 = DOM0_MODULES >> 12;
+  const modules = <u32>load<u64>(boot + BootInfo.moduleCount);
+  for (let i: u32 = 0; i < modules; i++) {
+    const pages = modulePages(i);
+    const base = load<u64>(boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD) >> 12;
+    if (gfn < page + pages) return base + (gfn - page);
+    page += pages;
+  }
+  return 0;
+}
+
+/**
+ * Puts memory at `gfn` of a software domain if the layout has some there and nothing is mapped yet.
+ * @returns false: none belongs there, or memory is out
+ */
+export function softwarePopulate(d: Domain, gfn: u64): bool {
+  if (isModule(gfn)) {
+    const mfn = moduleFrame(gfn);
+    return mfn != 0 && physmapMap(d, gfn, mfn, P2M_MODULE) == 0;
+  }
+  if (isStable(gfn)) {
+    const mfn = stableFrame(d, gfn);
+    if (!mfn || physmapMap(d, gfn, mfn, P2M_SHARED)) return false;
+    sharedFrameMoved(mfn, gfn + 1);
+    return true;
+  }
+  if (gfn >= softwareOf(d).enginePages && (gfn < DOM0_START_INFO >> 12 || gfn >= DOM0_SCRATCH_END >> 12)) return false;
+  return softwareGiveFrame(d, gfn) != 0;
+}
+
+/** A page fault at linear `address`: true when the access can be tried again. */
+export function softwareTouchPage(d: Domain, address: u64, write: bool): bool {
+  const gfn = address >> 12;
+  return physmapLookup(d, gfn) == 0 && !(write && isModule(gfn)) && softwarePopulate(d, gfn);
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function isModule(gfn: u64): bool {
+  return gfn >= DOM0_MODULES >> 12 && gfn < DOM0_MAP >> 12;
+}
+
+/** Maps a fresh zeroed frame of RAM at `gfn`; its number, 0 when memory is out or something is mapped there. */
+export function softwareGiveFrame(d: Domain, gfn: u64): u64 {
+  const mfn = domainFrameAlloc(d);
+  if (!mfn) return 0;
+  if (physmapMap(d, gfn, mfn, P2M_RAM) == 0) return mfn;
+  domainFrameRelease(d, mfn);
+  return 0;
+}

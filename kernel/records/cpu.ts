@@ -1,0 +1,50 @@
+/** What the hypervisor keeps for each physical CPU: an array indexed by CPU number. */
+import { Vcpu } from "./vcpu";
+import * as hw from "../../arch-x86/hw";
+
+/** CPUs this hypervisor can know. One runs today. */
+export const CPUS_MAX: u32 = 64;
+
+@unmanaged
+export class Cpu {
+  /** Vcpu that runs here or ran last and still may; 0 none. */
+  current: usize;
+  /** HvmVcpu whose FPU state is in the registers; 0 none. */
+  fpuOwner: usize;
+  /** Host TSC at which the present entry must end: end of slice or next timer. */
+  deadlineTsc: u64;
+  /** System time at which the current vCPU's slice ends, ns. */
+  sliceEndNs: u64;
+  /** 1: the scheduler must choose anew before the next entry. */
+  reschedule: u32;
+  online: u32;
+  /** System time spent idle, ns. */
+  idleNs: u64;
+  /** Virtual run time of the vCPU chosen last: where newcomers start. */
+  schedFloor: u64;
+  /** Roots of the heaps of runnable vCPUs that wait: those that just woke, and the others. */
+  schedUrgent: usize;
+  schedQueue: usize;
+  /** vCPUs in both. */
+  schedWaiting: u32;
+  schedLock: u32;
+  /** Software-isolated domains of this CPU to be started anew before anything else runs: a list of Domain, 0 none. */
+  restarts: usize;
+}
+
+const CPU_BYTES: usize = 128;
+const cpus: usize = memory.data(8192);
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function cpuOf(cpu: u32): Cpu {
+  return changetype<Cpu>(cpus + <usize>cpu * CPU_BYTES);
+}
+
+/**
+ * True when a long hypercall should stop here and go on later: the caller's slice or the next timer is due. Handlers
+ * with unbounded work ask after every few dozen microseconds' worth of it.
+ */
+export function preemptNeeded(v: Vcpu): bool {
+  return hw.rdtsc() >= cpuOf(v.cpu).deadlineTsc;
+}

@@ -1,0 +1,92 @@
+/**
+ * A domain: owner of frames, event channels and grants, and the container of its vCPUs. One heap object each, found by
+ * id through a two-level table. Life: created (paused) -> runs -> dying (resources being given back) -> gone.
+ */
+
+export const enum DomainKind {
+  Hvm = 0,
+  Software = 1,
+}
+
+export const enum DomainLife {
+  Alive = 1,
+  /** destroydomain was called; frames still referenced by others keep it here until they are let go. */
+  Dying = 2,
+  Dead = 3,
+}
+
+/** Domain.shutdownCode of a domain that was not shut down; toolstacks see its low byte. No guest can give it. */
+export const SHUTDOWN_CODE_INVALID: u32 = 0xffffffff;
+
+@unmanaged
+export class Domain {
+  id: u32;
+  kind: u32; // DomainKind
+  life: u32; // DomainLife
+  /** 1: may use domctl, sysctl and name other domains (domain 0). */
+  privileged: u32;
+  lock: u32;
+  /** Software domains: SoftwareDomain (kernel/records/software-domain.ts). */
+  software: usize;
+  /** XEN_DOMCTL_pausedomain count; a new domain starts with 1. */
+  pauseCount: u32;
+  shutdown: u32; // 1 after SCHEDOP_shutdown or a crash
+  /** SHUTDOWN_*, latched first by SCHEDOP_shutdown_code or the shutdown itself; SHUTDOWN_CODE_INVALID before. */
+  shutdownCode: u32;
+  vcpuCount: u32; // XEN_DOMCTL_max_vcpus
+  vcpus: usize; // table of vcpuCount Vcpu pointers (0: not created)
+  createFlags: u32; // XEN_DOMCTL_CDF_*
+
+  // Memory.
+  p2m: usize; // P2m (arch-x86/p2m.ts); for software domains the book that hw.spaceMap mirrors
+  firstFrame: u32; // head of the list of frames it owns (mfn), 0 none: kernel/memory/frames.ts
+  totalPages: u32;
+  maxPages: u32;
+  /** Frames of Xen's own held for it: p2m tables, VMCS, heap pages. Only counted. */
+  overheadPages: u32;
+  /** Bytes of the hypervisor's heap held for it (kernel/memory/heap.ts). */
+  heapBytes: u32;
+  /** Foreign domains' frames it maps, plus grants: for accounting and for the self-check. */
+  foreignMaps: u32;
+  sharedInfoMfn: u64;
+
+  // Subsystems; each pointer belongs to the file named.
+  events: usize; // kernel/events/event-channel.ts: DomainEvents
+  grants: usize; // kernel/hypercalls/grant-table-op.ts: GrantTable
+  hvmParams: usize; // kernel/hypercalls/hvm-op.ts: table of 64 u64
+  watchdogs: usize; // kernel/hypercalls/sched-op.ts: two timers
+  /** Xen's "handle": 16 bytes, as two u64. */
+  handle0: u64;
+  handle1: u64;
+  /** CPU time used by its vCPUs that no longer run, ns. */
+  cpuTimeNs: u64;
+  createdNs: u64;
+  /** wallclock offset in seconds (XEN_DOMCTL_settimeoffset). */
+  timeOffsetSeconds: i64;
+  /** VMASST_TYPE_runstate_update_flag is on. */
+  runstateUpdateFlag: u32;
+  /** Vector of HVM_PARAM_CALLBACK_IRQ (type 2, HVM_PARAM_CALLBACK_TYPE_VECTOR), 0 none: set by kernel/hypercalls/hvm-op.ts. */
+  callbackVector: u32;
+  /** A line of console output not ended yet: kernel/hypercalls/console-io.ts. */
+  consoleLine: usize;
+  consoleLength: u32;
+  ioportsDenied: u32;
+  /** Guest physical bits: gfns at or above this are refused. */
+  maxGfn: u64;
+  next: usize; // list of all domains, ascending id
+
+  // kernel/hypercalls/memory-map.ts, kernel/hypercalls/memory-op.ts, kernel/memory/guest-pages.ts.
+  /** XENMEM_set_memory_map: the E820 table shown to the guest, and its number of entries. */
+  memoryMap: usize;
+  memoryMapEntries: u32;
+  /** XENMEM_claim_pages: frames set aside for it and not yet allocated. */
+  claimedPages: u32;
+  /** The highest gfn that was ever mapped, as XENMEM_maximum_gpfn tells it. */
+  highestGfn: u64;
+  /** XEN_DOMCTL_set_paging_mempool_size, bytes: limits its page tables, which come from the free frames; 0 a default. */
+  mempoolBytes: u64;
+  /** XEN_X86_EMU_*: devices emulated for it. */
+  emulation: u32;
+  /** vCPU that took the latest interrupt of lowest priority (kernel/ipi.ts). */
+  lowestPriorityVcpu: u32;
+}

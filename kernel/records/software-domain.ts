@@ -1,0 +1,37 @@
+/**
+ * What the hypervisor keeps for each software-isolated domain beside its Domain record: one heap object each, charged to
+ * the domain, reached through Domain.software.
+ */
+import { Domain } from "./domain";
+
+/** Restarts within CRASH_WINDOW_NS (software-restart.ts) that are forgiven. */
+export const RESTARTS_MAX: u32 = 5;
+
+@unmanaged
+export class SoftwareDomain {
+  /** Physical address of its call page (abi/software.ts, CallPage). */
+  callPagePa: u64;
+  /** Which of hw's linear memories is its own. */
+  space: u32;
+  /** Present size of its engine's memory, and the most it may have, in 4 KiB pages. */
+  enginePages: u32;
+  enginePagesMax: u32;
+  /** Times it was restarted. */
+  restarts: u32;
+  /** System times of the latest RESTARTS_MAX restarts, ns: a ring, indexed by `restarts`. */
+  restartTime0: u64;
+  restartTime1: u64;
+  restartTime2: u64;
+  restartTime3: u64;
+  restartTime4: u64;
+  /** 1 from softwareRestartLater until it is started anew; and the next Domain on its CPU's list (Cpu.restarts). */
+  restartWanted: u32;
+  nextRestart: usize;
+}
+
+/** The record of a domain of kind Software. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function softwareOf(d: Domain): SoftwareDomain {
+  return changetype<SoftwareDomain>(d.software);
+}

@@ -1,0 +1,273 @@
+/**
+ * Which vCPU runs. Fair by time used: each vCPU has a virtual run time that grows as it runs, slower for a higher
+ * weight, and the one that is furthest behind goes next, for up to a slice. A vCPU that wakes is urgent: it gets the CPU
+ * at the hypervisor's next turn, for a short stretch, and then competes as all others. What it uses so is booked, and who
+ * is far ahead of the others is not urgent, so waking often gains nobody more than their share.
+ *
+ * The rest of the kernel knows only the exported functions; another policy can take this one's place behind them.
+ * Calling context: any CPU, interrupts off.
+ */
+import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running } from "../../abi/vcpu";
+import * as hw from "../../arch-x86/hw";
+import { EINVAL } from "../../abi/errno";
+import { Cpu, cpuOf } from "../records/cpu";
+import { Domain } from "../records/domain";
+import { HeapNode, heapHolds, heapInsert, heapRemove } from "./pairing-heap";
+import { nowNs } from "./time";
+import { Timer, timerArmed, timerStop } from "./timer";
+import { Vcpu, VcpuRun } from "../records/vcpu";
+import { runstateSet } from "./runstate";
+
+/** Bits of Vcpu.pauseFlags. */
+export const PAUSE_DOMAIN: u32 = 1;
+export const PAUSE_VCPU: u32 = 2;
+export const PAUSE_SHUTDOWN: u32 = 4;
+
+/** How long a vCPU runs while others wait. */
+export const SLICE_NS: u64 = 10000000;
+/** How long a vCPU that woke runs before it competes with the others. */
+const URGENT_NS: u64 = 1000000;
+/** Who is ahead of the others by more than this is not urgent when it wakes. */
+const AHEAD_NS: u64 = 10000000;
+/** A waiting vCPU takes the CPU within the running one's slice only if it is behind by more than this. */
+const PREEMPT_NS: u64 = 1000000;
+/** Neutral weight; virtual time runs at WEIGHT / schedWeight of real time. */
+export const SCHED_WEIGHT: u32 = 256;
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function nodeOf(v: Vcpu): HeapNode {
+  return changetype<HeapNode>(changetype<usize>(v) + offsetof<Vcpu>("schedKey"));
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function vcpuOfNode(node: usize): Vcpu {
+  return changetype<Vcpu>(node - offsetof<Vcpu>("schedKey"));
+}
+
+/** Nothing keeps it from running. */
+export function vcpuEligible(v: Vcpu): bool {
+  return v.pauseFlags == 0 && (v.run == VcpuRun.Runnable || v.run == VcpuRun.Running);
+}
+
+/** Queues by what the vCPU is: urgent ones have a heap of their own. */
+function enqueue(c: Cpu, v: Vcpu): void {
+  if (heapHolds(nodeOf(v))) return;
+  if (v.schedUrgent) c.schedUrgent = heapInsert(c.schedUrgent, nodeOf(v));
+  else c.schedQueue = heapInsert(c.schedQueue, nodeOf(v));
+  c.schedWaiting++;
+}
+
+function dequeue(c: Cpu, v: Vcpu): void {
+  if (!heapHolds(nodeOf(v))) return;
+  if (v.schedUrgent) c.schedUrgent = heapRemove(c.schedUrgent, nodeOf(v));
+  else c.schedQueue = heapRemove(c.schedQueue, nodeOf(v));
+  c.schedWaiting--;
+}
+
+/** The state that getdomaininfo and the guest see of a vCPU that has no CPU. */
+function idleState(v: Vcpu): u32 {
+  if (v.run == VcpuRun.Blocked) return RUNSTATE_blocked;
+  return vcpuEligible(v) ? RUNSTATE_runnable : RUNSTATE_offline;
+}
+
+/** After a change of `run` or `pauseFlags`: puts the vCPU where it now belongs. */
+function settle(v: Vcpu, woken: bool): void {
+  const c = cpuOf(v.cpu);
+  hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
+  if (c.current == changetype<usize>(v)) {
+    // Whatever it is now, the loop decides before it enters again.
+    if (!vcpuEligible(v)) c.reschedule = 1;
+  } else {
+    if (vcpuEligible(v)) {
+      if (!heapHolds(nodeOf(v))) {
+        v.schedKey = max(v.schedKey, c.schedFloor);
+        v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
+        enqueue(c, v);
+        const running = changetype<Vcpu | null>(c.current);
+        // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
+        const first = c.schedWaiting == 1;
+        if (v.schedUrgent || first || running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
+      }
+    } else {
+      dequeue(c, v);
+    }
+    runstateSet(v, idleState(v), nowNs());
+  }
+  hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
+}
+
+/** Virtual run time of the vCPU on the CPU, what it has used since it was last charged included. */
+function liveKey(v: Vcpu): u64 {
+  return v.schedKey + virtualTime(v, nowNs() - v.schedSinceNs);
+}
+
+function virtualTime(v: Vcpu, ns: u64): u64 {
+  return v.schedWeight == SCHED_WEIGHT ? ns : (ns * SCHED_WEIGHT) / v.schedWeight;
+}
+
+/** Prepares a new vCPU: down, weight neutral. */
+export function schedulerAdd(v: Vcpu): void {
+  v.run = VcpuRun.Down;
+  v.schedWeight = SCHED_WEIGHT;
+  v.runstate = RUNSTATE_offline;
+  v.runstateSince = nowNs();
+}
+
+/** Takes a vCPU that is about to be freed out of everything; it is not the caller. */
+export function schedulerRemove(v: Vcpu): void {
+  const c = cpuOf(v.cpu);
+  v.run = VcpuRun.Down;
+  dequeue(c, v);
+  if (c.current == changetype<usize>(v)) {
+    c.current = 0;
+    c.reschedule = 1;
+  }
+}
+
+/** An event came for a vCPU that waits (SCHEDOP_block, SCHEDOP_poll, HLT): it may run. No effect on others. */
+export function vcpuWake(v: Vcpu): void {
+  if (v.run != VcpuRun.Blocked) return;
+  v.polling = 0;
+  if (timerArmed(changetype<Timer>(v.pollTimer))) timerStop(changetype<Timer>(v.pollTimer));
+  v.run = VcpuRun.Runnable;
+  settle(v, true);
+}
+
+/** The vCPU waits for an event. The caller has made sure that none is there. */
+export function vcpuBlock(v: Vcpu): void {
+  if (v.run != VcpuRun.Runnable && v.run != VcpuRun.Running) return;
+  v.run = VcpuRun.Blocked;
+  settle(v, false);
+}
+
+/** VCPUOP_up: from Down to runnable. False when it was not down. */
+export function vcpuUp(v: Vcpu): bool {
+  if (v.run != VcpuRun.Down) return false;
+  v.run = VcpuRun.Runnable;
+  settle(v, false);
+  return true;
+}
+
+/** VCPUOP_down. */
+export function vcpuDown(v: Vcpu): void {
+  v.run = VcpuRun.Down;
+  settle(v, false);
+}
+
+/** Sets or clears one of the reasons (PAUSE_*) that keep a vCPU from running. */
+export function vcpuPauseFlag(v: Vcpu, flag: u32, on: bool): void {
+  const flags = on ? v.pauseFlags | flag : v.pauseFlags & ~flag;
+  if (flags == v.pauseFlags) return;
+  v.pauseFlags = flags;
+  settle(v, false);
+}
+
+/** Sets or clears a reason for every vCPU of a domain. */
+export function domainPauseFlag(d: Domain, flag: u32, on: bool): void {
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const v = changetype<Vcpu | null>(load<usize>(d.vcpus + ((<usize>i) << 2)));
+    if (v != null) vcpuPauseFlag(v, flag, on);
+  }
+}
+
+/** XEN_DOMCTL_pausedomain: counts, and stops every vCPU. The caller's own domain stops at the hypercall's end. */
+export function domainPause(d: Domain): void {
+  d.pauseCount++;
+  domainPauseFlag(d, PAUSE_DOMAIN, true);
+}
+
+/** XEN_DOMCTL_unpausedomain: counts down; at 0 the domain runs. -EINVAL when it was not paused. */
+export function domainUnpause(d: Domain): i32 {
+  if (d.pauseCount == 0) return -EINVAL;
+  d.pauseCount--;
+  if (d.pauseCount == 0) domainPauseFlag(d, PAUSE_DOMAIN, false);
+  return 0;
+}
+
+/** SCHEDOP_yield: gives the CPU to the first who waits, and the lead it may have had over that one. */
+export function schedulerYield(v: Vcpu): void {
+  const c = cpuOf(v.cpu);
+  if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
+  schedulerCharge(c, nowNs());
+  if (c.schedQueue) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
+  v.schedUrgent = 0;
+  c.sliceEndNs = 0;
+  c.reschedule = 1;
+}
+
+/** Books the time since the current vCPU got the CPU, or since the latest charge. */
+export function schedulerCharge(c: Cpu, now: u64): void {
+  const v = changetype<Vcpu | null>(c.current);
+  if (v == null || now <= v.schedSinceNs) return;
+  v.schedKey += virtualTime(v, now - v.schedSinceNs);
+  v.schedSinceNs = now;
+}
+
+/**
+ * Chooses who runs on this CPU from `now` on, and sets c.current and the end of its slice.
+ * @returns null when nobody can run
+ */
+export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
+  hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
+  c.reschedule = 0;
+  schedulerCharge(c, now);
+  const chosen = choose(c, now);
+  if (chosen != c.current) {
+    exchange(c, chosen, now);
+  } else if (chosen) {
+    changetype<Vcpu>(chosen).run = VcpuRun.Running; // it may have blocked and been woken since
+    if (now >= c.sliceEndNs) startSlice(c, changetype<Vcpu>(chosen), now);
+  }
+  if (chosen) {
+    const waiting = c.schedQueue ? changetype<HeapNode>(c.schedQueue).key : u64.MAX_VALUE;
+    c.schedFloor = max(c.schedFloor, min(changetype<Vcpu>(chosen).schedKey, waiting));
+  }
+  hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
+  return changetype<Vcpu | null>(chosen);
+}
+
+function choose(c: Cpu, now: u64): usize {
+  const previous = changetype<Vcpu | null>(c.current);
+  const stays = previous != null && vcpuEligible(previous);
+  const expired = now >= c.sliceEndNs;
+  if (expired && previous != null) previous.schedUrgent = 0;
+  if (stays && previous!.schedUrgent) return c.current;
+  if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
+  if (!c.schedQueue) return stays ? c.current : 0;
+  const first = vcpuOfNode(c.schedQueue);
+  if (stays) {
+    // Within a slice only someone far behind comes in; at its end the one furthest behind, be it the same. A yield has
+    // made the two equal.
+    const ahead = expired ? first.schedKey > previous!.schedKey : first.schedKey + PREEMPT_NS >= previous!.schedKey;
+    if (ahead) return c.current;
+  }
+  return changetype<usize>(first);
+}
+
+function exchange(c: Cpu, chosen: usize, now: u64): void {
+  const previous = changetype<Vcpu | null>(c.current);
+  if (previous != null) {
+    if (previous.run == VcpuRun.Running) previous.run = VcpuRun.Runnable; // also one that is paused
+    if (vcpuEligible(previous)) enqueue(c, previous);
+    runstateSet(previous, idleState(previous), now);
+  }
+  c.current = chosen;
+  if (!chosen) return;
+  const next = changetype<Vcpu>(chosen);
+  dequeue(c, next);
+  next.run = VcpuRun.Running;
+  next.schedSinceNs = now;
+  runstateSet(next, RUNSTATE_running, now);
+  startSlice(c, next, now);
+}
+
+function startSlice(c: Cpu, v: Vcpu, now: u64): void {
+  c.sliceEndNs = now + (v.schedUrgent ? URGENT_NS : SLICE_NS);
+}
+
+/** Lets a CPU's loop choose at its first turn. */
+export function schedulerStart(c: Cpu): void {
+  c.reschedule = 1;
+}

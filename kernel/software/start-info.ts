@@ -1,0 +1,67 @@
+/**
+ * Domain 0's hvm_start_info (xen/arch-x86/hvm/start_info.h): Typevisor's command line and the boot modules, at
+ * DOM0_START_INFO in its window. The layout and the meaning of the fields are those of a PVH guest's, so that the
+ * control plane reads of its boot what any PVH dom0 reads.
+ */
+import { BootInfo } from "../../abi/boot-info";
+import { HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../abi/hvm";
+import { DOM0_START_INFO } from "../../abi/software";
+import { say, sayBytes, sayEnd } from "../../arch-x86/log";
+import { copyToGuestPhysical } from "../memory/guest-copy";
+import { Domain } from "../records/domain";
+import { moduleAddress, moduleFits } from "../memory/software-memory";
+
+const record: usize = memory.data(64, 8);
+const COMMAND_LINE_MAX: u32 = 3968;
+const NAME_MAX: u32 = 112;
+
+let boot: usize = 0;
+
+export function startInfoInit(bootInfo: usize): void {
+  boot = bootInfo;
+}
+
+function textLength(at: usize, most: u32): u32 {
+  let length: u32 = 0;
+  while (length < most && load<u8>(at + length)) length++;
+  return length;
+}
+
+/** Writes it all; its pages come on first touch, zeroed. False when memory is out. Modules that do not fit the window are left out. */
+export function startInfoBuild(d: Domain): bool {
+  const modules = <u32>load<u64>(boot + BootInfo.moduleCount);
+  let at: u64 = DOM0_START_INFO + HvmStartInfo.SIZE;
+  const list = at;
+  at += modules * HvmModlistEntry.SIZE;
+  let shown: u32 = 0;
+  for (let i: u32 = 0; i < modules; i++) {
+    const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
+    const name = r + 16;
+    const length = textLength(name, NAME_MAX - 1);
+    if (!moduleFits(i)) {
+      say("Boot module ");
+      sayBytes(name, length);
+      say(" does not fit domain 0's window (256 MiB for all modules); it and those after it are not shown.");
+      sayEnd();
+      break;
+    }
+    memory.fill(record, 0, HvmModlistEntry.SIZE);
+    store<u64>(record + HvmModlistEntry.paddr, moduleAddress(i));
+    store<u64>(record + HvmModlistEntry.size, load<u64>(r + 8));
+    store<u64>(record + HvmModlistEntry.cmdline_paddr, at);
+    if (!copyToGuestPhysical(d, list + i * HvmModlistEntry.SIZE, record, HvmModlistEntry.SIZE)) return false;
+    if (!copyToGuestPhysical(d, at, name, length)) return false;
+    at += length + 1; // the NUL is there already
+    shown++;
+  }
+  const line = boot + BootInfo.commandLine;
+  if (!copyToGuestPhysical(d, at, line, textLength(line, COMMAND_LINE_MAX - 1))) return false;
+  memory.fill(record, 0, HvmStartInfo.SIZE);
+  store<u32>(record + HvmStartInfo.magic, XEN_HVM_START_MAGIC_VALUE);
+  store<u32>(record + HvmStartInfo.version, 1);
+  store<u32>(record + HvmStartInfo.nr_modules, shown);
+  store<u64>(record + HvmStartInfo.modlist_paddr, shown ? list : 0);
+  store<u64>(record + HvmStartInfo.cmdline_paddr, at);
+  store<u64>(record + HvmStartInfo.rsdp_paddr, load<u64>(boot + BootInfo.rsdp));
+  return copyToGuestPhysical(d, DOM0_START_INFO, record, HvmStartInfo.SIZE);
+}

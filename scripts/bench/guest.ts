@@ -1,0 +1,57 @@
+/** Benchmarks under instruction counting: one machine, console commands, what they print. */
+import { execWord, waitForOutcome } from "../exec.ts";
+import { Machine, plainText } from "../machine.ts";
+import { type BootModule, withOwnGuests } from "../modules.ts";
+
+/** Host time: the longest takes a minute when nothing else runs. */
+const TIMEOUT_MS = 400_000;
+
+/** The machine to measure in, where it is not the usual one. */
+export interface CountedMachine {
+  /** Boot modules; our own guests if not given. */
+  modules?: BootModule[];
+  cpuModel?: string;
+  memoryMib?: number;
+}
+
+/**
+ * Runs console commands in QEMU with `-icount shift=0,sleep=off` (a TSC tick is an instruction, a nanosecond of system
+ * time is one too). What time the machine idles is skipped and counts.
+ * @returns what the machine printed, with plain line ends
+ * @throws Error with the tail of the output when a command failed
+ */
+export async function runCounted(commands: string, options: CountedMachine = {}): Promise<string> {
+  const machine = await Machine.start({
+    kind: "qemu-svm",
+    cpus: 1,
+    memoryMib: options.memoryMib ?? 512,
+    cpuModel: options.cpuModel,
+    commandLine: execWord(commands),
+    modules: options.modules ?? withOwnGuests([]),
+    icount: true,
+  });
+  try {
+    const outcome = await waitForOutcome(machine, TIMEOUT_MS);
+    if (outcome.failed > 0) throw new Error(`a benchmark's command failed${machine.tail()}`);
+    return plainText(machine.output);
+  } finally {
+    await machine.stop();
+  }
+}
+
+/** A script for the console command `js`, on one line. Only its indentation may be lost: no comments to the line's end. */
+export function jsCommand(script: string): string {
+  return `js ${script.replace(/\n\s*/g, " ")}`;
+}
+
+/** The guest `bench`'s lines `bench NAME value unit`, by name. */
+export function benchLines(output: string): Map<string, number> {
+  return new Map([...output.matchAll(/^bench (\S+) (\d+) \S+$/gm)].map((m) => [m[1]!, Number(m[2])]));
+}
+
+/** A line that must be there, or an error naming it. */
+export function benchValue(lines: Map<string, number>, name: string): number {
+  const value = lines.get(name);
+  if (value === undefined) throw new Error(`the guest "bench" did not print ${name}`);
+  return value;
+}
