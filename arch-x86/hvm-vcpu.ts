@@ -127,15 +127,17 @@ export class HvmVcpu {
   debugLoaded: u32;
   /** SVM: where the IRET is that the guest is about to end its NMI handler with. */
   iretRip: u64;
-  /** Vendor scratch: MSR values not held by hardware, shadow CR bits, ... */
-  scratch0: u64;
-  scratch1: u64;
-  scratch2: u64;
-  scratch3: u64;
-  scratch4: u64;
-  scratch5: u64;
-  scratch6: u64;
-  scratch7: u64;
+  /** SVM: the event injected last (EVENT_INJECT), which a refused entry may leave nothing of in the VMCB. */
+  injectedEvent: u64;
+  /** VMX: values of what the VMCS does not hold, while they are not in the CPU (vmx/current.ts, debug-registers.ts). */
+  msrStar: u64;
+  msrLstar: u64;
+  msrCstar: u64;
+  msrSfmask: u64;
+  msrKernelGsBase: u64;
+  dr6: u64;
+  /** VMX: the primary processor-based controls as they are in the VMCS. */
+  cpuControls: u64;
 
   // Exits that arch-x86 settled by itself, by kind. The kernel counts the others, by HvmExit.
   settledCpuid: u64;

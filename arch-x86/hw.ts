@@ -22,9 +22,7 @@
 @external("hw", "store64") export declare function store64(pa: u64, value: u64): void;
 
 /** Atomic compare-and-exchange; returns the value found (equal to `expected` on success). Address naturally aligned. */
-@external("hw", "cmpxchg16") export declare function cmpxchg16(pa: u64, expected: u32, value: u32): u32;
 @external("hw", "cmpxchg32") export declare function cmpxchg32(pa: u64, expected: u32, value: u32): u32;
-@external("hw", "cmpxchg64") export declare function cmpxchg64(pa: u64, expected: u64, value: u64): u64;
 /** Atomic fetch-or and fetch-and of 64 bits; return the value found. */
 @external("hw", "fetchOr64") export declare function fetchOr64(pa: u64, bits: u64): u64;
 @external("hw", "fetchAnd64") export declare function fetchAnd64(pa: u64, bits: u64): u64;
@@ -101,16 +99,12 @@
 @external("hw", "writeDr") export declare function writeDr(n: u32, value: u64): void;
 @external("hw", "rdtsc") export declare function rdtsc(): u64;
 @external("hw", "pause") export declare function pause(): void;
-@external("hw", "wbinvd") export declare function wbinvd(): void;
 /** Host values that VMX needs in its host-state area; `which` is a HOST_STATE_* of abi/software.ts. */
 @external("hw", "hostState") export declare function hostState(which: u32): u64;
 
 @external("hw", "in8") export declare function in8(port: u32): u32;
-@external("hw", "in16") export declare function in16(port: u32): u32;
 @external("hw", "in32") export declare function in32(port: u32): u32;
 @external("hw", "out8") export declare function out8(port: u32, value: u32): void;
-@external("hw", "out16") export declare function out16(port: u32, value: u32): void;
-@external("hw", "out32") export declare function out32(port: u32, value: u32): void;
 
 /** Lets pending interrupts in for a moment (STI; NOP; CLI); returns the vector taken, or -1. Call until it returns -1. */
 @external("hw", "takeInterrupt") export declare function takeInterrupt(): i32;

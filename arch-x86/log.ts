@@ -53,16 +53,6 @@ export function sayDec(value: u64): void {
   for (; divisor != 0; divisor /= 10) put(0x30 + <u32>((value / divisor) % 10));
 }
 
-/** Appends a signed number in decimal: errnos. */
-export function sayInt(value: i64): void {
-  if (value < 0) {
-    put(0x2d);
-    sayDec(0 - <u64>value);
-  } else {
-    sayDec(<u64>value);
-  }
-}
-
 /** Appends a number in hexadecimal, 0x first, without leading zeroes. */
 export function sayHex(value: u64): void {
   put(0x30);

@@ -7,17 +7,15 @@
  */
 import { load16, load32, load64, load8, store16, store32, store64, store8 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
-import { svmClearInterruptShadow, svmGetInterruptShadow, svmGetMsr, svmSetMsr } from "./svm/state";
+import { svmGetMsr, svmSetMsr, svmGetInterruptShadow } from "./svm/state";
 import { svmGetTaskPriority, svmHoldInterrupt, svmSetTaskPriority } from "./svm/task-priority";
 import { VMCB } from "./svm/vmcb";
 import { vendor, VENDOR_SVM } from "./vendor";
 import {
-  vmxClearInterruptShadow,
   vmxGetCr0,
   vmxGetCr4,
   vmxGetDr6,
   vmxGetEfer,
-  vmxGetInterruptShadow,
   vmxGetMsr,
   vmxRead,
   vmxSetCr0,
@@ -26,6 +24,7 @@ import {
   vmxSetEfer,
   vmxSetMsr,
   vmxWrite,
+  vmxGetInterruptShadow,
 } from "./vmx/state";
 import { vmxGetTaskPriority, vmxHoldInterrupt, vmxSetTaskPriority } from "./vmx/task-priority";
 import { VMCS } from "./vmx/vmcs";
@@ -42,7 +41,6 @@ export const SEG_LDTR: u32 = 6;
 export const SEG_TR: u32 = 7;
 
 /** Segment attributes as VMCB and Xen's hvm_hw_cpu have them: descriptor bits 40..47, then 52..55 (APM 2, 15.5.2). */
-export const ATTR_TYPE: u32 = 0xf;
 export const ATTR_S: u32 = 1 << 4;
 export const ATTR_DPL_SHIFT: u32 = 5;
 export const ATTR_PRESENT: u32 = 1 << 7;
@@ -298,9 +296,4 @@ export function holdInterrupt(v: HvmVcpu, priorityClass: u32): void {
 /** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */
 export function getInterruptShadow(v: HvmVcpu): bool {
   return vendor == VENDOR_SVM ? svmGetInterruptShadow(v) : vmxGetInterruptShadow(v);
-}
-/** Ends it: the instruction was emulated. */
-export function clearInterruptShadow(v: HvmVcpu): void {
-  if (vendor == VENDOR_SVM) svmClearInterruptShadow(v);
-  else vmxClearInterruptShadow(v);
 }

@@ -57,17 +57,11 @@ HW(void, store16, u64 pa, u32 value) { HW_UNUSED; *(volatile any16 *)physical(pa
 HW(void, store32, u64 pa, u32 value) { HW_UNUSED; *(volatile any32 *)physical(pa) = value; }
 HW(void, store64, u64 pa, u64 value) { HW_UNUSED; *(volatile any64 *)physical(pa) = value; }
 
-#define HW_CMPXCHG(name, value_type, width)                                                                   \
-  HW(value_type, name, u64 pa, value_type expected, value_type value) {                                       \
-    HW_UNUSED;                                                                                                \
-    width found = (width)expected;                                                                            \
-    __atomic_compare_exchange_n((width *)physical(pa), &found, (width)value, false, __ATOMIC_SEQ_CST,         \
-                                __ATOMIC_SEQ_CST);                                                            \
-    return found;                                                                                             \
-  }
-HW_CMPXCHG(cmpxchg16, u32, u16)
-HW_CMPXCHG(cmpxchg32, u32, u32)
-HW_CMPXCHG(cmpxchg64, u64, u64)
+HW(u32, cmpxchg32, u64 pa, u32 expected, u32 value) {
+  HW_UNUSED;
+  __atomic_compare_exchange_n((u32 *)physical(pa), &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+  return expected;
+}
 HW(u64, fetchOr64, u64 pa, u64 bits) {
   HW_UNUSED;
   return __atomic_fetch_or((u64 *)physical(pa), bits, __ATOMIC_SEQ_CST);
@@ -178,7 +172,6 @@ HW(u64, rdtsc) {
   return low | (u64)high << 32;
 }
 HW(void, pause) { HW_UNUSED; __asm__ volatile("pause" : : : "memory"); }
-HW(void, wbinvd) { HW_UNUSED; __asm__ volatile("wbinvd" : : : "memory"); }
 HW(u64, readDr, u32 n) {
   HW_UNUSED;
   u64 value;
@@ -204,11 +197,8 @@ HW(void, writeDr, u32 n, u64 value) {
 HW(u64, hostState, u32 which) { HW_UNUSED; return host_state(which); }
 
 HW(u32, in8, u32 port) { HW_UNUSED; return in8((u16)port); }
-HW(u32, in16, u32 port) { HW_UNUSED; return in16((u16)port); }
 HW(u32, in32, u32 port) { HW_UNUSED; return in32((u16)port); }
 HW(void, out8, u32 port, u32 value) { HW_UNUSED; out8((u16)port, (u8)value); }
-HW(void, out16, u32 port, u32 value) { HW_UNUSED; out16((u16)port, (u16)value); }
-HW(void, out32, u32 port, u32 value) { HW_UNUSED; out32((u16)port, value); }
 
 HW(u32, takeInterrupt) {
   HW_UNUSED;

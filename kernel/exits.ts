@@ -11,7 +11,7 @@ import {
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
-import { domainShutdown, vcpuCrash, vcpuGoDown } from "./domains/domain-shutdown";
+import { domainShutdown, vcpuCrash, vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { hypercallPageFill } from "./hypercalls/hypercall-page";
 import { hypercallHvm } from "./hypercalls/hypercall-table";
 import { interruptsDrain } from "./interrupts";
@@ -21,13 +21,13 @@ import { Vcpu } from "./records/vcpu";
 import { injectException } from "../arch-x86/inject";
 import { consoleByte } from "./domains/guest-log";
 import { blockWithEvents } from "./events/upcall";
-import { apicEffects } from "./ipi";
+import { vlapicDoEffects } from "./ipi";
+import { VECTOR_UD } from "../arch-x86/vectors";
 
 export type ExitHandler = (v: Vcpu) => void;
 
 /** Xen's debug console port: what guests write goes to the log. */
 const PORT_DEBUG_CONSOLE: u32 = 0xe9;
-const VECTOR_UD: u32 = 6;
 
 const EXITS: StaticArray<ExitHandler> = [
   nothing, // None
@@ -43,7 +43,7 @@ const EXITS: StaticArray<ExitHandler> = [
   schedulerYield, // Pause: it spins on something that another vCPU must do
   unknown,
   hypercallPageFill,
-  apicEffects,
+  vlapicDoEffects,
 ];
 
 /** Handles exit `reason` (HvmExit) of `v`. */
@@ -63,7 +63,7 @@ function interrupt(v: Vcpu): void {
 function halt(v: Vcpu): void {
   if (v.eventPending) return;
   if (hvmInterruptsEnabled(v)) blockWithEvents(v);
-  else vcpuGoDown(v);
+  else vcpuDownOrShutdown(v);
 }
 
 /** There are no devices: reads give all ones, writes vanish, except into the debug console. */
@@ -86,7 +86,7 @@ function nestedFault(v: Vcpu): void {
   }
   // Xen gives an instruction that it cannot emulate #UD.
   if (fetch || !hvmEmulateAccess(v)) injectException(v, VECTOR_UD, -1, 0);
-  else if (v.apicEffects) apicEffects(v);
+  else if (v.apicEffects) vlapicDoEffects(v);
 }
 
 /** The guest's own end: it restarts, unless HVM_PARAM_TRIPLE_FAULT_REASON says otherwise. */

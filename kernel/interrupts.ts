@@ -1,5 +1,5 @@
 /** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; never in the hypervisor. */
-import { apicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
+import { hostApicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
 import { uartPump, uartWantsService } from "../arch-x86/host/uart";
 import { consoleInput } from "./hypercalls/console-io";
@@ -8,7 +8,7 @@ import { cpuOf } from "./records/cpu";
 /** Serves one vector that `cpu`, the one this runs on, has taken. */
 export function interruptHandle(cpu: u32, vector: i32): void {
   if (<u32>vector == VECTOR_TIMER) {
-    apicEoi();
+    hostApicEoi();
     cpuOf(cpu).deadlineTsc = 0; // it may have come early: the loop looks at the clock and sets it again
   } else if (<u32>vector == VECTOR_SERIAL) {
     do {

@@ -33,9 +33,9 @@ import { fpuToMemory } from "./scheduling/fpu-owner";
 import { vcpuUp, vcpuWake } from "./scheduling/scheduler";
 import { Timer, timerStop } from "./scheduling/timer";
 import { Vcpu, VcpuRun } from "./records/vcpu";
-import { apicPost, apicTimerArm, apicUpcall } from "./events/vlapic-delivery";
+import { vlapicInterrupt, vlapicTimerArm, vlapicUpcall } from "./events/vlapic-delivery";
 import { setTscOffset } from "../arch-x86/state";
-import { vcpuGoDown } from "./domains/domain-shutdown";
+import { vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { upcallPending } from "./events/event-notify";
 
 /** Sends what the ICR of `v` says. */
@@ -66,13 +66,13 @@ export function ipiSend(v: Vcpu): void {
   }
   if (least == null) return;
   d.lowestPriorityVcpu = least.id;
-  apicPost(least, icr & ICR_VECTOR);
+  vlapicInterrupt(least, icr & ICR_VECTOR);
 }
 
 function deliver(target: Vcpu, delivery: u32, vector: u32): void {
   switch (delivery) {
     case DELIVERY_FIXED:
-      apicPost(target, vector);
+      vlapicInterrupt(target, vector);
       return;
     case DELIVERY_NMI:
       hvmInjectNmi(target);
@@ -91,13 +91,13 @@ function deliver(target: Vcpu, delivery: u32, vector: u32): void {
 /** Down, to wait for a SIPI. The last one of a domain takes the domain with it, as VCPUOP_down would. */
 function init(v: Vcpu): void {
   if (!v.initialised) return;
-  vcpuGoDown(v);
+  vcpuDownOrShutdown(v);
   v.initialised = 0;
   v.polling = 0;
   timerStop(changetype<Timer>(v.pollTimer));
   vlapicInit(v);
   v.apicEffects = 0;
-  apicTimerArm(v);
+  vlapicTimerArm(v);
 }
 
 /** Starts a vCPU that waits for it; without effect on others. */
@@ -112,11 +112,11 @@ function startup(v: Vcpu, vector: u32): void {
 }
 
 /** After a guest's access to its APIC: does what was left in apicEffects. */
-export function apicEffects(v: Vcpu): void {
+export function vlapicDoEffects(v: Vcpu): void {
   const effects = v.apicEffects;
   v.apicEffects = 0;
   // An upcall by the vCPU's own vector came while the APIC was off: it took no note of it.
-  if (effects & APIC_EFFECT_ENABLED && upcallPending(v)) apicUpcall(v);
-  if (effects & APIC_EFFECT_TIMER) apicTimerArm(v);
+  if (effects & APIC_EFFECT_ENABLED && upcallPending(v)) vlapicUpcall(v);
+  if (effects & APIC_EFFECT_TIMER) vlapicTimerArm(v);
   if (effects & APIC_EFFECT_IPI) ipiSend(v);
 }

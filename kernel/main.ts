@@ -3,7 +3,7 @@
  * exported serves the shim's crash reports and the simulation.
  */
 import { BootInfo } from "../abi/boot-info";
-import { apicInit, apicSetDeadline } from "../arch-x86/host/apic";
+import { hostApicInit, hostApicSetDeadline } from "../arch-x86/host/apic";
 import { HVM_FEATURE_DEADLINE } from "../arch-x86/features";
 import { hvmEnter, hvmFeatureMask, hvmFpuSwitch } from "../arch-x86/hvm";
 import { HvmVcpu } from "../arch-x86/hvm-vcpu";
@@ -68,7 +68,7 @@ export function start(): void {
   banner();
   tscInit(load<u64>(boot + BootInfo.rsdp));
   timeInit(load<u64>(boot + BootInfo.tscEntry));
-  apicInit();
+  hostApicInit();
   virtualisationStart();
   bootOptions(boot);
   deadlineByProcessor = (hvmFeatureMask() & HVM_FEATURE_DEADLINE) != 0;
@@ -139,7 +139,7 @@ function turn(c: Cpu): Vcpu | null {
   c.deadlineTsc = tscAtNs(min(timersNext(), alone));
   if (v == null) return null;
   // On Intel the preemption timer ends a guest's slice by itself; everything else needs the local APIC's.
-  if (!deadlineByProcessor || v.domain.kind != DomainKind.Hvm) apicSetDeadline(c.deadlineTsc);
+  if (!deadlineByProcessor || v.domain.kind != DomainKind.Hvm) hostApicSetDeadline(c.deadlineTsc);
   if (before != c.current) {
     updateRunstate(v);
     if (now - v.timeUpdatedNs > TIME_FRESH_NS || v.timeTscOffset != v.tscOffset) {
@@ -161,7 +161,7 @@ function fpuGive(c: Cpu, v: Vcpu | null): void {
 function idle(c: Cpu, cpu: u32): void {
   const from = hw.rdtsc();
   if (from >= c.deadlineTsc) return;
-  apicSetDeadline(c.deadlineTsc);
+  hostApicSetDeadline(c.deadlineTsc);
   const vector = hw.idle();
   if (vector >= 0) interruptHandle(cpu, vector);
   c.idleNs += nsAtTsc(hw.rdtsc()) - nsAtTsc(from);

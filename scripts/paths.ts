@@ -16,7 +16,6 @@ export const guestsFolder = fromRoot("build/guests");
 
 /** The bootable image: Multiboot 2 and PVH. */
 export const imageFile = fromRoot("build/typevisor.elf");
-export const isoFile = fromRoot("build/typevisor.iso");
 
 const engineFolder = fromRoot("node_modules/@jitl/quickjs-wasmfile-release-sync");
 /** quickjs-emscripten's engine, and the loader script that tells its exports' names. */

@@ -15,9 +15,9 @@ import { skipBytes } from "./skip";
 import { p2mLookup } from "../p2m";
 import { getRflags, RFLAGS_DF, SEG_DS, SEG_ES, setRflags, setRsp } from "../state";
 import { vlapicCovers, vlapicPageRead, vlapicPageWrite } from "../vlapic/page";
+import { VECTOR_PF } from "../vectors";
 
 const ONES: u64 = ~0;
-const VECTOR_PAGE_FAULT: u32 = 14;
 
 // Arithmetic by the number in the opcode's bits 3..5 or ModRM's reg field.
 const ALU_ADD: u32 = 0;
@@ -65,7 +65,7 @@ function faults(v: HvmVcpu, address: u64, access: u32): bool {
     apicGpa = vlapicCovers(v, gpa) && p2mLookup(v.p2m, gpa >> 12) == 0 ? gpa : 0;
     return false;
   }
-  injectException(v, VECTOR_PAGE_FAULT, translateError, address);
+  injectException(v, VECTOR_PF, translateError, address);
   return true;
 }
 

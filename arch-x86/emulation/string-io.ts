@@ -10,8 +10,8 @@ import { injectException } from "../inject";
 import { translate, translateError } from "./page-walk";
 import { skipBytes } from "./skip";
 import { getRflags, RFLAGS_DF, SEG_DS, SEG_ES } from "../state";
+import { VECTOR_PF } from "../vectors";
 
-const VECTOR_PF: u32 = 14;
 const OPCODE_INS: u32 = 0x6c; // and 0x6d
 const OPCODE_OUTS: u32 = 0x6e; // and 0x6f
 

@@ -66,7 +66,7 @@ function write(register: u32, value: u32): void {
 }
 
 /** Sets up both interrupt controllers and the timer. Called once per CPU after tscInit, interrupts off; about 0.5 ms. */
-export function apicInit(): void {
+export function hostApicInit(): void {
   const base = rdmsr(MSR_APIC_BASE);
   if ((base & APIC_BASE_ENABLE) == 0) wrmsr(MSR_APIC_BASE, base | APIC_BASE_ENABLE);
   x2apic = (base & APIC_BASE_X2) != 0;
@@ -113,7 +113,7 @@ function calibrate(): void {
  * Sets the timer to interrupt (VECTOR_TIMER) once when the TSC reaches `deadline`, at once if it has passed; all ones:
  * never. It may interrupt early when the deadline is more than a fraction of a second away: the caller sets it again.
  */
-export function apicSetDeadline(deadline: u64): void {
+export function hostApicSetDeadline(deadline: u64): void {
   if (deadline == armed) return;
   armed = deadline;
   if (tscDeadline) {
@@ -130,7 +130,7 @@ export function apicSetDeadline(deadline: u64): void {
 }
 
 /** Ends the interrupt in service: after VECTOR_TIMER. */
-export function apicEoi(): void {
+export function hostApicEoi(): void {
   armed = NEVER;
   write(END_OF_INTERRUPT, 0);
 }

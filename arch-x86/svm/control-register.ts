@@ -15,9 +15,8 @@ import { apicExit, writeTaskPriority } from "../vlapic/state";
 import { svmInjectException } from "./inject";
 import { svmSkipBytes } from "./vcpu";
 import { V_TPR } from "./vmcb";
+import { VECTOR_PF, VECTOR_GP } from "../vectors";
 
-const VECTOR_GP: u32 = 13;
-const VECTOR_PF: u32 = 14;
 const TWO_BYTE_MAP: u32 = 1;
 const MOV_TO_CONTROL: u32 = 0x22;
 const GROUP_7: u32 = 0x01; // LMSW is its /6

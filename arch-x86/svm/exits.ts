@@ -68,14 +68,10 @@ import {
   NPF_WRITE,
   VMCB,
 } from "./vmcb";
+import { VECTOR_DB, VECTOR_AC, VECTOR_GP, VECTOR_UD } from "../vectors";
 
 /** With prefixes, one of which is skipped instead, it halts again: no need to look. */
 const HLT_BYTES: u32 = 1;
-
-const VECTOR_DB: u32 = 1;
-const VECTOR_UD: u32 = 6;
-const VECTOR_GP: u32 = 13;
-const VECTOR_AC: u32 = 17;
 
 /** Handles every exit but VMMCALL, which enter.ts has seen to. Returns HvmExit. */
 export function svmSettle(v: HvmVcpu, code: u32): u32 {

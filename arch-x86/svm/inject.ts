@@ -21,6 +21,8 @@ import {
   V_PRIORITY,
   VMCB,
 } from "./vmcb";
+import { VECTOR_PF, VECTOR_DF, VECTOR_NMI, VECTOR_BP, VECTOR_OF } from "../vectors";
+import { combineExceptions, Combined } from "../double-fault";
 
 /** A virtual interrupt of any vector, above any task priority. */
 const WINDOW: u64 = V_IRQ | V_PRIORITY | V_IGNORE_TPR;
@@ -28,21 +30,12 @@ const WINDOW: u64 = V_IRQ | V_PRIORITY | V_IGNORE_TPR;
 /** HvmVcpu.iretRip while an NMI's handler has not come to its IRET: no canonical address. */
 const NO_IRET: u64 = 1 << 63;
 
-const VECTOR_NMI: u64 = 2;
-const VECTOR_BREAKPOINT: u64 = 3;
-const VECTOR_OVERFLOW: u64 = 4;
-const VECTOR_DOUBLE_FAULT: u32 = 8;
-const VECTOR_PAGE_FAULT: u32 = 14;
-
-/** Vectors 0, 10..13: "contributory" in the rules for double faults (APM 2, 8.2.9). */
-const CONTRIBUTORY: u32 = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13);
-
 /** Error code and vector of EVENT_INJECT and EXIT_INT_INFO that may be written back as they are. */
 const EVENT_KEEP: u64 = 0xffffffff80000fff;
 
-/** scratch0 remembers the event: when the processor refuses the entry, some leave nothing of it in the VMCB. */
+/** HvmVcpu.injectedEvent remembers the event: when the processor refuses the entry, some leave nothing of it in the VMCB. */
 function put(v: HvmVcpu, event: u64): void {
-  v.scratch0 = event | EVENT_VALID;
+  v.injectedEvent = event | EVENT_VALID;
   store64(v.controlPa + VMCB.EVENT_INJECT, event | EVENT_VALID);
   v.eventPending = 1;
 }
@@ -86,18 +79,17 @@ export function svmCancelOffer(v: HvmVcpu): void {
 
 /** See injectException. */
 export function svmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
-  if (vector == VECTOR_PAGE_FAULT) store64(v.controlPa + VMCB.CR2, cr2);
+  if (vector == VECTOR_PF) store64(v.controlPa + VMCB.CR2, cr2);
   if (v.eventPending != 0) {
     const pending = load64(v.controlPa + VMCB.EVENT_INJECT);
     if ((pending & EVENT_TYPE) == EVENT_EXCEPTION) {
-      const first = (<u32>pending) & 0xff;
-      const severe = isSevere(vector);
-      if (first == VECTOR_DOUBLE_FAULT && severe) {
+      const combined = combineExceptions((<u32>pending) & 0xff, vector);
+      if (combined == Combined.Shutdown) {
         v.shutdownPending = 1;
         return;
       }
-      if (severe && (first == VECTOR_PAGE_FAULT || (isSevere(first) && vector != VECTOR_PAGE_FAULT))) {
-        put(v, EVENT_EXCEPTION | EVENT_HAS_ERROR | VECTOR_DOUBLE_FAULT);
+      if (combined == Combined.DoubleFault) {
+        put(v, EVENT_EXCEPTION | EVENT_HAS_ERROR | VECTOR_DF);
         return;
       }
     } else if ((pending & EVENT_TYPE) == EVENT_NMI) {
@@ -109,10 +101,6 @@ export function svmInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2:
   let event = EVENT_EXCEPTION | vector;
   if (errorCode != -1) event |= EVENT_HAS_ERROR | ((<u64>(<u32>errorCode)) << 32);
   put(v, event);
-}
-
-function isSevere(vector: u32): bool {
-  return vector == VECTOR_PAGE_FAULT || (vector < 32 && ((CONTRIBUTORY >> vector) & 1) != 0);
 }
 
 /** See hvmInjectNmi. */
@@ -165,7 +153,7 @@ export function svmRedeliver(v: HvmVcpu, cut: u64): void {
   const type = cut & EVENT_TYPE;
   const vector = cut & 0xff;
   if (type == EVENT_SOFTWARE) return;
-  if (type == EVENT_EXCEPTION && (vector == VECTOR_BREAKPOINT || vector == VECTOR_OVERFLOW)) return;
+  if (type == EVENT_EXCEPTION && (vector == VECTOR_BP || vector == VECTOR_OF)) return;
   put(v, cut & EVENT_KEEP);
 }
 

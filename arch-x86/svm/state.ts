@@ -63,7 +63,3 @@ export function svmSetMsr(v: HvmVcpu, msr: u32, value: u64): void {
 export function svmGetInterruptShadow(v: HvmVcpu): bool {
   return (load64(v.controlPa + VMCB.INTERRUPT_SHADOW) & 1) != 0;
 }
-
-export function svmClearInterruptShadow(v: HvmVcpu): void {
-  store64(v.controlPa + VMCB.INTERRUPT_SHADOW, 0);
-}

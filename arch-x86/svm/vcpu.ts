@@ -51,10 +51,8 @@ import {
   V_MASKING,
   VMCB,
 } from "./vmcb";
+import { VECTOR_DB, VECTOR_AC, VECTOR_MC } from "../vectors";
 
-const VECTOR_DB: u32 = 1;
-const VECTOR_AC: u32 = 17;
-const VECTOR_MC: u32 = 18;
 /** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
 const INTERCEPT_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
 

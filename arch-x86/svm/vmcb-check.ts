@@ -30,6 +30,7 @@ import {
   INTERCEPT2_VMRUN,
   VMCB,
 } from "./vmcb";
+import { VECTOR_NMI } from "../vectors";
 
 /** Bits of CR4 that every processor with AMD-V has: VME PVI TSD DE PSE PAE MCE PGE PCE OSFXSR OSXMMEXCPT. */
 const CR4_ALWAYS: u64 = 0x7ff;
@@ -45,7 +46,6 @@ const NESTED_PAGING: u64 = 1;
 const PERMISSION_MAP: u64 = ~(<u64>0xfff);
 const IOPM_BYTES: u64 = 0x3000;
 const MSRPM_BYTES: u64 = 0x2000;
-const VECTOR_NMI: u64 = 2;
 const EXCEPTIONS: u64 = 32;
 
 /** Whether a rule on the guest's own state is broken; entry-rule.ts then knows which. */
@@ -83,7 +83,7 @@ export function svmGuestBroken(v: HvmVcpu): bool {
     return breaks("guest PAT", pat, "it has a memory type that does not exist");
   }
   // An exit clears the event; inject.ts remembers what it was.
-  const event = v.eventPending != 0 ? v.scratch0 : load64(vmcb + VMCB.EVENT_INJECT);
+  const event = v.eventPending != 0 ? v.injectedEvent : load64(vmcb + VMCB.EVENT_INJECT);
   return (event & EVENT_VALID) != 0 && eventBroken(event);
 }
 

@@ -180,7 +180,6 @@ export const EXIT_INVALID: u32 = 0xffffffff;
 // EXIT_INFO1 of EXIT_IO (APM 2, 15.10.2).
 export const IO_IN: u32 = 1 << 0;
 export const IO_STRING: u32 = 1 << 2;
-export const IO_REP: u32 = 1 << 3;
 export const IO_SIZE_SHIFT: u32 = 4; // one of three bits: 1, 2, 4 bytes
 export const IO_PORT_SHIFT: u32 = 16;
 

@@ -14,8 +14,8 @@ import { vmxRead } from "./state";
 import { vmxGetTaskPriority } from "./task-priority";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
+import { VECTOR_GP } from "../vectors";
 
-const VECTOR_GP: u32 = 13;
 const ACCESS_TO: u32 = 0;
 const ACCESS_FROM: u32 = 1;
 const REGISTER_RSP: u32 = 4;

@@ -45,17 +45,17 @@ export function loadMsrs(v: HvmVcpu): void {
 function switchMsrs(v: HvmVcpu): void {
   if (msrOwner != 0) {
     const owner = changetype<HvmVcpu>(msrOwner);
-    owner.scratch0 = rdmsr(MSR_STAR);
-    owner.scratch1 = rdmsr(MSR_LSTAR);
-    owner.scratch2 = rdmsr(MSR_CSTAR);
-    owner.scratch3 = rdmsr(MSR_SFMASK);
-    owner.scratch4 = rdmsr(MSR_KERNEL_GS_BASE);
+    owner.msrStar = rdmsr(MSR_STAR);
+    owner.msrLstar = rdmsr(MSR_LSTAR);
+    owner.msrCstar = rdmsr(MSR_CSTAR);
+    owner.msrSfmask = rdmsr(MSR_SFMASK);
+    owner.msrKernelGsBase = rdmsr(MSR_KERNEL_GS_BASE);
   }
-  wrmsr(MSR_STAR, v.scratch0);
-  wrmsr(MSR_LSTAR, v.scratch1);
-  wrmsr(MSR_CSTAR, v.scratch2);
-  wrmsr(MSR_SFMASK, v.scratch3);
-  wrmsr(MSR_KERNEL_GS_BASE, v.scratch4);
+  wrmsr(MSR_STAR, v.msrStar);
+  wrmsr(MSR_LSTAR, v.msrLstar);
+  wrmsr(MSR_CSTAR, v.msrCstar);
+  wrmsr(MSR_SFMASK, v.msrSfmask);
+  wrmsr(MSR_KERNEL_GS_BASE, v.msrKernelGsBase);
   msrOwner = changetype<usize>(v);
 }
 
@@ -64,16 +64,16 @@ export function getSwitchedMsr(v: HvmVcpu, msr: u32): u64 {
   if (msrOwner == changetype<usize>(v)) return rdmsr(msr);
   switch (msr) {
     case MSR_STAR:
-      return v.scratch0;
+      return v.msrStar;
     case MSR_LSTAR:
-      return v.scratch1;
+      return v.msrLstar;
     case MSR_CSTAR:
-      return v.scratch2;
+      return v.msrCstar;
     case MSR_SFMASK:
-      return v.scratch3;
+      return v.msrSfmask;
   }
   assert(msr == MSR_KERNEL_GS_BASE, "an MSR that neither the VMCS nor the vCPU holds");
-  return v.scratch4;
+  return v.msrKernelGsBase;
 }
 
 /** Sets one of the five; an address is canonical. */
@@ -84,18 +84,18 @@ export function setSwitchedMsr(v: HvmVcpu, msr: u32, value: u64): void {
   }
   switch (msr) {
     case MSR_STAR:
-      v.scratch0 = value;
+      v.msrStar = value;
       return;
     case MSR_LSTAR:
-      v.scratch1 = value;
+      v.msrLstar = value;
       return;
     case MSR_CSTAR:
-      v.scratch2 = value;
+      v.msrCstar = value;
       return;
     case MSR_SFMASK:
-      v.scratch3 = value;
+      v.msrSfmask = value;
       return;
   }
   assert(msr == MSR_KERNEL_GS_BASE, "an MSR that neither the VMCS nor the vCPU holds");
-  v.scratch4 = value;
+  v.msrKernelGsBase = value;
 }

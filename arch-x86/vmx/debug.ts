@@ -14,8 +14,8 @@ const DR7_ENABLED: u64 = 3; // L0 and G0; two bits further for each of the other
  * when the other debug registers have just been loaded (`on` false) or saved (true).
  */
 export function vmxInterceptDebug(v: HvmVcpu, on: bool): void {
-  if (on) v.scratch5 = readDr(6);
-  else writeDr(6, v.scratch5);
+  if (on) v.dr6 = readDr(6);
+  else writeDr(6, v.dr6);
   vmxSetCpuControl(v, CPU_MOV_DR_EXITING, on);
 }
 

@@ -4,14 +4,21 @@ import { breaks } from "../entry-rule";
 import { rdmsr, vmread } from "../hw";
 import { MSR_VMX_BASIC, MSR_VMX_MISC } from "../msr";
 import { isUnrestricted } from "./controls";
-import { EVENT_EXCEPTION, EVENT_HAS_ERROR, EVENT_NMI, EVENT_SOFTWARE, EVENT_TYPE } from "./events";
-import { EVENT_VALID, EVENT_VECTOR } from "./events";
+import {
+  EVENT_EXCEPTION,
+  EVENT_HAS_ERROR,
+  EVENT_NMI,
+  EVENT_SOFTWARE,
+  EVENT_TYPE,
+  EVENT_VALID,
+  EVENT_VECTOR,
+} from "./events";
 import { VMCS } from "./vmcs";
+import { VECTOR_NMI } from "../vectors";
 
 const EVENT_RESERVED: u32 = 1 << 8;
 const EVENT_OTHER: u32 = 7 << 8;
 const EVENT_UNUSED: u32 = 0x7ffff000;
-const VECTOR_NMI: u32 = 2;
 const EXCEPTIONS: u32 = 32;
 /** #DF #TS #NP #SS #GP #PF #AC. */
 const VECTORS_WITH_ERROR: u32 = (1 << 8) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13) | (1 << 14) | (1 << 17);

@@ -9,11 +9,18 @@ import { vmread, vmwrite } from "../hw";
 import { HVM_ACCESS_TABLE, HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { MSR_XEN_HYPERCALL_PAGE } from "../msr";
 import { guestRdmsr, guestWrmsr } from "../msr-policy";
-import { getDr6, getDr7, getInterruptShadow, getRflags, RFLAGS_TF, setDr6, setDr7 } from "../state";
+import { getDr6, getDr7, getRflags, RFLAGS_TF, setDr6, setDr7, getInterruptShadow } from "../state";
 import { stringIo } from "../emulation/string-io";
 import { vmxControlRegister } from "./control-register";
-import { BLOCKED_BY_NMI, EVENT_EXCEPTION, EVENT_NMI, EVENT_NMI_UNBLOCKED } from "./events";
-import { EVENT_TYPE, EVENT_VECTOR, PENDING_STEP } from "./events";
+import {
+  BLOCKED_BY_NMI,
+  EVENT_EXCEPTION,
+  EVENT_NMI,
+  EVENT_NMI_UNBLOCKED,
+  EVENT_TYPE,
+  EVENT_VECTOR,
+  PENDING_STEP,
+} from "./events";
 import {
   EPT_ACCESS,
   EPT_LINEAR_VALID,
@@ -58,11 +65,7 @@ import { vmxBlockNmiAgain, vmxCancelOffer, vmxInjectException, vmxNmiWindow, vmx
 import { apicExit, vlapicRefresh } from "../vlapic/state";
 import { vmxSkip } from "./vcpu";
 import { VMCS } from "./vmcs";
-
-const VECTOR_DB: u32 = 1;
-const VECTOR_UD: u32 = 6;
-const VECTOR_GP: u32 = 13;
-const VECTOR_AC: u32 = 17;
+import { VECTOR_GP, VECTOR_UD, VECTOR_DB, VECTOR_AC } from "../vectors";
 
 // DR6 (SDM 3B 18.2.3): what a debug exception reports, and the bits that are always one.
 const DR6_HIT: u64 = 0xf;
@@ -171,7 +174,6 @@ function portAccess(v: HvmVcpu): u32 {
   v.exitSize = (qualification & IO_SIZE) + 1;
   v.exitIn = (qualification & IO_IN) != 0 ? 1 : 0;
   if ((qualification & IO_STRING) != 0) return stringIo(v);
-  v.exitValue = v.rax & (0xffffffff >> (32 - 8 * v.exitSize));
   v.exitValue = v.rax & (0xffffffff >> (32 - 8 * v.exitSize));
   vmxSkip(v);
   return HvmExit.Io;

@@ -49,6 +49,7 @@ import {
 import { vmxEventBroken } from "./event-check";
 import { vmxSegmentsBroken } from "./segment-check";
 import { VMCS } from "./vmcs";
+import { VECTOR_MC, VECTOR_DB } from "../vectors";
 
 const AR_LONG: u64 = 1 << 13;
 
@@ -67,8 +68,6 @@ const BLOCKED_ENCLAVE: u64 = 1 << 4;
 const BLOCKED_RESERVED: u64 = 0xffffffe0;
 const PENDING_RTM: u64 = 1 << 16;
 /** Where vectors of exceptions that an inactive guest may get begin and end: #DB and #MC. */
-const VECTOR_DB: u64 = 1;
-const VECTOR_MC: u64 = 18;
 const NO_LINK: u64 = ~0;
 
 /** Whether a rule on the guest's state is broken; entry-rule.ts then knows which. */

@@ -23,13 +23,8 @@ import {
 } from "./events";
 import { vmxRead, vmxSetCpuControl, vmxWrite } from "./state";
 import { VMCS } from "./vmcs";
-
-const VECTOR_NMI: u32 = 2;
-const VECTOR_DOUBLE_FAULT: u32 = 8;
-const VECTOR_PAGE_FAULT: u32 = 14;
-
-/** Vectors 0, 10..13: "contributory" in the rules for double faults (SDM 3A, table 6-4). */
-const CONTRIBUTORY: u32 = (1 << 0) | (1 << 10) | (1 << 11) | (1 << 12) | (1 << 13);
+import { VECTOR_PF, VECTOR_DF, VECTOR_NMI } from "../vectors";
+import { combineExceptions, Combined } from "../double-fault";
 
 function put(v: HvmVcpu, event: u32): void {
   vmxWrite(v, VMCS.ENTRY_EVENT, event | EVENT_VALID);
@@ -67,18 +62,17 @@ export function vmxCancelOffer(v: HvmVcpu): void {
 
 /** See injectException. */
 export function vmxInjectException(v: HvmVcpu, vector: u32, errorCode: i32, cr2: u64): void {
-  if (vector == VECTOR_PAGE_FAULT) v.cr2 = cr2;
+  if (vector == VECTOR_PF) v.cr2 = cr2;
   if (v.eventPending != 0) {
     const pending = <u32>vmxRead(v, VMCS.ENTRY_EVENT);
     if ((pending & EVENT_TYPE) == EVENT_EXCEPTION) {
-      const first = pending & EVENT_VECTOR;
-      const severe = isSevere(vector);
-      if (first == VECTOR_DOUBLE_FAULT && severe) {
+      const combined = combineExceptions(pending & EVENT_VECTOR, vector);
+      if (combined == Combined.Shutdown) {
         v.shutdownPending = 1;
         return;
       }
-      if (severe && (first == VECTOR_PAGE_FAULT || (isSevere(first) && vector != VECTOR_PAGE_FAULT))) {
-        putException(v, VECTOR_DOUBLE_FAULT, 0);
+      if (combined == Combined.DoubleFault) {
+        putException(v, VECTOR_DF, 0);
         return;
       }
     } else if ((pending & EVENT_TYPE) == EVENT_NMI) {
@@ -97,10 +91,6 @@ function putException(v: HvmVcpu, vector: u32, errorCode: i32): void {
     event |= EVENT_HAS_ERROR;
   }
   put(v, event);
-}
-
-function isSevere(vector: u32): bool {
-  return vector == VECTOR_PAGE_FAULT || (vector < 32 && ((CONTRIBUTORY >> vector) & 1) != 0);
 }
 
 /** See hvmInjectNmi. */

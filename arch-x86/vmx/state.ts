@@ -59,13 +59,13 @@ export function vmxSetEfer(v: HvmVcpu, value: u64): void {
   vmxWrite(v, VMCS.ENTRY_CONTROLS, value & EFER_LMA ? entryControls | ENTRY_GUEST_64 : entryControls);
 }
 
-/** DR6 is in the CPU together with DR0..DR3, else in scratch5. */
+/** DR6 is in the CPU together with DR0..DR3, else in HvmVcpu.dr6. */
 export function vmxGetDr6(v: HvmVcpu): u64 {
-  return v.debugLoaded != 0 ? readDr(6) : v.scratch5;
+  return v.debugLoaded != 0 ? readDr(6) : v.dr6;
 }
 export function vmxSetDr6(v: HvmVcpu, value: u64): void {
   if (v.debugLoaded != 0) writeDr(6, value);
-  else v.scratch5 = value;
+  else v.dr6 = value;
 }
 
 /** Field of an MSR that the VMCS holds, ~0 for those that vmx/current.ts switches. */
@@ -109,16 +109,16 @@ export function vmxClearInterruptShadow(v: HvmVcpu): void {
   if (rest != blocked) vmxWrite(v, VMCS.GUEST_INTERRUPTIBILITY, rest);
 }
 
-/** Sets or clears bits of the primary processor-based controls that change as a vCPU runs; scratch7 remembers them. */
+/** Sets or clears bits of the primary processor-based controls that change as a vCPU runs; HvmVcpu.cpuControls remembers them. */
 export function vmxSetCpuControl(v: HvmVcpu, bits: u32, on: bool): void {
-  const old = <u32>v.scratch7;
+  const old = <u32>v.cpuControls;
   const now = on ? old | bits : old & ~bits;
   if (now == old) return;
-  v.scratch7 = now;
+  v.cpuControls = now;
   vmxWrite(v, VMCS.CPU_CONTROLS, now);
 }
 /** Puts them at what every vCPU starts with. */
 export function vmxResetCpuControls(v: HvmVcpu): void {
-  v.scratch7 = cpuControls;
+  v.cpuControls = cpuControls;
   vmxWrite(v, VMCS.CPU_CONTROLS, cpuControls);
 }

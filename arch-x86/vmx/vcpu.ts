@@ -1,7 +1,13 @@
 /** Making and freeing a vCPU's VMCS; moving past an instruction. */
 import { ENOMEM } from "../../abi/errno";
-import { HOST_STATE_CS, HOST_STATE_GDT_BASE, HOST_STATE_IDT_BASE, HOST_STATE_SS } from "../../abi/software";
-import { HOST_STATE_TR, HOST_STATE_TR_BASE } from "../../abi/software";
+import {
+  HOST_STATE_CS,
+  HOST_STATE_GDT_BASE,
+  HOST_STATE_IDT_BASE,
+  HOST_STATE_SS,
+  HOST_STATE_TR,
+  HOST_STATE_TR_BASE,
+} from "../../abi/software";
 import { guestCr4Mask } from "../cpuid-policy";
 import { fpuReset } from "../fpu";
 import { hostState, rdmsr, readCr0, readCr3, readCr4, store32, vmread, vmwrite } from "../hw";
@@ -13,17 +19,22 @@ import { resetState } from "../reset";
 import { is64, RFLAGS_RF, RFLAGS_TF } from "../state";
 import { allocFrame, freeFrame } from "../supply";
 import { bitmapPa } from "./bitmap";
-import { cpuControls2, CPU2_PAUSE_LOOP, CPU2_VPID, exitControls, hasTprShadow } from "./controls";
-import { pinControls, vmcsRevision } from "./controls";
+import {
+  cpuControls2,
+  CPU2_PAUSE_LOOP,
+  CPU2_VPID,
+  exitControls,
+  hasTprShadow,
+  pinControls,
+  vmcsRevision,
+} from "./controls";
 import { clearVmcs, makeCurrent } from "./current";
 import { PENDING_STEP } from "./events";
 import { eptPointer } from "./flush";
 import { vmxClearInterruptShadow, vmxCr0Mask, vmxResetCpuControls, vmxWrite } from "./state";
 import { VMCS } from "./vmcs";
+import { VECTOR_DB, VECTOR_AC, VECTOR_MC } from "../vectors";
 
-const VECTOR_DB: u32 = 1;
-const VECTOR_AC: u32 = 17;
-const VECTOR_MC: u32 = 18;
 /** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
 const INTERCEPTED_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
 

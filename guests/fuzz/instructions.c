@@ -2,6 +2,7 @@
  * Instructions that a hypervisor has to answer itself: MSRs, CPUID, ports, and those of features that a guest has not.
  */
 #include "fuzz.h"
+#include "../lib/odd-instructions.h"
 
 #define CODE_SIZE 64
 #define HYPERCALL_PAGE_MSRS 0x40000000u
@@ -96,67 +97,25 @@ void step_port_string(void) {
 }
 
 void step_odd(void) {
-  static const struct {
-    uint8_t length, bytes[10];
-  } odd[] = {
-      {3, {0x0f, 0x01, 0xc8}},             /* monitor */
-      {3, {0x0f, 0x01, 0xc9}},             /* mwait */
-      {3, {0x0f, 0x01, 0xfa}},             /* monitorx */
+  static const struct odd_instruction own[] = {
       {3, {0x0f, 0x01, 0xfb}},             /* mwaitx */
-      {2, {0x0f, 0x09}},                   /* wbinvd */
-      {2, {0x0f, 0x08}},                   /* invd */
-      {4, {0xf3, 0x0f, 0x09, 0x90}},       /* wbnoinvd */
-      {3, {0x0f, 0x01, 0xd1}},             /* xsetbv */
-      {3, {0x0f, 0x01, 0xd0}},             /* xgetbv */
-      {2, {0x0f, 0x33}},                   /* rdpmc */
       {2, {0x0f, 0x31}},                   /* rdtsc */
-      {3, {0x0f, 0x01, 0xf9}},             /* rdtscp */
-      {3, {0x0f, 0x01, 0xfd}},             /* rdpru */
-      {3, {0x0f, 0x01, 0xc2}},             /* vmlaunch */
-      {3, {0x0f, 0x01, 0xc3}},             /* vmresume */
-      {3, {0x0f, 0x01, 0xc4}},             /* vmxoff */
-      {4, {0xf3, 0x0f, 0xc7, 0x37}},       /* vmxon (rdi) */
-      {3, {0x0f, 0xc7, 0x37}},             /* vmptrld (rdi) */
       {3, {0x0f, 0xc7, 0x3f}},             /* vmptrst (rdi) */
-      {4, {0x66, 0x0f, 0xc7, 0x37}},       /* vmclear (rdi) */
-      {3, {0x0f, 0x78, 0xc1}},             /* vmread */
-      {3, {0x0f, 0x79, 0xc1}},             /* vmwrite */
-      {5, {0x66, 0x0f, 0x38, 0x80, 0x0f}}, /* invept */
-      {5, {0x66, 0x0f, 0x38, 0x81, 0x0f}}, /* invvpid */
-      {5, {0x66, 0x0f, 0x38, 0x82, 0x0f}}, /* invpcid */
-      {3, {0x0f, 0x01, 0xd4}},             /* vmfunc */
-      {3, {0x0f, 0x01, 0xd8}},             /* vmrun */
-      {3, {0x0f, 0x01, 0xda}},             /* vmload */
-      {3, {0x0f, 0x01, 0xdb}},             /* vmsave */
-      {3, {0x0f, 0x01, 0xdc}},             /* stgi */
-      {3, {0x0f, 0x01, 0xdd}},             /* clgi */
-      {3, {0x0f, 0x01, 0xde}},             /* skinit */
-      {3, {0x0f, 0x01, 0xdf}},             /* invlpga */
-      {3, {0x0f, 0x01, 0xfe}},             /* invlpgb */
       {3, {0x0f, 0x01, 0xff}},             /* tlbsync */
       {4, {0xf3, 0x0f, 0x01, 0xfa}},       /* mcommit */
-      {2, {0x0f, 0x37}},                   /* getsec */
-      {2, {0x0f, 0xaa}},                   /* rsm */
-      {3, {0x0f, 0x01, 0xcf}},             /* encls */
-      {3, {0x0f, 0x01, 0xd7}},             /* enclu */
-      {4, {0x66, 0x0f, 0xae, 0xf1}},       /* tpause */
       {4, {0xf3, 0x0f, 0xae, 0xf1}},       /* umonitor */
-      {3, {0xf0, 0x0f, 0xa2}},             /* lock cpuid */
       {4, {0xf0, 0x44, 0x0f, 0x20}},       /* lock mov from control register, cut short */
       {4, {0x44, 0x0f, 0x20, 0xc0}},       /* mov cr8, rax */
       {5, {0xf0, 0x0f, 0x20, 0xc0, 0x90}}, /* lock mov cr0, eax: mov cr8 on AMD */
       {3, {0x0f, 0x20, 0xc8}},             /* mov cr1, rax */
       {3, {0x0f, 0x20, 0xe8}},             /* mov cr5, rax */
       {3, {0x0f, 0x21, 0xe0}},             /* mov dr4, rax */
-      {2, {0x0f, 0xff}},                   /* ud0 */
-      {1, {0xcc}},                         /* int3 */
       {2, {0xcd, 0x40}},                   /* int UPCALL_VECTOR */
-      {2, {0xcd, 0xff}},                   /* int 255 */
       {2, {0xf3, 0x90}},                   /* pause */
   };
-  unsigned i = random_below(sizeof odd / sizeof odd[0]);
-  note("odd", *(const uint64_t *)odd[i].bytes, 0);
-  run_code(odd[i].bytes, odd[i].length, (uint64_t)arena() + random_below(2) * random_below(4096), 0);
+  const struct odd_instruction *odd = odd_instruction_choose(random_bits(), own, sizeof own / sizeof own[0]);
+  note("odd", *(const uint64_t *)odd->bytes, 0);
+  run_code(odd->bytes, odd->length, (uint64_t)arena() + random_below(2) * random_below(4096), 0);
 }
 
 /* With interrupts on, until one comes; with them off, which takes the vCPU down, until another brings it back. */

@@ -2,6 +2,7 @@
  * Privileged instructions with senseless operands. What they change is put back by processor_restore().
  */
 #include "hostile.h"
+#include "../lib/odd-instructions.h"
 
 #define CODE_SIZE 64
 
@@ -230,60 +231,23 @@ static void run_code(const uint8_t *bytes, unsigned length) {
 
 /* Instructions by their bytes; RDI is a random pointer, RAX and RCX random values. */
 static void odd_instruction(void) {
-  static const struct {
-    uint8_t length, bytes[10];
-  } odd[] = {
+  static const struct odd_instruction own[] = {
       {3, {0x0f, 0x01, 0xc1}},             /* vmcall */
       {3, {0x0f, 0x01, 0xd9}},             /* vmmcall */
-      {3, {0x0f, 0x01, 0xc2}},             /* vmlaunch */
-      {3, {0x0f, 0x01, 0xc3}},             /* vmresume */
-      {3, {0x0f, 0x01, 0xc4}},             /* vmxoff */
-      {4, {0xf3, 0x0f, 0xc7, 0x37}},       /* vmxon (rdi) */
-      {3, {0x0f, 0xc7, 0x37}},             /* vmptrld (rdi) */
-      {4, {0x66, 0x0f, 0xc7, 0x37}},       /* vmclear (rdi) */
-      {3, {0x0f, 0x78, 0xc1}},             /* vmread */
-      {3, {0x0f, 0x79, 0xc1}},             /* vmwrite */
-      {5, {0x66, 0x0f, 0x38, 0x80, 0x0f}}, /* invept */
-      {5, {0x66, 0x0f, 0x38, 0x81, 0x0f}}, /* invvpid */
-      {5, {0x66, 0x0f, 0x38, 0x82, 0x0f}}, /* invpcid */
-      {3, {0x0f, 0x01, 0xd4}},             /* vmfunc */
-      {3, {0x0f, 0x01, 0xd8}},             /* vmrun */
-      {3, {0x0f, 0x01, 0xda}},             /* vmload */
-      {3, {0x0f, 0x01, 0xdb}},             /* vmsave */
-      {3, {0x0f, 0x01, 0xdc}},             /* stgi */
-      {3, {0x0f, 0x01, 0xdd}},             /* clgi */
-      {3, {0x0f, 0x01, 0xde}},             /* skinit */
-      {3, {0x0f, 0x01, 0xdf}},             /* invlpga */
-      {2, {0x0f, 0x37}},                   /* getsec */
-      {2, {0x0f, 0xaa}},                   /* rsm */
-      {2, {0x0f, 0x08}},                   /* invd */
-      {2, {0x0f, 0x09}},                   /* wbinvd */
       {3, {0x0f, 0x01, 0x3f}},             /* invlpg (rdi) */
-      {3, {0x0f, 0x01, 0xc8}},             /* monitor */
-      {3, {0x0f, 0x01, 0xc9}},             /* mwait */
-      {3, {0x0f, 0x01, 0xd1}},             /* xsetbv */
-      {3, {0x0f, 0x01, 0xd0}},             /* xgetbv */
-      {3, {0x0f, 0x01, 0xf9}},             /* rdtscp */
-      {2, {0x0f, 0x33}},                   /* rdpmc */
       {2, {0x0f, 0xa2}},                   /* cpuid */
       {2, {0x0f, 0x06}},                   /* clts */
       {3, {0x0f, 0x01, 0xca}},             /* clac */
       {3, {0x0f, 0x01, 0xcb}},             /* stac */
-      {3, {0x0f, 0x01, 0xcf}},             /* encls */
-      {3, {0x0f, 0x01, 0xd7}},             /* enclu */
       {3, {0x0f, 0x01, 0xee}},             /* rdpkru */
       {3, {0x0f, 0x01, 0xef}},             /* wrpkru */
       {2, {0x0f, 0x0b}},                   /* ud2 */
-      {2, {0x0f, 0xff}},                   /* ud0 */
       {1, {0xf1}},                         /* icebp */
-      {1, {0xcc}},                         /* int3 */
       {2, {0xcd, 0x03}},                   /* int 3 */
       {2, {0xcd, 0x08}},                   /* int 8 */
       {2, {0xcd, 0x0e}},                   /* int 14 */
       {2, {0xcd, 0x21}},                   /* int 0x21 */
-      {2, {0xcd, 0xff}},                   /* int 0xff */
       {4, {0xf0, 0x0f, 0x01, 0xc1}},       /* lock vmcall */
-      {3, {0xf0, 0x0f, 0xa2}},             /* lock cpuid */
       {4, {0x0f, 0xae, 0x07, 0x90}},       /* fxsave (rdi) */
       {4, {0x0f, 0xae, 0x0f, 0x90}},       /* fxrstor (rdi) */
       {4, {0x0f, 0xae, 0x27, 0x90}},       /* xsave (rdi) */
@@ -293,15 +257,10 @@ static void odd_instruction(void) {
       {3, {0x0f, 0x01, 0x0f}},             /* sidt (rdi) */
       {2, {0x0f, 0x05}},                   /* syscall: EFER.SCE is off */
       {2, {0x0f, 0x07}},                   /* sysret */
-      {4, {0xf3, 0x0f, 0x09, 0x90}},       /* wbnoinvd */
       {3, {0x0f, 0x01, 0xe8}},             /* serialize */
-      {4, {0x66, 0x0f, 0xae, 0xf1}},       /* tpause */
-      {3, {0x0f, 0x01, 0xfa}},             /* monitorx */
-      {3, {0x0f, 0x01, 0xfd}},             /* rdpru */
-      {3, {0x0f, 0x01, 0xfe}},             /* invlpgb */
   };
-  unsigned i = random_below(sizeof odd / sizeof odd[0]);
-  run_code(odd[i].bytes, odd[i].length);
+  const struct odd_instruction *odd = odd_instruction_choose(random_bits(), own, sizeof own / sizeof own[0]);
+  run_code(odd->bytes, odd->length);
 }
 
 /* Sixteen bytes of prefixes: longer than any instruction may be. */

@@ -29,7 +29,7 @@ import { domainPauseFlag, PAUSE_DOMAIN, PAUSE_SHUTDOWN, schedulerAdd, schedulerR
 import { sharedInfoFree, sharedInfoInit, updateTime, vcpuInfoFree, vcpuInfoInit } from "../events/shared-info";
 import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
-import { apicCreate, apicFree } from "../events/vlapic-delivery";
+import { vlapicCreate, vlapicDestroy } from "../events/vlapic-delivery";
 import { vcpuTimersFree, vcpuTimersInit, vcpuTimersStop } from "./vcpu-timers";
 import { grantTableFree, grantTableInit } from "../grants/grant-frames";
 import { grantTableReleaseMappings } from "../grants/grant-map";
@@ -94,16 +94,16 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
   d.createdNs = nowNs();
   d.maxGfn = kind == DomainKind.Software ? SOFTWARE_GFN_LIMIT : HVM_GFN_LIMIT;
   domainEnter(d, leaf);
-  const rc = furnish(d, maxVcpus);
+  const rc = domainPartsInit(d, maxVcpus);
   store<i32>(error, rc);
   if (rc == 0) return d;
-  strip(d);
-  vanish(d);
+  domainPartsFree(d);
+  domainRecordFree(d);
   return null;
 }
 
 /** The parts every domain has; a part that is missing on failure is recognised by its null pointer. */
-function furnish(d: Domain, maxVcpus: u32): i32 {
+function domainPartsInit(d: Domain, maxVcpus: u32): i32 {
   d.vcpus = heapAllocFor(d, (<usize>maxVcpus) << 2);
   if (!d.vcpus) return -ENOMEM;
   d.vcpuCount = maxVcpus;
@@ -115,8 +115,8 @@ function furnish(d: Domain, maxVcpus: u32): i32 {
   return rc;
 }
 
-/** Gives back what `furnish` made and what was added to it since, except memory and vCPUs. */
-function strip(d: Domain): void {
+/** Gives back what domainPartsInit made and what was added to it since, except memory and vCPUs. */
+function domainPartsFree(d: Domain): void {
   watchdogsFree(d);
   consoleLineFree(d);
   memoryMapFree(d);
@@ -131,8 +131,11 @@ function strip(d: Domain): void {
 }
 
 /** The last step: the id is free again. */
-function vanish(d: Domain): void {
-  assert(d.heapBytes == 0 && d.overheadPages == 0 && d.totalPages == 0, "a domain vanishes with something left");
+function domainRecordFree(d: Domain): void {
+  assert(
+    d.heapBytes == 0 && d.overheadPages == 0 && d.totalPages == 0,
+    "a domain's record is freed with something left",
+  );
   d.life = DomainLife.Dead;
   heapFree(domainRemove(d), DOMAIN_LEAF_BYTES);
   heapFree(changetype<usize>(d), offsetof<Domain>());
@@ -163,7 +166,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
     rc = hvmVcpuInit(v, changetype<P2m>(d.p2m));
     frameChargeEnd();
     if (!rc && d.emulation & XEN_X86_EMU_LAPIC) {
-      rc = apicCreate(v);
+      rc = vlapicCreate(v);
       if (rc) hvmVcpuFree(v);
     }
   }
@@ -180,7 +183,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
 function freeParts(v: Vcpu): void {
   const d = v.domain;
   vcpuTimersFree(v);
-  apicFree(v);
+  vlapicDestroy(v);
   heapFreeFor(d, v.exitCounts, EXIT_KINDS * 8);
   heapFreeFor(d, v.virqPorts, NR_VIRQS * 4);
   heapFreeFor(d, changetype<usize>(v), offsetof<Vcpu>());
@@ -230,7 +233,7 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
     const v = vcpuOf(d, i);
     if (v != null) vcpuDestroy(v);
   }
-  strip(d);
+  domainPartsFree(d);
   domainReapLater();
   return 0;
 }
@@ -241,7 +244,7 @@ export function domainsReap(): void {
   while (d != null) {
     const next = changetype<Domain | null>(d.next);
     if (d.life == DomainLife.Dying && !d.vcpus && d.totalPages == 0) {
-      vanish(d);
+      domainRecordFree(d);
       sendGlobalVirq(VIRQ_DOM_EXC);
     }
     d = next;

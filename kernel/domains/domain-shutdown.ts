@@ -73,7 +73,7 @@ export function vcpuCrash(v: Vcpu, reason: string): void {
 }
 
 /** Takes a vCPU down; the last one of the domain takes the domain with it, as a power-off. */
-export function vcpuGoDown(v: Vcpu): i64 {
+export function vcpuDownOrShutdown(v: Vcpu): i64 {
   const d = v.domain;
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const other = vcpuOf(d, i);

@@ -10,7 +10,7 @@ import { vcpuWake } from "../scheduling/scheduler";
 import { nowNs } from "../scheduling/time";
 import { Timer, timerInit, timerSet, timerStop } from "../scheduling/timer";
 import { Vcpu } from "../records/vcpu";
-import { apicTimerExpired } from "../events/vlapic-delivery";
+import { vlapicTimerExpired } from "../events/vlapic-delivery";
 
 const TIMERS_BYTES: usize = 4 * offsetof<Timer>();
 
@@ -42,7 +42,7 @@ export function vcpuTimersInit(v: Vcpu): i32 {
   timerInit(changetype<Timer>(v.singleshotTimer), singleshotExpired, at);
   timerInit(changetype<Timer>(v.periodicTimer), periodExpired, at);
   timerInit(changetype<Timer>(v.pollTimer), pollExpired, at);
-  timerInit(changetype<Timer>(v.apicTimer), apicTimerExpired, at);
+  timerInit(changetype<Timer>(v.apicTimer), vlapicTimerExpired, at);
   return 0;
 }
 

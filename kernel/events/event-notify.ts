@@ -9,14 +9,14 @@ import { Domain, DomainKind } from "../records/domain";
 import { vcpuWake } from "../scheduling/scheduler";
 import { vcpuInfoPa } from "./shared-info";
 import { POLL_ANY, Vcpu } from "../records/vcpu";
-import { apicUpcall } from "./vlapic-delivery";
+import { vlapicUpcall } from "./vlapic-delivery";
 
 /** Sets evtchn_upcall_pending of `v` and wakes it when that is news. */
 export function markUpcall(v: Vcpu): void {
   const info = vcpuInfoPa(v);
   if (!info) return;
   if (hw.fetchOr64(info, (<u64>1) << (VcpuInfo.evtchn_upcall_pending << 3)) & 0xff) return;
-  apicUpcall(v);
+  vlapicUpcall(v);
   vcpuWake(v);
 }
 

@@ -2,13 +2,13 @@
  * Delivering interrupts to hardware guests before they are entered. Event-channel upcalls come by the domain's callback
  * vector (HVM_PARAM_CALLBACK_IRQ, type 2), past the local APIC: like a level-triggered line it is asserted as long as
  * evtchn_upcall_pending is set. A vector that a vCPU has set (HVMOP_set_evtchn_upcall_vector) is a message to its local
- * APIC (apicUpcall); where it has none, it takes the callback vector's place.
+ * APIC (vlapicUpcall); where it has none, it takes the callback vector's place.
  */
 import { hvmInterruptsEnabled, hvmInterruptWork, hvmOfferInterrupt } from "../../arch-x86/hvm";
 import { vlapicVector } from "../../arch-x86/vlapic/state";
 import { DomainKind } from "../records/domain";
 import { Vcpu } from "../records/vcpu";
-import { apicDeliver } from "./vlapic-delivery";
+import { vlapicDeliver } from "./vlapic-delivery";
 import { upcallPending } from "./event-notify";
 import * as hw from "../../arch-x86/hw";
 import { vcpuInfoPa } from "./shared-info";
@@ -36,7 +36,7 @@ export function upcallDeliver(v: Vcpu): void {
       return;
     }
   }
-  if (hvmInterruptWork(v)) apicDeliver(v);
+  if (hvmInterruptWork(v)) vlapicDeliver(v);
 }
 
 /**

@@ -15,7 +15,7 @@ import { Timer, timerSet, timerStop } from "../scheduling/timer";
 import { Vcpu } from "../records/vcpu";
 
 /** Gives a new vCPU its APIC, after hvmVcpuInit. 0 or -ENOMEM. */
-export function apicCreate(v: Vcpu): i32 {
+export function vlapicCreate(v: Vcpu): i32 {
   v.vlapic = heapAllocFor(v.domain, offsetof<Vlapic>());
   if (!v.vlapic) return -ENOMEM;
   vlapicReset(v);
@@ -23,21 +23,21 @@ export function apicCreate(v: Vcpu): i32 {
   return 0;
 }
 
-/** Undoes apicCreate; the vCPU's timers are stopped. */
-export function apicFree(v: Vcpu): void {
+/** Undoes vlapicCreate; the vCPU's timers are stopped. */
+export function vlapicDestroy(v: Vcpu): void {
   if (v.vlapic) heapFreeFor(v.domain, v.vlapic, offsetof<Vlapic>());
   v.vlapic = 0;
 }
 
 /** Its state was loaded by a toolstack: the timer goes on, and what waits is delivered. */
-export function apicRestored(v: Vcpu): void {
+export function vlapicRestored(v: Vcpu): void {
   v.apicEffects = 0;
-  apicTimerArm(v);
+  vlapicTimerArm(v);
   if (v.apicVector) vcpuWake(v);
 }
 
 /** An interrupt message arrives. Wakes the vCPU if it can get through. False: it was waiting already. */
-export function apicPost(v: Vcpu, vector: u32): bool {
+export function vlapicInterrupt(v: Vcpu, vector: u32): bool {
   const news = vlapicPost(v, vector);
   if (v.apicVector) vcpuWake(v);
   return news;
@@ -46,12 +46,12 @@ export function apicPost(v: Vcpu, vector: u32): bool {
 /** evtchn_upcall_pending was set: a vector of the vCPU's own (HVMOP_set_evtchn_upcall_vector) goes through its APIC. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-export function apicUpcall(v: Vcpu): void {
-  if (v.upcallVector && v.vlapic) apicPost(v, v.upcallVector);
+export function vlapicUpcall(v: Vcpu): void {
+  if (v.upcallVector && v.vlapic) vlapicInterrupt(v, v.upcallVector);
 }
 
 /** Before an entry that upcalls have no use for: injects the APIC's interrupt, or opens the window until it can be taken. */
-export function apicDeliver(v: Vcpu): void {
+export function vlapicDeliver(v: Vcpu): void {
   const vector = vlapicVector(v);
   if (!vector) {
     hvmCancelOffer(v);
@@ -59,13 +59,13 @@ export function apicDeliver(v: Vcpu): void {
   }
   if (!hvmOfferInterrupt(v, vector)) return;
   vlapicAccept(v);
-  if (v.apicTimerStalled) apicTimerArm(v);
+  if (v.apicTimerStalled) vlapicTimerArm(v);
   // A higher one has come meanwhile: as soon as the handler lets interrupts in.
   if (v.apicVector) hvmOfferInterrupt(v, v.apicVector);
 }
 
 /** Sets the kernel's timer for the APIC's. */
-export function apicTimerArm(v: Vcpu): void {
+export function vlapicTimerArm(v: Vcpu): void {
   v.apicTimerStalled = 0;
   const next = vlapicTimerNext(v);
   if (next == TIMER_NEVER) timerStop(changetype<Timer>(v.apicTimer));
@@ -77,10 +77,10 @@ export function apicTimerArm(v: Vcpu): void {
  * Callback of the kernel's timer. A periodic one whose last interrupt still waits goes on when that is delivered: a guest
  * that takes none costs nothing.
  */
-export function apicTimerExpired(at: usize): void {
+export function vlapicTimerExpired(at: usize): void {
   const v = changetype<Vcpu>(at);
   const taken = vlapicTimerFire(v);
-  if (taken) apicTimerArm(v);
+  if (taken) vlapicTimerArm(v);
   else v.apicTimerStalled = 1;
   if (v.apicVector) vcpuWake(v);
 }

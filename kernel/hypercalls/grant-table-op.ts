@@ -136,7 +136,7 @@ function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
   for (let i: u32 = 0; i < count; i++) {
     if (i != 0 && preemptNeeded(v)) return hypercallRestart(v, op, at, count - i, 0, 0, 0);
     if (!copyStructureFrom(v, element, at, size, layout)) return -EFAULT;
-    one(v, op, element);
+    performElement(v, op, element);
     if (!copyStructureTo(v, at, element, size, layout)) return giveUp(v, op, element);
     at += step;
   }
@@ -144,7 +144,7 @@ function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
 }
 
 /** One element: a status goes into it. */
-function one(v: Vcpu, op: u32, element: usize): void {
+function performElement(v: Vcpu, op: u32, element: usize): void {
   const d = v.domain;
   switch (op) {
     case GNTTABOP_map_grant_ref:

@@ -66,7 +66,7 @@ import { vcpuWake } from "../scheduling/scheduler";
 import { scratch } from "../memory/scratch";
 import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
-import { apicUpcall } from "../events/vlapic-delivery";
+import { vlapicUpcall } from "../events/vlapic-delivery";
 import { upcallPending } from "../events/event-notify";
 import { hvmParam, hvmCallbackVector } from "../domains/hvm-params";
 /** Most that SHUTDOWN_* reaches: SHUTDOWN_soft_reset. */
@@ -251,7 +251,7 @@ function setUpcallVector(v: Vcpu, arg: usize, gva: u64): i64 {
   const target = vcpuOf(d, load<u32>(arg, HvmEvtchnUpcallVector.vcpu));
   if (target == null) return -ENOENT;
   target.upcallVector = vector;
-  apicUpcall(target); // whether there is an upcall or not, as Xen does
+  vlapicUpcall(target); // whether there is an upcall or not, as Xen does
   upcallsAfresh(d);
   return 0;
 }

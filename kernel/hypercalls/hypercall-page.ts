@@ -10,10 +10,10 @@ import { scratch } from "../memory/scratch";
 import { Vcpu } from "../records/vcpu";
 import { getRip, setRip } from "../../arch-x86/state";
 import { injectException } from "../../arch-x86/inject";
+import { VECTOR_GP } from "../../arch-x86/vectors";
 
 const STUB_BYTES: u32 = 32;
 const WRMSR_BYTES: u64 = 2;
-const VECTOR_GP: u32 = 13;
 
 /** HvmExit.HypercallPage: fills the page at Vcpu.exitValue; where the guest has no writable memory, #GP as on Xen. */
 export function hypercallPageFill(v: Vcpu): void {

@@ -232,7 +232,7 @@ function addToPhysmap(v: Vcpu, start: u64, gva: u64): i64 {
   if (space == XENMAPSPACE_gmfn_foreign) return -ENOSYS; // only by the batch call, which names the other domain
   const d = domainNamed(v, load<u16>(arg, AddToPhysmap.domid));
   if (d == null) return -ESRCH;
-  const refused = maySpace(v, d, space);
+  const refused = physmapSpaceRefusal(v, d, space);
   if (refused) return refused;
   const index = load<u64>(arg, AddToPhysmap.idx);
   const gfn = load<u64>(arg, AddToPhysmap.gpfn);
@@ -252,7 +252,7 @@ function addToPhysmap(v: Vcpu, start: u64, gva: u64): i64 {
 }
 
 /** xatp_permission_check: 0, -EACCES or -EPERM. */
-function maySpace(v: Vcpu, d: Domain, space: u32): i32 {
+function physmapSpaceRefusal(v: Vcpu, d: Domain, space: u32): i32 {
   const own = changetype<usize>(d) == changetype<usize>(v.domain);
   if (space == XENMAPSPACE_dev_mmio && !(own && d.privileged)) return -EACCES;
   return mayTarget(v, d) ? 0 : -EPERM;
@@ -284,7 +284,7 @@ function addToPhysmapBatch(v: Vcpu, start: u64, gva: u64): i64 {
   if (space == XENMAPSPACE_gmfn_range) return -EOPNOTSUPP;
   const d = domainNamed(v, load<u16>(arg, AddToPhysmapBatch.domid));
   if (d == null) return -ESRCH;
-  const refused = maySpace(v, d, space);
+  const refused = physmapSpaceRefusal(v, d, space);
   if (refused) return refused;
   const size: u64 = load<u16>(arg, AddToPhysmapBatch.size);
   if (size < start) return -EILSEQ;

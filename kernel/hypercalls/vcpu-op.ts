@@ -27,7 +27,7 @@ import { VIRQ_TIMER } from "../../abi/xen";
 import { hvmInjectNmi } from "../../arch-x86/hvm";
 import { vcpuOf } from "../records/domain-access";
 import { DomainKind } from "../records/domain";
-import { vcpuGoDown } from "../domains/domain-shutdown";
+import { vcpuDownOrShutdown } from "../domains/domain-shutdown";
 import { sendVirq } from "../events/event-channel";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import { vcpuUp, vcpuWake } from "../scheduling/scheduler";
@@ -57,7 +57,7 @@ export function vcpuOp(caller: Vcpu, cmd: u64, id: u64, arg: u64, a4: u64, a5: u
       vcpuUp(v);
       return 0;
     case VCPUOP_down:
-      return vcpuGoDown(v);
+      return vcpuDownOrShutdown(v);
     case VCPUOP_is_up:
       return v.run == VcpuRun.Down ? 0 : 1;
     case VCPUOP_get_runstate_info:

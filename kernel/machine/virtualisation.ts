@@ -23,8 +23,3 @@ export function virtualisationStart(): void {
 export function virtualisationReady(): bool {
   return refused == 0;
 }
-
-/** The refusal's number for hvmRefusal; 0 when there is none. */
-export function virtualisationRefusal(): i32 {
-  return refused;
-}

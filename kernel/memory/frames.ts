@@ -316,7 +316,7 @@ export function frameNext(mfn: u64): u64 {
 
 // --- Frames of the hypervisor's own, and of a domain outside its list ---------------------------------------------------
 
-function hand(mfn: u64, owner: u32, type: u32): void {
+function frameBegin(mfn: u64, owner: u32, type: u32): void {
   const f = at(mfn);
   f.next = 0;
   f.prev = 0;
@@ -345,7 +345,7 @@ export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
   hw.lock(lockWord);
   const mfn = takeBlock(order);
   if (mfn) {
-    for (let i: u64 = 0; i < frames; i++) hand(mfn + i, owner, type);
+    for (let i: u64 = 0; i < frames; i++) frameBegin(mfn + i, owner, type);
     for (let i: u64 = frames; i < (<u64>1) << order; i++) giveBlock(mfn + i, 0);
     freeCount -= frames;
     count(FrameType.Free, -(<i32>frames));

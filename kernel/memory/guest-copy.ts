@@ -126,20 +126,6 @@ export function copyToGuest(v: Vcpu, gva: u64, ptr: usize, length: u32): bool {
   return true;
 }
 
-/**
- * Whether the guest could read (and, with `write`, write) `length` bytes at `gva` now: for handlers that must not fail
- * after they have changed something.
- */
-export function guestAccessible(v: Vcpu, gva: u64, length: u32, write: bool): bool {
-  let done: u32 = 0;
-  while (done < length) {
-    const at = gva + done;
-    if (!translate(v, at, write ? HVM_ACCESS_WRITE : HVM_ACCESS_READ) || !readable()) return false;
-    done += inPage(at, length - done);
-  }
-  return true;
-}
-
 /** Copies to guest-physical memory; false where there is none or it cannot be written. */
 export function copyToGuestPhysical(d: Domain, gpa: u64, ptr: usize, length: u32): bool {
   let done: u32 = 0;
@@ -149,20 +135,6 @@ export function copyToGuestPhysical(d: Domain, gpa: u64, ptr: usize, length: u32
     const pa = machineAddress(d, at);
     if (!pa || !writable()) return false;
     hw.copyToPhys(pa, ptr + done, bytes);
-    done += bytes;
-  }
-  return true;
-}
-
-/** Copies from guest-physical memory; false where there is none. */
-export function copyFromGuestPhysical(d: Domain, ptr: usize, gpa: u64, length: u32): bool {
-  let done: u32 = 0;
-  while (done < length) {
-    const at = gpa + done;
-    const bytes = inPage(at, length - done);
-    const pa = machineAddress(d, at);
-    if (!pa || !readable()) return false;
-    hw.copyFromPhys(ptr + done, pa, bytes);
     done += bytes;
   }
   return true;

@@ -235,8 +235,3 @@ export function heapFreeFor(d: Domain, ptr: usize, size: usize): void {
   heapFree(ptr, size);
   d.heapBytes -= <u32>size;
 }
-
-/** Pages of linear memory that back the heap now (without its table of frame numbers). */
-export function heapPages(): u32 {
-  return pagesUsed;
-}

@@ -1,6 +1,6 @@
 /**
  * A domain's guest-physical memory: which frame is at which gfn, as what. It is the P2M of arch-x86, which the
- * processor walks for hardware guests; for software domains it is only the book, and hw's linear-memory pages mirror it
+ * processor walks for hardware guests; for software domains it only records, and hw's linear-memory pages mirror it
  * (gfn = linear address >> 12).
  *
  * Ownership and references are the callers' business (guest-pages.ts, grant-table.ts); the rule here is that when a
@@ -44,7 +44,7 @@ const SUPERPAGE_ORDER: u32 = 9;
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-function book(d: Domain): P2m {
+function p2mOf(d: Domain): P2m {
   return changetype<P2m>(d.p2m);
 }
 
@@ -58,13 +58,13 @@ export function entryType(entry: u64): u32 {
   return <u32>(entry & P2M_TYPE_MASK);
 }
 
-/** Gives a new domain an empty book. The domain is already in the list of domains. 0 or -ENOMEM. */
+/** Gives a new domain an empty p2m. The domain is already in the list of domains. 0 or -ENOMEM. */
 export function physmapInit(d: Domain): i32 {
   d.p2m = heapAllocFor(d, offsetof<P2m>());
   if (!d.p2m) return -ENOMEM;
-  book(d).maxGfn = d.maxGfn;
+  p2mOf(d).maxGfn = d.maxGfn;
   frameChargeBegin(d.id, FrameType.Table);
-  const rc = p2mInit(book(d));
+  const rc = p2mInit(p2mOf(d));
   frameChargeEnd();
   if (rc) {
     heapFreeFor(d, d.p2m, offsetof<P2m>());
@@ -81,7 +81,7 @@ export function physmapMappable(d: Domain, gfn: u64): bool {
 
 /** The entry at `gfn` (frame in P2M_MFN_MASK, type in P2M_TYPE_MASK), 0 when nothing is mapped. */
 export function physmapLookup(d: Domain, gfn: u64): u64 {
-  return d.p2m && gfn < d.maxGfn ? p2mLookup(book(d), gfn) : 0;
+  return d.p2m && gfn < d.maxGfn ? p2mLookup(p2mOf(d), gfn) : 0;
 }
 
 /**
@@ -105,24 +105,24 @@ export function physmapMapOrder(d: Domain, gfn: u64, mfn: u64, type: u32, order:
   for (let i: u64 = 0; i < frames; i++) {
     const failed = hw.spaceMap(softwareOf(d).space, <u32>(gfn + i), mfn + i, writable(type) ? 1 : 0);
     if (!failed) continue;
-    assert(failed == 1, "a page of a software domain is mapped but not in its book");
+    assert(failed == 1, "a page of a software domain is mapped but not in its p2m");
     for (let j: u64 = 0; j < frames; j++) {
       if (j < i) hw.spaceUnmap(softwareOf(d).space, <u32>(gfn + j));
-      p2mUnmap(book(d), gfn + j);
+      p2mUnmap(p2mOf(d), gfn + j);
     }
     return -ENOMEM;
   }
   return 0;
 }
 
-/** One 2 MiB entry where it fits (order 9), else 4 KiB ones; all or none. Software domains' books are in 4 KiB ones. */
+/** One 2 MiB entry where it fits (order 9), else 4 KiB ones; all or none. Software domains have 4 KiB ones only. */
 function mapPieces(d: Domain, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
-  if (order == SUPERPAGE_ORDER && d.kind == DomainKind.Hvm) return p2mMap(book(d), gfn, mfn, type, order);
+  if (order == SUPERPAGE_ORDER && d.kind == DomainKind.Hvm) return p2mMap(p2mOf(d), gfn, mfn, type, order);
   const frames: u64 = (<u64>1) << order;
   for (let i: u64 = 0; i < frames; i++) {
-    const rc = p2mMap(book(d), gfn + i, mfn + i, type, 0);
+    const rc = p2mMap(p2mOf(d), gfn + i, mfn + i, type, 0);
     if (!rc) continue;
-    while (i > 0) p2mUnmap(book(d), gfn + --i);
+    while (i > 0) p2mUnmap(p2mOf(d), gfn + --i);
     return rc;
   }
   return 0;
@@ -139,7 +139,7 @@ function writable(type: u32): bool {
 export function physmapUnmap(d: Domain, gfn: u64): u64 {
   if (!d.p2m || gfn >= d.maxGfn) return 0;
   frameChargeBegin(d.id, FrameType.Table);
-  const old = p2mUnmap(book(d), gfn);
+  const old = p2mUnmap(p2mOf(d), gfn);
   frameChargeEnd();
   if (!old || old == P2M_NO_MEMORY) return 0;
   if (d.kind == DomainKind.Software) hw.spaceUnmap(softwareOf(d).space, <u32>gfn);
@@ -158,16 +158,16 @@ export function physmapFlush(d: Domain): void {
 
 /** Whether nothing is mapped at `frames` gfns from `gfn` on. */
 export function physmapEmpty(d: Domain, gfn: u64, frames: u64): bool {
-  return !d.p2m || p2mNext(book(d), gfn, gfn + frames) == P2M_END;
+  return !d.p2m || p2mNext(p2mOf(d), gfn, gfn + frames) == P2M_END;
 }
 
 /** The first mapped gfn at or above `gfn`, or ~0. */
 export function physmapNext(d: Domain, gfn: u64): u64 {
-  return d.p2m ? p2mNext(book(d), gfn) : P2M_END;
+  return d.p2m ? p2mNext(p2mOf(d), gfn) : P2M_END;
 }
 
 /**
- * Empties the book of a domain that will not run meanwhile: foreign frames lose the reference this mapping held, the
+ * Empties the p2m of a domain that will not run meanwhile: foreign frames lose the reference this mapping held, the
  * domain's own RAM stays on its list. Grants have been let go before (grantTableReleaseMappings).
  * @param caller whose slice bounds the work; null: no bound
  * @returns 0, or -ERESTART when it is to be called again
@@ -177,9 +177,9 @@ export function physmapClear(d: Domain, caller: Vcpu | null = null): i32 {
   // A hardware guest without foreign frames needs no walk: its tables are dropped as a whole.
   if (d.kind == DomainKind.Hvm && !d.foreignMaps) return 0;
   let visited: u32 = 0;
-  for (let gfn = p2mNext(book(d), 0); gfn != P2M_END; gfn = p2mNext(book(d), gfn + 1)) {
-    const type = entryType(p2mLookup(book(d), gfn));
-    assert(type != P2M_GRANT_RO && type != P2M_GRANT_RW, "a grant is still mapped in a book being cleared");
+  for (let gfn = p2mNext(p2mOf(d), 0); gfn != P2M_END; gfn = p2mNext(p2mOf(d), gfn + 1)) {
+    const type = entryType(p2mLookup(p2mOf(d), gfn));
+    assert(type != P2M_GRANT_RO && type != P2M_GRANT_RW, "a grant is still mapped in a p2m being cleared");
     if (d.kind == DomainKind.Software || type == P2M_FOREIGN) {
       const mfn = entryMfn(physmapUnmap(d, gfn));
       if (type == P2M_FOREIGN) {
@@ -194,13 +194,13 @@ export function physmapClear(d: Domain, caller: Vcpu | null = null): i32 {
   return 0;
 }
 
-/** physmapClear, then frees the book. The domain is dying; may be called again. 0 or -ERESTART. */
+/** physmapClear, then frees the p2m. The domain is dying; may be called again. 0 or -ERESTART. */
 export function physmapTeardown(d: Domain, caller: Vcpu | null = null): i32 {
   if (!d.p2m) return 0;
   const rc = physmapClear(d, caller);
   if (rc) return rc;
   frameChargeBegin(d.id, FrameType.Table);
-  p2mFree(book(d));
+  p2mFree(p2mOf(d));
   frameChargeEnd();
   heapFreeFor(d, d.p2m, offsetof<P2m>());
   d.p2m = 0;

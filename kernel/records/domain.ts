@@ -38,7 +38,7 @@ export class Domain {
   createFlags: u32; // XEN_DOMCTL_CDF_*
 
   // Memory.
-  p2m: usize; // P2m (arch-x86/p2m.ts); for software domains the book that hw.spaceMap mirrors
+  p2m: usize; // P2m (arch-x86/p2m.ts); for software domains the record that hw.spaceMap mirrors
   firstFrame: u32; // head of the list of frames it owns (mfn), 0 none: kernel/memory/frames.ts
   totalPages: u32;
   maxPages: u32;
@@ -70,7 +70,6 @@ export class Domain {
   /** A line of console output not ended yet: kernel/hypercalls/console-io.ts. */
   consoleLine: usize;
   consoleLength: u32;
-  ioportsDenied: u32;
   /** Guest physical bits: gfns at or above this are refused. */
   maxGfn: u64;
   next: usize; // list of all domains, ascending id

@@ -20,7 +20,6 @@ import { runstateSet } from "./runstate";
 
 /** Bits of Vcpu.pauseFlags. */
 export const PAUSE_DOMAIN: u32 = 1;
-export const PAUSE_VCPU: u32 = 2;
 export const PAUSE_SHUTDOWN: u32 = 4;
 
 /** How long a vCPU runs while others wait. */

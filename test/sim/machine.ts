@@ -224,20 +224,12 @@ export class Machine {
       store16: (pa: bigint, v: number) => ram.view.setUint16(ram.at(pa, 2), v, true),
       store32: (pa: bigint, v: number) => ram.view.setUint32(ram.at(pa, 4), v, true),
       store64: (pa: bigint, v: bigint) => ram.view.setBigUint64(ram.at(pa, 8), v, true),
-      cmpxchg16: (pa: bigint, expected: number, value: number) => {
-        const at = ram.at(pa, 2);
-        const old = ram.view.getUint16(at, true);
-        if (old === (expected & 0xffff)) ram.view.setUint16(at, value, true);
-        return old;
-      },
       cmpxchg32: (pa: bigint, expected: number, value: number) => {
         const at = ram.at(pa, 4);
         const old = ram.view.getUint32(at, true);
         if (old === expected >>> 0) ram.view.setUint32(at, value, true);
         return old;
       },
-      cmpxchg64: (pa: bigint, expected: bigint, value: bigint) =>
-        exchange(pa, (old) => (old === BigInt.asUintN(64, expected) ? value : old)),
       fetchOr64: (pa: bigint, bits: bigint) => exchange(pa, (old) => old | bits),
       fetchAnd64: (pa: bigint, bits: bigint) => exchange(pa, (old) => old & BigInt.asUintN(64, bits)),
       copyFromPhys: (ptr: number, pa: bigint, length: number) => {
@@ -287,14 +279,10 @@ export class Machine {
       },
       rdtsc: () => BigInt(devices.advance(20)),
       pause: () => devices.advance(PAUSE_NS),
-      wbinvd: () => {},
       hostState: (which: number) => (which === 6 ? 832n : 0n),
       in8: (port: number) => devices.in8(port),
-      in16: (port: number) => devices.in8(port) | (devices.in8(port + 1) << 8),
       in32: (port: number) => devices.in32(port),
       out8: (port: number, value: number) => devices.out8(port, value & 0xff),
-      out16: () => {},
-      out32: () => {},
       takeInterrupt: () => devices.takeInterrupt(),
       idle: () => devices.idle(),
       vmxon: () => 1,

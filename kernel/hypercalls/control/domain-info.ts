@@ -49,7 +49,8 @@ export function domainInfo(d: Domain, at: usize): void {
   store<u64>(at, d.totalPages, DomctlGetdomaininfo.tot_pages);
   store<u64>(at, d.maxPages, DomctlGetdomaininfo.max_pages);
   store<u64>(at, d.claimedPages, DomctlGetdomaininfo.outstanding_pages);
-  store<u64>(at, sharedFrameAt(d.sharedInfoMfn) - 1, DomctlGetdomaininfo.shared_info_frame); // ~0: not mapped
+  const sharedInfoAt: u64 = d.sharedInfoMfn ? sharedFrameAt(d.sharedInfoMfn) : 0; // a dying domain may have none
+  store<u64>(at, sharedInfoAt - 1, DomctlGetdomaininfo.shared_info_frame); // ~0: not mapped
   store<u64>(at, cpuTime, DomctlGetdomaininfo.cpu_time);
   store<u32>(at, online, DomctlGetdomaininfo.nr_online_vcpus);
   store<u32>(at, d.vcpuCount - 1, DomctlGetdomaininfo.max_vcpu_id);

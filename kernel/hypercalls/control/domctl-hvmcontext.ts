@@ -36,7 +36,7 @@ import { fpuToMemory } from "../../scheduling/fpu-owner";
 import { copyFromGuest, copyToGuest } from "../../memory/guest-copy";
 import { vcpuDown, vcpuUp } from "../../scheduling/scheduler";
 import { Vcpu } from "../../records/vcpu";
-import { apicRestored } from "../../events/vlapic-delivery";
+import { vlapicRestored } from "../../events/vlapic-delivery";
 
 const HEADER_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmSaveHeader.SIZE;
 const CPU_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwCpu.SIZE;
@@ -135,7 +135,7 @@ function lapic(v: Vcpu, target: Vcpu | null, record: usize, code: u32, length: u
     if (!take(v, record, length)) return -EFAULT;
     if (apply) vlapicLoadRegisters(target, record);
   }
-  if (apply) apicRestored(target);
+  if (apply) vlapicRestored(target);
   return 0;
 }
 
