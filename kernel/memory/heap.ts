@@ -37,7 +37,6 @@ let tableStart: u32 = 0;
 let basePage: u32 = 0;
 /** No free page below this one. */
 let searchFrom: u32 = 0;
-let pagesUsed: u32 = 0;
 
 /** A page of that table: its own frame, and how many heap pages it speaks of. */
 @unmanaged
@@ -97,7 +96,6 @@ function back(page: u32): bool {
   entry.used++;
   store<u32>(((<usize>tableStart) << 12) + ((<usize>page) << 2), <u32>mfn);
   setUse(page, true);
-  pagesUsed++;
   return true;
 }
 
@@ -107,7 +105,6 @@ function unback(page: u32): void {
   if (--entry.used == 0) unmapFrame(tableStart + page / FRAMES_PER_TABLE_PAGE, entry.mfn);
   setUse(page, false);
   if (page < searchFrom) searchFrom = page;
-  pagesUsed--;
 }
 
 /** A run of `pages` linear pages with frames; its linear address, 0 when out of memory. Contents: zero. */
