@@ -84,10 +84,11 @@ export const EXIT_SIZE: usize = offsetof<HvmVcpu>("exitSize");
 export const EVENT_PENDING: usize = offsetof<HvmVcpu>("eventPending");
 export const FLUSH_PENDING: usize = offsetof<HvmVcpu>("flushPending");
 
-/** A machine of one vendor, with an empty physmap. */
+/** A machine of one vendor, with an empty physmap, whose TSC counts nanoseconds. */
 export function begin(vendor: u32, maxGfn: u64): i32 {
   supply(alloc, run, free, log);
   setVendor(vendor);
+  tscSetKhz(1000000);
   fpuHostInit();
   table.maxGfn = maxGfn;
   return p2mInit(table);
@@ -204,9 +205,8 @@ const apics: usize = memory.data(2 * 256, 8);
 function apicVcpu(n: u32): HvmVcpu {
   return n == 0 ? vcpu : second;
 }
-/** Gives both an APIC after power-on; their ids are those of vCPUs `id` and `id` + 1. The TSC counts nanoseconds. */
+/** Gives both an APIC after power-on; their ids are those of vCPUs `id` and `id` + 1. */
 export function apicBegin(id: u32): void {
-  tscSetKhz(1000000);
   memory.fill(changetype<usize>(second), 0, offsetof<HvmVcpu>());
   assert(hvmVcpuInit(second, table) == 0);
   assert(offsetof<Vlapic>() <= 256);

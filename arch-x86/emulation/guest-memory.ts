@@ -51,6 +51,12 @@ export function guestFetchCode(v: HvmVcpu, ptr: usize, length: u32): u32 {
   return guestRead(v, codeAddress(v), ptr, length, HVM_ACCESS_FETCH);
 }
 
+/** Copies the `length` bytes of code that lie before RIP to `ptr`. False: they cannot be fetched from there. */
+export function guestFetchBefore(v: HvmVcpu, ptr: usize, length: u32): bool {
+  if (getRip(v) < length) return false;
+  return guestRead(v, codeAddress(v) - length, ptr, length, HVM_ACCESS_FETCH) == length;
+}
+
 /** Copies `length` bytes of data to `ptr`. False: one of them is not there. */
 export function guestReadData(v: HvmVcpu, gva: u64, ptr: usize, length: u32): bool {
   return guestRead(v, gva, ptr, length, HVM_ACCESS_READ) == length;

@@ -15,6 +15,7 @@ import { stringIo } from "../emulation/string-io";
 import { svmWriteCr0, svmWriteCr4, svmWriteCr8 } from "./control-register";
 import { apicExit } from "../vlapic/state";
 import { svmCanTakeInterrupt, svmCancelOffer, svmInjectException, svmNmiDone, svmRedeliver } from "./inject";
+import { svmInShadow, svmTakeBackSti } from "./shadow";
 import { svmResumeAt, svmSkip, svmSkipBytes } from "./vcpu";
 import {
   EVENT_VALID,
@@ -88,9 +89,11 @@ export function svmSettle(v: HvmVcpu, code: u32): u32 {
 function dispatch(v: HvmVcpu, code: u32): u32 {
   switch (code) {
     case EXIT_INTR:
+      if (svmInShadow(v)) svmTakeBackSti(v);
       return HvmExit.Interrupt;
     case EXIT_NMI: // the host takes its NMI or SMI when the world switch sets GIF
     case EXIT_SMI:
+      if (svmInShadow(v)) svmTakeBackSti(v);
       return HvmExit.None;
     case EXIT_VINTR:
       return window(v);

@@ -5,6 +5,7 @@
 import { load32, load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { RFLAGS_IF } from "../state";
+import { svmInShadow, svmLookAgain } from "./shadow";
 import { svmWatchCr8, WATCH_WINDOW } from "./task-priority";
 import {
   EVENT_EXCEPTION,
@@ -44,7 +45,7 @@ function put(v: HvmVcpu, event: u64): void {
 export function svmCanTakeInterrupt(v: HvmVcpu): bool {
   if ((v.eventPending | (v.nmiPending & ~v.nmiBlocked)) != 0) return false;
   if ((load64(v.controlPa + VMCB.RFLAGS) & RFLAGS_IF) == 0) return false;
-  return (load64(v.controlPa + VMCB.INTERRUPT_SHADOW) & 1) == 0;
+  return !svmInShadow(v);
 }
 
 /** See hvmOfferInterrupt. */
@@ -60,6 +61,10 @@ export function svmOfferInterrupt(v: HvmVcpu, vector: u32): bool {
 
 function openWindow(v: HvmVcpu): void {
   if (v.windowOpen != 0) return;
+  if (svmInShadow(v)) {
+    svmLookAgain();
+    return;
+  }
   const vmcb = v.controlPa;
   store64(vmcb + VMCB.INTERRUPT_CONTROL, load64(vmcb + VMCB.INTERRUPT_CONTROL) | WINDOW);
   store32(vmcb + VMCB.INTERCEPT_MISC1, load32(vmcb + VMCB.INTERCEPT_MISC1) | INTERCEPT1_VINTR);
@@ -114,6 +119,10 @@ export function svmInjectNmi(v: HvmVcpu): void {
  */
 export function svmPrepareNmi(v: HvmVcpu): void {
   if (v.eventPending != 0 || (v.nmiBlocked != 0 && !iretDone(v))) return;
+  if (svmInShadow(v)) {
+    svmLookAgain();
+    return;
+  }
   put(v, EVENT_NMI | VECTOR_NMI);
   v.nmiPending = 0;
   v.nmiBlocked = 1;

@@ -99,6 +99,8 @@ export class Arch {
   /** Lines of the log. */
   readonly logged: string[] = [];
   now = 1000n;
+  /** What was written to the local APIC: only its timer is used. */
+  readonly timers: number[] = [];
   private readonly controlBlocks = new Map<bigint, Map<number, bigint>>();
   private readonly recycled: number[] = [];
   private nextFrame = 16;
@@ -255,6 +257,9 @@ export class Arch {
       writeDr: () => {},
       rdtsc: () => this.now,
       fpuInit: () => {},
+      mmioWrite32: (_address: bigint, value: number) => {
+        this.timers.push(value);
+      },
       vmxon: () => 0,
       vmclear: (pa: bigint) => {
         this.controlBlocks.set(pa, new Map());

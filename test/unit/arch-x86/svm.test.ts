@@ -241,13 +241,67 @@ test.serial("interrupts wait for their window, which leaves the task priority al
   t.is(enterFor(arch, { [EXIT_CODE]: 0x64n, [RFLAGS]: 0x202n }), WINDOW);
   t.is(intercepted(), 0);
   t.is(field(arch, INTERRUPT_CONTROL), 0x100_0003n);
-  vmcb(arch).setBigUint64(SHADOW, 1n, true);
-  t.is(arch.call("offerInterrupt", 0xf3), 0, "in the shadow of STI or MOV SS");
+  vmcb(arch).setBigUint64(RFLAGS, 2n, true);
+  t.is(arch.call("offerInterrupt", 0xf3), 0);
   // Bochs does not leave for a window that is open already: any exit will do.
-  t.is(enterFor(arch, { [EXIT_CODE]: 0x61n, [SHADOW]: 0n }), WINDOW);
+  t.is(enterFor(arch, { [EXIT_CODE]: 0x61n, [RFLAGS]: 0x202n }), WINDOW);
   t.is(arch.call("offerInterrupt", 0xf3), 1);
   t.is(field(arch, EVENT), VALID | 0xf3n);
   t.is(intercepted(), 0);
+});
+
+/** STI; HLT, and an exit between the two: the processor says that the guest is in the shadow, and will not load that again. */
+const BEHIND_STI = { [RIP]: START + 1n, [RFLAGS]: 0x202n, [SHADOW]: 1n };
+const RESUME_FLAG = 1n << 16n;
+
+test.serial("an exit between STI and HLT is as if before the STI, so that no handler runs before the HLT", (t) => {
+  for (const code of [0x60n, 0x62n]) {
+    const arch = fresh([0xfb, 0xf4]);
+    arch.svmExits.push(exit({ [EXIT_CODE]: code, ...BEHIND_STI }), (block) => {
+      t.is(code, 0x62n, "an SMI is settled without the kernel");
+      exit({ [EXIT_CODE]: 0x60n })(block);
+    });
+    t.is(arch.call("enter", FAR_AWAY), INTERRUPT);
+    arch.svmExits.length = 0;
+    t.is(arch.big("rip"), START);
+    t.is(field(arch, RFLAGS) & ~RESUME_FLAG, 2n);
+    t.is(field(arch, RFLAGS) & RESUME_FLAG, RESUME_FLAG, "a breakpoint on the STI has trapped already");
+    t.is(field(arch, SHADOW), 0n);
+    t.is(arch.call("offerInterrupt", 0xf3), 0);
+    t.is(field(arch, INTERRUPT_CONTROL) & V_IRQ, V_IRQ, "with interrupts off the window waits for the STI");
+    t.is(enterFor(arch, { [EXIT_CODE]: 0x78n, ...BEHIND_STI }), HALT);
+    t.is(arch.big("rip"), START + 2n);
+    t.is(arch.call("offerInterrupt", 0xf3), 1, "behind the HLT");
+  }
+});
+
+test.serial("what is in the shadow of something else than the guest's own STI stays where it is", (t) => {
+  const stays = (arch: Arch, fields: Fields, why: string) => {
+    t.is(enterFor(arch, { [EXIT_CODE]: 0x60n, ...BEHIND_STI, ...fields }), INTERRUPT);
+    t.is(arch.big("rip"), fields[RIP] ?? START + 1n, why);
+    t.is(field(arch, RFLAGS), fields[RFLAGS] ?? 0x202n, why);
+  };
+  stays(fresh([0x17, 0x90]), {}, "POP SS");
+  stays(fresh([0xfb, 0x90]), { [RFLAGS]: 2n }, "interrupts are off, so it was no STI");
+  stays(fresh([0xfb, 0x90]), { [RIP]: 0n }, "no byte before it");
+  stays(fresh([0xfb, 0x90]), { [RIP]: 0x50_0001n }, "nothing there to fetch");
+  const user = fresh([0xfb, 0x90]);
+  user.call("privilege", 3);
+  stays(user, {}, "ring 3 with IOPL 0 has no STI");
+});
+
+test.serial("in the shadow of a load of SS nothing is delivered, and a timer ends the entry soon", (t) => {
+  const arch = fresh([0x17, 0x90]);
+  t.is(enterFor(arch, { [EXIT_CODE]: 0x60n, ...BEHIND_STI }), INTERRUPT);
+  arch.timers.length = 0;
+  t.is(arch.call("offerInterrupt", 0xf3), 0);
+  t.is(field(arch, INTERRUPT_CONTROL) & V_IRQ, 0n, "QEMU would take it at once");
+  t.is(arch.timers.length, 1);
+  arch.call("injectNmi");
+  t.is(atNextEntry(arch, { [EXIT_CODE]: 0x62n, ...BEHIND_STI }, EVENT), 0n, "nor an NMI");
+  enterFor(arch, { [EXIT_CODE]: 0x60n, [RIP]: START + 2n, [SHADOW]: 0n });
+  enterFor(arch, { [EXIT_CODE]: 0x60n });
+  t.is(arch.call("offerInterrupt", 0xf3), 1);
 });
 
 test.serial("an NMI waits for the end of the one before", (t) => {
