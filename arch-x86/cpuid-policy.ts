@@ -2,8 +2,7 @@
  * Which features of the processor a guest may use: the host's CPUID words under these masks. A bit is listed when the
  * feature works in a guest without help, or with the help this hypervisor gives. Left out on purpose, though Xen has
  * them: MONITOR, VMX and SVM (no nesting), RDTSCP, RDPID and TSC_ADJUST
- * (their MSRs are the host's), PCID and INVPCID, performance counters, MCE and MCA, transactional memory, protection
- * keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
+ * (their MSRs are the host's), PCID and INVPCID, performance counters, transactional memory, protection keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
  */
 import { CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./control-bits";
 import { cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
@@ -16,6 +15,7 @@ export const LEAF1_ECX_TSC_DEADLINE: u32 = 1 << 24;
 export const LEAF1_EDX_APIC: u32 = 1 << 9;
 export const LEAF1_ECX_HYPERVISOR: u32 = 1 << 31;
 const LEAF1_ECX_XSAVE: u32 = 1 << 26;
+const LEAF1_EDX_MCE: u32 = 1 << 7;
 export const LEAF1_ECX: u32 =
   (1 << 0) | // SSE3
   (1 << 1) | // PCLMULQDQ
@@ -39,10 +39,12 @@ export const LEAF1_EDX: u32 =
   (1 << 4) | // TSC
   (1 << 5) | // MSR
   (1 << 6) | // PAE
+  LEAF1_EDX_MCE |
   (1 << 8) | // CMPXCHG8B
   (1 << 11) | // SYSENTER
   (1 << 12) | // MTRR
   (1 << 13) | // PGE
+  (1 << 14) | // MCA, as machine-check.ts has it
   (1 << 15) | // CMOV
   (1 << 16) | // PAT
   (1 << 17) | // PSE36
@@ -131,6 +133,7 @@ export function guestCr4Mask(): u64 {
     if (ebx & (1 << 7)) mask |= 1 << 20; // SMEP
     if (ebx & (1 << 20)) mask |= 1 << 21; // SMAP
     if (cpuidEcx(7, 0) & LEAF7_ECX & (1 << 2)) mask |= 1 << 11; // UMIP
+    if (cpuidEdx(1, 0) & LEAF1_EDX_MCE) mask |= 1 << 6; // MCE
     if (cpuidEcx(1, 0) & LEAF1_ECX_XSAVE) mask |= CR4_OSXSAVE;
     cr4Allowed = mask;
   }

@@ -1,8 +1,9 @@
 /**
  * CPUID as a guest sees it: the processor's leaves under cpuid-policy.ts, and Xen's own (xen/arch-x86/cpuid.h).
  *
- * Xen's leaves begin at 0x4000_0000. When this hypervisor itself runs on one that shows itself there, that one's name
- * stays visible, with no leaf of its own, and Xen's begin at 0x4000_0100, as Xen does below Hyper-V's interface.
+ * Xen's leaves begin at 0x4000_0000, also when this hypervisor itself runs on one that has leaves there: nothing of that
+ * one shows in a guest. Xen moves its own up by 0x100 only for domains that it shows Hyper-V's interface; many guests
+ * look nowhere else.
  */
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, readXcr0 } from "./hw";
 import {
@@ -27,14 +28,15 @@ import { hostXcr0, XCR0_AVX } from "./fpu";
 import { HvmVcpu } from "./hvm-vcpu";
 import { MSR_XEN_HYPERCALL_PAGE } from "./msr";
 import { getCr4 } from "./state";
-import { tscKhz, tscMul, tscShift } from "./host/tsc";
+import { tscInvariant, tscKhz, tscMul, tscShift } from "./host/tsc";
 import { vendor, VENDOR_SVM } from "./vendor";
 import { APIC_BASE_ENABLE, vlapicId, vlapicOf } from "./vlapic/state";
 
 const LAST_BASIC: u32 = 0xd;
 const LAST_EXTENDED: u32 = 0x80000008;
+/** Where the leaves of hypervisors begin and end, and Xen's first. */
 const HYPERVISOR_BASE: u32 = 0x40000000;
-const HYPERVISOR_STEP: u32 = 0x100;
+const HYPERVISOR_END: u32 = 0x40000200;
 
 const XEN_VERSION: u32 = (4 << 16) | 17;
 const XEN_LEAVES: u32 = 5; // XEN_CPUID_MAX_NUM_LEAVES; Xen reports base + 5 although the last one is for PV guests
@@ -45,23 +47,11 @@ const HVM_IOMMU_MAPPINGS: u32 = 1 << 2; // DMA to a page that a grant maps needs
 const HVM_VCPU_ID_PRESENT: u32 = 1 << 3;
 const HVM_DOMID_PRESENT: u32 = 1 << 4;
 const HVM_UPCALL_VECTOR: u32 = 1 << 6;
-const TIME_HOST_SAFE: u32 = 1 << 1; // the TSC runs at one rate, always
+const TIME_HOST_SAFE: u32 = 1 << 1; // the TSC runs at one rate, always: the host's is invariant
 const TIME_RDTSCP: u32 = 1 << 2; // there is RDTSCP, for the guest too
 const EXTENDED_RDTSCP: u32 = 1 << 27;
 
 const XSAVE_LEGACY_BYTES: u32 = 576; // x87 and SSE image, and header
-
-/** First of Xen's leaves; 0 until it is known. */
-let xenBase: u32 = 0;
-
-/** Where Xen's leaves begin for every guest of this machine. */
-export function cpuidXenBase(): u32 {
-  if (xenBase == 0) {
-    const below = (cpuidEcx(1, 0) & LEAF1_ECX_HYPERVISOR) != 0 && cpuidEbx(HYPERVISOR_BASE, 0) != 0;
-    xenBase = below ? HYPERVISOR_BASE + HYPERVISOR_STEP : HYPERVISOR_BASE;
-  }
-  return xenBase;
-}
 
 /** Puts a CPUID result into the guest's registers: upper halves are cleared. */
 function answer(v: HvmVcpu, a: u32, b: u32, c: u32, d: u32): void {
@@ -73,7 +63,7 @@ function answer(v: HvmVcpu, a: u32, b: u32, c: u32, d: u32): void {
 
 /** Executes CPUID for the guest: results in RAX, RBX, RCX, RDX. A leaf the guest does not have reads as zeroes. */
 export function guestCpuid(v: HvmVcpu, leaf: u32, subleaf: u32): void {
-  if (leaf >= HYPERVISOR_BASE && leaf < HYPERVISOR_BASE + 2 * HYPERVISOR_STEP) hypervisorLeaf(v, leaf, subleaf);
+  if (leaf >= HYPERVISOR_BASE && leaf < HYPERVISOR_END) hypervisorLeaf(v, leaf, subleaf);
   else if (leaf >= 0x80000000) extendedLeaf(v, leaf);
   else basicLeaf(v, leaf, subleaf);
 }
@@ -182,16 +172,9 @@ function extendedLeaf(v: HvmVcpu, leaf: u32): void {
 }
 
 function hypervisorLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
-  const base = cpuidXenBase();
-  if (leaf < base) {
-    // The hypervisor below: its name, and that it has nothing more to say to this guest.
-    if (leaf != HYPERVISOR_BASE) answer(v, 0, 0, 0, 0);
-    else answer(v, leaf, cpuidEbx(leaf, 0), cpuidEcx(leaf, 0), cpuidEdx(leaf, 0));
-    return;
-  }
-  switch (leaf - base) {
+  switch (leaf - HYPERVISOR_BASE) {
     case 0:
-      answer(v, base + XEN_LEAVES, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
+      answer(v, HYPERVISOR_BASE + XEN_LEAVES, SIGNATURE_EBX, SIGNATURE_ECX, SIGNATURE_EDX);
       return;
     case 1:
       answer(v, XEN_VERSION, 0, 0, 0);
@@ -222,8 +205,9 @@ function timeLeaf(v: HvmVcpu, subleaf: u32): void {
   switch (subleaf) {
     case 0: {
       // tsc_mode 0, never emulated, incarnation 0
+      const safe = tscInvariant() ? TIME_HOST_SAFE : 0;
       const rdtscp = (cpuidEdx(0x80000001, 0) & EXTENDED_EDX & EXTENDED_RDTSCP) != 0 ? TIME_RDTSCP : 0;
-      answer(v, TIME_HOST_SAFE | rdtscp, 0, tscKhz(), 0);
+      answer(v, safe | rdtscp, 0, tscKhz(), 0);
       return;
     }
     case 1:

@@ -5,6 +5,7 @@
 import { load64, msrFaulted, rdmsr, rdtsc, store64 } from "./hw";
 import { guestEferAccepted } from "./cpuid-policy";
 import { HvmVcpu } from "./hvm-vcpu";
+import { isMachineCheckMsr, machineCheckRdmsr, machineCheckWrmsr } from "./machine-check";
 import {
   MSR_APIC_BASE,
   MSR_DEBUGCTL,
@@ -32,6 +33,7 @@ import {
 } from "./msr";
 import { getCr0, getEfer, getHardwareMsr, setEfer, setHardwareMsr, setTscOffset } from "./state";
 import { FRAME_MTRR_DEFAULT, FRAME_MTRR_FIXED, FRAME_MTRR_VARIABLE } from "./state-frame";
+import { tscInvariant } from "./host/tsc";
 import { vendor, VENDOR_SVM, VENDOR_VMX } from "./vendor";
 import { APIC_BASE_BOOT_CPU, APIC_BASE_DEFAULT, APIC_EFFECT_TIMER, vlapicOf } from "./vlapic/state";
 import { isX2apicMsr, vlapicRdmsr, vlapicWrmsr, vlapicWriteBase } from "./vlapic/msr";
@@ -63,6 +65,10 @@ export function guestRdmsr(v: HvmVcpu, msr: u32): bool {
     return true;
   }
   if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicRdmsr(v, msr);
+  if (isMachineCheckMsr(msr)) {
+    v.exitValue = machineCheckRdmsr(v, msr);
+    return true;
+  }
   switch (msr) {
     case MSR_TSC:
       v.exitValue = rdtsc() + v.tscOffset;
@@ -120,7 +126,7 @@ function readAmd(v: HvmVcpu, msr: u32): bool {
       v.exitValue = 0;
       return true;
     case MSR_HWCR:
-      v.exitValue = HWCR_TSC_STEADY;
+      v.exitValue = tscInvariant() ? HWCR_TSC_STEADY : 0;
       return true;
     case MSR_DE_CFG:
       v.exitValue = DE_CFG_LFENCE;
@@ -142,6 +148,7 @@ export function guestWrmsr(v: HvmVcpu, msr: u32, value: u64): bool {
     return true;
   }
   if (isX2apicMsr(msr)) return v.vlapic != 0 && vlapicWrmsr(v, msr, value);
+  if (isMachineCheckMsr(msr)) return machineCheckWrmsr(v, msr, value);
   switch (msr) {
     case MSR_TSC:
       setTscOffset(v, value - rdtsc());

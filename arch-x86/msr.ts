@@ -1,5 +1,7 @@
 /** Numbers of model-specific registers, with Intel's or AMD's names (SDM 4; APM 2, appendix A). */
 
+export const MSR_P5_MC_ADDR: u32 = 0;
+export const MSR_P5_MC_TYPE: u32 = 1;
 export const MSR_TSC: u32 = 0x10;
 export const MSR_PLATFORM_ID: u32 = 0x17;
 export const MSR_APIC_BASE: u32 = 0x1b;
@@ -11,6 +13,9 @@ export const MSR_MISC_FEATURES: u32 = 0x140;
 export const MSR_SYSENTER_CS: u32 = 0x174;
 export const MSR_SYSENTER_ESP: u32 = 0x175;
 export const MSR_SYSENTER_EIP: u32 = 0x176;
+export const MSR_MCG_CAP: u32 = 0x179;
+export const MSR_MCG_STATUS: u32 = 0x17a;
+export const MSR_MCG_CTL: u32 = 0x17b;
 export const MSR_MISC_ENABLE: u32 = 0x1a0;
 export const MSR_DEBUGCTL: u32 = 0x1d9;
 export const MSR_MTRR_VARIABLE: u32 = 0x200; // base, mask, base, mask, ...
@@ -18,7 +23,9 @@ export const MSR_MTRR_FIX64K: u32 = 0x250;
 export const MSR_MTRR_FIX16K: u32 = 0x258; // two
 export const MSR_MTRR_FIX4K: u32 = 0x268; // eight
 export const MSR_PAT: u32 = 0x277;
+export const MSR_MC0_CTL2: u32 = 0x280; // one for each of 32 banks
 export const MSR_MTRR_DEFAULT: u32 = 0x2ff;
+export const MSR_MC0_CTL: u32 = 0x400; // control, status, address, miscellany of each of 32 banks
 export const MSR_VMX_BASIC: u32 = 0x480;
 export const MSR_VMX_PROCBASED: u32 = 0x482;
 export const MSR_VMX_MISC: u32 = 0x485;
@@ -43,6 +50,7 @@ export const MSR_SFMASK: u32 = 0xc0000084;
 export const MSR_FS_BASE: u32 = 0xc0000100;
 export const MSR_GS_BASE: u32 = 0xc0000101;
 export const MSR_KERNEL_GS_BASE: u32 = 0xc0000102;
+export const MSR_MC4_MISC1: u32 = 0xc0000408; // AMD family 10H: three more of bank 4
 export const MSR_SYSCFG: u32 = 0xc0010010;
 export const MSR_HWCR: u32 = 0xc0010015;
 export const MSR_INT_PENDING: u32 = 0xc0010055;

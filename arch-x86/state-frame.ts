@@ -17,3 +17,6 @@ export const FRAME_MTRR_FIXED: u32 = 2056;
 export const FRAME_MTRR_VARIABLE: u32 = 2144;
 /** DR0..DR3 while they are not in the CPU. */
 export const FRAME_DEBUG: u32 = 2272;
+/** IA32_MCG_STATUS, and IA32_MCi_CTL2 of the two banks. */
+export const FRAME_MCG_STATUS: u32 = 2304;
+export const FRAME_MC_CTL2: u32 = 2312;

@@ -4,6 +4,8 @@
  */
 import { acpiCpus, acpiIommu } from "./host/acpi";
 import { contextLoad, contextSave } from "./hvm-hw-cpu";
+import { guestCpuid } from "./cpuid";
+import { guestCr4Accepted } from "./cpuid-policy";
 import { instructionLength } from "./emulation/decode";
 import { fpuHostInit } from "./fpu";
 import {
@@ -262,6 +264,16 @@ export function readMsr(n: u32, msr: u32): bool {
 }
 export function writeMsr(n: u32, msr: u32, value: u64): bool {
   return guestWrmsr(apicVcpu(n), msr, value);
+}
+
+// --- CPUID ------------------------------------------------------------------------------------------------------------
+
+/** The guest's CPUID: its results are left in the registers. */
+export function cpuid(leaf: u32, subleaf: u32): void {
+  guestCpuid(vcpu, leaf, subleaf);
+}
+export function cr4Accepted(value: u64): bool {
+  return guestCr4Accepted(0, value);
 }
 
 // --- ACPI -------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
  * is BootInfo.tscEntry; conversion uses the multiplier and shift that guests get (pvclock), so both read the same time.
  */
 import { ACPI_FADT, acpiTable } from "./acpi";
-import { cpuidEax, cpuidEbx, cpuidEcx, in32, in8, load32, out8, rdtsc } from "../hw";
+import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, in32, in8, load32, out8, rdtsc } from "../hw";
 
 const PIT_HZ: u64 = 1193182;
 const PIT_CHANNEL2: u32 = 0x42;
@@ -19,6 +19,9 @@ const PRECISION: u64 = 2000;
 const ACPI_HZ: u64 = 3579545;
 const ACPI_TICKS: u32 = 7159; // 2 ms
 const FADT_PM_TIMER: u64 = 76; // ACPI 6.5, table 5.9
+
+const POWER_LEAF: u32 = 0x80000007;
+const POWER_EDX_INVARIANT_TSC: u32 = 1 << 8;
 
 const NS_PER_SECOND: u64 = 1000000000;
 /** Polls before a timer is taken for dead: a port access takes a microsecond on real machines. */
@@ -39,6 +42,12 @@ export function tscMul(): u32 {
 /** pvclock's tsc_shift; negative: to the right. */
 export function tscShift(): i32 {
   return shift;
+}
+
+/** Whether this processor's TSC runs at one rate in all states of power saving (SDM 3B 18.17.1, invariant TSC). */
+export function tscInvariant(): bool {
+  if (cpuidEax(0x80000000, 0) < POWER_LEAF) return false;
+  return (cpuidEdx(POWER_LEAF, 0) & POWER_EDX_INVARIANT_TSC) != 0;
 }
 
 /** Nanoseconds in `ticks`. */

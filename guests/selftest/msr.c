@@ -77,6 +77,38 @@ static void msr_tsc(void) {
   CHECK(value >= before && value <= after);
 }
 
+/* Two banks that report nothing; what they hold can only be cleared. */
+static void msr_machine_check(void) {
+  unsigned edx = cpuid(1, 0).edx;
+  if (!(edx >> 7 & 1) || !(edx >> 14 & 1))
+    SKIP("no machine-check architecture");
+  EXPECT(rdmsr(0x179) & 0xff, 2); /* IA32_MCG_CAP: banks */
+  EXPECT(rdmsr(0x17a), 0);        /* IA32_MCG_STATUS */
+  wrmsr(0x17a, 4);
+  uint64_t status = rdmsr(0x17a);
+  wrmsr(0x17a, 0);
+  EXPECT(status, 4);
+  for (volatile uint32_t bank = 0x400; bank < 0x408; bank += 4) {
+    EXPECT(rdmsr(bank), ~0ull); /* control: all errors on */
+    wrmsr(bank, 0);
+    EXPECT(rdmsr(bank), ~0ull);
+    for (volatile uint32_t msr = bank + 1; msr < bank + 4; msr++) { /* status, address, miscellany */
+      EXPECT(rdmsr(msr), 0);
+      wrmsr(msr, 0);
+      EXPECT_TRAP(VECTOR_GP, wrmsr(msr, 1));
+    }
+  }
+  /* Banks that are not there read as zero and ignore writes. */
+  EXPECT(rdmsr(0x408), 0);
+  wrmsr(0x409, 1);
+  EXPECT(rdmsr(0x409), 0);
+  uint64_t cr4 = read_cr4();
+  write_cr4(cr4 | 1 << 6); /* MCE */
+  uint64_t on = read_cr4();
+  write_cr4(cr4);
+  EXPECT(on, cr4 | 1 << 6);
+}
+
 static void msr_hypercall_page(void) {
   uint8_t *page = pages_take(1);
   EXPECT(rdmsr(hypercall_msr), 0);
@@ -95,6 +127,7 @@ const struct test msr_tests[] = {
     {"msr-efer", msr_efer},
     {"msr-pat", msr_pat},
     {"msr-tsc", msr_tsc},
+    {"msr-machine-check", msr_machine_check},
     {"msr-hypercall-page", msr_hypercall_page},
     {NULL, NULL},
 };

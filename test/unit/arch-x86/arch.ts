@@ -90,6 +90,8 @@ export class Arch {
   /** The same for AMD-V: each changes the VMCB as the processor would. */
   readonly svmExits: ((vmcb: DataView) => void)[] = [];
   readonly msrs = new Map(MSRS);
+  /** The processor's CPUID: EAX, EBX, ECX, EDX by leaf; zeroes for a leaf that is not there. */
+  readonly leaves = new Map(Object.entries(LEAVES).map(([leaf, words]) => [Number(leaf), words]));
   /** VMLAUNCH or VMRESUME fails once with this VM-instruction error. */
   entryError = 0;
   /** Physical address of the VMCB that was entered last. */
@@ -231,7 +233,7 @@ export class Arch {
   }
 
   private imports(): Record<string, unknown> {
-    const leaf = (n: number) => LEAVES[n >>> 0] ?? [0, 0, 0, 0];
+    const leaf = (n: number) => this.leaves.get(n >>> 0) ?? [0, 0, 0, 0];
     let faulted = 0;
     return {
       ...this.readWrite(),
