@@ -59,6 +59,15 @@ for (const kind of MACHINES) {
     await powerOff(t, machine);
   });
 
+  test.serial(`the first megabyte is the guest's own on ${kind}`, async (t) => {
+    const machine = await bootToPrompt(t, { kind });
+    for (const role of ["scratch", "unmapped"]) {
+      const printed = await machine.command(`create --kernel low --memory 4 --cmdline role=${role} --wait`, GUEST_MS);
+      t.regex(printed, /low: round 5 of low\S*\n[^]*TYPEVISOR-GUEST: PASS low/, role);
+    }
+    await powerOff(t, machine);
+  });
+
   test.serial(`three guests spin on ${kind}: a fourth gets its timers, and all frames come back`, async (t) => {
     const machine = await bootToPrompt(t, { kind });
     const before = await framesWarm(machine);

@@ -16,7 +16,7 @@ import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
 import { openScratch } from "./scratch.ts";
 import { startSession } from "./session.ts";
-import { prepareBootData } from "./builder/start-info.ts";
+import { prepareAcpi } from "./builder/acpi.ts";
 import { StoreService } from "./store/service.ts";
 import { timerFired } from "./timers.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
@@ -28,7 +28,7 @@ const store = new StoreService(notice);
 const domains = new Domains(notice, store);
 const shell = new Shell(domains);
 
-prepareBootData();
+prepareAcpi();
 plantRoots(store.local);
 
 function start(): void {

@@ -4,9 +4,14 @@ import { XEN_DOMCTL_sethvmcontext } from "../../../abi/domctl.ts";
 import { EINVAL } from "../../../abi/errno.ts";
 import {
   HVM_PARAM_CONSOLE_PFN,
+  HVM_PARAM_STORE_PFN,
   HvmHwCpu,
+  HvmMemmapTableEntry,
   HvmModlistEntry,
   HvmStartInfo,
+  XEN_HVM_MEMMAP_TYPE_ACPI,
+  XEN_HVM_MEMMAP_TYPE_RAM,
+  XEN_HVM_MEMMAP_TYPE_RESERVED,
   XEN_HVM_START_MAGIC_VALUE,
 } from "../../../abi/hvm.ts";
 import {
@@ -17,8 +22,9 @@ import {
   SHUTDOWN_watchdog,
 } from "../../../abi/sched.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
+import { planGuest } from "../../../toolstack/control/builder/layout.ts";
 import type { FakeDomain } from "./fake-domain.ts";
-import { exec, guestPrints, machine, machineWith, runExec } from "./fake-session.ts";
+import { BEYOND_RAM, exec, guestPrints, machine, machineWith, runExec } from "./fake-session.ts";
 import { makeElf } from "./make-elf.ts";
 
 test("the prompt comes at once, and lines end as a terminal needs them", async (t) => {
@@ -54,6 +60,11 @@ for (const [code, reason, ok] of [
   });
 }
 
+/** Where EBX points when the guest starts. */
+function startInfoOf(domain: FakeDomain): number {
+  return new DataView(domain.context!.buffer, domain.context!.byteOffset + 40).getUint32(HvmHwCpu.rbx, true);
+}
+
 test("what a guest finds: image, boot data, ramdisk, context", async (t) => {
   const m = machine(
     exec("create --kernel hello --ramdisk initrd --cmdline 'a=1 \"b\"' --memory 5 --vcpus 2 --name x --paused; list"),
@@ -61,8 +72,8 @@ test("what a guest finds: image, boot data, ramdisk, context", async (t) => {
   const output = await runExec(m);
   t.regex(output, /^x {20} {3}1 {6}5 {5}2 {3}--p--- {7}1\.5$/m);
   const domain = m.domains.get(1)!;
-  t.is(domain.frames.size, 5 * 256);
-  t.is(domain.memoryMapEntries, 3);
+  t.is(domain.frames.size, 5 * 256 + BEYOND_RAM);
+  t.is(domain.memoryMap.length, 3);
   const text = (at: number, length: number) => Buffer.from(domain.read(at, length)).toString("latin1");
   t.is(text(0x100000, 17), "code of the guest");
   t.true(domain.read(0x102345, 5000).every((byte) => byte === 0x5a));
@@ -89,14 +100,77 @@ test("what a guest finds: image, boot data, ramdisk, context", async (t) => {
   t.is(m.mappedPages, 1, "only the console page stays mapped: the guest has not called the store");
 });
 
-test("a kernel in the first megabyte gets its boot data elsewhere", async (t) => {
+const KERNEL_END = 0x180000;
+const RAMDISK_SIZE = 5000;
+const VCPUS = [1, 2, 64];
+
+for (const vcpus of VCPUS) {
+  test(`memory is laid out as Xen's toolstack does it: ${vcpus} vCPUs`, async (t) => {
+    const line = `create --kernel plain --ramdisk disk --memory 4 --vcpus ${vcpus} --paused`;
+    const m = machine(exec(line));
+    m.addModule(
+      "plain",
+      makeElf({ segments: [{ address: 0x100000, data: Buffer.alloc(9), memorySize: 0x7fff0 }] }).bytes,
+    );
+    m.addModule("disk", Buffer.alloc(RAMDISK_SIZE, 7));
+    t.regex(await runExec(m), /1 ok, 0 failed/);
+    const domain = m.domains.get(1)!;
+    t.is(domain.params.get(HVM_PARAM_CONSOLE_PFN), 0xfefff);
+    t.is(domain.params.get(HVM_PARAM_STORE_PFN), 0xfeffc);
+    const startInfo = startInfoOf(domain);
+    t.is(startInfo, KERNEL_END + 2 * 4096, "behind kernel and ramdisk");
+    const info = new DataView(domain.read(startInfo, HvmStartInfo.SIZE).buffer);
+    const end = startInfo + 4096;
+    for (const pointer of [HvmStartInfo.cmdline_paddr, HvmStartInfo.memmap_paddr, HvmStartInfo.modlist_paddr]) {
+      const at = info.getUint32(pointer, true);
+      t.true(at >= startInfo && at < end);
+    }
+    // Nothing of ours below 1 MiB, which is all RAM.
+    t.true(domain.read(0, 0x100000).every((byte) => byte === 0));
+    const acpiPages = 1;
+    const acpi = 0xfeff8000 - acpiPages * 4096;
+    t.is(info.getUint32(HvmStartInfo.rsdp_paddr, true), acpi);
+    const map = new DataView(
+      domain.read(info.getUint32(HvmStartInfo.memmap_paddr, true), 4 * HvmMemmapTableEntry.SIZE).buffer,
+    );
+    const entries = Array.from({ length: info.getUint32(HvmStartInfo.memmap_entries, true) }, (_, i) => {
+      const at = i * HvmMemmapTableEntry.SIZE;
+      return [
+        Number(map.getBigUint64(at + HvmMemmapTableEntry.addr, true)),
+        Number(map.getBigUint64(at + HvmMemmapTableEntry.size, true)),
+        map.getUint32(at + HvmMemmapTableEntry.type, true),
+      ];
+    });
+    t.deepEqual(entries, [
+      [0, 4 << 20, XEN_HVM_MEMMAP_TYPE_RAM],
+      [acpi, acpiPages * 4096, XEN_HVM_MEMMAP_TYPE_ACPI],
+      [0xfeff8000, 0x8000, XEN_HVM_MEMMAP_TYPE_RESERVED],
+    ]);
+    t.deepEqual(domain.memoryMap, entries, "XENMEM_memory_map says the same");
+    // Whatever is beyond the RAM is within one nested page table.
+    const beyond = [...domain.frames.keys()].filter((gfn) => gfn >= 1024);
+    t.is(beyond.length, acpiPages + 2);
+    t.true(beyond.every((gfn) => gfn >> 9 === 0xfeff8 >> 9));
+    t.is(domain.maxPages, 1024 + beyond.length);
+  });
+}
+
+test("a kernel in the first megabyte is loaded there, and nothing else", async (t) => {
   const m = machine(exec("create --kernel low --memory 2 --paused"));
-  m.addModule("low", makeElf({ segments: [{ address: 0xe0000, data: Buffer.alloc(0x20000, 1) }] }).bytes);
+  const data = Buffer.alloc(0x20000, 1);
+  m.addModule("low", makeElf({ segments: [{ address: 0xc0000, data }] }).bytes);
   t.regex(await runExec(m), /1 ok, 0 failed/);
   const domain = m.domains.get(1)!;
-  const startInfo = new DataView(domain.context!.buffer, domain.context!.byteOffset + 40).getUint32(HvmHwCpu.rbx, true);
-  t.true(startInfo >= 0xfe000000);
-  t.is(new DataView(domain.read(startInfo, 4).buffer).getUint32(0, true), XEN_HVM_START_MAGIC_VALUE);
+  t.deepEqual(Buffer.from(domain.read(0xc0000, data.length)), data);
+  t.is(startInfoOf(domain), 0x100000);
+});
+
+test("a guest of 5 GiB has its RAM on both sides of the hole", (t) => {
+  const kernel = { entry: 0x100000, segments: [{ address: 0x100000, fileOffset: 0, fileSize: 1, memorySize: 1 }] };
+  const { lowRam, highRam, memoryMap } = planGuest("big", kernel, 0, 5 * 2 ** 30, 200, 300);
+  t.deepEqual([lowRam, highRam], [3 * 2 ** 30, 2 * 2 ** 30]);
+  t.deepEqual(memoryMap.at(-1), { start: 2 ** 32, size: 2 * 2 ** 30, type: XEN_HVM_MEMMAP_TYPE_RAM });
+  t.true(memoryMap.every(({ start }, i) => i === 0 || start >= memoryMap[i - 1]!.start + memoryMap[i - 1]!.size));
 });
 
 const refused: [string, RegExp][] = [

@@ -20,7 +20,8 @@ export class FakeDomain {
   pauses = 1;
   shutdown: number | null = null;
   context: Uint8Array | null = null;
-  memoryMapEntries = 0;
+  /** What XENMEM_set_memory_map gave: start, size and type of each range. */
+  memoryMap: number[][] = [];
   /** Domain 0's mappings of its frames. */
   mapped = 0;
 

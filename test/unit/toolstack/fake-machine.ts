@@ -35,6 +35,7 @@ import {
 } from "../../../abi/event-channel.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
+  ForeignMemoryMap,
   XENMEM_add_to_physmap_batch,
   XENMEM_decrease_reservation,
   XENMEM_populate_physmap,
@@ -455,7 +456,11 @@ export class FakeMachine {
     if (op === XENMEM_set_memory_map) {
       const domain = this.domains.get(w.load16(arg));
       if (domain === undefined) return -ESRCH;
-      domain.memoryMapEntries = w.load32(arg + 8);
+      const list = this.load64(arg + ForeignMemoryMap.map_buffer);
+      domain.memoryMap = Array.from({ length: w.load32(arg + ForeignMemoryMap.map_nr_entries) }, (_, i) => {
+        const at = list + 20 * i;
+        return [this.load64(at), this.load64(at + 8), w.load32(at + 16)];
+      });
       return 0;
     }
     return -ENOSYS;

@@ -12,6 +12,9 @@ export const kernel = makeElf({
   ],
 }).bytes;
 
+/** Frames of a small guest beyond its RAM: its console, its store's ring, its ACPI tables. */
+export const BEYOND_RAM = 3;
+
 /** Prints on the guest's console ring and notifies domain 0. */
 export function guestPrints(machine: FakeMachine, domain: FakeDomain, text: string): void {
   const page = domain.frames.get(domain.params.get(HVM_PARAM_CONSOLE_PFN)!)!;

@@ -6,7 +6,7 @@ import { HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts
 import { SHUTDOWN_crash, SHUTDOWN_poweroff, SHUTDOWN_reboot, SHUTDOWN_watchdog } from "../../../abi/sched.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import type { FakeMachine } from "./fake-machine.ts";
-import { exec, machine, runExec } from "./fake-session.ts";
+import { BEYOND_RAM, exec, machine, runExec } from "./fake-session.ts";
 
 /** A machine whose guests end at once with these codes in turn, and then run on. */
 function endsWith(m: FakeMachine, codes: number[]): FakeMachine {
@@ -25,7 +25,7 @@ test("a domain that reboots is made again from the same modules, with a new id a
   t.regex(m.takeOutput(), /domain 1 \(web\) has ended: reboot\r\n[^]*web was restarted: it is domain 2 now/);
   t.deepEqual([...m.domains.keys()], [2]);
   const domain = m.domains.get(2)!;
-  t.is(domain.frames.size, 7 * 256);
+  t.is(domain.frames.size, 7 * 256 + BEYOND_RAM);
   t.is(domain.vcpus, 2);
   t.is(domain.pauses, 0);
   await m.type("list\r");
@@ -106,7 +106,7 @@ test("what a domain's end means is still known after a restart of domain 0", asy
   m.shutdownGuest(m.domains.get(1)!, SHUTDOWN_poweroff);
   await m.pass(100);
   t.regex(m.takeOutput(), /a was restarted: it is domain 3 now/);
-  t.is(m.domains.get(3)!.frames.size, 9 * 256);
+  t.is(m.domains.get(3)!.frames.size, 9 * 256 + BEYOND_RAM);
   await m.type("xenstore-read /local/domain/2/name; destroy a; destroy b; xenstore-ls /local/domain\r");
   t.regex(m.takeOutput(), /\r\nb\r\n[^]*0 = ""/);
   t.is(m.mappedPages, 0);
@@ -157,9 +157,9 @@ test("sysrq, vcpu-set and mem-set write what the guest watches", async (t) => {
   t.regex(output, /cpu\/1\/availability = "online"[^]*cpu\/2\/availability = "offline"/);
   t.regex(output, /memory\/target = "10240"/);
   t.regex(output, /mem-set: MiB: "17" is not a whole number from 1 to 16/);
-  t.is(m.domains.get(1)!.maxPages, 10 * 256);
+  t.is(m.domains.get(1)!.maxPages, 10 * 256 + BEYOND_RAM);
   await m.type("mem-set g 16\r");
-  t.is(m.domains.get(1)!.maxPages, 16 * 256);
+  t.is(m.domains.get(1)!.maxPages, 16 * 256 + BEYOND_RAM);
 });
 
 test("the xenstore commands: what is wrong is said in words", async (t) => {

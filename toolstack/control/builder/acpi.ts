@@ -5,6 +5,7 @@
  * Source: ACPI 6.2 chapters 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.11 (DSDT), 5.2.12 (MADT).
  */
 import { processorsAml } from "./aml.ts";
+import { acpiPlace } from "./layout.ts";
 
 const RSDP_SIZE = 36;
 const HEADER_SIZE = 36;
@@ -55,6 +56,11 @@ export function acpiTables(base: number, vcpus: number): Uint8Array {
     made.set(key, tables);
   }
   return tables;
+}
+
+/** Makes the tables of the commonest guest now, that is, when domain 0's image is built. */
+export function prepareAcpi(): void {
+  acpiTables(acpiPlace(acpiSize(1)), 1);
 }
 
 function makeTables(base: number, vcpus: number): Uint8Array {

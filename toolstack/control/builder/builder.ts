@@ -16,19 +16,20 @@ import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { allocUnbound } from "../hypercalls/event-channel.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
-import { BATCH_PAGES, populateAll, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
+import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { guestRefusal } from "../refusal.ts";
 import { encodeUtf8, formatBytes } from "../text.ts";
 import { showLife } from "../watchdog.ts";
-import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
+import { PAGE_SIZE } from "../window.ts";
+import { acpiSize, acpiTables } from "./acpi.ts";
 import { BuildError } from "./build-error.ts";
 import { setStartContext } from "./vcpu-state.ts";
 import { parseKernel, type Kernel } from "./elf.ts";
 import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
 import { planGuest, type GuestLayout } from "./layout.ts";
-import { bootDataSize, makeBootData } from "./start-info.ts";
+import { makeStartInfo, startInfoSize } from "./start-info.ts";
 
 const MIB = 1024 * 1024;
 /** Superpages of 2 MiB: extent order, frames and bytes. */
@@ -70,14 +71,15 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     kernel,
     ramdiskSize,
     config.memoryMib * MIB,
-    bootDataSize(config.vcpus, commandLine),
+    startInfoSize(commandLine),
+    acpiSize(config.vcpus),
   );
 
   let id = -1;
   try {
     id = createDomain(config.vcpus);
     setMaxVcpus(id, config.vcpus);
-    setMaxMemory(id, config.memoryMib * 1024 + layout.extraSize / 1024);
+    setMaxMemory(id, config.memoryMib * 1024 + (layout.extraGfns.length * PAGE_SIZE) / 1024);
     populateGuest(id, layout);
     const consolePort = allocUnbound(id, DOMAIN_0);
     const consoleGfn = layout.consolePage / PAGE_SIZE;
@@ -90,8 +92,8 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
-    writeGuest(id, config, kernel, layout, makeBootData(layout, config.vcpus, commandLine, ramdiskSize));
-    setStartContext(id, kernel.entry, layout.bootData);
+    writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize));
+    setStartContext(id, kernel.entry, layout.startInfo);
     setDomainHandle(id, config.handle(id));
     return { id, consoleGfn, consolePort, storeGfn, storePort };
   } catch (error) {
@@ -124,7 +126,7 @@ function populateGuest(id: number, layout: GuestLayout): void {
     const supers = populateSupers(id, firstGfn, Math.floor(size / SUPER_SIZE)) * SUPER_PAGES;
     populateAll(id, firstGfn + supers, size / PAGE_SIZE - supers);
   }
-  populateAll(id, layout.extraStart >>> PAGE_SHIFT, layout.extraSize / PAGE_SIZE);
+  populateFrames(id, layout.extraGfns);
 }
 
 /** Populates superpages as long as there are any; returns how many. Petting the watchdog: memory is also zeroed. */
@@ -140,7 +142,7 @@ function populateSupers(id: number, firstGfn: number, wanted: number): number {
   return done;
 }
 
-function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: GuestLayout, bootData: Uint8Array): void {
+function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: GuestLayout, startInfo: Uint8Array): void {
   const writer = new GuestWriter(id);
   for (const segment of kernel.segments) {
     writer.copyFromWindow(segment.address, config.kernel.address + segment.fileOffset, segment.fileSize);
@@ -148,7 +150,8 @@ function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: Gue
   if (config.ramdisk !== undefined) {
     writer.copyFromWindow(layout.ramdisk, config.ramdisk.address, config.ramdisk.size);
   }
-  writer.write(layout.bootData, bootData);
+  writer.write(layout.startInfo, startInfo);
+  writer.write(layout.acpi, acpiTables(layout.acpi, config.vcpus));
   writer.flush();
 }
 

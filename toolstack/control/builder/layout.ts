@@ -1,16 +1,16 @@
 /**
- * Where everything goes in a PVH guest's physical memory.
+ * Where everything goes in a PVH guest's physical memory: where Xen's toolstack puts it, for guests rely on it that nothing
+ * but RAM lies in the first megabyte.
  *
- *   0          RAM
- *   0xa0000    reserved, but RAM too: start information, command line and ACPI tables from 0xe0000 (where firmware of a
- *              PC has its tables), the xenstore ring's page and the console page in the last two frames
- *   0x100000   RAM, up to 3 GiB; kernels are linked to run here, the ramdisk follows the kernel as on Xen
- *   3 GiB      hole (local APIC, special pages when the kernel itself wants the places above)
- *   4 GiB      the rest of the RAM
+ *   0           RAM, up to 3 GiB; kernels are linked to run at 1 MiB or above. Behind the kernel the ramdisk, behind that
+ *               the start information with the command line, the memory map and the list of modules
+ *   3 GiB       hole: the local APIC, ACPI tables, and Xen's special pages up to 0xff000000
+ *   4 GiB       the rest of the RAM
  *
- * With the special pages inside the first megabyte a small guest needs no page tables beyond its RAM's.
+ * On Xen the ACPI tables are at 0xfc000000. Here they end where the special pages begin: so one nested page table is enough
+ * for all of them, which a small guest would feel. Nobody looks for them but through the start information.
  */
-import { XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from "../../../abi/hvm.ts";
+import { XEN_HVM_MEMMAP_TYPE_ACPI, XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from "../../../abi/hvm.ts";
 import type { MemoryRange } from "../hypercalls/memory.ts";
 import { formatBytes, hex } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -20,18 +20,15 @@ import type { Kernel, Segment } from "./elf.ts";
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
-const LEGACY_START = 0xa0000;
-const LEGACY_END = 0x100000;
-export const BOOT_DATA_START = 0xe0000;
-const STORE_PAGE = 0xfe000;
-const CONSOLE_PAGE = 0xff000;
-/** Special pages: these two. */
-const SPECIAL_PAGES = 2;
 /** End of RAM below the hole, and where it goes on. */
 const LOW_RAM_END = 3 * GIB;
 const HIGH_RAM_START = 4 * GIB;
-/** Special pages of guests whose kernel takes the first megabyte: below the range that Xen uses. */
-const HIGH_SPECIAL_START = 0xfeff8000;
+/** Xen's special pages, X86_HVM_END_SPECIAL_REGION and below: eight, of which two are used (libxenguest, xg_dom_x86.c). */
+const SPECIAL_START = 0xfeff8000;
+const SPECIAL_END = 0xff000000;
+const STORE_PAGE = SPECIAL_START + 4 * PAGE_SIZE;
+const CONSOLE_PAGE = SPECIAL_START + 7 * PAGE_SIZE;
+const RINGS = 2;
 
 /** The plan by which a guest is built. Addresses are guest-physical, in bytes. */
 export interface GuestLayout {
@@ -39,58 +36,71 @@ export interface GuestLayout {
   lowRam: number;
   highRam: number;
   ramdisk: number;
-  /** Start information and ACPI tables. */
-  bootData: number;
+  /** hvm_start_info and what it points to, in RAM. */
+  startInfo: number;
+  acpi: number;
   consolePage: number;
   storePage: number;
-  /** Memory beyond the RAM that must be populated: a range in the hole, or nothing. */
-  extraStart: number;
-  extraSize: number;
+  /** Frame numbers of the pages beyond the RAM that must be populated. */
+  extraGfns: number[];
   memoryMap: MemoryRange[];
+}
+
+/** Where the ACPI tables begin that take `size` bytes. */
+export function acpiPlace(size: number): number {
+  return SPECIAL_START - Math.ceil(size / PAGE_SIZE) * PAGE_SIZE;
+}
+
+/** Bytes of memory that a guest whose ACPI tables take `acpiSize` bytes has beyond its RAM. */
+export function beyondRam(acpiSize: number): number {
+  return SPECIAL_START - acpiPlace(acpiSize) + RINGS * PAGE_SIZE;
 }
 
 /**
  * Plans a guest's memory.
  * @param memorySize bytes of RAM the guest gets, a multiple of 1 MiB
- * @param bootDataSize bytes that `bootData` must hold
- * @throws BuildError when kernel and ramdisk do not fit
+ * @param startInfoSize bytes that `startInfo` must hold
+ * @param acpiSize bytes that `acpi` must hold
+ * @throws BuildError when kernel, ramdisk and start information do not fit
  */
 export function planGuest(
   name: string,
   kernel: Kernel,
   ramdiskSize: number,
   memorySize: number,
-  bootDataSize: number,
+  startInfoSize: number,
+  acpiSize: number,
 ): GuestLayout {
   const lowRam = Math.min(memorySize, LOW_RAM_END);
-  const { segments } = kernel;
-  const kernelEnd = checkFits(name, segments, lowRam, memorySize);
-
-  const bootPages = Math.ceil(bootDataSize / PAGE_SIZE);
-  const lowFree = !segments.some((s) => s.address < LEGACY_END && s.address + s.memorySize > BOOT_DATA_START);
-  const low = lowFree && BOOT_DATA_START + bootPages * PAGE_SIZE <= STORE_PAGE;
-  const extraStart = HIGH_SPECIAL_START - bootPages * PAGE_SIZE;
-
-  let ramdisk = 0;
-  if (ramdiskSize > 0) {
-    ramdisk = Math.max(Math.ceil(kernelEnd / PAGE_SIZE) * PAGE_SIZE, LEGACY_END);
-    if (ramdisk + ramdiskSize > lowRam) {
-      throw new BuildError(
-        `${name}: kernel and ramdisk (${formatBytes(ramdiskSize)}) do not fit into ${formatBytes(lowRam)} of memory`,
-      );
-    }
+  const highRam = memorySize - lowRam;
+  // A kernel may end below 1 MiB; what a PC has there is nobody's business.
+  const ramdisk = Math.max(wholePages(checkFits(name, kernel.segments, lowRam, memorySize)), MIB);
+  const startInfo = ramdisk + wholePages(ramdiskSize);
+  if (startInfo + startInfoSize > lowRam) {
+    throw new BuildError(
+      ramdiskSize > 0
+        ? `${name}: kernel and ramdisk (${formatBytes(ramdiskSize)}) do not fit into ${formatBytes(lowRam)} of memory`
+        : `${name}: the image leaves no room for the start information in ${formatBytes(lowRam)} of memory`,
+    );
   }
+  const acpi = acpiPlace(acpiSize);
+  const extraGfns = [STORE_PAGE / PAGE_SIZE, CONSOLE_PAGE / PAGE_SIZE];
+  for (let page = acpi; page < SPECIAL_START; page += PAGE_SIZE) extraGfns.push(page / PAGE_SIZE);
   return {
     lowRam,
-    highRam: memorySize - lowRam,
+    highRam,
     ramdisk,
-    bootData: low ? BOOT_DATA_START : extraStart,
-    consolePage: low ? CONSOLE_PAGE : HIGH_SPECIAL_START,
-    storePage: low ? STORE_PAGE : HIGH_SPECIAL_START + PAGE_SIZE,
-    extraStart,
-    extraSize: low ? 0 : (bootPages + SPECIAL_PAGES) * PAGE_SIZE,
-    memoryMap: memoryMap(lowRam, memorySize - lowRam, low ? 0 : bootPages + SPECIAL_PAGES, extraStart),
+    startInfo,
+    acpi,
+    consolePage: CONSOLE_PAGE,
+    storePage: STORE_PAGE,
+    extraGfns,
+    memoryMap: memoryMap(lowRam, highRam, acpi),
   };
+}
+
+function wholePages(bytes: number): number {
+  return Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
 }
 
 /** Throws unless every segment lies in RAM; returns the end of the last one. */
@@ -109,17 +119,13 @@ function checkFits(name: string, segments: Segment[], lowRam: number, memorySize
   );
 }
 
-function memoryMap(lowRam: number, highRam: number, extraPages: number, extraStart: number): MemoryRange[] {
+/** In ascending order: Linux's PVH entry does not sort it. */
+function memoryMap(lowRam: number, highRam: number, acpi: number): MemoryRange[] {
   const map: MemoryRange[] = [
-    { start: 0, size: LEGACY_START, type: XEN_HVM_MEMMAP_TYPE_RAM },
-    { start: LEGACY_START, size: LEGACY_END - LEGACY_START, type: XEN_HVM_MEMMAP_TYPE_RESERVED },
+    { start: 0, size: lowRam, type: XEN_HVM_MEMMAP_TYPE_RAM },
+    { start: acpi, size: SPECIAL_START - acpi, type: XEN_HVM_MEMMAP_TYPE_ACPI },
+    { start: SPECIAL_START, size: SPECIAL_END - SPECIAL_START, type: XEN_HVM_MEMMAP_TYPE_RESERVED },
   ];
-  if (lowRam > LEGACY_END) {
-    map.push({ start: LEGACY_END, size: lowRam - LEGACY_END, type: XEN_HVM_MEMMAP_TYPE_RAM });
-  }
-  if (extraPages > 0) {
-    map.push({ start: extraStart, size: extraPages * PAGE_SIZE, type: XEN_HVM_MEMMAP_TYPE_RESERVED });
-  }
   if (highRam > 0) map.push({ start: HIGH_RAM_START, size: highRam, type: XEN_HVM_MEMMAP_TYPE_RAM });
   return map;
 }

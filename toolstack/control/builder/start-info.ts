@@ -1,42 +1,32 @@
 /**
- * The boot data of a PVH guest in one piece: hvm_start_info (version 1), memory map, module list, command line, ACPI
- * tables. EBX points to its first byte at the guest's start.
+ * The start information of a PVH guest in one piece: hvm_start_info (version 1), memory map, module list, command line.
+ * EBX points to its first byte at the guest's start.
  */
 import { HvmMemmapTableEntry, HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../../abi/hvm.ts";
-import { acpiSize, acpiTables } from "./acpi.ts";
-import { BOOT_DATA_START, type GuestLayout } from "./layout.ts";
+import type { GuestLayout } from "./layout.ts";
 
 /** Ranges that a memory map may have. */
-const MEMMAP_MAX = 5;
+const MEMMAP_MAX = 4;
 
 const MEMMAP_AT = 64;
 const MODLIST_AT = MEMMAP_AT + MEMMAP_MAX * HvmMemmapTableEntry.SIZE;
-const ACPI_AT = (MODLIST_AT + HvmModlistEntry.SIZE + 15) & ~15;
+const COMMAND_LINE_AT = MODLIST_AT + HvmModlistEntry.SIZE;
 
-function commandLineAt(vcpus: number): number {
-  return ACPI_AT + acpiSize(vcpus);
+/** Bytes of start information for a command line of `commandLine.length` bytes. */
+export function startInfoSize(commandLine: Uint8Array): number {
+  return COMMAND_LINE_AT + commandLine.length + 1;
 }
 
-/** Bytes of boot data for a command line of `commandLine.length` bytes. */
-export function bootDataSize(vcpus: number, commandLine: Uint8Array): number {
-  return commandLineAt(vcpus) + commandLine.length + 1;
-}
-
-/** Makes the boot data for the place that the layout gives it. */
-export function makeBootData(
-  layout: GuestLayout,
-  vcpus: number,
-  commandLine: Uint8Array,
-  ramdiskSize: number,
-): Uint8Array {
-  const base = layout.bootData;
-  const bytes = new Uint8Array((bootDataSize(vcpus, commandLine) + 3) & ~3);
+/** Makes the start information for the place that the layout gives it. */
+export function makeStartInfo(layout: GuestLayout, commandLine: Uint8Array, ramdiskSize: number): Uint8Array {
+  const base = layout.startInfo;
+  const bytes = new Uint8Array((startInfoSize(commandLine) + 3) & ~3);
   // Addresses and sizes are given as their low words where they are below 4 GiB.
   const words = new Uint32Array(bytes.buffer);
   words[HvmStartInfo.magic / 4] = XEN_HVM_START_MAGIC_VALUE;
   words[HvmStartInfo.version / 4] = 1;
-  words[HvmStartInfo.cmdline_paddr / 4] = base + commandLineAt(vcpus);
-  words[HvmStartInfo.rsdp_paddr / 4] = base + ACPI_AT;
+  words[HvmStartInfo.cmdline_paddr / 4] = base + COMMAND_LINE_AT;
+  words[HvmStartInfo.rsdp_paddr / 4] = layout.acpi;
   words[HvmStartInfo.memmap_paddr / 4] = base + MEMMAP_AT;
   words[HvmStartInfo.memmap_entries / 4] = layout.memoryMap.length;
   let at = MEMMAP_AT / 4;
@@ -54,12 +44,6 @@ export function makeBootData(
     words[(MODLIST_AT + HvmModlistEntry.paddr) / 4] = layout.ramdisk;
     words[(MODLIST_AT + HvmModlistEntry.size) / 4] = ramdiskSize;
   }
-  bytes.set(acpiTables(base + ACPI_AT, vcpus), ACPI_AT);
-  bytes.set(commandLine, commandLineAt(vcpus));
+  bytes.set(commandLine, COMMAND_LINE_AT);
   return bytes;
-}
-
-/** Makes the tables of the commonest guest now, that is, when domain 0's image is built. */
-export function prepareBootData(): void {
-  acpiTables(BOOT_DATA_START + ACPI_AT, 1);
 }

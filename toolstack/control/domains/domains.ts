@@ -11,10 +11,12 @@ import {
   HVM_PARAM_STORE_PFN,
 } from "../../../abi/hvm.ts";
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
+import { acpiSize } from "../builder/acpi.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { buildDomain, type BuiltDomain } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
 import type { Image } from "../builder/image.ts";
+import { beyondRam } from "../builder/layout.ts";
 import { openBzImage } from "../builder/unpack.ts";
 import { systemTime, wallTimeMs } from "../clock.ts";
 import { onVirq } from "../events.ts";
@@ -116,7 +118,7 @@ export class Domains {
     }
     const domain = new GuestDomain(info.id, name);
     domain.madeNs = systemTime();
-    const kib = (info.maxPages * PAGE_SIZE) / KIB;
+    const kib = (info.maxPages * PAGE_SIZE - beyondRam(acpiSize(info.maxVcpus))) / KIB;
     domain.sizes = {
       ...domain.sizes,
       vcpus: info.maxVcpus,

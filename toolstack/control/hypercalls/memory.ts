@@ -82,6 +82,21 @@ export function populateAll(domain: number, firstGfn: number, frames: number): v
   if (populateRange(domain, firstGfn, 0, frames) < frames) throw new HypercallError("XENMEM_populate_physmap", ENOMEM);
 }
 
+/** Gives a domain zeroed memory at these frame numbers, BATCH_PAGES at most: throws HypercallError ENOMEM as `populateAll`. */
+export function populateFrames(domain: number, gfns: number[]): void {
+  const list = frameList.words;
+  gfns.forEach((gfn, i) => {
+    list[2 * i] = gfn;
+  });
+  const { words } = reservation;
+  words[ORDER] = 0;
+  words[RESERVATION_DOMID] = domain;
+  words[EXTENTS] = gfns.length;
+  const name = "XENMEM_populate_physmap";
+  const given = checked(name, hypercall(__HYPERVISOR_memory_op, XENMEM_populate_physmap, reservation.address));
+  if (given < gfns.length) throw new HypercallError(name, ENOMEM);
+}
+
 /** The list of guest frame numbers for `mapForeign`: the caller writes frame i to word 2i. */
 export function foreignFrames(): Uint32Array {
   return frameList.words;
