@@ -2,7 +2,7 @@
  * A domain's watchdogs (SCHEDOP_watchdog, xen/sched.h): timers that shut the domain down with SHUTDOWN_watchdog unless they
  * are set anew in time.
  */
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
 import { Timer, timerStop, timerInit, timerSet } from "../scheduling/timer";
 import { say, sayDec, sayEnd } from "../../arch-x86/log";
 import { domainShutdown } from "./domain-shutdown";
@@ -10,26 +10,52 @@ import { SHUTDOWN_watchdog } from "../../abi/sched";
 import { EINVAL, ENOMEM, ENOSPC } from "../../abi/errno";
 import { nowNs } from "../scheduling/time";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
+import { vcpuOf } from "../records/domain-access";
+import { runstateWaitedNs } from "../scheduling/runstate";
 
 /** Watchdogs a domain may have, as Xen. */
 const WATCHDOGS: u32 = 2;
 
-/** Layout of Domain.watchdogs: the timers, then a u32 with a bit for each one in use. */
-const WATCHDOG_IN_USE: usize = 2 * 64;
-
-const WATCHDOG_BYTES: usize = 2 * 64 + 8;
-
+/** Layout of Domain.watchdogs: the timers, for each one the waiting time already allowed for, a u32 of bits in use. */
 const WATCHDOG_STRIDE: usize = 64;
-
-// --- Watchdogs -------------------------------------------------------------------------------------------------------------
+const WATCHDOG_WAITED: usize = 2 * 64;
+const WATCHDOG_IN_USE: usize = WATCHDOG_WAITED + 2 * 8;
+const WATCHDOG_BYTES: usize = WATCHDOG_IN_USE + 8;
 
 function watchdogTimer(d: Domain, index: u32): Timer {
   return changetype<Timer>(d.watchdogs + <usize>index * WATCHDOG_STRIDE);
 }
 
-function watchdogExpired(at: usize): void {
-  const d = changetype<Domain>(at);
+/**
+ * Nanoseconds that a software-isolated domain's vCPU has been runnable without a CPU: others had it, which is no fault of
+ * the domain's. 0 for all other domains, whose watchdogs count all time, as Xen's do.
+ */
+function waitedNs(d: Domain): u64 {
+  const v = d.kind == DomainKind.Software ? vcpuOf(d, 0) : null;
+  return v == null ? 0 : runstateWaitedNs(v, nowNs());
+}
+
+function watchdogArm(d: Domain, index: u32, deadline: u64): void {
+  store<u64>(d.watchdogs + WATCHDOG_WAITED + ((<usize>index) << 3), waitedNs(d));
+  timerSet(watchdogTimer(d, index), deadline);
+}
+
+function watchdogFirstExpired(at: usize): void {
+  watchdogExpired(changetype<Domain>(at), 0);
+}
+
+function watchdogSecondExpired(at: usize): void {
+  watchdogExpired(changetype<Domain>(at), 1);
+}
+
+/** The time is over: what the domain spent waiting for a CPU is added to it, and when that is nothing it is shut down. */
+function watchdogExpired(d: Domain, index: u32): void {
   if (d.shutdown) return;
+  const waited = waitedNs(d) - load<u64>(d.watchdogs + WATCHDOG_WAITED + ((<usize>index) << 3));
+  if (waited) {
+    watchdogArm(d, index, nowNs() + waited);
+    return;
+  }
   say("The watchdog of d");
   sayDec(d.id);
   say(" has expired.");
@@ -50,14 +76,15 @@ export function watchdogSet(d: Domain, id: u32, timeoutSeconds: u32): i64 {
     if (id) return -EINVAL;
     d.watchdogs = heapAllocFor(d, WATCHDOG_BYTES);
     if (!d.watchdogs) return -ENOMEM;
-    for (let i: u32 = 0; i < WATCHDOGS; i++) timerInit(watchdogTimer(d, i), watchdogExpired, changetype<usize>(d));
+    timerInit(watchdogTimer(d, 0), watchdogFirstExpired, changetype<usize>(d));
+    timerInit(watchdogTimer(d, 1), watchdogSecondExpired, changetype<usize>(d));
   }
   const inUse = load<u32>(d.watchdogs + WATCHDOG_IN_USE);
   if (id == 0) {
     for (let i: u32 = 0; i < WATCHDOGS; i++) {
       if (inUse & (1 << i)) continue;
       store<u32>(d.watchdogs + WATCHDOG_IN_USE, inUse | (1 << i));
-      timerSet(watchdogTimer(d, i), deadline);
+      watchdogArm(d, i, deadline);
       return i + 1;
     }
     return -ENOSPC;
@@ -67,7 +94,7 @@ export function watchdogSet(d: Domain, id: u32, timeoutSeconds: u32): i64 {
     timerStop(watchdogTimer(d, id - 1));
     store<u32>(d.watchdogs + WATCHDOG_IN_USE, inUse & ~(1 << (id - 1)));
   } else {
-    timerSet(watchdogTimer(d, id - 1), deadline);
+    watchdogArm(d, id - 1, deadline);
   }
   return 0;
 }

@@ -1,6 +1,6 @@
 /** A vCPU's run state (xen/vcpu.h): how long it was running, runnable, blocked and offline, and the copy that a guest registers. */
 import { Vcpu } from "../records/vcpu";
-import { VcpuRunstateInfo, RUNSTATE_running } from "../../abi/vcpu";
+import { VcpuRunstateInfo, RUNSTATE_runnable, RUNSTATE_running } from "../../abi/vcpu";
 import { copyToGuest } from "../memory/guest-copy";
 
 /** Bit 63 of state_entry_time while a record with VMASST_TYPE_runstate_update_flag changes. */
@@ -34,6 +34,12 @@ export function runstateSet(v: Vcpu, state: u32, now: u64): void {
   if (now > v.runstateSince) store<u64>(slot, load<u64>(slot) + (now - v.runstateSince));
   v.runstateSince = now;
   v.runstate = state;
+}
+
+/** Time until `now` that the vCPU was runnable without having a CPU, ns. */
+export function runstateWaitedNs(v: Vcpu, now: u64): u64 {
+  const waits = v.runstate == RUNSTATE_runnable && now > v.runstateSince;
+  return waits ? v.runstateTime1 + (now - v.runstateSince) : v.runstateTime1;
 }
 
 /** CPU time the vCPU has had until `now`, ns. */

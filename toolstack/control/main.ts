@@ -19,6 +19,7 @@ import { startSession } from "./session.ts";
 import { prepareAcpi } from "./builder/acpi.ts";
 import { StoreService } from "./store/service.ts";
 import { timerFired } from "./timers.ts";
+import { showLife } from "./watchdog.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
 
 let started = false;
@@ -35,6 +36,8 @@ function start(): void {
   openHost(globalThis as unknown as Host);
   openHypercalls();
   openScratch();
+  // Before anything that could take long: the first commands, and taking over the domains of another domain 0.
+  showLife();
   openEvents();
   reportFailuresTo((text) => print(`${text}\n`));
   stayAwake();

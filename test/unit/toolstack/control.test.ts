@@ -443,6 +443,19 @@ test("an exception in a command or in an event's handler is shown with its stack
   t.regex(m.takeOutput(), /1\r\ntypevisor> $/);
 });
 
+test("the watchdog is armed before domain 0 takes domains over or runs a command", async (t) => {
+  const m = machine();
+  const armed: number[] = [];
+  m.duringRead = () => armed.push(m.watchdogs);
+  await m.boot();
+  m.duringRead = () => {};
+  await m.type("create --kernel hello --paused\r");
+  m.duringList = () => armed.push(m.watchdogs);
+  await m.boot();
+  t.true(armed.length >= 2);
+  t.true(armed.every((watchdogs) => watchdogs === 1));
+});
+
 test("an idle domain 0 wakes to pet its watchdog", async (t) => {
   const m = machine();
   await m.boot();

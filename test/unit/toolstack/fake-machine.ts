@@ -112,6 +112,8 @@ export class FakeMachine {
   guest: (domain: FakeDomain) => void = () => {};
   /** Called whenever domain 0 reads the console. */
   duringRead: () => void = () => {};
+  /** Called whenever domain 0 asks which domains there are. */
+  duringList: () => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
 
@@ -559,6 +561,7 @@ export class FakeMachine {
     const u = arg + Sysctl.u;
     switch (w.load32(arg + Sysctl.cmd)) {
       case XEN_SYSCTL_getdomaininfolist: {
+        this.duringList();
         const first = w.load16(u + SysctlGetdomaininfolist.first_domain);
         const room = w.load32(u + SysctlGetdomaininfolist.max_domains);
         const all = [this.domain0, ...this.domains.values()].filter(({ id }) => id >= first).slice(0, room);
