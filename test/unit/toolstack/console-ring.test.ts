@@ -1,6 +1,7 @@
 import test from "ava";
 import fc from "fast-check";
 import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface as X } from "../../../abi/console.ts";
+import { ByteRing } from "../../../toolstack/control/byte-ring.ts";
 import { Backlog } from "../../../toolstack/control/domains/backlog.ts";
 import { ConsoleRing } from "../../../toolstack/control/domains/console-ring.ts";
 import { openHost } from "../../../toolstack/control/host.ts";
@@ -79,16 +80,49 @@ test("hostile indexes: never more than a ring, never outside the page, and it wo
 });
 
 test("the backlog keeps the latest bytes and says that earlier ones were lost", (t) => {
-  const backlog = new Backlog(10);
+  const backlog = new Backlog(256);
+  const text = (taken: { bytes: Uint8Array }) => Buffer.from(taken.bytes).toString();
   backlog.add(Buffer.from("abcd"));
   backlog.add(Buffer.from("efgh"));
-  t.deepEqual(backlog.take(), { pieces: [Buffer.from("abcd"), Buffer.from("efgh")], dropped: false });
+  t.deepEqual(backlog.take(), { bytes: Uint8Array.from(Buffer.from("abcdefgh")), dropped: false });
   backlog.add(Buffer.from("abcd"));
-  backlog.add(Buffer.from("efgh"));
-  backlog.add(Buffer.from("ijklm"));
-  const { pieces, dropped } = backlog.take();
-  t.is(Buffer.concat(pieces).toString(), "defghijklm");
-  t.true(dropped);
-  backlog.add(Buffer.from("0123456789abcdef"));
-  t.is(Buffer.concat(backlog.take().pieces).toString(), "6789abcdef");
+  backlog.add(Buffer.from("x".repeat(252)));
+  t.is(backlog.take().dropped, false, "just full");
+  backlog.add(Buffer.from("abcd"));
+  backlog.add(Buffer.from("x".repeat(250)));
+  backlog.add(Buffer.from("yz-"));
+  const taken = backlog.take();
+  t.is(text(taken), `bcd${"x".repeat(250)}yz-`);
+  t.true(taken.dropped);
+  backlog.add(Buffer.from(`${"0".repeat(256)}abcdef`));
+  t.is(text(backlog.take()), `${"0".repeat(250)}abcdef`);
+});
+
+test("a byte ring is the end of the stream, whatever is put in and taken out, and never larger than its limit", (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(fc.nat(1200), fc.nat(1200)), { maxLength: 30 }), (steps) => {
+      const ring = new ByteRing(1024);
+      let model: number[] = [];
+      let next = 0;
+      for (const [add, take] of steps) {
+        const bytes = Uint8Array.from({ length: add }, () => next++ & 0xff);
+        model.push(...bytes);
+        const lost = Math.max(model.length - 1024, 0);
+        model = model.slice(lost);
+        if (ring.add(bytes) !== lost || ring.capacity > 1024 || ring.length !== model.length) return false;
+        const taken = [...ring.take(take)];
+        if (JSON.stringify(taken) !== JSON.stringify(model.splice(0, take))) return false;
+      }
+      return true;
+    }),
+  );
+  t.pass();
+});
+
+test("output that comes byte by byte takes no more memory than its bytes", (t) => {
+  const backlog = new Backlog(16 * 1024);
+  for (let i = 0; i < 50_000; i++) backlog.add(Uint8Array.of(i & 0xff));
+  t.true(backlog.capacity <= 16 * 1024);
+  t.is(backlog.take().bytes.length, 16 * 1024);
+  t.is(backlog.capacity, 0, "what was shown is given back");
 });

@@ -3,6 +3,8 @@
  * otherwise, and hands input to the guest. Between servings it rests, so that a guest that floods its ring cannot take
  * domain 0's time from the others.
  */
+import { XENCONS_IN_SIZE } from "../../../abi/console.ts";
+import { ByteRing } from "../byte-ring.ts";
 import { closeChannel, maskPort, onInterdomain, unmaskPort } from "../events.ts";
 import { send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
@@ -28,7 +30,7 @@ export interface ConsoleViewer {
 export class GuestConsole {
   private readonly backlog = new Backlog(BACKLOG_BYTES);
   private viewer: ConsoleViewer | null = null;
-  private pendingInput: number[] = [];
+  private readonly pendingInput = new ByteRing(INPUT_BYTES);
   /** Withdraws the end of the rest; null when it does not rest. Meanwhile its port is masked. */
   private cancelRest: (() => void) | null = null;
   private open = true;
@@ -70,9 +72,9 @@ export class GuestConsole {
   attach(viewer: ConsoleViewer | null): void {
     this.viewer = viewer;
     if (viewer === null) return;
-    const { pieces, dropped } = this.backlog.take();
+    const { bytes, dropped } = this.backlog.take();
     if (dropped) viewer.show(LOST);
-    for (const piece of pieces) viewer.show(piece);
+    if (bytes.length > 0) viewer.show(bytes);
   }
 
   /** True while somebody looks. */
@@ -82,8 +84,7 @@ export class GuestConsole {
 
   /** Hands input to the guest; what it does not read in time is kept up to a limit, the rest is lost. */
   input(bytes: Uint8Array): void {
-    const room = INPUT_BYTES - this.pendingInput.length;
-    for (let i = 0; i < Math.min(room, bytes.length); i++) this.pendingInput.push(bytes[i]!);
+    this.pendingInput.add(bytes.subarray(0, this.pendingInput.room));
     this.feed();
   }
 
@@ -138,9 +139,9 @@ export class GuestConsole {
 
   private feed(): void {
     if (!this.open || this.pendingInput.length === 0) return;
-    const sent = this.ring.send(Uint8Array.from(this.pendingInput));
+    const sent = this.ring.send(this.pendingInput.peek(XENCONS_IN_SIZE));
     if (sent === 0) return;
-    this.pendingInput.splice(0, sent);
+    this.pendingInput.drop(sent);
     send(this.port.number);
   }
 }
