@@ -6,7 +6,7 @@
  *
  * So nothing here relies on a shadow that is loaded, and all of it is right where one is.
  */
-import { apicSetDeadline } from "../host/apic";
+import { hostApicSetDeadline } from "../host/apic";
 import { nsToTsc } from "../host/tsc";
 import { load64, load8, rdtsc, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -52,5 +52,5 @@ export function svmTakeBackSti(v: HvmVcpu): void {
  * some processors would take at once, between SS and the stack pointer, and ends soon.
  */
 export function svmLookAgain(): void {
-  apicSetDeadline(rdtsc() + nsToTsc(AGAIN_NS));
+  hostApicSetDeadline(rdtsc() + nsToTsc(AGAIN_NS));
 }

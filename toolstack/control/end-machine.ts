@@ -1,9 +1,9 @@
 /** The machine's end, by domain 0's own shutdown. */
-import { flushConsole } from "./console/output.ts";
+import { flushAll } from "./console/output.ts";
 import { shutdownMachine } from "./hypercalls/sched.ts";
 
 /** Ends the machine: SHUTDOWN_poweroff or SHUTDOWN_reboot; what was printed reaches the console first. */
 export function endMachine(reason: number): void {
-  flushConsole();
+  flushAll();
   shutdownMachine(reason);
 }

@@ -10,7 +10,7 @@ import { SharedInfo, VcpuInfo } from "../../abi/xen.ts";
 import { reportFailure } from "./failures.ts";
 import { memory } from "./host.ts";
 import { exchange } from "./hypercall.ts";
-import { bindInterdomain, bindVirq, closePort } from "./hypercalls/event-channel.ts";
+import { bindInterdomain, bindVirq, closePort, unmask } from "./hypercalls/event-channel.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 
 /** Offsets in shared_info: bytes, and words. */
@@ -80,20 +80,32 @@ export function maskPort(port: number): void {
   shared[MASK + (port >>> 5)]! |= 1 << (port & 31);
 }
 
-/** Lets it wake domain 0 again; what was sent meanwhile may be lost. */
+/**
+ * Lets it wake domain 0 again. An event that came meanwhile may have been taken with its neighbours; one that still waits is
+ * raised: a port that stays pending would never wake anybody again.
+ */
 export function unmaskPort(port: number): void {
-  shared[MASK + (port >>> 5)]! &= ~(1 << (port & 31));
+  const word = port >>> 5;
+  const bit = 1 << (port & 31);
+  if ((shared[MASK + word]! & bit) === 0) return;
+  shared[MASK + word]! &= ~bit;
+  if ((shared[PENDING + word]! & bit) === 0) return;
+  // It was sent while masked, or between these lines: the hypervisor knows how to raise it in either case.
+  shared[MASK + word]! |= bit;
+  unmask(port);
 }
 
-/** Calls the handler of every pending port once; an exception in one is reported and does not stop the others. */
+/**
+ * Calls the handler of every port that is pending, once; an exception in one is reported and does not stop the others.
+ * What becomes pending meanwhile keeps the upcall pending: it is for the next turn.
+ */
 export function drainEvents(): void {
-  while (held.length > 0 || bytes[UPCALL_PENDING] !== 0) {
-    for (const port of held.splice(0)) dispatch(port);
-    bytes[UPCALL_PENDING] = 0;
-    // The exchange also orders the clearing above before the reading of what is pending.
-    drainSelected(take(PENDING_SEL), 0);
-    if (shared[PENDING_SEL + 1] !== 0) drainSelected(take(PENDING_SEL + 1), 32);
-  }
+  if (held.length === 0 && bytes[UPCALL_PENDING] === 0) return;
+  for (const port of held.splice(0)) dispatch(port);
+  bytes[UPCALL_PENDING] = 0;
+  // The exchange also orders the clearing above before the reading of what is pending.
+  drainSelected(take(PENDING_SEL), 0);
+  if (shared[PENDING_SEL + 1] !== 0) drainSelected(take(PENDING_SEL + 1), 32);
 }
 
 /** Drains the 64-bit pending words whose bits are set in `selected`; bit 0 stands for word `base`. */

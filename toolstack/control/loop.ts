@@ -2,11 +2,14 @@
  * Domain 0's event loop. The engine calls `turn` whenever the hypervisor enters domain 0 with something pending, then
  * runs the promise jobs, then hands the CPU back until the next event or timer. What happens in promise jobs needs no
  * second turn: console output flushes itself in a job of its own, and a new first timer is armed when it is made.
+ *
+ * A turn lasts a few milliseconds at most: events and timers only note what is to be done, tasks do it in pieces (tasks.ts).
  */
 import { systemTime } from "./clock.ts";
 import { drainEvents } from "./events.ts";
 import { reportFailure } from "./failures.ts";
-import { flushConsole } from "./console/output.ts";
+import { flushTurn } from "./console/output.ts";
+import { beginTurn, runTasks } from "./tasks.ts";
 import { after, armTimer, runTimers } from "./timers.ts";
 import { showLife } from "./watchdog.ts";
 
@@ -23,9 +26,11 @@ export function turn(): void {
   try {
     const now = systemTime();
     showLife(now);
+    beginTurn(now);
     drainEvents();
     runTimers(now);
-    flushConsole();
+    runTasks();
+    flushTurn();
     armTimer();
   } catch (error) {
     reportFailure("the event loop", error);

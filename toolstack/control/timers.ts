@@ -4,29 +4,72 @@ import { reportFailure } from "./failures.ts";
 import { setTimer } from "./hypercalls/sched.ts";
 
 interface Timer {
-  at: number;
-  run: () => void;
+  readonly at: number;
+  /** Rises with every timer: those of the same time run in the order in which they were made. */
+  readonly number: number;
+  readonly run: () => void;
+  /** Its place in the heap, -1 when it is not there any more. */
+  place: number;
 }
 
-/** By ascending time; few at any moment. */
-const timers: Timer[] = [];
+/** A binary heap, the first to run at 0: there are several for each guest. */
+const heap: Timer[] = [];
+let latest = 0;
 /** The system time Xen's timer is armed for, 0 none. */
 let armed = 0;
+
+function before(a: Timer, b: Timer): boolean {
+  return a.at < b.at || (a.at === b.at && a.number < b.number);
+}
+
+function put(timer: Timer, place: number): void {
+  heap[place] = timer;
+  timer.place = place;
+}
+
+/** Puts `timer` where it belongs from `place` towards the top. */
+function rise(timer: Timer, place: number): void {
+  while (place > 0) {
+    const above = (place - 1) >> 1;
+    if (!before(timer, heap[above]!)) break;
+    put(heap[above]!, place);
+    place = above;
+  }
+  put(timer, place);
+}
+
+/** Puts `timer` where it belongs from `place` downwards. */
+function sink(timer: Timer, place: number): void {
+  for (;;) {
+    let below = 2 * place + 1;
+    if (below >= heap.length) break;
+    if (below + 1 < heap.length && before(heap[below + 1]!, heap[below]!)) below++;
+    if (!before(heap[below]!, timer)) break;
+    put(heap[below]!, place);
+    place = below;
+  }
+  put(timer, place);
+}
+
+function remove(timer: Timer): void {
+  const { place } = timer;
+  if (place < 0) return;
+  timer.place = -1;
+  const last = heap.pop()!;
+  if (last === timer) return;
+  if (place > 0 && before(last, heap[(place - 1) >> 1]!)) rise(last, place);
+  else sink(last, place);
+}
 
 /**
  * Calls `run` once, `ms` milliseconds from now at the earliest.
  * @returns a function that withdraws the timer; harmless when it has run
  */
 export function after(ms: number, run: () => void): () => void {
-  const timer = { at: systemTime() + Math.max(ms, 0) * 1e6, run };
-  let place = timers.length;
-  while (place > 0 && timers[place - 1]!.at > timer.at) place--;
-  timers.splice(place, 0, timer);
-  if (place === 0) armTimer();
-  return () => {
-    const index = timers.indexOf(timer);
-    if (index >= 0) timers.splice(index, 1);
-  };
+  const timer = { at: systemTime() + Math.max(ms, 0) * 1e6, number: ++latest, run, place: 0 };
+  rise(timer, heap.length);
+  if (timer.place === 0) armTimer();
+  return () => remove(timer);
 }
 
 export function sleep(ms: number): Promise<void> {
@@ -38,8 +81,9 @@ export function sleep(ms: number): Promise<void> {
 /** Runs the timers that are due at system time `now`. */
 export function runTimers(now: number): void {
   if (armed !== 0 && armed <= now) armed = 0;
-  while (timers.length > 0 && timers[0]!.at <= now) {
-    const timer = timers.shift()!;
+  while (heap.length > 0 && heap[0]!.at <= now) {
+    const timer = heap[0]!;
+    remove(timer);
     try {
       timer.run();
     } catch (error) {
@@ -58,7 +102,7 @@ export function timerFired(): void {
 
 /** Makes sure Xen wakes domain 0 in time for the first timer. */
 export function armTimer(): void {
-  const next = timers.length > 0 ? timers[0]!.at : 0;
+  const next = heap.length > 0 ? heap[0]!.at : 0;
   if (next === 0 || (armed !== 0 && armed <= next)) return;
   armed = next;
   setTimer(next);

@@ -24,7 +24,7 @@ import {
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import { planGuest } from "../../../toolstack/control/builder/layout.ts";
 import type { FakeDomain } from "./fake-domain.ts";
-import { BEYOND_RAM, exec, guestPrints, machine, machineWith, runExec } from "./fake-session.ts";
+import { BEYOND_RAM, exec, guestPrints, guestRing, machine, machineWith, runExec } from "./fake-session.ts";
 import { makeElf } from "./make-elf.ts";
 
 test("the prompt comes at once, and lines end as a terminal needs them", async (t) => {
@@ -315,13 +315,13 @@ test("a timer that fires while events are drained is not lost", async (t) => {
   const m = machine();
   await m.boot();
   await m.type("js setTimeout(() => print('rung\\n'), 500), 'set'\r");
+  m.takeOutput();
   // Its event is taken by the turn that handles this key, whose clock was read before.
   m.duringRead = () => {
     m.duringRead = () => {};
     m.fireTimer();
   };
   await m.type("x");
-  m.takeOutput();
   await m.pass(1000);
   t.regex(m.takeOutput(), /rung/);
 });
@@ -395,6 +395,23 @@ test("a console that was served rests before it is served again, and nothing is 
   t.is(m.takeOutput(), "at once");
 });
 
+test("a console's event that came while it rested does not keep later ones from waking domain 0", async (t) => {
+  const m = machine("", 1024);
+  await m.boot();
+  // The last one's port has no neighbour that would be taken with it.
+  await m.type(`${"create --kernel hello --memory 2 --paused;".repeat(40)}\r`);
+  const domain = m.domains.get(40)!;
+  await m.type("console 40\r");
+  m.takeOutput();
+  for (const text of ["first", "second", "third", "fourth"]) {
+    guestPrints(m, domain, text);
+    await m.settle();
+    guestPrints(m, domain, "+");
+    await m.pass(20);
+  }
+  t.is(m.takeOutput(), "first+second+third+fourth+");
+});
+
 test("a restarted domain 0 finds its domains again by name, with their consoles, and drops half-built ones", async (t) => {
   const m = machine();
   await m.boot();
@@ -454,6 +471,54 @@ test("the watchdog is armed before domain 0 takes domains over or runs a command
   await m.boot();
   t.true(armed.length >= 2);
   t.true(armed.every((watchdogs) => watchdogs === 1));
+});
+
+test("long output on a slow line goes out in pieces: turns stay short, the watchdog is petted, keys are heard", async (t) => {
+  const m = machine();
+  await m.boot();
+  // 115200 baud.
+  m.lineNs = 87_000;
+  await m.type("js 'x'.repeat(2e5)\r");
+  t.is(m.takeOutput().match(/x/g)!.length, 2e5 + 1);
+  t.true(m.longestTurn < 50e6, `the longest turn took ${m.longestTurn / 1e6} ms`);
+  t.true(m.longestNeglect < 5e9, `no life for ${m.longestNeglect / 1e9} s`);
+});
+
+test("Ctrl-C ends a long output", async (t) => {
+  const m = machine();
+  await m.boot();
+  m.lineNs = 87_000;
+  await m.type("list\r");
+  m.duringWrite = () => {
+    if (!m.output.endsWith("x".repeat(20_000))) return;
+    m.duringWrite = () => {};
+    void m.type("\x03");
+  };
+  await m.type("js 'x'.repeat(5e6)\r");
+  const shown = m.takeOutput();
+  t.true(shown.length < 50_000, `${shown.length} characters were shown`);
+  t.true(shown.endsWith("typevisor> "));
+});
+
+test("what a guest prints faster than the line takes it stays in its ring, not in domain 0's heap", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("create --kernel hello --paused\rconsole 1\r");
+  const domain = m.domains.get(1)!;
+  m.lineNs = 87_000;
+  m.takeOutput();
+  let text = "";
+  const ring = guestRing(domain);
+  for (let i = 0; i < 400; i++) {
+    const piece = `${i} `.repeat(Math.min(200, Math.floor((2048 - ring.used()) / 4)));
+    text += piece;
+    guestPrints(m, domain, piece);
+    if (i % 4 === 3) await m.pass(1);
+  }
+  for (let i = 0; i < 1000 && ring.used() > 0; i++) await m.pass(10);
+  await m.pass(3000);
+  t.is(m.takeOutput(), text);
+  t.true(m.longestTurn < 60e6, `the longest turn took ${m.longestTurn / 1e6} ms`);
 });
 
 test("an idle domain 0 wakes to pet its watchdog", async (t) => {

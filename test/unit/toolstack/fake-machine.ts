@@ -32,6 +32,7 @@ import {
   EVTCHNOP_bind_virq,
   EVTCHNOP_close,
   EVTCHNOP_send,
+  EVTCHNOP_unmask,
 } from "../../../abi/event-channel.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
@@ -108,10 +109,18 @@ export class FakeMachine {
   virtualisation = true;
   hypercalls = 0;
   watchdogs = 0;
+  /** Time that a byte takes on the serial line, ns: the hypercall returns when it has gone out. */
+  lineNs = 0;
+  /** The longest turn so far, promise jobs included, ns; and how long the watchdog was left alone at most. */
+  longestTurn = 0;
+  longestNeglect = 0;
+  private petted = 0;
   /** Called when a guest is unpaused for good. */
   guest: (domain: FakeDomain) => void = () => {};
   /** Called whenever domain 0 reads the console. */
   duringRead: () => void = () => {};
+  /** Called after every write to the console. */
+  duringWrite: () => void = () => {};
   /** Called whenever domain 0 asks which domains there are. */
   duringList: () => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
@@ -168,7 +177,9 @@ export class FakeMachine {
   /** Runs turns while events are pending. */
   async settle(): Promise<void> {
     for (let i = 0; i < 1000 && this.ended === null; i++) {
-      if (this.window.load8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending) === 0) return;
+      const pending = this.window.load8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending) !== 0;
+      if (!pending && (this.timer === 0 || this.timer > this.now)) return;
+      if (!pending) this.fireTimer();
       await this.step();
     }
   }
@@ -229,9 +240,11 @@ export class FakeMachine {
 
   private async step(): Promise<void> {
     this.now += 1e5;
+    const began = this.now;
     this.turn();
     // Promise jobs.
     await new Promise((resolve) => setImmediate(resolve));
+    this.longestTurn = Math.max(this.longestTurn, this.now - began);
   }
 
   private touch(page: number, address: number): Uint8Array {
@@ -255,15 +268,30 @@ export class FakeMachine {
     return this.window.load32(address) + this.window.load32(address + 4) * 2 ** 32;
   }
 
+  /** As the hypervisor: a port that is pending already wakes nobody. */
   private setPending(port: number): void {
     const w = this.window;
-    const set = (base: number) => {
-      const at = DOM0_SHARED_INFO + base + Math.floor(port / 32) * 4;
-      w.store32(at, w.load32(at) | (1 << (port % 32)));
-    };
-    set(SharedInfo.evtchn_pending);
-    const mask = w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + Math.floor(port / 32) * 4);
-    if ((mask >>> (port % 32)) & 1) return;
+    const word = Math.floor(port / 32) * 4;
+    const bit = 1 << (port % 32);
+    const pending = DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word;
+    if (w.load32(pending) & bit) return;
+    w.store32(pending, w.load32(pending) | bit);
+    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word) & bit) return;
+    this.raise(port);
+  }
+
+  private unmask(port: number): void {
+    const w = this.window;
+    const word = Math.floor(port / 32) * 4;
+    const bit = 1 << (port % 32);
+    const mask = DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word;
+    if (!(w.load32(mask) & bit)) return;
+    w.store32(mask, w.load32(mask) & ~bit);
+    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word) & bit) this.raise(port);
+  }
+
+  private raise(port: number): void {
+    const w = this.window;
     const selector = DOM0_SHARED_INFO + VcpuInfo.evtchn_pending_sel + (port >= 2048 ? 4 : 0);
     w.store32(selector, w.load32(selector) | (1 << (Math.floor(port / 64) % 32)));
     w.store8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending, 1);
@@ -323,7 +351,9 @@ export class FakeMachine {
   }
 
   private consoleWrite(length: number, address: number): number {
+    this.now += length * this.lineNs;
     this.output += Buffer.from(this.window.read(address, length)).toString("latin1").replace(/\r?\n/g, "\r\n");
+    this.duringWrite();
     return 0;
   }
 
@@ -336,6 +366,8 @@ export class FakeMachine {
 
   private schedOp(op: number, arg: number): number {
     if (op === SCHEDOP_watchdog) {
+      if (this.petted > 0) this.longestNeglect = Math.max(this.longestNeglect, this.now - this.petted);
+      this.petted = this.now;
       const id = this.window.load32(arg);
       if (id !== 0) return id <= this.watchdogs ? 0 : -EINVAL;
       return this.watchdogs < 2 ? ++this.watchdogs : -EEXIST;
@@ -391,6 +423,9 @@ export class FakeMachine {
         this.domain0.ports.delete(port.number);
         return 0;
       }
+      case EVTCHNOP_unmask:
+        this.unmask(w.load32(arg));
+        return 0;
       case EVTCHNOP_send:
         return this.domain0.ports.get(w.load32(arg))?.peer ? 0 : -EINVAL;
       default:

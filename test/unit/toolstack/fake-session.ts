@@ -25,6 +25,13 @@ export function guestPrints(machine: FakeMachine, domain: FakeDomain, text: stri
   machine.notifyFrom(domain, domain.params.get(HVM_PARAM_CONSOLE_EVTCHN)!);
 }
 
+/** The guest's end of its console ring. */
+export function guestRing(domain: FakeDomain): { used(): number } {
+  const page = domain.frames.get(domain.params.get(HVM_PARAM_CONSOLE_PFN)!)!;
+  const view = new DataView(page.buffer, page.byteOffset);
+  return { used: () => (view.getUint32(X.out_prod, true) - view.getUint32(X.out_cons, true)) >>> 0 };
+}
+
 export function machine(commandLine = "", freeMib?: number): FakeMachine {
   const m = new FakeMachine(commandLine, freeMib);
   m.addModule("hello", kernel);

@@ -1,4 +1,4 @@
-import { print } from "../console/output.ts";
+import { print, printed } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { inspect } from "../inspect.ts";
 import { CommandError } from "./command-error.ts";
@@ -62,5 +62,6 @@ export const jsCommand: Command = {
     }
     if (value !== undefined) (globalThis as { _?: unknown })._ = value;
     print(`${inspect(value)}\n`);
+    await printed(context.interruption);
   },
 };

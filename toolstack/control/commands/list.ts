@@ -1,5 +1,5 @@
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
-import { print } from "../console/output.ts";
+import { print, printed } from "../console/output.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { PAGE_SIZE } from "../window.ts";
 import type { Command } from "./command.ts";
@@ -25,15 +25,17 @@ export const listCommand: Command = {
   details: [
     "Mem in MiB; State: r running, b blocked, p paused, s shut down, c crashed, d dying; Time(s): CPU time used.",
   ],
-  run(words, { domains }) {
+  async run(words, { domains, interruption }) {
     parseOptions(words, {});
     print("Name                   ID    Mem VCPUs   State    Time(s)\n");
     for (const { info, name } of domains.list()) {
+      if (interruption.raised) return;
       const mib = Math.round((info.pages * PAGE_SIZE) / (1024 * 1024));
       print(
         `${name.padEnd(20)} ${String(info.id).padStart(4)} ${String(mib).padStart(6)} ` +
           `${String(info.onlineVcpus).padStart(5)}   ${stateLetters(info)} ${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)}\n`,
       );
+      await printed(interruption);
     }
   },
 };

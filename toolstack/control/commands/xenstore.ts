@@ -1,5 +1,5 @@
 /** Looking into the store, and changing it: as xenstore-ls, -read, -write and -rm do. */
-import { print } from "../console/output.ts";
+import { print, printed } from "../console/output.ts";
 import { absolutePath, baseName, homeOf, isValidPath } from "../store/path.ts";
 import { formatPermissions } from "../store/permissions.ts";
 import { StoreError } from "../store/store-error.ts";
@@ -43,20 +43,23 @@ export const xenstoreListCommand: Command = {
     "-f, --full         whole paths",
     "-p, --permissions  who may read and write: n none, r, w, b both; the owner first",
   ],
-  run(words, { domains }) {
+  async run(words, { domains, interruption }) {
     const long = words.map((word) => (word === "-f" ? "--full" : word === "-p" ? "--permissions" : word));
     const given = long.find((word) => !word.startsWith("-"));
     const { switches } = parseOptions(long, { full: {}, permissions: {} }, given === undefined ? [] : ["PATH"]);
     const top = pathArgument(given ?? "/");
-    attempt(top, () => {
-      for (const { path, node, depth } of domains.store.local.walk(top)) {
-        // As xenstore-ls: the node itself is not shown but by what is below it.
-        if (depth === 0) continue;
-        const name = switches.has("full") ? path : `${" ".repeat(depth - 1)}${baseName(path)}`;
-        const permissions = switches.has("permissions") ? `  (${formatPermissions(node.permissions).join(",")})` : "";
-        print(`${name} = ${quoted(node.data)}${permissions}\n`);
-      }
-    });
+    const nodes = domains.store.local.walk(top);
+    for (;;) {
+      const next = attempt(top, () => nodes.next());
+      if (next.done === true || interruption.raised) return;
+      const { path, node, depth } = next.value;
+      // As xenstore-ls: the node itself is not shown but by what is below it.
+      if (depth === 0) continue;
+      const name = switches.has("full") ? path : `${" ".repeat(depth - 1)}${baseName(path)}`;
+      const permissions = switches.has("permissions") ? `  (${formatPermissions(node.permissions).join(",")})` : "";
+      print(`${name} = ${quoted(node.data)}${permissions}\n`);
+      await printed(interruption);
+    }
   },
 };
 

@@ -1,29 +1,58 @@
 /**
- * Output to the machine's serial console. Bytes collect in a page of scratch memory and go out in one hypercall when the
- * page is full, at the end of a turn, or after the promise jobs that wrote them.
+ * Output to the machine's serial console. It waits in a queue and goes to the hypervisor in pieces: at the end of a turn,
+ * after the promise jobs that wrote it, and as a task for what is more than one turn's. A serial line is slow: who has much
+ * to print is to wait for it (`printed`, `whenDrained`).
  */
+import type { Interruption } from "../commands/command.ts";
 import { memory } from "../host.ts";
 import { consoleWrite } from "../hypercalls/console-io.ts";
 import { reserveScratch } from "../scratch.ts";
+import { giveWay, Task, turnIsOver } from "../tasks.ts";
 import { forEachUtf8Byte } from "../text.ts";
-import { PAGE_SIZE } from "../window.ts";
+import { showLife } from "../watchdog.ts";
 
 const LF = 0x0a;
 
-const page = reserveScratch(PAGE_SIZE);
-/** The page as bytes; there from the first output on. */
-let bytes: Uint8Array | null = null;
-let used = 0;
-let flushPromised = false;
-/** The latest byte written. */
-let latest = 0;
+/** Bytes that go out in one hypercall, or a few more: some 20 ms of a slow line. */
+const PIECE = 256;
+/** Bytes of UTF-8 for a UTF-16 code unit, at most. */
+const UTF8_MAX = 3;
+/** Output beyond this waits with who makes it. */
+const FULL = 16 * 1024;
+/** Room of a chunk for bytes: many small ones share it. */
+const CHUNK_BYTES = 1024;
 
-function put(byte: number): void {
-  if (used === PAGE_SIZE) flushConsole();
-  bytes ??= memory.bytes(page.address, PAGE_SIZE);
-  bytes[used] = byte;
-  used++;
-  latest = byte;
+const buffer = reserveScratch((PIECE + 1) * UTF8_MAX + PIECE);
+/** The buffer as bytes; there from the first output on. */
+let bytes: Uint8Array | null = null;
+
+/** Bytes of a guest or of the log: the first `used` of `bytes`. */
+interface ByteChunk {
+  readonly bytes: Uint8Array;
+  used: number;
+}
+
+/** What waits: from chunk number `first` on, and of that one what is behind its first `at` bytes or characters. */
+let chunks: (string | ByteChunk)[] = [];
+let first = 0;
+let at = 0;
+/** Characters and bytes that wait. */
+let queued = 0;
+let flushPromised = false;
+/** The latest byte or character written. */
+let latest = 0;
+/** Who waits for room. */
+let listeners: (() => void)[] = [];
+
+/** What is more than a turn's part. */
+const rest = new Task("the console's output", () => {
+  flushConsole();
+  return false;
+});
+
+/** As `flushConsole`, unless it is to be done by a turn that follows. */
+export function flushTurn(): void {
+  if (!rest.waits) flushConsole();
 }
 
 function promiseFlush(): void {
@@ -31,31 +60,130 @@ function promiseFlush(): void {
   flushPromised = true;
   Promise.resolve().then(() => {
     flushPromised = false;
-    flushConsole();
+    flushTurn();
   });
 }
 
 /** Writes text. The hypervisor makes "\r\n" of "\n" on the serial line. */
 export function print(text: string): void {
-  forEachUtf8Byte(text, put);
+  if (text === "") return;
+  chunks.push(text);
+  queued += text.length;
+  latest = text.charCodeAt(text.length - 1);
   promiseFlush();
 }
 
 /** Writes bytes of a guest or of the log. */
 export function printBytes(bytes: Uint8Array): void {
-  for (let i = 0; i < bytes.length; i++) put(bytes[i]!);
+  if (bytes.length === 0) return;
+  let last = chunks[chunks.length - 1];
+  if (last === undefined || typeof last === "string" || last.used + bytes.length > last.bytes.length) {
+    last = { bytes: new Uint8Array(Math.max(bytes.length, CHUNK_BYTES)), used: 0 };
+    chunks.push(last);
+  }
+  last.bytes.set(bytes, last.used);
+  last.used += bytes.length;
+  queued += bytes.length;
+  latest = bytes[bytes.length - 1]!;
   promiseFlush();
 }
 
-/** True when the cursor is at the beginning of a line. */
+/** True when the cursor is at the beginning of a line, once all has been written. */
 export function atLineStart(): boolean {
   return latest === LF || latest === 0;
 }
 
-/** Hands everything written so far to the hypervisor. */
+/** True when so much waits that who makes more should wait too. */
+export function outputFull(): boolean {
+  return queued >= FULL;
+}
+
+/** Calls `listener` once when there is room again. */
+export function whenDrained(listener: () => void): void {
+  listeners.push(listener);
+}
+
+/** What waits and has not gone out is not shown. */
+export function dropOutput(): void {
+  chunks = [];
+  first = at = queued = 0;
+}
+
+/**
+ * To be awaited between the parts of a long output, and behind one that may be long: goes on when there is room for more and
+ * others have had their turn. When the user interrupts, what waits is dropped.
+ */
+export async function printed(interruption: Interruption): Promise<void> {
+  if (outputFull()) {
+    await new Promise<void>((resolve) => {
+      whenDrained(resolve);
+      interruption.onRaise(resolve);
+    });
+    if (interruption.raised) dropOutput();
+  }
+  await giveWay();
+}
+
+/** Characters of `text` from `from` on, `most` or one more: no pair of surrogates is taken apart. */
+function pieceOf(text: string, from: number, most: number): string {
+  const end = from + most;
+  const split = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
+  return text.slice(from, split ? end + 1 : end);
+}
+
+/** Copies what comes next of the first chunk into the buffer, from `used` on; returns the new end. */
+function copyNext(bytes: Uint8Array, used: number): number {
+  const chunk = chunks[first]!;
+  const most = PIECE - used;
+  let taken: number;
+  if (typeof chunk === "string") {
+    const piece = pieceOf(chunk, at, most);
+    taken = piece.length;
+    forEachUtf8Byte(piece, (byte) => (bytes[used++] = byte));
+  } else {
+    taken = Math.min(most, chunk.used - at);
+    bytes.set(chunk.bytes.subarray(at, at + taken), used);
+    used += taken;
+  }
+  at += taken;
+  queued -= taken;
+  if (at === (typeof chunk === "string" ? chunk.length : chunk.used)) {
+    at = 0;
+    first++;
+  }
+  return used;
+}
+
+/** Hands a piece to the hypervisor. */
+function writePiece(): void {
+  bytes ??= memory.bytes(buffer.address, buffer.size);
+  let used = 0;
+  while (used < PIECE && first < chunks.length) used = copyNext(bytes, used);
+  if (first === chunks.length || first > 1000) {
+    chunks = chunks.slice(first);
+    first = 0;
+  }
+  consoleWrite(buffer.address, used);
+}
+
+/** Hands what was written so far to the hypervisor: a piece at least, what is more than this turn's part follows by itself. */
 export function flushConsole(): void {
-  if (used === 0) return;
-  const length = used;
-  used = 0;
-  consoleWrite(page.address, length);
+  while (queued > 0) {
+    writePiece();
+    if (queued === 0 || !turnIsOver()) continue;
+    rest.request();
+    break;
+  }
+  if (listeners.length === 0 || queued > FULL / 2) return;
+  const ready = listeners;
+  listeners = [];
+  for (const listener of ready) listener();
+}
+
+/** Hands everything written so far to the hypervisor, however long that takes. */
+export function flushAll(): void {
+  while (queued > 0) {
+    writePiece();
+    showLife();
+  }
 }

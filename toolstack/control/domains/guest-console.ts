@@ -8,7 +8,9 @@ import { ByteRing } from "../byte-ring.ts";
 import { closeChannel, maskPort, onInterdomain, unmaskPort } from "../events.ts";
 import { send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
+import { outputFull, whenDrained } from "../console/output.ts";
 import { releaseMapPage, takeMapPage } from "../map-space.ts";
+import { Task } from "../tasks.ts";
 import { after } from "../timers.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleRing } from "./console-ring.ts";
@@ -34,6 +36,9 @@ export class GuestConsole {
   /** Withdraws the end of the rest; null when it does not rest. Meanwhile its port is masked. */
   private cancelRest: (() => void) | null = null;
   private open = true;
+  /** Output that nobody can take at present: the machine's console is behind. */
+  private held = false;
+  private readonly task = new Task("a guest's console", () => this.work());
 
   private constructor(
     private readonly page: number,
@@ -64,7 +69,7 @@ export class GuestConsole {
       throw error;
     }
     // What the guest wrote before we were bound came without an event.
-    guestConsole.onEvent();
+    guestConsole.task.request();
     return guestConsole;
   }
 
@@ -103,28 +108,48 @@ export class GuestConsole {
   }
 
   private onEvent(): void {
-    if (!this.open || this.cancelRest !== null) return;
+    if (this.open && this.cancelRest === null) this.task.request();
+  }
+
+  /** What the task does: serves, and rests if there was anything. */
+  private work(): boolean {
+    if (!this.open || this.cancelRest !== null) return false;
     if (this.serve() && this.port.number !== 0) {
       maskPort(this.port.number);
       this.rest();
     }
+    return false;
   }
 
   /** Takes output and hands over input; returns whether there was any output. */
   private serve(): boolean {
-    const some = this.takeOutput();
     this.feed();
+    if (this.viewer !== null && outputFull()) {
+      // It stays in the ring, and the guest waits: what nobody has seen is not dropped, and not piled up here.
+      this.waitForRoom();
+      return false;
+    }
+    const some = this.takeOutput();
     if (some && this.port.number !== 0) send(this.port.number);
     return some;
+  }
+
+  private waitForRoom(): void {
+    if (this.held) return;
+    this.held = true;
+    whenDrained(() => {
+      this.held = false;
+      this.task.request();
+    });
   }
 
   /** Serves again when the rest is over, and goes on so until there is nothing more; then events do it again. */
   private rest(): void {
     this.cancelRest = after(REST_MS, () => {
       this.cancelRest = null;
-      // An event while it rested may be lost, but nothing is taken between this look at the ring and the unmasking.
-      if (this.serve()) this.rest();
-      else unmaskPort(this.port.number);
+      // An event while it rested may be lost, but it is served once more after the unmasking.
+      unmaskPort(this.port.number);
+      this.task.request();
     });
   }
 

@@ -5,11 +5,13 @@ import {
   EVTCHNOP_bind_virq,
   EVTCHNOP_close,
   EVTCHNOP_send,
+  EVTCHNOP_unmask,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
   EvtchnBindVirq,
   EvtchnClose,
   EvtchnSend,
+  EvtchnUnmask,
 } from "../../../abi/event-channel.ts";
 import { __HYPERVISOR_event_channel_op } from "../../../abi/xen.ts";
 import { checked, hypercall } from "../hypercall.ts";
@@ -25,6 +27,7 @@ const VIRQ_VCPU = EvtchnBindVirq.vcpu / 4;
 const VIRQ_PORT = EvtchnBindVirq.port / 4;
 const CLOSE_PORT = EvtchnClose.port / 4;
 const SEND_PORT = EvtchnSend.port / 4;
+const UNMASK_PORT = EvtchnUnmask.port / 4;
 
 const buffer = reserveScratch(EvtchnBindVirq.SIZE);
 
@@ -67,4 +70,10 @@ export function closePort(port: number): void {
 export function send(port: number): void {
   buffer.words[SEND_PORT] = port;
   operation("EVTCHNOP_send", EVTCHNOP_send);
+}
+
+/** Unmasks a masked port of ours; an event that waited behind the mask is raised. */
+export function unmask(port: number): void {
+  buffer.words[UNMASK_PORT] = port;
+  operation("EVTCHNOP_unmask", EVTCHNOP_unmask);
 }

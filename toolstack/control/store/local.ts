@@ -102,10 +102,24 @@ export class LocalStore {
     this.store.announce(path, false, null);
   }
 
-  /** Every node at and below `path`, parents first, with its depth. */
-  *walk(path: string, depth = 0): IterableIterator<{ path: string; node: StoreNode; depth: number }> {
-    const node = readNode(this.scope, path);
+  /**
+   * Every node at and below `path`, parents first, with its depth. The tree may change between two of them: what is gone by
+   * then is left out. Throws ENOENT at once where there is no node at `path`.
+   */
+  *walk(path: string): IterableIterator<{ path: string; node: StoreNode; depth: number }> {
+    yield* this.walkBelow(path, readNode(this.scope, path), 0);
+  }
+
+  private *walkBelow(
+    path: string,
+    node: StoreNode,
+    depth: number,
+  ): IterableIterator<{ path: string; node: StoreNode; depth: number }> {
     yield { path, node, depth };
-    for (const name of childNames(node)) yield* this.walk(childPath(path, name), depth + 1);
+    for (const name of childNames(node)) {
+      const at = childPath(path, name);
+      const child = this.orNothing(() => readNode(this.scope, at));
+      if (child !== undefined) yield* this.walkBelow(at, child, depth + 1);
+    }
   }
 }
