@@ -5,7 +5,7 @@
  */
 import { openInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
-import { Shell } from "./console/shell.ts";
+import { Shell } from "./shell.ts";
 import { plantRoots } from "./domains/domain-nodes.ts";
 import { Domains } from "./domains/domains.ts";
 import { onVirq, openEvents } from "./events.ts";

@@ -11,7 +11,7 @@ import type { RunContext } from "./commands/run.ts";
 import { runCommand } from "./commands/run.ts";
 import { splitCommands } from "./commands/words.ts";
 import { atLineStart, print } from "./console/output.ts";
-import { ShellInterruption, type Shell } from "./console/shell.ts";
+import { ShellInterruption, type Shell } from "./shell.ts";
 import { endMachine } from "./end-machine.ts";
 import { DOMAIN_0, type Domains } from "./domains/domains.ts";
 import { describeError } from "./failures.ts";

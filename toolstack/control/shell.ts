@@ -2,14 +2,14 @@
  * The prompt: lines from the editor are run as commands, one after the other. What is typed while a command runs waits
  * for it, except Ctrl-C, which interrupts it; `console` takes the input for itself.
  */
-import type { InputTaker, Interruption } from "../commands/command.ts";
-import { endMachine } from "../end-machine.ts";
-import { runLine } from "../commands/run.ts";
-import { complete } from "../commands/complete.ts";
-import type { Domains } from "../domains/domains.ts";
-import { detach } from "../failures.ts";
-import { LineEditor } from "./line-editor.ts";
-import { atLineStart, print } from "./output.ts";
+import type { InputTaker, Interruption } from "./commands/command.ts";
+import { complete } from "./commands/complete.ts";
+import { runLine } from "./commands/run.ts";
+import { LineEditor } from "./console/line-editor.ts";
+import { atLineStart, print } from "./console/output.ts";
+import type { Domains } from "./domains/domains.ts";
+import { endMachine } from "./end-machine.ts";
+import { detach } from "./failures.ts";
 
 const PROMPT = "typevisor> ";
 const CTRL_C = 0x03;
