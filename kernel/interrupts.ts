@@ -2,7 +2,7 @@
 import { hostApicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
 import { uartPump, uartWantsService } from "../arch-x86/host/uart";
-import { consoleInput } from "./hypercalls/console-io";
+import { consoleInput } from "./events/console-input";
 import { cpuOf } from "./records/cpu";
 
 /** Serves one vector that `cpu`, the one this runs on, has taken. */

@@ -11,7 +11,7 @@ import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd } from "../arch-x86/log";
 import { supply } from "../arch-x86/supply";
 import { tscInit, tscKhz } from "../arch-x86/host/tsc";
-import { uartInit } from "../arch-x86/host/uart";
+import { uartInit, uartFind } from "../arch-x86/host/uart";
 import { vcpuOf } from "./records/domain-access";
 import { softwareOf } from "./records/software-domain";
 import { audit } from "./audit/audit";
@@ -43,6 +43,7 @@ import { Vcpu } from "./records/vcpu";
 import { virtualisationStart } from "./machine/virtualisation";
 import { TYPEVISOR_VERSION, xenVersionInit } from "./hypercalls/xen-version";
 import { updateRunstate } from "./scheduling/runstate";
+import { consoleInput } from "./events/console-input";
 
 export { audit };
 export { dmesgBase as logBase, dmesgSize as logSize };
@@ -63,6 +64,9 @@ export function start(): void {
   hw.bootInfo(boot);
   framesInit(boot);
   heapInit();
+  uartFind();
+  // What was sent before would be lost with the FIFOs' first contents.
+  consoleInput();
   uartInit();
   dmesgUseDriver();
   banner();

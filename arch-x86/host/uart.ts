@@ -23,7 +23,9 @@ const FCR_BYTES: u32 = 16;
 const LCR_8N1: u32 = 3;
 const LCR_DLAB: u32 = 1 << 7;
 const MCR_READY: u32 = 0xb; // DTR, RTS, OUT2 (which lets the interrupt through)
+const MCR_RTS: u32 = 1 << 1;
 const LSR_DATA: u32 = 1 << 0;
+const LSR_OVERRUN: u32 = 1 << 1; // cleared when read
 const LSR_EMPTY: u32 = 1 << 5; // room for FCR_BYTES
 const LSR_IDLE: u32 = 1 << 6;
 const BAUD_DIVISOR: u32 = 1;
@@ -43,12 +45,26 @@ let transmitInterrupt: bool = false;
 
 let present: bool = false;
 
-/** Sets the port up. Without one, what is written is dropped and nothing is read. */
-export function uartInit(): void {
+/** A byte: the receiver has lost input since `uartOverran` was last asked. */
+const overrun: usize = memory.data(1);
+
+/** The line status register. Its overrun bit is kept: reading it clears it. */
+function lineStatus(): u32 {
+  const status = in8(COM1 + LSR);
+  if ((status & LSR_OVERRUN) != 0) store<u8>(overrun, 1);
+  return status;
+}
+
+/** Looks for the port. Without one, what is written is dropped and nothing is read. */
+export function uartFind(): void {
   present = in8(COM1 + LSR) != 0xff;
+}
+
+/** Sets up the port that `uartFind` has found. What it has received and was not read is lost. */
+export function uartInit(): void {
   if (!present) return;
   // Clearing the FIFOs would lose what the boot shim wrote last.
-  for (let polls: u32 = 0; polls < PATIENCE && (in8(COM1 + LSR) & LSR_IDLE) == 0; polls++) pause();
+  for (let polls: u32 = 0; polls < PATIENCE && (lineStatus() & LSR_IDLE) == 0; polls++) pause();
   out8(COM1 + IER, 0);
   out8(COM1 + LCR, LCR_DLAB);
   out8(COM1 + DATA, BAUD_DIVISOR & 0xff);
@@ -78,7 +94,7 @@ export function uartWrite(ptr: usize, length: u32): void {
 /** Moves bytes from the ring to the port as long as it has room, and asks for its interrupt when some are left. */
 export function uartPump(): void {
   if (!present) return;
-  while (put != taken && (in8(COM1 + LSR) & LSR_EMPTY) != 0) {
+  while (put != taken && (lineStatus() & LSR_EMPTY) != 0) {
     for (let i: u32 = 0; i < FCR_BYTES && put != taken; i++) {
       out8(COM1 + DATA, load<u8>(ring + <usize>(taken & (RING_BYTES - 1))));
       taken++;
@@ -87,7 +103,7 @@ export function uartPump(): void {
   const wanted = put != taken;
   if (wanted == transmitInterrupt) return;
   transmitInterrupt = wanted;
-  out8(COM1 + IER, wanted ? IER_RECEIVE | IER_TRANSMIT : IER_RECEIVE);
+  out8(COM1 + IER, (in8(COM1 + IER) & IER_RECEIVE) | (wanted ? IER_TRANSMIT : 0));
 }
 
 /** Waits until everything written is at the port: before the machine stops. */
@@ -113,7 +129,7 @@ export function uartWantsService(): bool {
 let causes: u32 = 0;
 
 function waitEmpty(): void {
-  for (let polls: u32 = 0; (in8(COM1 + LSR) & LSR_EMPTY) == 0; polls++) {
+  for (let polls: u32 = 0; (lineStatus() & LSR_EMPTY) == 0; polls++) {
     if (polls == PATIENCE) {
       present = false;
       return;
@@ -122,8 +138,25 @@ function waitEmpty(): void {
   }
 }
 
+/**
+ * Stops or resumes receiving: RTS tells the sender, and a full FIFO interrupts no more. What is in the FIFO when it is
+ * resumed interrupts at once.
+ */
+export function uartHold(hold: bool): void {
+  if (!present) return;
+  out8(COM1 + MCR, hold ? MCR_READY & ~MCR_RTS : MCR_READY);
+  out8(COM1 + IER, (in8(COM1 + IER) & IER_TRANSMIT) | (hold ? 0 : IER_RECEIVE));
+}
+
+/** Whether received bytes were lost in the port since this was last asked. */
+export function uartOverran(): bool {
+  const lost = load<u8>(overrun) != 0;
+  store<u8>(overrun, 0);
+  return lost;
+}
+
 /** The next byte received, -1 for none. Called after VECTOR_SERIAL until it gives -1. */
 export function uartRead(): i32 {
-  if (!present || (in8(COM1 + LSR) & LSR_DATA) == 0) return -1;
+  if (!present || (lineStatus() & LSR_DATA) == 0) return -1;
   return in8(COM1 + DATA);
 }

@@ -4,35 +4,17 @@
  * on a Xen built with verbose debugging.
  */
 import { E2BIG, EFAULT, ENOMEM, ENOSYS, EPERM } from "../../abi/errno";
-import { CONSOLEIO_read, CONSOLEIO_write, VIRQ_CONSOLE } from "../../abi/xen";
-import { uartRead } from "../../arch-x86/host/uart";
+import { CONSOLEIO_read, CONSOLEIO_write } from "../../abi/xen";
 import { consoleWrite } from "../machine/dmesg";
-import { sendGlobalVirq } from "../events/event-channel";
-import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
+import { copyFromGuest } from "../memory/guest-copy";
 import { hypercallRestart } from "./hypercall";
 import { scratch } from "../memory/scratch";
 import { Vcpu } from "../records/vcpu";
 import { consoleByte } from "../domains/guest-log";
 import { preemptNeeded } from "../records/cpu";
+import { consoleInputTake } from "../events/console-input";
 /** Bytes between looks at the clock: with the serial port behind, some 20 ms. */
 const COPY_BYTES: u32 = 256;
-
-const INPUT_BYTES: u32 = 1024;
-const input: usize = memory.data(1024);
-let inputRead: u32 = 0;
-let inputWritten: u32 = 0;
-
-/** The serial port has received something: keeps it and tells domain 0. Bytes beyond what fits are dropped. */
-export function consoleInput(): void {
-  let any = false;
-  for (let byte = uartRead(); byte >= 0; byte = uartRead()) {
-    any = true;
-    if (inputWritten - inputRead == INPUT_BYTES) continue;
-    store<u8>(input + (inputWritten & (INPUT_BYTES - 1)), <u8>byte);
-    inputWritten++;
-  }
-  if (any) sendGlobalVirq(VIRQ_CONSOLE);
-}
 
 /** CONSOLEIO_* for any domain: see xen/xen.h. */
 export function consoleIo(v: Vcpu, cmd: u64, count: u64, buffer: u64, a4: u64, a5: u64, a6: u64): i64 {
@@ -62,13 +44,6 @@ function write(v: Vcpu, total: u32, buffer: u64): i64 {
 
 function read(v: Vcpu, count: u32, buffer: u64): i64 {
   if (count > 0x7fffffff) return -E2BIG;
-  let done: u32 = 0;
-  while (inputRead != inputWritten && done < count) {
-    const index = inputRead & (INPUT_BYTES - 1);
-    const piece = min(min(inputWritten - inputRead, INPUT_BYTES - index), count - done);
-    if (!copyToGuest(v, buffer + done, input + index, piece)) return -EFAULT;
-    inputRead += piece;
-    done += piece;
-  }
-  return done;
+  const taken = consoleInputTake(v, count, buffer);
+  return taken < 0 ? -EFAULT : taken;
 }

@@ -8,6 +8,7 @@ const APIC_DIVIDE = 0x3e0;
 const LVT_MASKED = 0x10000;
 const PIT_HZ = 1_193_182;
 const COM1 = 0x3f8;
+const UART_FIFO = 16;
 /** Time a port or register access takes, ns: long, so that calibration loops are short. */
 const ACCESS_NS = 20_000;
 
@@ -24,8 +25,15 @@ export class Devices {
   private pitWriteHigh = false;
   private pitGate = 0;
   private cmosIndex = 0;
-  private readonly input: number[] = [];
+  /** What the other end of the line has not sent yet, and what lies in the receiver's FIFO. */
+  private toSend: number[] = [];
+  private received: number[] = [];
+  /** The FIFO is on; off, it holds one byte. */
+  private uartFifo = false;
+  private uartOverrun = false;
   private uartIer = 0;
+  /** RTS as the hypervisor has it. */
+  rts = false;
   private uartDlab = false;
   private serialPending = false;
 
@@ -41,10 +49,33 @@ export class Devices {
     return this.now;
   }
 
-  /** Types at the serial port. */
+  /** Types at the serial port, as QEMU does: the next byte comes when the receiver has room for it. */
   type(text: string): void {
-    for (const byte of Buffer.from(text)) this.input.push(byte);
-    if (this.uartIer & 1) this.serialPending = true;
+    for (const byte of Buffer.from(text)) this.toSend.push(byte);
+    this.receive();
+  }
+
+  /** Types as a sender without flow control does: what the FIFO has no room for is lost. */
+  typeAtOnce(text: string): void {
+    for (const byte of Buffer.from(text)) {
+      if (this.received.length < this.uartDepth) this.received.push(byte);
+      else this.uartOverrun = true;
+    }
+    this.receive();
+  }
+
+  /** Bytes that `type` has not been able to send yet. */
+  get unsent(): number {
+    return this.toSend.length;
+  }
+
+  private get uartDepth(): number {
+    return this.uartFifo ? UART_FIFO : 1;
+  }
+
+  private receive(): void {
+    this.received.push(...this.toSend.splice(0, Math.max(0, this.uartDepth - this.received.length)));
+    if (this.received.length > 0 && (this.uartIer & 1) !== 0) this.serialPending = true;
   }
 
   /** True if an interrupt would be taken now. */
@@ -119,14 +150,19 @@ export class Devices {
         return (this.pitGate & 0xf) | (this.pitCount <= 0 ? 0x20 : 0);
       case COM1: {
         if (this.uartDlab) return 1;
-        return this.input.shift() ?? 0;
+        const byte = this.received.shift() ?? 0;
+        this.receive();
+        return byte;
       }
       case COM1 + 1:
         return this.uartIer;
       case COM1 + 2:
         return 0xc1;
-      case COM1 + 5:
-        return 0x60 | (this.input.length > 0 ? 1 : 0);
+      case COM1 + 5: {
+        const overrun = this.uartOverrun ? 2 : 0;
+        this.uartOverrun = false;
+        return 0x60 | overrun | (this.received.length > 0 ? 1 : 0);
+      }
       case COM1 + 6:
         return 0xb0;
       case 0x71:
@@ -166,7 +202,17 @@ export class Devices {
         if (!this.uartDlab) this.onOutput(String.fromCharCode(value));
         break;
       case COM1 + 1:
-        if (!this.uartDlab) this.uartIer = value;
+        if (this.uartDlab) break;
+        this.uartIer = value;
+        this.receive();
+        break;
+      case COM1 + 2:
+        // Turned on or cleared, the FIFO loses what is in it.
+        if (!this.uartFifo || (value & 2) !== 0) this.received = [];
+        this.uartFifo = (value & 1) !== 0;
+        break;
+      case COM1 + 4:
+        this.rts = (value & 2) !== 0;
         break;
       case COM1 + 3:
         this.uartDlab = (value & 0x80) !== 0;

@@ -40,6 +40,8 @@ export interface MachineOptions {
   /** MiB of RAM. */
   memory?: number;
   modules?: { name: string; data: Uint8Array }[];
+  /** What is typed at the serial port before the hypervisor starts. */
+  typed?: string;
   commandLine?: string;
   /** The real-time clock's year, two digits. */
   year?: number;
@@ -76,6 +78,7 @@ export class Machine {
       this.output += text;
       options.onOutput?.(text);
     }, options.year);
+    if (options.typed !== undefined) this.devices.type(options.typed);
     this.svm = new SvmCpu(this);
     let top = size;
     for (const m of options.modules ?? []) {

@@ -3,7 +3,7 @@
  * starts from, on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
  * first turn opens everything that needs the machine.
  */
-import { openInput } from "./console/input.ts";
+import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
 import { Shell } from "./shell.ts";
 import { plantRoots } from "./domains/domain-nodes.ts";
@@ -27,7 +27,7 @@ let started = false;
 const notice = (text: string) => shell.notice(text);
 const store = new StoreService(notice);
 const domains = new Domains(notice, store);
-const shell = new Shell(domains);
+const shell = new Shell(domains, readInput);
 
 prepareAcpi();
 plantRoots(store.local);
@@ -45,7 +45,7 @@ function start(): void {
   onVirq(VIRQ_TIMER, timerFired);
   domains.start();
   installGlobals(domains);
-  openInput((bytes) => shell.input(bytes));
+  openInput(shell);
   reportFailuresTo(notice);
   detach("the session", () => startSession(shell, domains));
 }

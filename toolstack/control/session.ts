@@ -11,6 +11,7 @@ import type { RunContext } from "./commands/run.ts";
 import { runCommand } from "./commands/run.ts";
 import { splitCommands } from "./commands/words.ts";
 import { atLineStart, print } from "./console/output.ts";
+import { readTerminalSize } from "./console/terminal.ts";
 import { ShellInterruption, type Shell } from "./shell.ts";
 import { endMachine } from "./end-machine.ts";
 import { DOMAIN_0, type Domains } from "./domains/domains.ts";
@@ -44,6 +45,7 @@ export async function startSession(shell: Shell, domains: Domains): Promise<void
   const progress = before ?? { begun: 0, ok: 0, failed: 0 };
   if (before === null) saveProgress(progress);
   else print("domain 0 was restarted\n");
+  readTerminalSize(bootOption("terminal"));
   const exec = bootOption("exec");
   if (exec !== undefined) {
     await runExec(exec, progress, domains);
@@ -72,6 +74,7 @@ async function runExec(encoded: string, progress: Progress, domains: Domains): P
     interruption: new ShellInterruption(),
     interactive: false,
     takeInput: () => {},
+    inputWanted: () => {},
     endMachine: (reason) => {
       ending = reason;
     },

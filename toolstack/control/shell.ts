@@ -2,19 +2,21 @@
  * The prompt: lines from the editor are run as commands, one after the other. What is typed while a command runs waits
  * for it, except Ctrl-C, which interrupts it; `console` takes the input for itself.
  */
-import type { InputTaker, Interruption } from "./commands/command.ts";
+import type { InputTaker } from "./commands/command.ts";
+import type { Interruption } from "./interruption.ts";
 import { complete } from "./commands/complete.ts";
 import { runLine } from "./commands/run.ts";
+import type { InputSink } from "./console/input.ts";
 import { LineEditor } from "./console/line-editor.ts";
 import { atLineStart, print } from "./console/output.ts";
+import { setTerminalSize, terminalSize } from "./console/terminal.ts";
 import type { Domains } from "./domains/domains.ts";
 import { endMachine } from "./end-machine.ts";
 import { detach } from "./failures.ts";
 
 const PROMPT = "typevisor> ";
 const CTRL_C = 0x03;
-const CTRL_RIGHT_BRACKET = 0x1d;
-/** Bytes typed ahead that are kept. */
+/** Bytes typed ahead that are kept; more is left where it comes from. */
 const AHEAD_MAX = 64 * 1024;
 
 /** An interruption that the shell raises. */
@@ -33,25 +35,38 @@ export class ShellInterruption implements Interruption {
   }
 }
 
-export class Shell {
+export class Shell implements InputSink {
   private readonly editor: LineEditor;
   /** Input not used yet. */
   private ahead: number[] = [];
   /** The running command's, null at the prompt. */
   private interruption: ShellInterruption | null = null;
   private taker: InputTaker | null = null;
+  private using = false;
   /** False until the first prompt or command: in exec mode for ever. */
   private active = false;
 
-  constructor(private readonly domains: Domains) {
-    this.editor = new LineEditor({ write: print, complete: (before) => complete(before, domains) }, PROMPT);
+  /** @param more called when there is room for input again: calls `input` if there is any */
+  constructor(
+    private readonly domains: Domains,
+    private readonly more: () => void,
+  ) {
+    this.editor = new LineEditor(
+      {
+        write: print,
+        complete: (before) => complete(before, domains),
+        columns: () => terminalSize().columns,
+        resized: setTerminalSize,
+      },
+      PROMPT,
+    );
   }
 
   /** Shows the first prompt. */
   start(): void {
     this.active = true;
     this.editor.begin();
-    this.edit();
+    this.use();
   }
 
   /** Shows the first prompt with a command on it, and runs that. */
@@ -62,22 +77,15 @@ export class Shell {
     this.run(line);
   }
 
+  room(): number {
+    return AHEAD_MAX - this.ahead.length;
+  }
+
   /** Input from the console. */
   input(bytes: Uint8Array): void {
-    if (this.taker !== null) {
-      const used = this.taker(bytes);
-      if (used < bytes.length) {
-        this.taker = null;
-        this.input(bytes.subarray(used));
-      }
-      return;
-    }
-    if (this.interruption !== null) {
-      this.inputWhileRunning(bytes);
-      return;
-    }
-    if (this.ahead.length < AHEAD_MAX) this.ahead.push(...bytes);
-    if (this.active) this.edit();
+    for (let i = 0; i < bytes.length; i++) this.ahead.push(bytes[i]!);
+    if (this.interruption !== null && this.taker === null) this.look();
+    else this.use();
   }
 
   /** Prints a line about something that happened by itself, without spoiling what is being typed. */
@@ -89,36 +97,59 @@ export class Shell {
     if (editing) this.editor.show();
   }
 
-  private inputWhileRunning(bytes: Uint8Array): void {
-    for (const byte of bytes) {
-      if (byte === CTRL_C || byte === CTRL_RIGHT_BRACKET) {
-        this.ahead = [];
-        print("^C\n");
-        this.interruption!.raise();
-      } else if (this.ahead.length < AHEAD_MAX) {
-        this.ahead.push(byte);
-      }
-    }
+  /** Looks for Ctrl-C in what was typed while a command runs that takes no input: it raises the interruption. */
+  private look(): void {
+    const key = this.ahead.lastIndexOf(CTRL_C);
+    if (key < 0) return;
+    // What was typed before it goes with the command.
+    this.ahead = this.ahead.slice(key + 1);
+    print("^C\n");
+    this.interruption!.raise();
   }
 
-  /** Feeds the editor until a line is finished or the input is used up. */
-  private edit(): void {
-    while (this.ahead.length > 0 && this.interruption === null) {
-      let used = 0;
-      let line: string | null = null;
-      while (used < this.ahead.length && line === null) {
-        const byte = this.ahead[used++]!;
-        const event = this.editor.feed(byte, used === this.ahead.length);
-        if (event?.kind === "line") {
-          line = event.text;
-        } else if (event !== null) {
-          if (event.kind === "end") print("`poweroff` switches the machine off.\n");
-          this.editor.begin();
-        }
-      }
-      this.ahead.splice(0, used);
-      if (line !== null) this.run(line);
+  /** Hands input to whoever is to have it, as far as it goes. */
+  private use(): void {
+    // A taker that says that it has room while it is given some is served by the loop that is running.
+    if (this.using) return;
+    this.using = true;
+    const before = this.ahead.length;
+    try {
+      while (this.ahead.length > 0 && (this.taker !== null ? this.give(this.taker) : this.edit()));
+    } finally {
+      this.using = false;
     }
+    if (this.ahead.length < before) this.more();
+  }
+
+  /** Gives input to the command that has taken it; false when it takes no more now. */
+  private give(taker: InputTaker): boolean {
+    const bytes = Uint8Array.from(this.ahead.slice(0, taker.room()));
+    if (bytes.length === 0) return false;
+    const used = taker.take(bytes);
+    this.ahead = this.ahead.slice(used);
+    if (used < bytes.length) this.taker = null;
+    return true;
+  }
+
+  /** Feeds the editor until a line is finished or the input is used up; false when nobody edits now. */
+  private edit(): boolean {
+    if (!this.active || this.interruption !== null) return false;
+    let used = 0;
+    let line: string | null = null;
+    while (used < this.ahead.length && line === null) {
+      const byte = this.ahead[used++]!;
+      const event = this.editor.feed(byte, used === this.ahead.length);
+      if (event?.kind === "line") {
+        line = event.text;
+      } else if (event !== null) {
+        if (event.kind === "end") print("`poweroff` switches the machine off.\n");
+        if (event.kind === "refused") print(`${event.reason}\n`);
+        this.editor.begin();
+      }
+    }
+    this.ahead = this.ahead.slice(used);
+    if (line !== null) this.run(line);
+    return true;
   }
 
   private run(line: string): void {
@@ -130,7 +161,11 @@ export class Shell {
           domains: this.domains,
           interruption,
           interactive: true,
-          takeInput: (taker) => this.takeInput(taker),
+          takeInput: (taker) => {
+            this.taker = taker;
+            if (taker !== null) this.use();
+          },
+          inputWanted: () => this.use(),
           endMachine,
         });
       } finally {
@@ -138,16 +173,10 @@ export class Shell {
         this.interruption = null;
         if (!atLineStart()) print("\n");
         this.editor.begin();
-        this.edit();
+        this.use();
       }
     });
-  }
-
-  private takeInput(taker: InputTaker | null): void {
-    this.taker = taker;
-    if (taker === null || this.ahead.length === 0) return;
-    const bytes = Uint8Array.from(this.ahead);
-    this.ahead = [];
-    this.input(bytes);
+    // Typed ahead with the command itself; a command that takes input has taken it by now.
+    if (this.interruption === interruption && this.taker === null) this.look();
   }
 }

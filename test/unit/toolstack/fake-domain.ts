@@ -1,4 +1,13 @@
 /** A domain of the fake hypervisor: its frames, ports and parameters. */
+import {
+  DomctlGetdomaininfo,
+  XEN_DOMINF_blocked,
+  XEN_DOMINF_paused,
+  XEN_DOMINF_running,
+  XEN_DOMINF_shutdown,
+} from "../../../abi/domctl.ts";
+import type { PagedWindow } from "./paged-window.ts";
+
 const PAGE = 4096;
 
 /** One end of an event channel in domain 0 or a guest. */
@@ -37,4 +46,20 @@ export class FakeDomain {
     }
     return bytes;
   }
+}
+
+/** Fills the xen_domctl_getdomaininfo at `at`. */
+export function writeDomainInfo(w: PagedWindow, domain: FakeDomain, at: number): void {
+  let flags = domain.pauses > 0 && domain.id !== 0 ? XEN_DOMINF_paused : XEN_DOMINF_blocked;
+  if (domain.id === 0) flags = XEN_DOMINF_running;
+  if (domain.shutdown !== null) flags = XEN_DOMINF_shutdown | (domain.shutdown << 16);
+  w.zero(at, DomctlGetdomaininfo.SIZE);
+  w.store16(at + DomctlGetdomaininfo.domain, domain.id);
+  w.store32(at + DomctlGetdomaininfo.flags, flags);
+  w.store64(at + DomctlGetdomaininfo.tot_pages, domain.frames.size);
+  w.store64(at + DomctlGetdomaininfo.max_pages, domain.maxPages);
+  w.store64(at + DomctlGetdomaininfo.cpu_time, 1.5e9);
+  w.store32(at + DomctlGetdomaininfo.nr_online_vcpus, domain.vcpus || 1);
+  w.store32(at + DomctlGetdomaininfo.max_vcpu_id, (domain.vcpus || 1) - 1);
+  w.write(at + DomctlGetdomaininfo.handle, domain.handle);
 }

@@ -3,8 +3,7 @@
  * as Xen answers them, and a window in which every page is memory of its own. The control plane under test is the
  * bundle that boots, evaluated in a context of its own; a second evaluation on the same machine is a restarted domain 0.
  */
-import { Script, createContext } from "node:vm";
-import { build } from "esbuild";
+import { createContext } from "node:vm";
 import {
   Domctl,
   DomctlCreatedomain,
@@ -20,10 +19,6 @@ import {
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_unpausedomain,
-  XEN_DOMINF_blocked,
-  XEN_DOMINF_paused,
-  XEN_DOMINF_running,
-  XEN_DOMINF_shutdown,
 } from "../../../abi/domctl.ts";
 import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
 import {
@@ -77,21 +72,13 @@ import {
   VIRQ_DOM_EXC,
   VIRQ_TIMER,
 } from "../../../abi/xen.ts";
-import { FakeDomain, type Port } from "./fake-domain.ts";
+import { controlBundle } from "./control-bundle.ts";
+import { FakeDomain, type Port, writeDomainInfo } from "./fake-domain.ts";
 import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { HostCodec } from "./host-codec.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
-
-const bundle = build({
-  entryPoints: [new URL("../../../toolstack/control/main.ts", import.meta.url).pathname],
-  bundle: true,
-  format: "iife",
-  target: "es2020",
-  write: false,
-  logLevel: "error",
-}).then((result) => new Script(result.outputFiles[0]!.text, { filename: "control.js" }));
 
 export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
@@ -168,7 +155,7 @@ export class FakeMachine {
       codec: () => this.codec.call(),
       machineWindow: this.window,
     };
-    (await bundle).runInContext(createContext(sandbox));
+    (await controlBundle).runInContext(createContext(sandbox));
     this.turn = (sandbox as unknown as { turn: () => void }).turn;
     await this.step();
     await this.settle();
@@ -259,15 +246,6 @@ export class FakeMachine {
     return fresh;
   }
 
-  private store64(address: number, value: number): void {
-    this.window.store32(address, value >>> 0);
-    this.window.store32(address + 4, Math.floor(value / 2 ** 32));
-  }
-
-  private load64(address: number): number {
-    return this.window.load32(address) + this.window.load32(address + 4) * 2 ** 32;
-  }
-
   /** As the hypervisor: a port that is pending already wakes nobody. */
   private setPending(port: number): void {
     const w = this.window;
@@ -306,8 +284,8 @@ export class FakeMachine {
 
   private hypercall(): void {
     this.hypercalls++;
-    const op = this.load64(DOM0_CALL_PAGE + CallPage.op);
-    const args = [0, 1, 2, 3].map((i) => this.load64(DOM0_CALL_PAGE + CallPage.args + i * 8));
+    const op = this.window.load64(DOM0_CALL_PAGE + CallPage.op);
+    const args = [0, 1, 2, 3].map((i) => this.window.load64(DOM0_CALL_PAGE + CallPage.args + i * 8));
     const result = this.dispatch(op, args);
     this.window.store32(DOM0_CALL_PAGE + CallPage.result, result >>> 0);
     this.window.store32(DOM0_CALL_PAGE + CallPage.result + 4, result < 0 ? 0xffffffff : Math.floor(result / 2 ** 32));
@@ -442,14 +420,14 @@ export class FakeMachine {
 
   private hvmOp(op: number, arg: number): number {
     if (op === HVMOP_get_time) {
-      this.store64(arg, (this.now += 1000));
+      this.window.store64(arg, (this.now += 1000));
       return 0;
     }
     const domain = this.domains.get(this.window.load16(arg));
     if (domain === undefined) return -ESRCH;
     const index = this.window.load32(arg + 4);
-    if (op === HVMOP_set_param) domain.params.set(index, this.load64(arg + 8));
-    else if (op === HVMOP_get_param) this.store64(arg + 8, domain.params.get(index) ?? 0);
+    if (op === HVMOP_set_param) domain.params.set(index, this.window.load64(arg + 8));
+    else if (op === HVMOP_get_param) this.window.store64(arg + 8, domain.params.get(index) ?? 0);
     else return -ENOSYS;
     return 0;
   }
@@ -459,12 +437,12 @@ export class FakeMachine {
     if (op === XENMEM_populate_physmap || op === XENMEM_decrease_reservation) {
       const domain = w.load16(arg + 24) === DOMID_SELF ? this.domain0 : this.domains.get(w.load16(arg + 24));
       if (domain === undefined) return -ESRCH;
-      const [list, extents] = [this.load64(arg), this.load64(arg + 8)];
+      const [list, extents] = [this.window.load64(arg), this.window.load64(arg + 8)];
       const pages = 2 ** w.load32(arg + 16);
       for (let i = 0; i < extents; i++) {
         const give = op === XENMEM_populate_physmap;
         if (give && (this.freePages < pages || domain.frames.size + pages > domain.maxPages)) return i;
-        const gfn = this.load64(list + i * 8);
+        const gfn = this.window.load64(list + i * 8);
         for (let p = 0; p < pages; p++) {
           if (give) domain.frames.set(gfn + p, new Uint8Array(PAGE));
           else if (!domain.frames.delete(gfn + p)) return i;
@@ -477,11 +455,11 @@ export class FakeMachine {
       const domain = this.domains.get(w.load16(arg + 6));
       if (domain === undefined) return -ESRCH;
       for (let i = 0; i < w.load16(arg + 4); i++) {
-        const gfn = this.load64(this.load64(arg + 8) + i * 8);
+        const gfn = this.window.load64(this.window.load64(arg + 8) + i * 8);
         const frame = domain.frames.get(gfn);
-        w.store32(this.load64(arg + 24) + i * 4, frame === undefined ? -EINVAL : 0);
+        w.store32(this.window.load64(arg + 24) + i * 4, frame === undefined ? -EINVAL : 0);
         if (frame === undefined) continue;
-        const page = this.load64(this.load64(arg + 16) + i * 8);
+        const page = this.window.load64(this.window.load64(arg + 16) + i * 8);
         this.unmap(page);
         this.maps.set(page, { domain, gfn });
         domain.mapped++;
@@ -489,14 +467,14 @@ export class FakeMachine {
       }
       return 0;
     }
-    if (op === XENMEM_remove_from_physmap) return this.unmap(this.load64(arg + 8)) ? 0 : -EINVAL;
+    if (op === XENMEM_remove_from_physmap) return this.unmap(this.window.load64(arg + 8)) ? 0 : -EINVAL;
     if (op === XENMEM_set_memory_map) {
       const domain = this.domains.get(w.load16(arg));
       if (domain === undefined) return -ESRCH;
-      const list = this.load64(arg + ForeignMemoryMap.map_buffer);
+      const list = this.window.load64(arg + ForeignMemoryMap.map_buffer);
       domain.memoryMap = Array.from({ length: w.load32(arg + ForeignMemoryMap.map_nr_entries) }, (_, i) => {
         const at = list + 20 * i;
-        return [this.load64(at), this.load64(at + 8), w.load32(at + 16)];
+        return [this.window.load64(at), this.window.load64(at + 8), w.load32(at + 16)];
       });
       return 0;
     }
@@ -515,8 +493,8 @@ export class FakeMachine {
   private multicall(list: number, calls: number): number {
     for (let i = 0; i < calls; i++) {
       const entry = list + i * MulticallEntry.SIZE;
-      const args = [0, 1, 2, 3].map((k) => this.load64(entry + MulticallEntry.args + k * 8));
-      const result = this.dispatch(this.load64(entry + MulticallEntry.op), args);
+      const args = [0, 1, 2, 3].map((k) => this.window.load64(entry + MulticallEntry.args + k * 8));
+      const result = this.dispatch(this.window.load64(entry + MulticallEntry.op), args);
       this.window.store32(entry + MulticallEntry.result, result >>> 0);
       this.window.store32(entry + MulticallEntry.result + 4, result < 0 ? 0xffffffff : 0);
     }
@@ -543,7 +521,7 @@ export class FakeMachine {
         domain.handle = new Uint8Array(w.read(u, 16));
         return 0;
       case XEN_DOMCTL_getdomaininfo:
-        this.writeInfo(domain, u);
+        writeDomainInfo(w, domain, u);
         return 0;
     }
     if (domain === this.domain0) return -EPERM;
@@ -551,11 +529,11 @@ export class FakeMachine {
       case XEN_DOMCTL_max_vcpus:
         return 0;
       case XEN_DOMCTL_max_mem:
-        domain.maxPages = this.load64(u + DomctlMaxMem.max_memkb) / 4;
+        domain.maxPages = this.window.load64(u + DomctlMaxMem.max_memkb) / 4;
         return 0;
       case XEN_DOMCTL_sethvmcontext: {
         const size = w.load32(u + DomctlHvmcontext.size);
-        domain.context = new Uint8Array(w.read(this.load64(u + DomctlHvmcontext.buffer), size));
+        domain.context = new Uint8Array(w.read(this.window.load64(u + DomctlHvmcontext.buffer), size));
         return 0;
       }
       case XEN_DOMCTL_pausedomain:
@@ -575,22 +553,6 @@ export class FakeMachine {
     }
   }
 
-  private writeInfo(domain: FakeDomain, at: number): void {
-    const w = this.window;
-    let flags = domain.pauses > 0 && domain !== this.domain0 ? XEN_DOMINF_paused : XEN_DOMINF_blocked;
-    if (domain === this.domain0) flags = XEN_DOMINF_running;
-    if (domain.shutdown !== null) flags = XEN_DOMINF_shutdown | (domain.shutdown << 16);
-    w.zero(at, DomctlGetdomaininfo.SIZE);
-    w.store16(at + DomctlGetdomaininfo.domain, domain.id);
-    w.store32(at + DomctlGetdomaininfo.flags, flags);
-    this.store64(at + DomctlGetdomaininfo.tot_pages, domain.frames.size);
-    this.store64(at + DomctlGetdomaininfo.max_pages, domain.maxPages);
-    this.store64(at + DomctlGetdomaininfo.cpu_time, 1.5e9);
-    w.store32(at + DomctlGetdomaininfo.nr_online_vcpus, domain.vcpus || 1);
-    w.store32(at + DomctlGetdomaininfo.max_vcpu_id, (domain.vcpus || 1) - 1);
-    w.write(at + DomctlGetdomaininfo.handle, domain.handle);
-  }
-
   private sysctl(arg: number): number {
     const w = this.window;
     const u = arg + Sysctl.u;
@@ -600,8 +562,8 @@ export class FakeMachine {
         const first = w.load16(u + SysctlGetdomaininfolist.first_domain);
         const room = w.load32(u + SysctlGetdomaininfolist.max_domains);
         const all = [this.domain0, ...this.domains.values()].filter(({ id }) => id >= first).slice(0, room);
-        const buffer = this.load64(u + SysctlGetdomaininfolist.buffer);
-        all.forEach((domain, i) => this.writeInfo(domain, buffer + i * DomctlGetdomaininfo.SIZE));
+        const buffer = this.window.load64(u + SysctlGetdomaininfolist.buffer);
+        all.forEach((domain, i) => writeDomainInfo(w, domain, buffer + i * DomctlGetdomaininfo.SIZE));
         w.store32(u + SysctlGetdomaininfolist.num_domains, all.length);
         return 0;
       }
@@ -609,14 +571,14 @@ export class FakeMachine {
         w.store32(u + SysctlPhysinfo.nr_cpus, 1);
         w.store32(u + SysctlPhysinfo.cpu_khz, 2500000);
         w.store32(u + SysctlPhysinfo.capabilities, this.virtualisation ? XEN_SYSCTL_PHYSCAP_hvm : 0);
-        this.store64(u + SysctlPhysinfo.total_pages, 131072);
-        this.store64(u + SysctlPhysinfo.free_pages, this.freePages);
+        this.window.store64(u + SysctlPhysinfo.total_pages, 131072);
+        this.window.store64(u + SysctlPhysinfo.free_pages, this.freePages);
         return 0;
       case XEN_SYSCTL_readconsole: {
         const text = Buffer.from(this.log);
         const index = w.load32(u + SysctlReadconsole.index);
         const rest = text.subarray(index);
-        w.write(this.load64(u + SysctlReadconsole.buffer), rest);
+        w.write(this.window.load64(u + SysctlReadconsole.buffer), rest);
         w.store32(u + SysctlReadconsole.count, rest.length);
         w.store32(u + SysctlReadconsole.index, index + rest.length);
         return 0;

@@ -39,7 +39,16 @@ class Terminal {
 
 function setup(words: string[] = []) {
   const terminal = new Terminal();
-  const editor = new LineEditor({ write: (text) => terminal.write(text), complete: () => words }, "> ");
+  let columns = 80;
+  const editor = new LineEditor(
+    {
+      write: (text) => terminal.write(text),
+      complete: () => words,
+      columns: () => columns,
+      resized: (wide) => (columns = wide),
+    },
+    "> ",
+  );
   editor.begin();
   const lines: string[] = [];
   const events: string[] = [];
@@ -50,6 +59,7 @@ function setup(words: string[] = []) {
       const event: EditorEvent = editor.feed(byte, !paste || i === bytes.length - 1);
       if (event === null) return;
       if (event.kind === "line") lines.push(event.text);
+      else if (event.kind === "refused") events.push(event.reason);
       else events.push(event.kind);
       editor.begin();
     });
@@ -140,4 +150,36 @@ test("wide characters take two columns", (t) => {
   const { type, terminal } = setup();
   type(`日本${LEFT}`);
   t.is(terminal.column, 4);
+});
+
+test("a line of 8,192 characters is taken, a longer one is refused in words, and the next one works", (t) => {
+  const { type, lines, events } = setup();
+  type(`${"x".repeat(8192)}\r`, true);
+  t.is(lines[0]!.length, 8192);
+  type(`${"y".repeat(9000)}\r`, true);
+  t.deepEqual(events, ["a line of 9000 characters was not run: 8192 are the most"]);
+  type("list\r");
+  t.is(lines[1], "list");
+  // What was killed comes back only as far as there is room.
+  type(`${"z".repeat(8000)}\x15\x19\x19\r`, true);
+  t.is(events.length, 2);
+  type(`${"z".repeat(8193)}\x15ok\r`, true);
+  t.is(events.length, 3, "what is missing in it was never seen: it stays refused");
+});
+
+test("history keeps the latest lines within a limit", (t) => {
+  const { type, lines } = setup();
+  for (let i = 0; i < 12; i++) type(`${i}:${"x".repeat(8000)}\r`, true);
+  type(`${UP.repeat(20)}\r`);
+  t.regex(lines.at(-1)!, /^4:/);
+});
+
+test("the terminal's report of its size sets the width; Ctrl-L asks for it", (t) => {
+  const { type, terminal, lines } = setup();
+  type(`\x1b[8;40;132t${"x".repeat(120)}`);
+  t.is(terminal.text, `> ${"x".repeat(120)}`);
+  type("\x1b[8;40;40t");
+  t.is(terminal.text, `> ${"x".repeat(36)}`);
+  type("\r");
+  t.is(lines[0]!.length, 120);
 });

@@ -291,3 +291,51 @@ test("domain 0 dies: a guest's nodes, watches and permissions are there again, i
   ]);
   t.is(machine.exports.audit(), 0);
 });
+
+test("pasted input arrives whole: 60 lines, a line of 8 kB; a longer one is refused in words", async (t) => {
+  const machine = await boot("", {});
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  const from = machine.output.length;
+  const numbers = Array.from({ length: 60 }, (_, i) => i);
+  machine.devices.type(numbers.map((i) => `js '<${i}>' + '${"-".repeat(60)}'\r`).join(""));
+  machine.runUntil(() => /"<59>-+"\r\ntypevisor> $/.test(machine.output.slice(from)), "the last line's value");
+  const values = [...machine.output.slice(from).matchAll(/^"<(\d+)>-{60}"\r$/gm)].map((match) => Number(match[1]));
+  t.deepEqual(values, numbers);
+  t.regex(typed(machine, `js '${"y".repeat(8180)}'.length`), /^8180\r$/m);
+  machine.devices.type(`js '${"y".repeat(20_000)}'.length\r`);
+  const refused = () =>
+    /a line of 20012 characters was not run: 8192 are the most\r\ntypevisor> $/.test(machine.output);
+  machine.runUntil(refused, "the refusal");
+  t.regex(typed(machine, "js 6*7"), /^42\r$/m);
+  t.is(machine.devices.unsent, 0);
+});
+
+test("while domain 0 takes no input the sender waits, with RTS down; what one without flow control loses is reported once", async (t) => {
+  const machine = await boot("", {});
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  t.true(machine.devices.rts);
+  // Domain 0 reads 64 KiB ahead while a command runs, the hypervisor keeps 4 KiB, the port 16 bytes.
+  machine.devices.type("js sleep(60000)\r");
+  machine.runUntil(() => machine.output.endsWith(")\r\n"), "the running command");
+  machine.devices.type("x".repeat(80_000));
+  const left = 80_000 - 65_536 - 4096 - 16;
+  machine.runUntil(() => machine.devices.unsent === left, "everything full");
+  machine.step(100);
+  t.is(machine.devices.unsent, left);
+  t.false(machine.devices.rts);
+  const from = machine.output.length;
+  machine.devices.typeAtOnce("lost");
+  machine.devices.type("\rjs 6*7\r");
+  const ended = () => /^42\r\ntypevisor> $/m.test(machine.output.slice(from));
+  machine.runUntil(ended, "the prompt after the command's end", 100_000);
+  t.true(machine.devices.rts);
+  t.regex(machine.output.slice(from), /a line of 80000 characters was not run/, "all of it came");
+  t.is(machine.output.split("Console input was lost").length, 2);
+});
+
+test("what was typed before Typevisor looked at the port is not lost", async (t) => {
+  const machine = new Machine(await module, { memory: 32, modules: [], commandLine: "", typed: "js 6*7\r" });
+  await ControlPlane.on(machine);
+  machine.runUntil(() => /^42\r\ntypevisor> $/m.test(machine.output), "the value");
+  t.pass();
+});

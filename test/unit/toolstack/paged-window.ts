@@ -79,4 +79,13 @@ export class PagedWindow implements MachineWindow {
   zero(address: number, length: number): void {
     this.write(address, new Uint8Array(length));
   }
+
+  store64(address: number, value: number): void {
+    this.store32(address, value >>> 0);
+    this.store32(address + 4, Math.floor(value / 2 ** 32));
+  }
+
+  load64(address: number): number {
+    return this.load32(address) + this.load32(address + 4) * 2 ** 32;
+  }
 }

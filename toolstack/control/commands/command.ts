@@ -1,15 +1,14 @@
 /** What a command is, and what it gets. */
 import type { Domains } from "../domains/domains.ts";
+import type { Interruption } from "../interruption.ts";
 
-/** Raised by the user (Ctrl-C, Ctrl-]) while a command runs; a command that waits listens to it. */
-export interface Interruption {
-  readonly raised: boolean;
-  /** Calls `listener` when it is raised, or now if it is. */
-  onRaise(listener: () => void): void;
+/** Takes the console's input while a command runs. */
+export interface InputTaker {
+  /** How many bytes it has room for now; where it was 0, the command calls `inputWanted` when it no longer is. */
+  room(): number;
+  /** Takes bytes, as many as it has room for at most; returns how many of them it used. Not all: it is done. */
+  take(bytes: Uint8Array): number;
 }
-
-/** Input from the console while a command has taken it: returns how many of the bytes it used; not all: it is done. */
-export type InputTaker = (bytes: Uint8Array) => number;
 
 export interface CommandContext {
   domains: Domains;
@@ -18,6 +17,8 @@ export interface CommandContext {
   interactive: boolean;
   /** Gives the console's input to the command until it ends or gives it back with null. */
   takeInput(taker: InputTaker | null): void;
+  /** The taker has room again. */
+  inputWanted(): void;
   /** Ends the machine: SHUTDOWN_poweroff or SHUTDOWN_reboot. In exec mode its verdict is printed first. */
   endMachine(reason: number): void;
   /** The command's text behind its name, as it was typed. */

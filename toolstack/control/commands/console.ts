@@ -39,17 +39,20 @@ async function talk(domain: GuestDomain, context: CommandContext): Promise<void>
   if (console === null) throw new CommandError(`${domain} has no console`);
   if (console.attached) throw new CommandError(`the console of ${domain} is shown already`);
   if (context.interactive) print(`[${domain}: Ctrl-] leaves]\n`);
-  console.attach({ show: printBytes });
+  console.attach({ show: printBytes, ready: () => context.inputWanted() });
   // Without a person nobody can leave: what is there is shown.
   if (context.interactive) {
     const reason = await new Promise<EndReason | null>((resolve) => {
       domain.onEnd(resolve);
-      context.takeInput((bytes) => {
-        const leave = bytes.indexOf(LEAVE);
-        if (leave !== 0) console.input(leave < 0 ? bytes : bytes.subarray(0, leave));
-        if (leave < 0) return bytes.length;
-        resolve(null);
-        return leave + 1;
+      context.takeInput({
+        room: () => console.inputRoom,
+        take(bytes) {
+          const leave = bytes.indexOf(LEAVE);
+          if (leave !== 0) console.input(leave < 0 ? bytes : bytes.subarray(0, leave));
+          if (leave < 0) return bytes.length;
+          resolve(null);
+          return leave + 1;
+        },
       });
     });
     context.takeInput(null);

@@ -1,22 +1,47 @@
-/** Input from the machine's serial console: VIRQ_CONSOLE tells of it, CONSOLEIO_read takes it. */
+/**
+ * Input from the machine's serial console: VIRQ_CONSOLE tells of it, CONSOLEIO_read takes it. What nobody has room for is left
+ * with the hypervisor, which lets the sender wait.
+ */
 import { VIRQ_CONSOLE } from "../../../abi/xen.ts";
 import { onVirq } from "../events.ts";
 import { memory } from "../host.ts";
 import { consoleRead } from "../hypercalls/console-io.ts";
 import { reserveScratch } from "../scratch.ts";
 
-const ROOM = 512;
-const buffer = reserveScratch(ROOM);
+const PIECE = 512;
+const buffer = reserveScratch(PIECE);
 
-/** Hands every piece of input to `take`, beginning with what was typed before anyone listened. */
-export function openInput(take: (bytes: Uint8Array) => void): void {
-  const read = () => {
+/** Where input goes. */
+export interface InputSink {
+  /** How many bytes it has room for now. */
+  room(): number;
+  /** Takes as many bytes as it has room for, or fewer. */
+  input(bytes: Uint8Array): void;
+}
+
+let sink: InputSink | null = null;
+let reading = false;
+
+/** Reads what is there, as far as there is room for it: called also when there is room again. */
+export function readInput(): void {
+  // A sink that makes room while it is given input is served by the loop that is running.
+  if (sink === null || reading) return;
+  reading = true;
+  try {
     for (;;) {
-      const got = consoleRead(buffer.address, ROOM);
+      const room = Math.min(PIECE, sink.room());
+      const got = room === 0 ? 0 : consoleRead(buffer.address, room);
       if (got === 0) return;
-      take(memory.read(buffer.address, got));
+      sink.input(memory.read(buffer.address, got));
     }
-  };
-  onVirq(VIRQ_CONSOLE, read);
-  read();
+  } finally {
+    reading = false;
+  }
+}
+
+/** Hands input to `to` from now on, beginning with what was typed before anyone listened. */
+export function openInput(to: InputSink): void {
+  sink = to;
+  onVirq(VIRQ_CONSOLE, readInput);
+  readInput();
 }

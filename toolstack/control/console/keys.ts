@@ -1,8 +1,11 @@
 /** Bytes from a terminal, decoded to keys: UTF-8 characters, control characters, escape sequences. */
 import { decodeUtf8, utf8Length } from "../text.ts";
 
-/** A character to insert, or the name of a key ("left", "ctrl-a", "enter", ...). */
-export type Key = { text: string } | { name: string };
+/** A character to insert, the name of a key ("left", "ctrl-a", "enter", ...), or the terminal's report of its size. */
+export type Key = { text: string } | { name: string } | { columns: number; rows: number };
+
+/** xterm's report of its text area's size, behind ESC. */
+const SIZE_REPORT = /^\[8;(\d{1,4});(\d{1,4})t$/;
 
 const CONTROL: Record<number, string> = { 8: "backspace", 9: "tab", 10: "newline", 13: "enter", 127: "backspace" };
 
@@ -87,6 +90,8 @@ export class KeyDecoder {
       return null;
     }
     this.sequence = null;
+    const size = SIZE_REPORT.exec(sequence);
+    if (size !== null) return { columns: Number(size[2]), rows: Number(size[1]) };
     const name = SEQUENCES[sequence];
     return name === undefined ? null : { name };
   }

@@ -1,25 +1,36 @@
 /**
- * A line editor for a terminal of unknown width: the line scrolls sideways within WIDTH columns, which every terminal
- * has, and never wraps. It knows nothing of consoles or commands: bytes in, text out.
+ * A line editor: the line scrolls sideways within the terminal's width, less one column, and never wraps. It knows nothing of
+ * consoles or commands: bytes in, text out.
  */
 import { columnsOf } from "./columns.ts";
 import { KeyDecoder } from "./keys.ts";
 
-const WIDTH = 79;
+/** Characters of the longest line. */
+export const LINE_MAX = 8192;
 const HISTORY_MAX = 200;
+/** Characters of all lines that are kept together. */
+const HISTORY_CHARACTERS = 64 * 1024;
+/** Asks a terminal for its size, as xterm has it; one that does not know the question ignores it. */
+const ASK_SIZE = "\x1b[18t";
 
 export interface LineEditorHost {
   write(text: string): void;
   /** Words that could stand where the cursor is, given the line up to there; the editor keeps those that fit. */
   complete(before: string): string[];
+  /** Columns of the terminal. */
+  columns(): number;
+  /** The terminal has said how large it is. */
+  resized(columns: number, rows: number): void;
 }
 
-/** What a fed byte led to: nothing yet, a finished line, Ctrl-C, or Ctrl-D on an empty line. */
-export type EditorEvent = { kind: "line"; text: string } | { kind: "interrupt" } | { kind: "end" } | null;
+/** What a fed byte led to: nothing yet, a finished line or one that was too long, Ctrl-C, or Ctrl-D on an empty line. */
+export type EditorEvent =
+  { kind: "line"; text: string } | { kind: "refused"; reason: string } | { kind: "interrupt" } | { kind: "end" } | null;
 
 export class LineEditor {
   private readonly keys = new KeyDecoder();
   private readonly history: string[] = [];
+  private historyCharacters = 0;
   /** Place in the history while browsing; history.length is the line being written. */
   private historyAt = 0;
   private unfinished = "";
@@ -30,6 +41,8 @@ export class LineEditor {
   private killed: string[] = [];
   private dirty = false;
   private afterCarriageReturn = false;
+  /** Characters of this line that found no room: it will not be run. */
+  private excess = 0;
 
   constructor(
     private readonly host: LineEditorHost,
@@ -39,6 +52,7 @@ export class LineEditor {
   /** Shows the prompt with an empty line. */
   begin(): void {
     this.setLine("");
+    this.excess = 0;
     this.historyAt = this.history.length;
     this.unfinished = "";
     this.host.write(this.prompt);
@@ -67,6 +81,7 @@ export class LineEditor {
     let event: EditorEvent = null;
     if (key !== null && !skipped) {
       if ("text" in key) this.insert(key.text);
+      else if ("columns" in key) this.resize(key.columns, key.rows);
       else if (key.name === "tab" && !last) this.insert(" ");
       else event = this.press(key.name);
     }
@@ -132,11 +147,10 @@ export class LineEditor {
         this.kill(this.cursor, this.wordRight());
         break;
       case "ctrl-y":
-        this.line.splice(this.cursor, 0, ...this.killed);
-        this.moveTo(this.cursor + this.killed.length);
+        this.insertAll(this.killed);
         break;
       case "ctrl-l":
-        this.host.write("\x1b[H\x1b[2J");
+        this.host.write(`\x1b[H\x1b[2J${ASK_SIZE}`);
         this.dirty = true;
         break;
       case "up":
@@ -156,28 +170,61 @@ export class LineEditor {
 
   private finish(): EditorEvent {
     const text = this.line.join("");
+    const { excess } = this;
     this.cursor = this.line.length;
     // A finished line stays on the screen as a whole; the terminal may wrap it now.
-    if (this.first > 0 || this.prompt.length + this.columns(0, this.line.length) >= WIDTH) {
+    if (excess === 0 && (this.first > 0 || this.prompt.length + this.columns(0, this.line.length) >= this.width)) {
       this.host.write(`\r${this.prompt}${text}\x1b[K`);
     } else {
       this.redraw();
     }
     this.host.write("\n");
-    if (text.trim() !== "" && this.history[this.history.length - 1] !== text) {
-      this.history.push(text);
-      if (this.history.length > HISTORY_MAX) this.history.shift();
-    }
     this.setLine("");
+    if (excess > 0) {
+      const reason = `a line of ${text.length + excess} characters was not run: ${LINE_MAX} are the most`;
+      return { kind: "refused", reason };
+    }
+    this.remember(text);
     return { kind: "line", text };
   }
 
+  private remember(text: string): void {
+    if (text.trim() === "" || this.history[this.history.length - 1] === text) return;
+    this.history.push(text);
+    this.historyCharacters += text.length;
+    while (this.history.length > HISTORY_MAX || this.historyCharacters > HISTORY_CHARACTERS) {
+      this.historyCharacters -= this.history.shift()!.length;
+    }
+  }
+
+  private resize(columns: number, rows: number): void {
+    this.host.resized(columns, rows);
+    this.dirty = true;
+  }
+
+  /** Inserts characters at the cursor, as far as the line has room. */
+  private insertAll(characters: string[]): void {
+    const some = characters.slice(0, LINE_MAX - this.line.length);
+    this.excess += characters.length - some.length;
+    this.line.splice(this.cursor, 0, ...some);
+    this.moveTo(this.cursor + some.length);
+  }
+
   private insert(text: string): void {
+    if (this.line.length === LINE_MAX) {
+      this.excess++;
+      return;
+    }
     this.line.splice(this.cursor, 0, text);
     this.cursor++;
     // The commonest case, a character typed at the end of a short line, is shown by itself.
-    if (!this.dirty && this.cursor === this.line.length && this.shownColumns() < WIDTH) this.host.write(text);
+    if (!this.dirty && this.cursor === this.line.length && this.shownColumns() < this.width) this.host.write(text);
     else this.dirty = true;
+  }
+
+  /** Columns that are used: in the last one some terminals wrap. */
+  private get width(): number {
+    return this.host.columns() - 1;
   }
 
   /** Columns from the prompt to the end of the line, as it is scrolled. */
@@ -241,8 +288,7 @@ export class LineEditor {
     }
     const addition = common.slice(word.length) + (fitting.length === 1 ? " " : "");
     if (addition !== "") {
-      this.line.splice(this.cursor, 0, ...Array.from(addition));
-      this.moveTo(this.cursor + Array.from(addition).length);
+      this.insertAll(Array.from(addition));
       return;
     }
     this.redraw();
@@ -260,13 +306,14 @@ export class LineEditor {
   private redraw(): void {
     if (!this.dirty) return;
     this.dirty = false;
-    const room = WIDTH - this.prompt.length - 1;
+    const room = this.width - this.prompt.length - 1;
     if (this.cursor < this.first) this.first = this.cursor;
-    while (this.columns(this.first, this.cursor) > room) this.first++;
+    let before = this.columns(this.first, this.cursor);
+    while (before > room) before -= columnsOf(this.line[this.first++]!);
     let end = this.first;
     let used = 0;
     while (end < this.line.length && used + columnsOf(this.line[end]!) <= room) used += columnsOf(this.line[end++]!);
-    const column = this.prompt.length + this.columns(this.first, this.cursor);
+    const column = this.prompt.length + before;
     const shown = this.line.slice(this.first, end).join("");
     const back = column === this.prompt.length + used ? "" : `\r\x1b[${column}C`;
     this.host.write(`\r${this.prompt}${shown}\x1b[K${back}`);

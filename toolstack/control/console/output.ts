@@ -3,7 +3,7 @@
  * after the promise jobs that wrote it, and as a task for what is more than one turn's. A serial line is slow: who has much
  * to print is to wait for it (`printed`, `whenDrained`).
  */
-import type { Interruption } from "../commands/command.ts";
+import type { Interruption } from "../interruption.ts";
 import { memory } from "../host.ts";
 import { consoleWrite } from "../hypercalls/console-io.ts";
 import { reserveScratch } from "../scratch.ts";

@@ -11,6 +11,7 @@ import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
 import { outputFull, whenDrained } from "../console/output.ts";
 import { releaseMapPage, takeMapPage } from "../map-space.ts";
 import { Task } from "../tasks.ts";
+import { count, encodeUtf8 } from "../text.ts";
 import { after } from "../timers.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleRing } from "./console-ring.ts";
@@ -18,6 +19,8 @@ import { ConsoleRing } from "./console-ring.ts";
 /** Output kept while nobody looks, and input kept while the guest does not read, in bytes. */
 const BACKLOG_BYTES = 16 * 1024;
 const INPUT_BYTES = 4 * 1024;
+/** A guest that has read nothing for so long while input waits is not waited for: the user must be able to leave. */
+const DEAF_MS = 5000;
 /**
  * How long a console that was served rests before it is served again. Linux's kernel sends an event for every 16 bytes that
  * it prints: after the first, domain 0 takes what has gathered, and the guest runs meanwhile.
@@ -27,12 +30,19 @@ const REST_MS = 1;
 /** Who looks at a console. */
 export interface ConsoleViewer {
   show(output: Uint8Array): void;
+  /** There is room for input again. */
+  ready?: () => void;
 }
 
 export class GuestConsole {
   private readonly backlog = new Backlog(BACKLOG_BYTES);
   private viewer: ConsoleViewer | null = null;
   private readonly pendingInput = new ByteRing(INPUT_BYTES);
+  /** Withdraws the look at a guest that does not read while there is no room; null when it is not waited for. */
+  private cancelWait: (() => void) | null = null;
+  /** The guest has not read for DEAF_MS: input beyond what is kept is counted as lost until it does. */
+  private deaf = false;
+  private lostInput = 0;
   /** Withdraws the end of the rest; null when it does not rest. Meanwhile its port is masked. */
   private cancelRest: (() => void) | null = null;
   private open = true;
@@ -75,6 +85,10 @@ export class GuestConsole {
 
   /** Shows kept and further output to `viewer`, instead of whoever looked before; null: nobody looks. */
   attach(viewer: ConsoleViewer | null): void {
+    if (viewer === null && this.lostInput > 0) {
+      this.remark(`${count(this.lostInput, "byte")} of input were lost`);
+      this.lostInput = 0;
+    }
     this.viewer = viewer;
     if (viewer === null) return;
     const { bytes, dropped } = this.backlog.take();
@@ -87,10 +101,41 @@ export class GuestConsole {
     return this.viewer !== null;
   }
 
-  /** Hands input to the guest; what it does not read in time is kept up to a limit, the rest is lost. */
+  /** Bytes of input that there is room for. */
+  get inputRoom(): number {
+    return this.deaf || !this.open ? INPUT_BYTES : INPUT_BYTES - this.pendingInput.length;
+  }
+
+  /** Hands input to the guest, as much as there is room for at most; what it does not read in time is kept. */
   input(bytes: Uint8Array): void {
-    this.pendingInput.add(bytes.subarray(0, this.pendingInput.room));
+    const kept = Math.min(this.pendingInput.room, bytes.length);
+    this.pendingInput.add(bytes.subarray(0, kept));
+    this.lostInput += bytes.length - kept;
     this.feed();
+    if (this.inputRoom === 0) this.waitForReader();
+  }
+
+  private waitForReader(): void {
+    this.cancelWait ??= after(DEAF_MS, () => {
+      this.cancelWait = null;
+      this.deaf = true;
+      this.remark("the guest does not read its console: more input is lost until it does");
+      this.viewer?.ready?.();
+    });
+  }
+
+  /** The guest has read some input. */
+  private hasRead(): void {
+    this.cancelWait?.();
+    this.cancelWait = null;
+    this.deaf = false;
+    if (this.lostInput > 0) this.remark(`${count(this.lostInput, "byte")} of input were lost`);
+    this.lostInput = 0;
+  }
+
+  /** Says something to whoever looks, in brackets, on a line of its own. */
+  private remark(text: string): void {
+    this.viewer?.show(encodeUtf8(`\n[${text}]\n`));
   }
 
   /** Takes the last output and lets go of page and port; the kept output can still be shown. */
@@ -99,6 +144,7 @@ export class GuestConsole {
     this.open = false;
     this.takeOutput();
     this.cancelRest?.();
+    this.cancelWait?.();
     try {
       closeChannel(this.port.number);
     } finally {
@@ -168,7 +214,9 @@ export class GuestConsole {
     if (sent === 0) return;
     this.pendingInput.drop(sent);
     send(this.port.number);
+    this.hasRead();
+    this.viewer?.ready?.();
   }
 }
 
-const LOST = Uint8Array.from(Array.from("\n[earlier output was not kept]\n", (c) => c.charCodeAt(0)));
+const LOST = encodeUtf8("\n[earlier output was not kept]\n");
