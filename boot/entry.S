@@ -195,15 +195,13 @@ serial_values: /* port, value: interrupts off, divisor latch, divisor 1, 8n1, FI
   .byte 0
   .short COM1 + 3
   .byte 3
-  .short COM1 + 2
-  .byte 7
   .short COM1 + 4
   .byte 0x0b
 serial_values_end:
 text_prefix: .asciz "Typevisor cannot start: "
 text_loader: .asciz "the boot loader is neither Multiboot 2 nor PVH.\r\n"
 text_old: .asciz "the processor has no 64-bit mode or no execute-disable (CPUID 80000001h).\r\n"
-text_sse: .asciz "the processor lacks SSE4.1 or an older feature (CPUID 1).\r\n"
+text_sse: .asciz "the processor lacks SSE4.1 or an older feature (CPUID 1); QEMU has them with -cpu max.\r\n"
   .balign 8
 boot_gdt:
   .quad 0

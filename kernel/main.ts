@@ -64,10 +64,9 @@ export function start(): void {
   hw.bootInfo(boot);
   framesInit(boot);
   heapInit();
-  uartFind();
-  // What was sent before would be lost with the FIFOs' first contents.
-  consoleInput();
   uartInit();
+  // What was received before interrupts no more.
+  consoleInput();
   dmesgUseDriver();
   banner();
   tscInit(load<u64>(boot + BootInfo.rsdp));

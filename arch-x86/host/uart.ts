@@ -45,6 +45,16 @@ let transmitInterrupt: bool = false;
 
 let present: bool = false;
 
+/** What was received before the FIFOs were turned on, FCR_BYTES at most. */
+@unmanaged
+class Early {
+  count: u32;
+  read: u32;
+}
+
+const early = changetype<Early>(memory.data(8, 4));
+const earlyBytes: usize = memory.data(16);
+
 /** A byte: the receiver has lost input since `uartOverran` was last asked. */
 const overrun: usize = memory.data(1);
 
@@ -55,13 +65,12 @@ function lineStatus(): u32 {
   return status;
 }
 
-/** Looks for the port. Without one, what is written is dropped and nothing is read. */
-export function uartFind(): void {
-  present = in8(COM1 + LSR) != 0xff;
-}
-
-/** Sets up the port that `uartFind` has found. What it has received and was not read is lost. */
+/**
+ * Sets the port up. Without one, what is written is dropped and nothing is read. What it had received before is there to be
+ * read, but for a byte that comes in the very moment in which the FIFOs are turned on: it is lost with their contents.
+ */
 export function uartInit(): void {
+  present = in8(COM1 + LSR) != 0xff;
   if (!present) return;
   // Clearing the FIFOs would lose what the boot shim wrote last.
   for (let polls: u32 = 0; polls < PATIENCE && (lineStatus() & LSR_IDLE) == 0; polls++) pause();
@@ -70,6 +79,10 @@ export function uartInit(): void {
   out8(COM1 + DATA, BAUD_DIVISOR & 0xff);
   out8(COM1 + IER, BAUD_DIVISOR >> 8);
   out8(COM1 + LCR, LCR_8N1);
+  while (early.count < FCR_BYTES && (lineStatus() & LSR_DATA) != 0) {
+    store<u8>(earlyBytes + early.count, <u8>in8(COM1 + DATA));
+    early.count++;
+  }
   out8(COM1 + FCR, FCR_ENABLE);
   out8(COM1 + MCR, MCR_READY);
   out8(COM1 + IER, IER_RECEIVE);
@@ -157,6 +170,7 @@ export function uartOverran(): bool {
 
 /** The next byte received, -1 for none. Called after VECTOR_SERIAL until it gives -1. */
 export function uartRead(): i32 {
+  if (early.read < early.count) return load<u8>(earlyBytes + early.read++);
   if (!present || (lineStatus() & LSR_DATA) == 0) return -1;
   return in8(COM1 + DATA);
 }

@@ -1,6 +1,7 @@
 /** The serial console as a person uses it: editing, history, completion, a guest's console, reboot. */
 import test from "ava";
-import { BOOT_MS, bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
+import { PROMPT } from "../../scripts/machine.ts";
+import { BOOT_MS, bootToPrompt, COMMAND_MS, GUEST_MS, powerOff, startMachine } from "./support/boot.ts";
 
 const LEFT = "\x1b[D";
 const UP = "\x1b[A";
@@ -65,3 +66,26 @@ test.serial("reboot restarts the machine", async (t) => {
   t.pass();
   await powerOff(t, machine);
 });
+
+test.serial(
+  "a byte typed before the start is there; pasted input arrives whole, and long lines are refused in words",
+  async (t) => {
+    const machine = await startMachine(t);
+    // It lies in the port's receiver before the shim runs.
+    machine.send("j");
+    await machine.waitFor(`\n${PROMPT}`, BOOT_MS, "the first prompt");
+    machine.send("s 6*7\r");
+    await machine.waitFor(/\n42\r\ntypevisor> $/, COMMAND_MS, "the value of what was typed first");
+    const numbers = Array.from({ length: 200 }, (_, i) => i);
+    machine.send(numbers.map((i) => `js '<${i}>' + '${"-".repeat(80)}'\r`).join(""));
+    const { before } = await machine.waitFor(/"<199>-+"\r\n/, GUEST_MS, "the last line's value");
+    const values = [...before.matchAll(/^"<(\d+)>-{80}"\r$/gm)].map((match) => Number(match[1]));
+    t.deepEqual(values, numbers.slice(0, -1));
+    await machine.waitFor(PROMPT, COMMAND_MS);
+    machine.send(`js '${"y".repeat(8180)}'.length\r`);
+    await machine.waitFor(/^8180\r$/m, COMMAND_MS, "8 kB in one line");
+    machine.send(`js '${"y".repeat(20_000)}'.length\r`);
+    await machine.waitFor(/a line of 20012 characters was not run: 8192 are the most\r\ntypevisor> $/, COMMAND_MS);
+    await powerOff(t, machine);
+  },
+);

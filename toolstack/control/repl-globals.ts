@@ -19,11 +19,19 @@ import { sleep } from "./timers.ts";
 /** Xen's numbers and structures, by their names. */
 const abi = { ...xenNumbers, ...domctlNumbers, ...memoryNumbers, ...sysctlNumbers };
 
+function log(...values: unknown[]): void {
+  print(`${values.map((value) => (typeof value === "string" ? value : inspect(value))).join(" ")}\n`);
+}
+
+/** The console that people know from elsewhere: everything is printed the same. */
+const console = { log, info: log, debug: log, warn: log, error: log };
+
 /** Defines the globals. `hypercall` replaces the engine's own function of that name, which takes no arguments. */
 export function installGlobals(domains: Domains): void {
   Object.assign(globalThis, {
     abi,
     commands,
+    console,
     domains,
     domctl,
     hypercall: hypercallWide,

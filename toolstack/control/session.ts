@@ -9,6 +9,7 @@ import { SHUTDOWN_poweroff } from "../../abi/sched.ts";
 import { bootOption } from "./boot-info.ts";
 import type { RunContext } from "./commands/run.ts";
 import { runCommand } from "./commands/run.ts";
+import { isCommand } from "./commands/table.ts";
 import { splitCommands } from "./commands/words.ts";
 import { atLineStart, print } from "./console/output.ts";
 import { readTerminalSize } from "./console/terminal.ts";
@@ -73,6 +74,7 @@ async function runExec(encoded: string, progress: Progress, domains: Domains): P
     domains,
     interruption: new ShellInterruption(),
     interactive: false,
+    repeated: false,
     takeInput: () => {},
     inputWanted: () => {},
     endMachine: (reason) => {
@@ -81,7 +83,7 @@ async function runExec(encoded: string, progress: Progress, domains: Domains): P
   };
   let texts: string[] = [];
   try {
-    texts = splitCommands(decodeURIComponent(encoded));
+    texts = splitCommands(decodeURIComponent(encoded), isCommand);
   } catch (error) {
     print(`exec: ${error instanceof URIError ? "it is not percent-encoded" : describeError(error)}\n`);
     progress.failed++;

@@ -2,6 +2,7 @@
  * The prompt: lines from the editor are run as commands, one after the other. What is typed while a command runs waits
  * for it, except Ctrl-C, which interrupts it; `console` takes the input for itself.
  */
+import { systemTime } from "./clock.ts";
 import type { InputTaker } from "./commands/command.ts";
 import type { Interruption } from "./interruption.ts";
 import { complete } from "./commands/complete.ts";
@@ -13,9 +14,12 @@ import { setTerminalSize, terminalSize } from "./console/terminal.ts";
 import type { Domains } from "./domains/domains.ts";
 import { endMachine } from "./end-machine.ts";
 import { detach } from "./failures.ts";
+import { after } from "./timers.ts";
 
 const PROMPT = "typevisor> ";
 const CTRL_C = 0x03;
+/** Lines that were typed ahead are run in one turn for so long. */
+const TURN_NS = 3e6;
 /** Bytes typed ahead that are kept; more is left where it comes from. */
 const AHEAD_MAX = 64 * 1024;
 
@@ -43,6 +47,14 @@ export class Shell implements InputSink {
   private interruption: ShellInterruption | null = null;
   private taker: InputTaker | null = null;
   private using = false;
+  /** When this turn's work on input began, system time in ns. */
+  private since = 0;
+  /** Input comes because there is room for it, in the same turn. */
+  private refilling = false;
+  /** The next line waits for a turn of its own. */
+  private resting = false;
+  /** The latest line that was run. */
+  private latest = "";
   /** False until the first prompt or command: in exec mode for ever. */
   private active = false;
 
@@ -84,6 +96,7 @@ export class Shell implements InputSink {
   /** Input from the console. */
   input(bytes: Uint8Array): void {
     for (let i = 0; i < bytes.length; i++) this.ahead.push(bytes[i]!);
+    if (!this.refilling) this.since = systemTime();
     if (this.interruption !== null && this.taker === null) this.look();
     else this.use();
   }
@@ -118,7 +131,27 @@ export class Shell implements InputSink {
     } finally {
       this.using = false;
     }
-    if (this.ahead.length < before) this.more();
+    if (this.ahead.length === before) return;
+    this.refilling = true;
+    try {
+      this.more();
+    } finally {
+      this.refilling = false;
+    }
+  }
+
+  /** Goes on with what was typed ahead: in a turn of its own, so that guests have theirs, when this one has lasted long. */
+  private goOn(): void {
+    if (systemTime() - this.since < TURN_NS) {
+      this.use();
+      return;
+    }
+    this.resting = true;
+    after(0, () => {
+      this.resting = false;
+      this.since = systemTime();
+      this.use();
+    });
   }
 
   /** Gives input to the command that has taken it; false when it takes no more now. */
@@ -133,7 +166,7 @@ export class Shell implements InputSink {
 
   /** Feeds the editor until a line is finished or the input is used up; false when nobody edits now. */
   private edit(): boolean {
-    if (!this.active || this.interruption !== null) return false;
+    if (!this.active || this.resting || this.interruption !== null) return false;
     let used = 0;
     let line: string | null = null;
     while (used < this.ahead.length && line === null) {
@@ -141,8 +174,9 @@ export class Shell implements InputSink {
       const event = this.editor.feed(byte, used === this.ahead.length);
       if (event?.kind === "line") {
         line = event.text;
+      } else if (event?.kind === "end") {
+        line = "exit";
       } else if (event !== null) {
-        if (event.kind === "end") print("`poweroff` switches the machine off.\n");
         if (event.kind === "refused") print(`${event.reason}\n`);
         this.editor.begin();
       }
@@ -155,12 +189,15 @@ export class Shell implements InputSink {
   private run(line: string): void {
     const interruption = new ShellInterruption();
     this.interruption = interruption;
+    const repeated = line === this.latest;
+    this.latest = line;
     detach("the prompt", async () => {
       try {
         await runLine(line, {
           domains: this.domains,
           interruption,
           interactive: true,
+          repeated,
           takeInput: (taker) => {
             this.taker = taker;
             if (taker !== null) this.use();
@@ -173,7 +210,7 @@ export class Shell implements InputSink {
         this.interruption = null;
         if (!atLineStart()) print("\n");
         this.editor.begin();
-        this.use();
+        this.goOn();
       }
     });
     // Typed ahead with the command itself; a command that takes input has taken it by now.

@@ -180,7 +180,7 @@ const refused: [string, RegExp][] = [
   ["create --kernel hello --ramdisk nothere", /--ramdisk: no boot module/],
   ["create --kernel hello --memory 1", /image is larger than the guest's memory: .*the guest has 1 MiB/],
   ["create --kernel hello --memory 3000", /not enough memory: the guest is to have 2.9 GiB, 256 MiB are free/],
-  ["create --kernel hello --memory 0", /--memory: "0" is not a whole number from 1/],
+  ["create --kernel hello --memory 0", /--memory: "0" is not a whole number of MiB from 1/],
   ["create --kernel hello --vcpus 65", /--vcpus: "65"/],
   ["create --kernel hello --name 'far too long a name'", /too long: 19 bytes, 16 at most/],
   ["create --kernel hello --name 12", /is a number/],
@@ -360,7 +360,7 @@ test("Ctrl-C interrupts what runs, also when it was typed with it, and drops wha
     t.regex(m.takeOutput(), /^42\r\ntypevisor> $/m, command);
   }
   await m.type("top\rlist\r\x03js 6*7\r");
-  t.regex(m.takeOutput(), /top\r\n\^C\r\ntypevisor> [^]*\n42\r\ntypevisor> $/);
+  t.regex(m.takeOutput(), /top(\x1b\[K)?\r\n\^C\r\ntypevisor> [^]*\n42\r\ntypevisor> $/);
   await m.type("half a line\x03");
   t.regex(m.takeOutput(), /half a line(\x1b\[K)?\^C\r\ntypevisor> $/);
 });

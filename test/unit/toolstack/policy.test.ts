@@ -156,7 +156,7 @@ test("sysrq, vcpu-set and mem-set write what the guest watches", async (t) => {
   t.regex(output, /control\/sysrq = "h"/);
   t.regex(output, /cpu\/1\/availability = "online"[^]*cpu\/2\/availability = "offline"/);
   t.regex(output, /memory\/target = "10240"/);
-  t.regex(output, /mem-set: MiB: "17" is not a whole number from 1 to 16/);
+  t.regex(output, /mem-set: SIZE: "17" is not a whole number of MiB from 1 to 16/);
   t.is(m.domains.get(1)!.maxPages, 10 * 256 + BEYOND_RAM);
   await m.type("mem-set g 16\r");
   t.is(m.domains.get(1)!.maxPages, 16 * 256 + BEYOND_RAM);

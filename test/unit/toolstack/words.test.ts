@@ -1,7 +1,10 @@
 import test from "ava";
 import { CommandError } from "../../../toolstack/control/commands/command-error.ts";
 import { parseCount, parseOptions } from "../../../toolstack/control/commands/options.ts";
-import { splitCommands, splitWords } from "../../../toolstack/control/commands/words.ts";
+import { splitCommands as split, splitWords } from "../../../toolstack/control/commands/words.ts";
+
+const NAMES = new Set(["js", "list", "help", "destroy"]);
+const splitCommands = (line: string) => split(line, (word) => NAMES.has(word));
 
 test("`;` separates commands, except in quotes", (t) => {
   t.deepEqual(splitCommands("a; b ;;c 'x;y' ; d \"p;q\" e\\;f"), ["a", "b", "c 'x;y'", 'd "p;q" e\\;f']);
@@ -15,6 +18,15 @@ test("the argument of js ends at a `;` outside its own brackets and strings", (t
     "list",
   ]);
   t.deepEqual(splitCommands("js `a;${1}` + 'it\\'s; fine'; help"), ["js `a;${1}` + 'it\\'s; fine'", "help"]);
+});
+
+test("a script goes on behind a `;` unless a command's name follows", (t) => {
+  t.deepEqual(splitCommands("js let x = 1; x + 1; list"), ["js let x = 1; x + 1", "list"]);
+  t.deepEqual(splitCommands("js a;b;;list;js list.length; c"), ["js a;b;", "list", "js list.length; c"]);
+  t.deepEqual(splitCommands("js x = /[;/']/.test('a'); list"), ["js x = /[;/']/.test('a')", "list"]);
+  t.deepEqual(splitCommands("js 8 / 2; list; js 1 /* ; list */ + 2"), ["js 8 / 2", "list", "js 1 /* ; list */ + 2"]);
+  t.deepEqual(splitCommands("js `${'`;'};list`; list"), ["js `${'`;'};list`", "list"]);
+  t.deepEqual(splitCommands("js 'open; list"), ["js 'open; list"]);
 });
 
 test("words: quotes group and are taken off, a backslash takes the next character", (t) => {

@@ -17,9 +17,8 @@ import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus
 import { allocUnbound } from "../hypercalls/event-channel.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
 import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
-import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { guestRefusal } from "../refusal.ts";
-import { encodeUtf8, formatBytes } from "../text.ts";
+import { encodeUtf8 } from "../text.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { acpiSize, acpiTables } from "./acpi.ts";
@@ -29,6 +28,7 @@ import { parseKernel, type Kernel } from "./elf.ts";
 import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
 import { planGuest, type GuestLayout } from "./layout.ts";
+import { notEnoughMemory } from "./memory-check.ts";
 import { makeStartInfo, startInfoSize } from "./start-info.ts";
 
 const MIB = 1024 * 1024;
@@ -160,10 +160,5 @@ function explain(error: unknown, config: GuestConfig): unknown {
   if (!(error instanceof HypercallError)) return error;
   const refusal = guestRefusal();
   if (refusal !== null) return new BuildError(refusal);
-  if (error.code !== ENOMEM) return error;
-  const free = physicalInfo().freePages * PAGE_SIZE;
-  return new BuildError(
-    `not enough memory: the guest is to have ${formatBytes(config.memoryMib * MIB)}, ` +
-      `${formatBytes(free)} are free (a guest takes a little more than its own memory)`,
-  );
+  return error.code === ENOMEM ? notEnoughMemory(config.memoryMib) : error;
 }

@@ -22,7 +22,7 @@ import { PAGE_SIZE } from "../window.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { namedDomain } from "./life.ts";
-import { parseCount, parseOptions } from "./options.ts";
+import { parseCount, parseMib, parseOptions } from "./options.ts";
 
 const DEFAULT_TIMEOUT_S = 60;
 const MAX_TIMEOUT_S = 86_400;
@@ -132,16 +132,19 @@ export const vcpuSetCommand: Command = {
 
 export const memSetCommand: Command = {
   name: "mem-set",
-  usage: "ID MiB",
+  usage: "ID SIZE",
   summary: "ask a guest's balloon driver for another memory size",
-  details: ["At most what the domain was made with. It may not have more from then on, and gives back what it can."],
+  details: [
+    "SIZE is in MiB, or with a unit, such as 2G.",
+    "At most what the domain was made with. It may not have more from then on, and gives back what it can.",
+  ],
   run(words, { domains }) {
-    const [which, size] = parseOptions(words, {}, ["ID", "MiB"]).rest as [string, string];
+    const [which, size] = parseOptions(words, {}, ["ID", "SIZE"]).rest as [string, string];
     const domain = namedDomain(which, domains);
     const { local } = domains.store;
     const { target, most } = memoryTarget(local, domain.id);
     if (!(target >= 0 && most >= 0)) throw new CommandError(`${domainPath(domain.id)}/memory does not say what it has`);
-    const kib = parseCount("MiB", size, 1, Math.floor(most / 1024)) * 1024;
+    const kib = parseMib("SIZE", size, 1, Math.floor(most / 1024)) * 1024;
     // What the domain may own beyond its target (pages of the builder's) it goes on to own.
     const beyond = (domainInfo(domain.id).maxPages * PAGE_SIZE) / 1024 - target;
     setMaxMemory(domain.id, kib + Math.max(beyond, 0));

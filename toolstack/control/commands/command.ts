@@ -15,6 +15,8 @@ export interface CommandContext {
   interruption: Interruption;
   /** False in exec mode: nobody is there to type. */
   interactive: boolean;
+  /** The line is the same as the one before it. */
+  repeated: boolean;
   /** Gives the console's input to the command until it ends or gives it back with null. */
   takeInput(taker: InputTaker | null): void;
   /** The taker has room again. */

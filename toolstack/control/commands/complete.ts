@@ -11,7 +11,10 @@ export function complete(before: string, domains: Domains): string[] {
   const { usage } = findCommand(words[0]!) ?? { usage: "" };
   const previous = words[words.length - 2]!;
   if (["--kernel", "--ramdisk", "--symbols"].includes(previous)) return bootModules().map(({ name }) => name);
-  if (/^\[?ID\b/.test(usage) && words.length === 2) return domains.all().flatMap(({ id, name }) => [String(id), name]);
+  const wanted = /^\[?ID(\.\.\.)?/.exec(usage);
+  const offersIds = wanted !== null && (words.length === 2 || wanted[1] !== undefined);
+  if (offersIds && !words[words.length - 1]!.startsWith("-"))
+    return domains.all().flatMap(({ id, name }) => [String(id), name]);
   if (words[0] === "help") return commands.map(({ name }) => name);
-  return usage.match(/--\w+/g) ?? [];
+  return [...(usage.match(/--[a-z]+(-[a-z]+)*/g) ?? []), "--help"];
 }

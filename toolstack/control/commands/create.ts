@@ -7,7 +7,7 @@ import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { waitUntilGone } from "./life.ts";
-import { parseCount, parseOptions } from "./options.ts";
+import { parseCount, parseMib, parseOptions } from "./options.ts";
 
 /** libxl's default. */
 const DEFAULT_MEMORY_MIB = 32;
@@ -36,12 +36,12 @@ function actionArgument(option: string, values: Map<string, string>, otherwise: 
 export const createCommand: Command = {
   name: "create",
   usage:
-    "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory MiB] [--vcpus N] [--name STR] [--paused] [--wait] " +
+    "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory SIZE] [--vcpus N] [--name STR] [--paused] [--wait] " +
     "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
-    `--memory             MiB, ${DEFAULT_MEMORY_MIB} if not given`,
+    `--memory             MiB, or with a unit, such as 2G; ${DEFAULT_MEMORY_MIB} if not given`,
     "--name               at most 16 bytes; the kernel's name if not given",
     "--paused             do not start it",
     "--wait               show its console and return when it ends, failing if it crashed; Ctrl-C stops waiting",
@@ -54,7 +54,7 @@ export const createCommand: Command = {
       kernel: { value: "NAME", required: true },
       ramdisk: { value: "NAME" },
       cmdline: { value: "STR" },
-      memory: { value: "MiB" },
+      memory: { value: "SIZE" },
       vcpus: { value: "N" },
       name: { value: "STR" },
       paused: {},
@@ -71,7 +71,7 @@ export const createCommand: Command = {
       kernel: moduleArgument("--kernel", values.get("kernel")!),
       ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
       commandLine: values.get("cmdline") ?? "",
-      memoryMib: parseCount("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
+      memoryMib: parseMib("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
       vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
       name: values.get("name"),
       policy: {

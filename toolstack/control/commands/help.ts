@@ -16,7 +16,9 @@ export function helpCommand(all: () => Command[]): Command {
       }
       const width = Math.max(...all().map((command) => command.name.length)) + 2;
       for (const command of all()) print(`  ${command.name.padEnd(width)}${command.summary}\n`);
-      print("`help COMMAND` tells more. `;` separates commands; quote words with '...' or \"...\".\n");
+      print(
+        "`help COMMAND` or `COMMAND --help` tells more. `;` separates commands; quote words with '...' or \"...\".\n",
+      );
     },
   };
 }
@@ -24,6 +26,11 @@ export function helpCommand(all: () => Command[]): Command {
 function explain(all: Command[], name: string): void {
   const command = all.find((candidate) => candidate.name === name);
   if (command === undefined) throw new CommandError(`unknown command "${name}"; \`help\` lists them`);
+  explainCommand(command);
+}
+
+/** Prints what `help NAME` and `NAME --help` say. */
+export function explainCommand(command: Command): void {
   print(`${command.name} ${command.usage}`.trimEnd() + "\n");
   print(`  ${command.summary}\n`);
   for (const line of command.details ?? []) print(`  ${line}\n`);

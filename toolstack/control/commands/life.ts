@@ -22,6 +22,11 @@ export function namedDomain(which: string, domains: Domains): GuestDomain {
   throw new CommandError(`no domain "${which}"; \`list\` shows them`);
 }
 
+/** The domains that a command's words name, each once. Throws CommandError, whichever of them is unknown. */
+function domainArguments(words: string[], domains: Domains): GuestDomain[] {
+  return [...new Set(parseOptions(words, {}, ["ID..."]).rest.map((which) => namedDomain(which, domains)))];
+}
+
 /** Waits for a destroyed domain to disappear; says so if it does not. */
 export async function waitUntilGone(domain: GuestDomain, domains: Domains): Promise<void> {
   if (await domains.gone(domain)) return;
@@ -30,32 +35,35 @@ export async function waitUntilGone(domain: GuestDomain, domains: Domains): Prom
 
 export const pauseCommand: Command = {
   name: "pause",
-  usage: "ID",
-  summary: "stop a domain's vCPUs",
+  usage: "ID...",
+  summary: "stop domains' vCPUs",
   details: ["Pauses count: a domain paused twice is to be unpaused twice."],
   run(words, { domains }) {
-    pauseDomain(domainArgument(words, domains).id);
+    for (const domain of domainArguments(words, domains)) pauseDomain(domain.id);
   },
 };
 
 export const unpauseCommand: Command = {
   name: "unpause",
-  usage: "ID",
-  summary: "let a paused domain run",
+  usage: "ID...",
+  summary: "let paused domains run",
   run(words, { domains }) {
-    const domain = domainArgument(words, domains);
-    if (!domainInfo(domain.id).paused) throw new CommandError(`${domain} is not paused`);
-    domains.unpause(domain);
+    const named = domainArguments(words, domains);
+    for (const domain of named) if (!domainInfo(domain.id).paused) throw new CommandError(`${domain} is not paused`);
+    for (const domain of named) domains.unpause(domain);
   },
 };
 
 export const destroyCommand: Command = {
   name: "destroy",
-  usage: "ID",
-  summary: "end a domain at once and return its memory",
+  usage: "ID...",
+  summary: "end domains at once and return their memory",
   async run(words, { domains }) {
-    const domain = domainArgument(words, domains);
-    domains.destroy(domain);
-    await waitUntilGone(domain, domains);
+    for (const domain of domainArguments(words, domains)) {
+      // Ended by itself, while the one before was waited for.
+      if (domains.find(domain.id) !== domain) continue;
+      domains.destroy(domain);
+      await waitUntilGone(domain, domains);
+    }
   },
 };

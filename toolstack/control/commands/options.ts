@@ -18,7 +18,7 @@ export interface ParsedOptions {
  * Reads `--name value`, `--name=value`, switches and plain words.
  * @param words the command's words after its name
  * @param specs the options by name, without dashes
- * @param argumentNames the plain words wanted, all required
+ * @param argumentNames the plain words wanted, all required; the last one may end in "..." for one or more
  * @throws CommandError
  */
 export function parseOptions(
@@ -55,9 +55,10 @@ export function parseOptions(
     if (spec.required && !parsed.values.has(name)) throw new CommandError(`--${name} ${spec.value ?? ""} is missing`);
   }
   if (parsed.rest.length < argumentNames.length) {
-    throw new CommandError(`${argumentNames[parsed.rest.length]} is missing`);
+    throw new CommandError(`${argumentNames[parsed.rest.length]!.replace("...", "")} is missing`);
   }
-  if (parsed.rest.length > argumentNames.length) {
+  const several = argumentNames[argumentNames.length - 1]?.endsWith("...") === true;
+  if (parsed.rest.length > argumentNames.length && !several) {
     throw new CommandError(`one word too many: "${parsed.rest[argumentNames.length]}"`);
   }
   return parsed;
@@ -75,4 +76,22 @@ export function parseCount(what: string, text: string, least: number, most: numb
     throw new CommandError(`${what}: "${text}" is not a whole number from ${least} to ${most}`);
   }
   return value;
+}
+
+/** MiB in the units of a size. Without a unit it is MiB, as for xl. */
+const UNITS_MIB: Record<string, number> = { "": 1, K: 1 / 1024, M: 1, G: 1024, T: 1024 * 1024 };
+
+/**
+ * A size in whole MiB: "512", "512M", "2G", "1.5GiB", "65536K".
+ * @throws CommandError that names the option and the bounds, which are in MiB
+ */
+export function parseMib(what: string, text: string, least: number, most: number): number {
+  const [, number, unit] = /^([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([KMGT])(?:i?B)?)?$/i.exec(text) ?? [];
+  const mib = Number(number ?? NaN) * UNITS_MIB[(unit ?? "").toUpperCase()]!;
+  if (!(Number.isInteger(mib) && mib >= least && mib <= most)) {
+    throw new CommandError(
+      `${what}: "${text}" is not a whole number of MiB from ${least} to ${most}; 2G and 512M are sizes too`,
+    );
+  }
+  return mib;
 }

@@ -5,8 +5,12 @@ import { describeError } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { CommandError } from "./command-error.ts";
 import type { CommandContext } from "./command.ts";
-import { findCommand } from "./table.ts";
+import { explainCommand } from "./help.ts";
+import { findCommand, isCommand } from "./table.ts";
 import { splitCommands, splitWords } from "./words.ts";
+
+/** Explains a command instead of running it, wherever it stands among the words; a value such as this is given with "=". */
+const HELP = "--help";
 
 export type RunContext = Omit<CommandContext, "rawArguments">;
 
@@ -30,6 +34,10 @@ export async function runCommand(text: string, context: RunContext): Promise<boo
     if (command === undefined) throw new CommandError("unknown command; `help` lists them");
     const rawArguments = text.slice(name.length).trim();
     const words = name === "js" ? [] : splitWords(rawArguments);
+    if (words.includes(HELP) || rawArguments === HELP) {
+      explainCommand(command);
+      return true;
+    }
     // What the hypervisor and guests print meanwhile comes behind the command's own line.
     flushConsole();
     await command.run(words, { ...context, rawArguments });
@@ -44,7 +52,7 @@ export async function runCommand(text: string, context: RunContext): Promise<boo
 export async function runLine(line: string, context: RunContext): Promise<void> {
   let texts: string[];
   try {
-    texts = splitCommands(line);
+    texts = splitCommands(line, isCommand);
   } catch (error) {
     printError("error", error);
     return;

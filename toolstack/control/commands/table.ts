@@ -11,7 +11,8 @@ import { infoCommand } from "./info.ts";
 import { jsCommand } from "./js.ts";
 import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
-import { poweroffCommand } from "./power.ts";
+import { modulesCommand } from "./modules.ts";
+import { exitCommand, poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
 import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
@@ -20,6 +21,7 @@ export const commands: Command[] = [
   helpCommand(() => commands),
   infoCommand,
   checkCommand,
+  modulesCommand,
   createCommand,
   listCommand,
   topCommand,
@@ -41,8 +43,13 @@ export const commands: Command[] = [
   jsCommand,
   poweroffCommand,
   rebootCommand,
+  exitCommand,
 ];
 
 export function findCommand(name: string): Command | undefined {
   return commands.find((command) => command.name === name);
+}
+
+export function isCommand(name: string): boolean {
+  return findCommand(name) !== undefined;
 }

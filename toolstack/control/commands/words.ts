@@ -1,15 +1,20 @@
 /**
  * Command lines: `;` separates commands, blanks separate words, '...' and "..." keep both together, a backslash takes
  * the next character as it is (except between single quotes). The argument of `js` is JavaScript and taken as it
- * stands, up to a `;` outside its own brackets and strings.
+ * stands, up to a `;` outside its own brackets and strings behind which a command's name stands.
  */
 import { CommandError } from "./command-error.ts";
+import { depths } from "./script.ts";
 
-/** The commands of a line, trimmed, empty ones left out. Throws CommandError for an open quote. */
-export function splitCommands(line: string): string[] {
+/**
+ * The commands of a line, trimmed, empty ones left out.
+ * @param isCommand whether a word is a command's name
+ * @throws CommandError for an open quote
+ */
+export function splitCommands(line: string, isCommand: (word: string) => boolean): string[] {
   const commands: string[] = [];
   for (let at = 0; at < line.length;) {
-    const end = commandEnd(line, at);
+    const end = /^\s*js\s/.test(line.slice(at)) ? scriptEnd(line, at, isCommand) : commandEnd(line, at);
     const command = line.slice(at, end).trim();
     if (command !== "") commands.push(command);
     at = end + 1;
@@ -19,27 +24,32 @@ export function splitCommands(line: string): string[] {
 
 /** Index of the `;` that ends the command starting at `start`, or the line's length. */
 function commandEnd(line: string, start: number): number {
-  const script = /^\s*js\s/.test(line.slice(start));
   let quote = "";
-  let depth = 0;
   for (let i = start; i < line.length; i++) {
     const c = line[i]!;
-    if (c === "\\" && quote !== (script ? "" : "'")) {
+    if (c === "\\" && quote !== "'") {
       i++;
     } else if (quote !== "") {
       if (c === quote) quote = "";
-    } else if (c === "'" || c === '"' || (script && c === "`")) {
+    } else if (c === "'" || c === '"') {
       quote = c;
-    } else if (script && "([{".includes(c)) {
-      depth++;
-    } else if (script && ")]}".includes(c)) {
-      depth--;
-    } else if (c === ";" && depth <= 0) {
+    } else if (c === ";") {
       return i;
     }
   }
-  // JavaScript's own parser says better what is wrong with JavaScript.
-  if (quote !== "" && !script) throw new CommandError(`the quote ${quote} is not closed`);
+  if (quote !== "") throw new CommandError(`the quote ${quote} is not closed`);
+  return line.length;
+}
+
+/** Index of the `;` that ends the script of the `js` starting at `start`. JavaScript's own parser says what is wrong with it. */
+function scriptEnd(line: string, start: number, isCommand: (word: string) => boolean): number {
+  const script = line.slice(start);
+  const depth = depths(script);
+  for (let i = 0; i < script.length; i++) {
+    if (script[i] !== ";" || depth[i]! !== 0) continue;
+    const next = /^\s*([^\s;]*)/.exec(script.slice(i + 1))![1]!;
+    if (isCommand(next)) return start + i;
+  }
   return line.length;
 }
 

@@ -25,14 +25,16 @@ function attempt<T>(path: string, work: () => T): T {
   }
 }
 
-/** A value between quotes, with what is not printable as octal numbers, as xenstore-ls shows it. */
-function quoted(data: string): string {
-  const shown = data.replace(/[^\x20-\x7e]|[\\"]/g, (c) => {
-    if (c === "\n") return "\\n";
-    if (c === "\t") return "\\t";
-    return /[\\"]/.test(c) ? `\\${c}` : `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}`;
+const ESCAPES: Record<string, string> = { "\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\" };
+
+/** A guest's bytes as Xen's xenstore-read and -ls print them: nothing of them can steer a terminal. */
+function printable(data: string): string {
+  return data.replace(/[^\x20-\x7e]|\\/g, (c) => {
+    const code = c.charCodeAt(0);
+    return (
+      ESCAPES[c] ?? (code < 8 ? `\\${code.toString(8).padStart(3, "0")}` : `\\x${code.toString(16).padStart(2, "0")}`)
+    );
   });
-  return `"${shown}"`;
 }
 
 export const xenstoreListCommand: Command = {
@@ -57,7 +59,7 @@ export const xenstoreListCommand: Command = {
       if (depth === 0) continue;
       const name = switches.has("full") ? path : `${" ".repeat(depth - 1)}${baseName(path)}`;
       const permissions = switches.has("permissions") ? `  (${formatPermissions(node.permissions).join(",")})` : "";
-      print(`${name} = ${quoted(node.data)}${permissions}\n`);
+      print(`${name} = "${printable(node.data)}"${permissions}\n`);
       await printed(interruption);
     }
   },
@@ -69,9 +71,9 @@ export const xenstoreReadCommand: Command = {
   summary: "show the value of a node",
   run(words, { domains }) {
     const path = pathArgument(parseOptions(words, {}, ["PATH"]).rest[0]!);
-    const value = attempt(path, () => domains.store.local.read(path));
+    const value = attempt(path, () => domains.store.local.readBytes(path));
     if (value === undefined) throw new CommandError(`${path}: ENOENT`);
-    print(`${value}\n`);
+    print(`${printable(value)}\n`);
   },
 };
 

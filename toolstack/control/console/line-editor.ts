@@ -40,6 +40,8 @@ export class LineEditor {
   private first = 0;
   private killed: string[] = [];
   private dirty = false;
+  /** Columns up to the end of what is on the screen, prompt included, while it is not dirty. */
+  private shown = 0;
   private afterCarriageReturn = false;
   /** Characters of this line that found no room: it will not be run. */
   private excess = 0;
@@ -57,6 +59,7 @@ export class LineEditor {
     this.unfinished = "";
     this.host.write(this.prompt);
     this.dirty = false;
+    this.shown = this.prompt.length;
   }
 
   /** Takes prompt and line off the screen, for output that comes between. */
@@ -80,9 +83,9 @@ export class LineEditor {
     this.afterCarriageReturn = byte === 0x0d;
     let event: EditorEvent = null;
     if (key !== null && !skipped) {
-      if ("text" in key) this.insert(key.text);
+      if ("text" in key) this.insert(key.text, last);
       else if ("columns" in key) this.resize(key.columns, key.rows);
-      else if (key.name === "tab" && !last) this.insert(" ");
+      else if (key.name === "tab" && !last) this.insert(" ", last);
       else event = this.press(key.name);
     }
     if (last && event === null) this.redraw();
@@ -210,26 +213,28 @@ export class LineEditor {
     this.moveTo(this.cursor + some.length);
   }
 
-  private insert(text: string): void {
+  /** @param last no more input is at hand */
+  private insert(text: string, last: boolean): void {
     if (this.line.length === LINE_MAX) {
       this.excess++;
       return;
     }
-    this.line.splice(this.cursor, 0, text);
+    const atEnd = this.cursor === this.line.length;
+    if (atEnd) this.line.push(text);
+    else this.line.splice(this.cursor, 0, text);
     this.cursor++;
-    // The commonest case, a character typed at the end of a short line, is shown by itself.
-    if (!this.dirty && this.cursor === this.line.length && this.shownColumns() < this.width) this.host.write(text);
-    else this.dirty = true;
+    // The commonest case, a character typed at the end of a short line, is shown by itself; what is pasted, when it is whole.
+    if (last && atEnd && !this.dirty && this.shown + columnsOf(text) <= this.width) {
+      this.host.write(text);
+      this.shown += columnsOf(text);
+    } else {
+      this.dirty = true;
+    }
   }
 
   /** Columns that are used: in the last one some terminals wrap. */
   private get width(): number {
     return this.host.columns() - 1;
-  }
-
-  /** Columns from the prompt to the end of the line, as it is scrolled. */
-  private shownColumns(): number {
-    return this.prompt.length + this.columns(this.first, this.line.length);
   }
 
   private remove(from: number, to: number): void {
@@ -315,6 +320,7 @@ export class LineEditor {
     while (end < this.line.length && used + columnsOf(this.line[end]!) <= room) used += columnsOf(this.line[end++]!);
     const column = this.prompt.length + before;
     const shown = this.line.slice(this.first, end).join("");
+    this.shown = this.prompt.length + used;
     const back = column === this.prompt.length + used ? "" : `\r\x1b[${column}C`;
     this.host.write(`\r${this.prompt}${shown}\x1b[K${back}`);
   }

@@ -10,11 +10,13 @@ import {
   HVM_PARAM_STORE_EVTCHN,
   HVM_PARAM_STORE_PFN,
 } from "../../../abi/hvm.ts";
+import { ENOSPC } from "../../../abi/errno.ts";
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { acpiSize } from "../builder/acpi.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { buildDomain, type BuiltDomain } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
+import { refuseTooLarge } from "../builder/memory-check.ts";
 import type { Image } from "../builder/image.ts";
 import { beyondRam } from "../builder/layout.ts";
 import { openBzImage } from "../builder/unpack.ts";
@@ -57,6 +59,12 @@ const KIB = 1024;
 function startOf(domain: GuestDomain): number {
   const now = wallTimeMs();
   return now === 0 ? 0 : now - (systemTime() - domain.madeNs) / 1e6;
+}
+
+/** The id that a user means; undefined for what is a name: names are no decimal digits (name.ts), but "0x1" and "1e0" may be. */
+function idOf(which: string | number): number | undefined {
+  if (typeof which === "number") return which;
+  return /^[0-9]+$/.test(which) ? Number(which) : undefined;
 }
 
 export class Domains {
@@ -233,14 +241,16 @@ export class Domains {
     return [...this.byId.values()];
   }
 
-  /** A living domain by number or name. */
+  /** A living domain by its id, a number or decimal digits, or its name. */
   find(which: string | number): GuestDomain | undefined {
-    return this.byId.get(Number(which)) ?? this.byName.get(String(which));
+    const id = idOf(which);
+    return id === undefined ? this.byName.get(String(which)) : this.byId.get(id);
   }
 
   /** An ended domain that is still remembered, by number or name; the latest of that name. */
   findEnded(which: string | number): GuestDomain | undefined {
-    return [...this.graves].reverse().find((domain) => domain.id === Number(which) || domain.name === which);
+    const id = idOf(which);
+    return [...this.graves].reverse().find((domain) => (id === undefined ? domain.name === which : domain.id === id));
   }
 
   /**
@@ -248,6 +258,7 @@ export class Domains {
    * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
    */
   async create(request: CreateRequest): Promise<GuestDomain> {
+    refuseTooLarge(request.memoryMib);
     if (!isBzImage(request.kernel)) return this.build(request, request.kernel);
     this.checkName(request);
     const { image, release } = await openBzImage(request.kernel);
@@ -291,11 +302,19 @@ export class Domains {
     } catch (error) {
       domain.console?.close();
       destroyDomain(built.id);
-      throw error;
+      throw this.explain(error);
     }
     this.add(domain);
     this.saveNow(domain);
     return domain;
+  }
+
+  /** Says what it means that domain 0 could not be connected to one more domain. */
+  private explain(error: unknown): unknown {
+    if (!(error instanceof HypercallError) || error.code !== ENOSPC) return error;
+    return new BuildError(
+      `domain 0 has no event channel left for one more domain: there are ${this.byId.size}; destroy some first`,
+    );
   }
 
   /** Lets a domain run that `create` made. */

@@ -10,7 +10,7 @@ import { MAX_OUTSTANDING, MAX_WATCHES, MESSAGE_OVERHEAD, WATCH_OVERHEAD, type Ac
 import type { Store } from "./store.ts";
 import { E2BIG, EEXIST, ENOENT } from "./store-error.ts";
 import { Transaction } from "./transaction.ts";
-import type { View } from "./tree.ts";
+import type { KnownDomain, View } from "./tree.ts";
 import type { Cause, Watch, Watcher } from "./watches.ts";
 import { encodeMessage, type Message } from "./wire.ts";
 
@@ -35,6 +35,29 @@ export interface Transport {
   now(): number;
 }
 
+/** A client as permissions see it. Its target is the domain that had the number then: when that is gone, it has none. */
+class ClientSubject implements Subject {
+  readonly privileged: boolean;
+  private aim: { id: number; known: KnownDomain } | null = null;
+
+  constructor(
+    private readonly store: Store,
+    readonly domain: number,
+  ) {
+    this.privileged = domain === 0;
+  }
+
+  get target(): number {
+    if (this.aim === null) return -1;
+    return this.store.tree.domain(this.aim.id) === this.aim.known ? this.aim.id : -1;
+  }
+
+  set target(id: number) {
+    const known = this.store.tree.domain(id);
+    this.aim = known === undefined ? null : { id, known };
+  }
+}
+
 export class Client implements Watcher, Cause {
   readonly home: string;
   readonly account: Account;
@@ -54,7 +77,7 @@ export class Client implements Watcher, Cause {
   ) {
     this.home = homeOf(domain);
     this.account = store.tree.domain(domain)!.account;
-    this.subject = { domain, privileged: domain === 0, target: -1 };
+    this.subject = new ClientSubject(store, domain);
     this.view = store.view(this);
   }
 

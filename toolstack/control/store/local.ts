@@ -42,6 +42,11 @@ export class LocalStore {
     return this.orNothing(() => fromBytes(readNode(this.scope, path).data));
   }
 
+  /** As `read`, the value's bytes as characters: a guest's need not be UTF-8. */
+  readBytes(path: string): string | undefined {
+    return this.orNothing(() => readNode(this.scope, path).data);
+  }
+
   /** Names of the nodes below, undefined where there is no node. */
   list(path: string): string[] | undefined {
     return this.orNothing(() => childNames(readNode(this.scope, path)));

@@ -1,0 +1,23 @@
+/** Whether there is memory for a guest, in words. */
+import { physicalInfo } from "../hypercalls/sysctl.ts";
+import { formatBytes } from "../text.ts";
+import { PAGE_SIZE } from "../window.ts";
+import { BuildError } from "./build-error.ts";
+
+const MIB = 1024 * 1024;
+
+/** Why a guest of that size cannot be made now. */
+export function notEnoughMemory(memoryMib: number): BuildError {
+  return new BuildError(
+    `not enough memory: the guest is to have ${formatBytes(memoryMib * MIB)}, ` +
+      `${formatBytes(physicalInfo().freePages * PAGE_SIZE)} are free (a guest takes a little more than its own memory)`,
+  );
+}
+
+/**
+ * Refuses a guest that has no room at all, before any memory is given: populating takes long, and others would be without.
+ * @throws BuildError
+ */
+export function refuseTooLarge(memoryMib: number): void {
+  if (memoryMib * MIB > physicalInfo().freePages * PAGE_SIZE) throw notEnoughMemory(memoryMib);
+}
