@@ -4,7 +4,7 @@
  * TypeScript file named by the first argument in this process. Without an argument it only installs.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -30,20 +30,30 @@ function isInstalled() {
   });
 }
 
-/** Takes the installation lock; waits while another start in the same clone is installing. */
+/** Takes the installation lock; waits while another start in the same clone is installing. One that says nothing is nobody's. */
 function lockInstallation() {
   const lock = path.join(root, "build", "npm.lock");
-  mkdirSync(path.dirname(lock), { recursive: true });
+  const own = `${lock}.${process.pid}`;
   for (;;) {
     try {
-      writeFileSync(lock, String(process.pid), { flag: "wx" });
+      mkdirSync(path.dirname(lock), { recursive: true });
+      writeFileSync(own, String(process.pid));
+      linkSync(own, lock);
       return () => rmSync(lock, { force: true });
-    } catch {
-      const owner = Number(readFileSync(lock, { encoding: "utf8", flag: "a+" }));
+    } catch (error) {
+      if (error.code !== "EEXIST") fail(`nothing can be written into ${path.dirname(lock)}: ${error.message}`);
+      const owner = existsSync(lock) ? Number(readFileSync(lock, "utf8")) : 0;
       if (!isRunning(owner)) rmSync(lock, { force: true });
       else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+    } finally {
+      rmSync(own, { force: true });
     }
   }
+}
+
+function fail(text) {
+  process.stderr.write(`[typevisor] ${text}\n`);
+  process.exit(1);
 }
 
 function isRunning(pid) {

@@ -44,6 +44,9 @@ export function commandsWord(name: "exec" | "start", commands: string, option: s
   return word;
 }
 
+/** A longer line is passed on in pieces. */
+const LINE_CHARACTERS = 64 * 1024;
+
 /** Passes on whole lines of the machine's output, all but the protocol's own. */
 export class ExecOutput {
   private partial = "";
@@ -54,6 +57,9 @@ export class ExecOutput {
     const lines = (this.partial + text.replace(/\r/g, "")).split("\n");
     this.partial = lines.pop() ?? "";
     for (const line of lines) this.line(line, "\n");
+    if (this.partial.length < LINE_CHARACTERS) return;
+    this.print(this.partial);
+    this.partial = "";
   }
 
   finish(): void {

@@ -9,6 +9,7 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import { emulatorCommand, type MachineOptions } from "./emulators.ts";
+import { Transcript } from "./transcript.ts";
 
 /** Typevisor's prompt on its serial console. */
 export const PROMPT = "typevisor> ";
@@ -29,30 +30,35 @@ export class AwaitError extends Error {}
 
 interface MachineEvents {
   output: [string];
+  /** All that was sent has been taken by the emulator. */
+  taken: [];
   end: [];
 }
 
+/** Of the emulator's own words, the latest so many characters are kept. */
+const TALK_CHARACTERS = 64 * 1024;
+
 export class Machine extends EventEmitter<MachineEvents> {
-  /** Everything the console has printed so far, as it came (lines end with CR LF). */
-  output = "";
   /** Set when the emulator has ended. */
   end: MachineEnd | undefined;
   /** Set when `stop` was called: what the emulator's end then looks like means nothing. */
   stopped = false;
-  /** Where the next `waitFor` begins to look. */
-  private position = 0;
+  private readonly transcript: Transcript;
   /** What the emulator itself said: its standard error, and for Bochs its standard output. */
   private emulatorTalk = "";
   private socket: net.Socket | undefined;
-  private readonly unsent: string[] = [];
+  private readonly unsent: (string | Buffer)[] = [];
+  private source: NodeJS.ReadableStream | undefined;
   private readonly removeFolder: () => void;
 
   private constructor(
     private readonly child: ChildProcess,
     private readonly folder: string,
     private readonly console: "stdio" | "socket",
+    keep: number,
   ) {
     super();
+    this.transcript = new Transcript(keep);
     this.setMaxListeners(0);
     this.removeFolder = () => {
       if (this.end === undefined) child.kill("SIGKILL");
@@ -60,12 +66,13 @@ export class Machine extends EventEmitter<MachineEvents> {
     };
     process.once("exit", this.removeFolder);
     const onTalk = (data: Buffer) => {
-      this.emulatorTalk += data.toString("latin1");
+      this.emulatorTalk = (this.emulatorTalk + data.toString("latin1")).slice(-TALK_CHARACTERS);
     };
     child.stderr?.on("data", onTalk);
     if (console === "stdio") this.listenTo(child.stdout!);
     else child.stdout?.on("data", onTalk);
     child.stdin?.on("error", () => {});
+    child.stdin?.on("drain", () => this.emit("taken"));
     child.once("error", (error) => {
       this.emulatorTalk += `${error.message}\n`;
       this.finish({ status: null, signal: null });
@@ -73,8 +80,12 @@ export class Machine extends EventEmitter<MachineEvents> {
     child.once("close", (status, signal) => this.finish({ status, signal }));
   }
 
-  /** Starts a machine. Its temporary files and the emulator go away with `stop`, or with this process. */
-  static async start(options: MachineOptions): Promise<Machine> {
+  /**
+   * Starts a machine. Its temporary files and the emulator go away with `stop`, or with this process.
+   * @param keep characters of the latest output that are kept, twice as many for a moment: whoever runs a machine for long
+   *     does not keep everything
+   */
+  static async start(options: MachineOptions, keep = Infinity): Promise<Machine> {
     const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-"));
     const server = net.createServer();
     try {
@@ -91,7 +102,7 @@ export class Machine extends EventEmitter<MachineEvents> {
         stdio: [socketConsole ? "ignore" : "pipe", "pipe", "pipe"],
         detached: true,
       });
-      const machine = new Machine(child, folder, command.console);
+      const machine = new Machine(child, folder, command.console, keep);
       if (socketConsole) {
         server.once("connection", (socket) => machine.attach(socket));
         machine.once("end", () => server.close());
@@ -106,6 +117,11 @@ export class Machine extends EventEmitter<MachineEvents> {
     }
   }
 
+  /** What the console has printed so far, as it came (lines end with CR LF): all of it, or the latest `keep` characters. */
+  get output(): string {
+    return this.transcript.text;
+  }
+
   get pid(): number | undefined {
     return this.child.pid;
   }
@@ -114,17 +130,28 @@ export class Machine extends EventEmitter<MachineEvents> {
     this.socket = socket;
     socket.setNoDelay(true);
     socket.on("error", () => {});
+    socket.on("drain", () => this.emit("taken"));
     this.listenTo(socket);
     for (const text of this.unsent.splice(0)) socket.write(text);
   }
 
   private listenTo(stream: NodeJS.ReadableStream): void {
     const decoder = new TextDecoder();
+    this.source = stream;
     stream.on("data", (data: Buffer) => {
       const text = decoder.decode(data, { stream: true });
-      this.output += text;
+      this.transcript.add(text);
       this.emit("output", text);
     });
+  }
+
+  /** Leaves the machine's output where it is: the emulator, and with it the machine, waits when it has no room. */
+  pauseOutput(): void {
+    if (!this.stopped) this.source?.pause();
+  }
+
+  resumeOutput(): void {
+    this.source?.resume();
   }
 
   private finish(end: MachineEnd): void {
@@ -147,12 +174,13 @@ export class Machine extends EventEmitter<MachineEvents> {
     return panics.every((line) => line.includes("shutdown requested"));
   }
 
-  /** Types `text` on the console. */
-  send(text: string): void {
-    if (this.end !== undefined) return;
-    if (this.console === "stdio") this.child.stdin?.write(text);
-    else if (this.socket === undefined) this.unsent.push(text);
-    else this.socket.write(text);
+  /** Types `text` on the console; false when the emulator has not taken what was typed before: see "taken". */
+  send(text: string | Buffer): boolean {
+    if (this.end !== undefined) return true;
+    if (this.console === "stdio") return this.child.stdin?.write(text) ?? true;
+    if (this.socket !== undefined) return this.socket.write(text);
+    this.unsent.push(text);
+    return true;
   }
 
   /**
@@ -170,10 +198,11 @@ export class Machine extends EventEmitter<MachineEvents> {
     const pattern = typeof wanted === "string" ? new RegExp(escape(wanted)) : wanted;
     const started = Date.now();
     for (;;) {
-      const match = pattern.exec(this.output.slice(this.position));
+      const { rest } = this.transcript;
+      const match = pattern.exec(rest);
       if (match !== null) {
-        const before = this.output.slice(this.position, this.position + match.index);
-        this.position += match.index + match[0].length;
+        const before = rest.slice(0, match.index);
+        this.transcript.position += match.index + match[0].length;
         return { match, before };
       }
       const left = started + timeoutMs - Date.now();
@@ -225,6 +254,8 @@ export class Machine extends EventEmitter<MachineEvents> {
   async stop(): Promise<void> {
     if (this.end !== undefined) return;
     this.stopped = true;
+    // A child is gone once its output was read.
+    this.resumeOutput();
     const gone = once(this, "end");
     this.child.kill("SIGTERM");
     const killer = setTimeout(() => this.child.kill("SIGKILL"), KILL_AFTER_MS);

@@ -16,11 +16,11 @@ import {
 } from "./emulators.ts";
 import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
-import { INTERRUPT_HELP, Interrupts } from "./interrupt.ts";
 import { LINUX_COMMANDS, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
 import { installPackages } from "./setup.ts";
+import { KEYS_HELP, reportSize, sendInput, showOutput, terminalWord } from "./terminal.ts";
 
 interface RunOptions {
   machine: MachineKind | "auto";
@@ -49,6 +49,9 @@ function memoryFor(modules: BootModule[]): number {
   const bytes = modules.reduce((sum, { file }) => sum + statSync(file).size, 0);
   return DEFAULT_MEMORY + Math.ceil(bytes / MIB / MEMORY_STEP) * MEMORY_STEP;
 }
+
+/** Characters of the latest output that are kept, for errors and for what is waited for. */
+const KEEP_CHARACTERS = 256 * 1024;
 
 /** The longest time a Node timer takes. */
 const FOR_EVER_MS = 2 ** 31 - 1;
@@ -95,14 +98,14 @@ function parseOptions(): RunOptions {
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
     .allowExcessArguments(false)
-    .addHelpText("after", `\n${INTERRUPT_HELP}; the command \`poweroff\` switches it off.`)
+    .addHelpText("after", `\n${KEYS_HELP}; the command \`poweroff\` switches it off.`)
     .parse();
   return program.opts<RunOptions>();
 }
 
 /** Starts the machine, and makes sure that it goes when this process is told to go. */
 async function startMachine(options: MachineOptions): Promise<Machine> {
-  const machine = await Machine.start(options);
+  const machine = await Machine.start(options, KEEP_CHARACTERS);
   for (const [signal, number] of [
     ["SIGINT", 2],
     ["SIGTERM", 15],
@@ -118,8 +121,15 @@ async function startMachine(options: MachineOptions): Promise<Machine> {
 /** Runs the commands of --exec. Returns this process's exit status. */
 async function runCommands(options: MachineOptions, timeoutMs: number): Promise<number> {
   const machine = await startMachine(options);
-  const output = new ExecOutput((text) => process.stdout.write(text));
-  machine.on("output", (text) => output.push(text));
+  let taken = true;
+  const output = new ExecOutput((text) => {
+    taken = process.stdout.write(text);
+  });
+  showOutput(machine, process.stdout, (text) => {
+    taken = true;
+    output.push(text);
+    return taken;
+  });
   try {
     const outcome = await waitForOutcome(machine, timeoutMs);
     output.finish();
@@ -139,24 +149,17 @@ async function runCommands(options: MachineOptions, timeoutMs: number): Promise<
 /** Connects this terminal to the machine's console until one of them ends. Returns this process's exit status. */
 async function runInteractively(options: MachineOptions, timeoutMs: number | undefined): Promise<number> {
   const machine = await startMachine(options);
-  machine.on("output", (text) => process.stdout.write(text));
+  showOutput(machine, process.stdout);
 
   const terminal = process.stdin;
-  const interrupts = new Interrupts();
-  const onInput = (data: Buffer) => {
-    const text = data.toString("utf8");
-    if (terminal.isTTY && interrupts.ends(text, machine.output)) {
-      void machine.stop();
-    } else {
-      machine.send(text);
-    }
-  };
   if (terminal.isTTY) terminal.setRawMode(true);
   const restore = () => {
     if (terminal.isTTY) terminal.setRawMode(false);
   };
   process.once("exit", restore);
-  terminal.on("data", onInput);
+  const disconnect = sendInput(machine, terminal, () => void machine.stop());
+  const resized = () => reportSize(machine, process.stdout);
+  process.stdout.on("resize", resized);
 
   try {
     // The demo guest's command is shown behind a prompt of its own: ours is the one where nothing follows.
@@ -173,8 +176,8 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
     return 1;
   } finally {
     restore();
-    terminal.off("data", onInput);
-    terminal.pause();
+    disconnect();
+    process.stdout.off("resize", resized);
     process.stdout.write("\n");
   }
 }
@@ -202,12 +205,12 @@ async function main(): Promise<number> {
     kind,
     cpus: options.cpus,
     memoryMib: options.memory ?? memoryFor(given),
-    commandLine,
+    commandLine: [commandLine, ...(options.exec === undefined ? terminalWord(process.stdout) : [])].join(" "),
     modules,
     allowReset: options.exec === undefined,
   };
   const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
-  progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? `; ${INTERRUPT_HELP}` : ""}`);
+  progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? `; ${KEYS_HELP}` : ""}`);
   return options.exec !== undefined
     ? await runCommands(machineOptions, timeoutMs ?? FOR_EVER_MS)
     : await runInteractively(machineOptions, timeoutMs);

@@ -1,55 +1,79 @@
 /** One build at a time in one clone: a second `npm start` or test run waits for the first one's build. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder } from "../paths.ts";
-import { progress } from "./task.ts";
+import { BuildError, progress } from "./task.ts";
 
-const lockFile = path.join(buildFolder, "build.lock");
 const POLL_MS = 200;
 
 function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    return pid > 0;
+    return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }
 
-/** Process id in the lock file; 0 when there is none. */
-function owner(): number {
+/** Process id in the lock file; 0 when it has none, undefined when there is no file any more. */
+function owner(file: string): number | undefined {
   try {
-    return Number(readFileSync(lockFile, "utf8"));
-  } catch {
-    return 0;
+    const text = readFileSync(file, "utf8").trim();
+    return /^[1-9][0-9]*$/.test(text) ? Number(text) : 0;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw error;
   }
 }
 
-function tryLock(): boolean {
+/**
+ * Takes the lock; false when somebody has it. The file appears with its content: an empty one is nobody's.
+ * @throws the file system's error when no file can be made there
+ */
+function tryLock(file: string): boolean {
+  const own = `${file}.${process.pid}`;
   try {
-    writeFileSync(lockFile, String(process.pid), { flag: "wx" });
+    writeFileSync(own, String(process.pid));
+    linkSync(own, file);
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    rmSync(own, { force: true });
   }
 }
 
-/** Runs `work` while holding the build lock. A lock left by a process that is gone is taken over. */
-export async function withBuildLock<T>(work: () => Promise<T>): Promise<T> {
-  mkdirSync(buildFolder, { recursive: true });
+/**
+ * Runs `work` while holding the build lock. A lock left by a process that is gone, or that says nothing, is taken over.
+ * @throws BuildError when nothing can be written where the lock is to be
+ */
+export async function withBuildLock<T>(
+  work: () => Promise<T>,
+  file: string = path.join(buildFolder, "build.lock"),
+): Promise<T> {
   let told = false;
-  while (!tryLock()) {
-    const pid = owner();
-    if (pid !== 0 && !isRunning(pid)) rmSync(lockFile, { force: true });
-    else if (!told) {
-      progress(`waiting for the build of process ${pid} ...`);
-      told = true;
+  for (;;) {
+    let pid: number | undefined;
+    try {
+      mkdirSync(path.dirname(file), { recursive: true });
+      if (tryLock(file)) break;
+      pid = owner(file);
+      if (pid === undefined) continue;
+      if (!(pid > 0 && isRunning(pid))) {
+        rmSync(file, { force: true });
+        continue;
+      }
+    } catch (error) {
+      throw new BuildError(`the build cannot write into ${path.dirname(file)}: ${(error as Error).message}`);
     }
+    if (!told) progress(`waiting for the build of process ${pid} (its lock: ${file}) ...`);
+    told = true;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   try {
     return await work();
   } finally {
-    rmSync(lockFile, { force: true });
+    rmSync(file, { force: true });
   }
 }

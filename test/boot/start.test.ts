@@ -72,13 +72,33 @@ test.serial("without options: the demo guest, the prompt; poweroff ends it with 
   t.deepEqual(processes.filter(isRunning), []);
 });
 
-test.serial("Ctrl-C at the terminal ends the machine and every process", async (t) => {
-  const start = Start.run(t, [], true);
-  await start.waitFor(AT_PROMPT, BOOT_MS);
-  const processes = descendants(start.child.pid!);
-  start.type("\x03");
-  t.is(await start.end(COMMAND_MS), 130);
-  t.deepEqual(processes.filter(isRunning), []);
+test.serial(
+  "at the terminal Ctrl-C interrupts a command, and Ctrl-\\ twice ends the machine and every process",
+  async (t) => {
+    const start = Start.run(t, [], true);
+    await start.waitFor(AT_PROMPT, BOOT_MS);
+    t.regex(start.text, /Ctrl-C interrupts a command, Ctrl-\\ twice ends the machine/);
+    const processes = descendants(start.child.pid!);
+    start.type("js print('waiting\\n'), new Promise(() => {})\r");
+    await start.waitFor(/^waiting$/m, COMMAND_MS);
+    start.type("\x03");
+    await start.waitFor(/\^C\njs: no longer waiting for the promise\n[^]*typevisor> $/, COMMAND_MS);
+    start.type("js 6*7\r");
+    await start.waitFor(/^42\ntypevisor> $/m, COMMAND_MS);
+    start.type("\x1c\x1c");
+    t.is(await start.end(COMMAND_MS), 130);
+    t.deepEqual(processes.filter(isRunning), []);
+  },
+);
+
+test.serial("piped input: every byte is typed, and its end ends the session with status 0", async (t) => {
+  const start = Start.run(t, []);
+  start.type(`js 6*7\ncreate --kernel spin\n${"js 'pasted'.length\n".repeat(100)}js 'la' + 'st'\n`);
+  start.child.stdin!.end();
+  t.is(await start.end(BOOT_MS + GUEST_MS), 0, start.text);
+  t.regex(start.text, /^typevisor> .*js 6\*7\n42\ntypevisor> /m);
+  t.is(start.text.match(/^6$/gm)?.length, 100);
+  t.regex(start.text, /^"last"\n[^]*domain 2 \(spin\): `exit` again ends what is there[^]*Powering off/m);
 });
 
 test.serial("SIGTERM and SIGINT end the machine and every process", async (t) => {

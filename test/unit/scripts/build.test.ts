@@ -1,7 +1,11 @@
 /** The build's own rules: what it refuses, and the formats that the machine reads. */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import test from "ava";
 import { DOM0_WINDOW } from "../../../abi/software.ts";
 import { engineExportsHeader, readEngineNames } from "../../../scripts/build/engine-names.ts";
+import { withBuildLock } from "../../../scripts/build/lock.ts";
 import { encodeSnapshot, evaluateControl } from "../../../scripts/build/snapshot.ts";
 import { BuildError, Lane } from "../../../scripts/build/task.ts";
 import { rewriteGeneratedC } from "../../../scripts/build/wasm2c.ts";
@@ -88,4 +92,46 @@ test("a lane runs no more than its width at once", async (t) => {
     ),
   );
   t.is(most, 2);
+});
+
+const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-lock-"));
+test.after.always(() => rmSync(folder, { recursive: true, force: true }));
+
+for (const [what, content] of [
+  ["that is empty", ""],
+  ["that says nothing", "0"],
+  ["of a process that is gone", "999999999"],
+]) {
+  test(`a build lock ${what} is taken over`, async (t) => {
+    const file = path.join(folder, what!.replaceAll(" ", "-"));
+    writeFileSync(file, content!);
+    t.is(await withBuildLock(() => Promise.resolve(7), file), 7);
+    t.false(existsSync(file));
+  });
+}
+
+test("one build waits for the other", async (t) => {
+  const file = path.join(folder, "two");
+  const order: string[] = [];
+  let finish = () => {};
+  const first = withBuildLock(async () => {
+    order.push("first");
+    await new Promise<void>((resolve) => (finish = resolve));
+    order.push("done");
+  }, file);
+  await new Promise((resolve) => setImmediate(resolve));
+  const second = withBuildLock(() => Promise.resolve(order.push("second")), file);
+  finish();
+  await Promise.all([first, second]);
+  t.deepEqual(order, ["first", "done", "second"]);
+});
+
+test("a folder that cannot be written is refused in words, at once", async (t) => {
+  // A file in the place of the folder: permissions do not stop root.
+  const blocked = path.join(folder, "file");
+  writeFileSync(blocked, "");
+  await t.throwsAsync(
+    withBuildLock(() => Promise.resolve(), path.join(blocked, "build.lock")),
+    { instanceOf: BuildError, message: /^the build cannot write into .*file: E/ },
+  );
 });
