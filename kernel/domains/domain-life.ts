@@ -14,10 +14,12 @@ import { Domain, DomainKind, DomainLife, SHUTDOWN_CODE_INVALID } from "../record
 import {
   DOMAIN_LEAF_BYTES,
   domainById,
+  domainChanged,
   domainEnter,
-  domainFirst,
+  domainFreeId,
   domainNeedsLeaf,
   domainReapLater,
+  domainReapTake,
   domainRemove,
 } from "../records/domain-list";
 import { evtchnFree, evtchnInit, sendGlobalVirq } from "../events/event-channel";
@@ -46,18 +48,6 @@ const HVM_GFN_LIMIT: u64 = 1 << 27;
 const SOFTWARE_GFN_LIMIT: u64 = 1 << 20;
 const EXIT_KINDS: usize = 16;
 
-/** Ids are given out in turn, so that a name is not reused while someone may still mean the old bearer. */
-let nextId: u32 = 1;
-
-function chooseId(): u32 {
-  for (let tries: u32 = 0; tries < DOMID_FIRST_RESERVED; tries++) {
-    const id = nextId;
-    nextId = id + 1 < DOMID_FIRST_RESERVED ? id + 1 : 1;
-    if (domainById(id) == null) return id;
-  }
-  return u32.MAX_VALUE;
-}
-
 /**
  * Creates a domain, paused (pauseCount 1), without memory and vCPUs.
  * @param id wanted id, u32.MAX_VALUE for the next free one
@@ -71,7 +61,7 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
   if (maxVcpus == 0 || maxVcpus > DOMAIN_VCPUS_MAX) return null;
   if (id == u32.MAX_VALUE) {
     store<i32>(error, -ENOSPC);
-    id = chooseId();
+    id = domainFreeId();
   }
   if (id >= DOMID_FIRST_RESERVED) return null;
   store<i32>(error, -EEXIST);
@@ -234,19 +224,17 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
     if (v != null) vcpuDestroy(v);
   }
   domainPartsFree(d);
-  domainReapLater();
+  domainReapLater(d);
   return 0;
 }
 
-/** Frees the domains whose last frame has come back. From the CPU's loop, when domainReapWanted. */
+/** Frees those dying domains that were asked for and whose last frame has come back. From the CPU's loop. */
 export function domainsReap(): void {
-  let d = domainFirst();
-  while (d != null) {
-    const next = changetype<Domain | null>(d.next);
-    if (d.life == DomainLife.Dying && !d.vcpus && d.totalPages == 0) {
-      domainRecordFree(d);
-      sendGlobalVirq(VIRQ_DOM_EXC);
-    }
-    d = next;
+  for (let d = domainReapTake(); d != null; d = domainReapTake()) {
+    // Still being taken apart, or some of its frames are mapped by others: the next of them to come back asks again.
+    if (d.life != DomainLife.Dying || d.vcpus || d.totalPages) continue;
+    domainChanged(d.id);
+    domainRecordFree(d);
+    sendGlobalVirq(VIRQ_DOM_EXC);
   }
 }

@@ -9,6 +9,7 @@ import { hvmDescribe } from "../../arch-x86/hvm";
 import { say, sayDec, sayEnd } from "../../arch-x86/log";
 import { vcpuOf } from "../records/domain-access";
 import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../records/domain";
+import { domainChanged } from "../records/domain-list";
 import { sendGlobalVirq } from "../events/event-channel";
 import { machineStop } from "../machine/machine-off";
 import { domainPauseFlag, PAUSE_SHUTDOWN, vcpuDown } from "../scheduling/scheduler";
@@ -35,6 +36,7 @@ export function domainShutdown(d: Domain, code: u32): void {
   if (d.shutdown) return;
   d.shutdown = 1;
   domainPauseFlag(d, PAUSE_SHUTDOWN, true);
+  domainChanged(d.id);
   sendGlobalVirq(VIRQ_DOM_EXC);
 }
 

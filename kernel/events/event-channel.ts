@@ -9,11 +9,11 @@
  */
 import { EAGAIN, EBUSY, EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM, ERESTART, ESRCH } from "../../abi/errno";
 import { EVTCHN_FIFO_NR_CHANNELS, EVTCHN_FIFO_PRIORITY_DEFAULT } from "../../abi/event-channel";
-import { NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from "../../abi/xen";
+import { NR_VIRQS, VIRQ_DEBUG, VIRQ_DOM_EXC, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
 import { domainNamed, mayTarget, vcpuOf } from "../records/domain-access";
 import { Domain, DomainLife } from "../records/domain";
-import { domainById, domainFirst } from "../records/domain-list";
+import { domainById, domainChangedAll, domainFirst } from "../records/domain-list";
 import { anyPending, clearPending, isBusy, portsOfAbi, setPending, setPriority, unmask } from "./event-delivery";
 import { fifoDestroy } from "./event-fifo-setup";
 import { eventsOf, portOf, portsFree, portsGrow, portsInit, PortState, usable } from "./event-port";
@@ -190,6 +190,7 @@ export function evtchnBindVirq(d: Domain, virq: u32, vcpu: u32): i32 {
     port = freePort(d);
     if (port > 0) {
       occupy(d, port, PortState.Virq, vcpu, virq, 0);
+      if (virq == VIRQ_DOM_EXC && handlesVirq(d, virq)) domainChangedAll();
       store<u32>(slot, port);
     }
   }
@@ -328,6 +329,11 @@ export function sendGlobalVirq(virq: u32): void {
   if (v == null || !v.virqPorts) return;
   const port = load<u32>(v.virqPorts + ((<usize>virq) << 2));
   if (port) notify(d, portOf(d, port)!.vcpu, port);
+}
+
+/** Whether `d` is the one that a global VIRQ is raised on. */
+export function handlesVirq(d: Domain, virq: u32): bool {
+  return load<u32>(virqHandlers + ((<usize>virq) << 2)) == d.id;
 }
 
 /** XEN_DOMCTL_set_virq_handler. 0 or -EINVAL. */

@@ -491,7 +491,7 @@ export function domainFramesRelease(d: Domain, most: u32): void {
   freeCount += freed;
   count(type, -(<i32>freed));
   count(FrameType.Free, freed);
-  if (freed && d.life == DomainLife.Dying) domainReapLater();
+  if (freed && d.life == DomainLife.Dying) domainReapLater(d);
   hw.unlock(lockWord);
 }
 
@@ -541,7 +541,7 @@ export function framePut(mfn: u64): void {
       const d = domainById(f.owner);
       assert(d != null && d.totalPages != 0, "frame of a domain that is gone");
       d!.totalPages--;
-      if (d!.life == DomainLife.Dying) domainReapLater();
+      if (d!.life == DomainLife.Dying) domainReapLater(d!);
     }
     f.owner = <u16>DOMID_XEN;
     giveBlock(mfn, 0);

@@ -73,6 +73,10 @@ export class Domain {
   /** Guest physical bits: gfns at or above this are refused. */
   maxGfn: u64;
   next: usize; // list of all domains, ascending id
+  previous: usize;
+  /** 1 while it is on the list of domains to be looked at by domainsReap; and the next one there. */
+  reapWanted: u32;
+  reapNext: usize;
 
   // kernel/hypercalls/memory-map.ts, kernel/hypercalls/memory-op.ts, kernel/memory/guest-pages.ts.
   /** XENMEM_set_memory_map: the E820 table shown to the guest, and its number of entries. */

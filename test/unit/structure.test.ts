@@ -179,3 +179,26 @@ test("no file re-exports another's names", (t) => {
     [],
   );
 });
+
+/** What may look at every domain: listing them on request, the self-check, and the restart of domain 0. */
+const WALKERS = new Set([
+  "kernel/audit/audit.ts",
+  "kernel/audit/audit-events.ts",
+  "kernel/audit/audit-frames.ts",
+  "kernel/audit/debug-keys.ts",
+  "kernel/events/event-channel.ts", // evtchnResetsForget
+  "kernel/hypercalls/control/perfc.ts",
+  "kernel/hypercalls/control/sysctl.ts",
+  "kernel/main.ts", // for the simulation
+  "kernel/records/domain-list.ts",
+]);
+
+test("nothing walks over all domains but who is asked for all of them", (t) => {
+  const walking = files()
+    .filter((name) => name.startsWith("kernel/") && name.endsWith(".ts"))
+    .filter((name) => /\bdomainFirst\b/.test(readFileSync(fromRoot(name), "utf8")));
+  t.deepEqual(
+    walking.filter((name) => !WALKERS.has(name)),
+    [],
+  );
+});

@@ -23,15 +23,22 @@ import {
   XEN_X86_EMU_LAPIC,
   XEN_X86_MISC_FLAGS_MAX,
 } from "../../../abi/domctl";
-import { DOMID_FIRST_RESERVED } from "../../../abi/xen";
+import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC } from "../../../abi/xen";
+import {
+  DomctlGetDomainState,
+  XEN_DOMCTL_GETDOMSTATE_STATE_DEAD,
+  XEN_DOMCTL_GETDOMSTATE_STATE_DYING,
+  XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
+  XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
+} from "../../../abi/domain-state";
 import { tscKhz } from "../../../arch-x86/host/tsc";
 import { vcpuOf } from "../../records/domain-access";
 import { claimRelease } from "../../memory/claims";
-import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../../records/domain";
+import { Domain, DomainKind, DomainLife, SHUTDOWN_CODE_INVALID } from "../../records/domain";
 import { domainInfo } from "./domain-info";
 import { domainCreate, domainKill, vcpuCreate } from "../../domains/domain-life";
-import { domainById, domainFirst } from "../../records/domain-list";
-import { evtchnSetLimit } from "../../events/event-channel";
+import { domainById, domainChangedTake, domainFrom } from "../../records/domain-list";
+import { evtchnSetLimit, handlesVirq } from "../../events/event-channel";
 import { hypercallPageWrite } from "../hypercall-page";
 import { domainPause, domainPauseFlag, domainUnpause, PAUSE_SHUTDOWN } from "../../scheduling/scheduler";
 import { scratch } from "../../memory/scratch";
@@ -94,11 +101,36 @@ export function createDomain(arg: usize): i32 {
 export function getDomainInfo(arg: usize): i32 {
   const wanted: u32 = load<u16>(arg, Domctl.domain);
   if (wanted >= DOMID_FIRST_RESERVED) return -EINVAL;
-  let d = domainFirst();
-  while (d != null && d.id < wanted) d = changetype<Domain | null>(d.next);
+  const d = domainFrom(wanted);
   if (d == null) return -ESRCH;
   domainInfo(d, arg + Domctl.u);
   store<u16>(arg, load<u16>(arg, Domctl.u + DomctlGetdomaininfo.domain), Domctl.domain);
+  return 0;
+}
+
+/**
+ * get_domain_state: of `d`, or, null, of one that has shut down or gone since it was last told of, its id in the structure at
+ * `arg`. 0; -EINVAL padding that is not zero; -EACCES for another than VIRQ_DOM_EXC's handler; -ENOENT none has changed.
+ */
+export function getDomainState(v: Vcpu, d: Domain | null, arg: usize): i32 {
+  const u = arg + Domctl.u;
+  if (load<u16>(u, DomctlGetDomainState.pad0) || load<u32>(u, DomctlGetDomainState.pad1)) return -EINVAL;
+  if (d == null) {
+    if (!handlesVirq(v.domain, VIRQ_DOM_EXC)) return -EACCES;
+    const id = domainChangedTake();
+    if (id < 0) return -ENOENT;
+    store<u16>(arg, <u16>id, Domctl.domain);
+    d = domainById(id);
+  }
+  let state: u32 = 0;
+  if (d != null) {
+    state = XEN_DOMCTL_GETDOMSTATE_STATE_EXIST;
+    if (d.shutdown) state |= XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN;
+    if (d.life != DomainLife.Alive) state |= XEN_DOMCTL_GETDOMSTATE_STATE_DYING;
+    if (d.life != DomainLife.Alive && !d.vcpus) state |= XEN_DOMCTL_GETDOMSTATE_STATE_DEAD;
+  }
+  store<u16>(u, <u16>state, DomctlGetDomainState.state);
+  store<u64>(u, d != null ? d.createdNs : 0, DomctlGetDomainState.unique_id);
   return 0;
 }
 

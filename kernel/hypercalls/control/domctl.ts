@@ -47,12 +47,15 @@ import {
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
 } from "../../../abi/domctl";
+import { XEN_DOMCTL_get_domain_state } from "../../../abi/domain-state";
+import { DOMID_INVALID } from "../../../abi/xen";
 import { Domain } from "../../records/domain";
-import { domainById } from "../../records/domain-list";
+import { domainById, domainChanged } from "../../records/domain-list";
 import {
   createDomain,
   destroyDomain,
   getDomainInfo,
+  getDomainState,
   getMempool,
   hypercallInit,
   maxMem,
@@ -86,8 +89,15 @@ let answer: bool = false;
 export function domctl(v: Vcpu, a1: u64, _a2: u64, _a3: u64, _a4: u64, _a5: u64, _a6: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, a1, Domctl.SIZE)) return -EFAULT;
-  if (load<u32>(arg, Domctl.interface_version) != XEN_DOMCTL_INTERFACE_VERSION) return -EACCES;
   const command = load<u32>(arg, Domctl.cmd);
+  if (load<u32>(arg, Domctl.interface_version) != interfaceOf(command)) return -EACCES;
+  if (command == XEN_DOMCTL_get_domain_state && load<u16>(arg, Domctl.domain) == DOMID_INVALID) {
+    if (!v.domain.privileged) return -EPERM;
+    const rc = getDomainState(v, null, arg);
+    if (rc || copyToGuest(v, a1, arg, Domctl.SIZE)) return rc;
+    domainChanged(load<u16>(arg, Domctl.domain)); // not told of
+    return -EFAULT;
+  }
   const d = domainById(load<u16>(arg, Domctl.domain));
   if (d == null && command != XEN_DOMCTL_createdomain && command != XEN_DOMCTL_getdomaininfo) return -ESRCH;
   if (!v.domain.privileged) return -EPERM;
@@ -96,6 +106,11 @@ export function domctl(v: Vcpu, a1: u64, _a2: u64, _a3: u64, _a4: u64, _a5: u64,
   if (rc == -ERESTART) return hypercallRestart(v, a1, 0, 0, 0, 0, 0);
   if (answer && !copyToGuest(v, a1, arg, Domctl.SIZE)) return -EFAULT;
   return rc;
+}
+
+/** The interface version that a command is of: 0 for the stable ones. */
+function interfaceOf(command: u32): u32 {
+  return command == XEN_DOMCTL_get_domain_state ? 0 : XEN_DOMCTL_INTERFACE_VERSION;
 }
 
 function withoutDomain(command: u32, arg: usize): i32 {
@@ -111,6 +126,9 @@ function withDomain(v: Vcpu, d: Domain, command: u32, arg: usize): i32 {
     case XEN_DOMCTL_createdomain:
     case XEN_DOMCTL_getdomaininfo:
       return withoutDomain(command, arg);
+    case XEN_DOMCTL_get_domain_state:
+      answer = true;
+      return getDomainState(v, d, arg);
     case XEN_DOMCTL_destroydomain:
       return destroyDomain(v, d);
     case XEN_DOMCTL_pausedomain:

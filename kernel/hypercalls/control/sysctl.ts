@@ -38,7 +38,7 @@ import { debugKey } from "../../audit/debug-keys";
 import { dmesgBase, dmesgClear, dmesgOldest, dmesgSize, dmesgWritten } from "../../machine/dmesg";
 import { Domain } from "../../records/domain";
 import { domainInfo } from "./domain-info";
-import { domainFirst } from "../../records/domain-list";
+import { domainFirst, domainFrom } from "../../records/domain-list";
 import { freeFrames } from "../../memory/frames";
 import { copyFromGuest, copyToGuest } from "../../memory/guest-copy";
 import { perfc } from "./perfc";
@@ -131,9 +131,8 @@ function domainInfoList(v: Vcpu, u: usize): i32 {
   const room = load<u32>(u, SysctlGetdomaininfolist.max_domains);
   const buffer = load<u64>(u, SysctlGetdomaininfolist.buffer);
   let count: u32 = 0;
-  for (let at = changetype<usize>(domainFirst()); at && count < room; at = changetype<Domain>(at).next) {
+  for (let at = changetype<usize>(domainFrom(first)); at && count < room; at = changetype<Domain>(at).next) {
     const d = changetype<Domain>(at);
-    if (d.id < first) continue;
     domainInfo(d, u + WORK);
     if (!copyToGuest(v, buffer + <u64>count * DomctlGetdomaininfo.SIZE, u + WORK, DomctlGetdomaininfo.SIZE)) {
       return -EFAULT;
