@@ -11,7 +11,7 @@ import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd } from "../arch-x86/log";
 import { supply } from "../arch-x86/supply";
 import { tscInit, tscKhz } from "../arch-x86/host/tsc";
-import { uartInit, uartFind } from "../arch-x86/host/uart";
+import { uartInit } from "../arch-x86/host/uart";
 import { vcpuOf } from "./records/domain-access";
 import { softwareOf } from "./records/software-domain";
 import { audit } from "./audit/audit";
