@@ -99,9 +99,10 @@ function changes(): { id: number; state: number }[] {
 }
 
 test.serial("ids at every edge of the tables: in order, found, and found from below", (t) => {
+  const ids = [1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8191, 8192, 12345, 28671, 28672, 32750, 32751];
+  listed(); // domain 0's buffer comes at first use
   const before = lab.free;
   const random = new Random(7);
-  const ids = [1, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8191, 8192, 12345, 28671, 28672, 32750, 32751];
   const there = new Set<number>([0]);
   const check = (): void => {
     const sorted = [...there].sort((a, b) => a - b);
