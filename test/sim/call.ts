@@ -1,6 +1,6 @@
 /** How simulated guests make hypercalls: argument structures in their own memory, results out of it. */
 import { AddToPhysmap, XENMEM_add_to_physmap } from "../../abi/memory.ts";
-import { __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen.ts";
+import { __HYPERVISOR_memory_op, DOMID_SELF, SharedInfo, VcpuInfo, VcpuTimeInfo } from "../../abi/xen.ts";
 import { PAGE } from "./ram.ts";
 import { type GuestCpu, type GuestRequest, Violation } from "./svm-cpu.ts";
 
@@ -54,6 +54,16 @@ export function* addToPhysmap(cpu: GuestCpu, space: number, gfn: number): Steps<
     v.setBigUint64(AddToPhysmap.gpfn, BigInt(gfn), true);
   });
   return result;
+}
+
+/** System time in ns, by the time record of the first vCPU in shared_info. */
+export function systemTime(cpu: GuestCpu, shared: DataView): bigint {
+  const at = SharedInfo.vcpu_info + VcpuInfo.time;
+  const passed = cpu.tsc - shared.getBigUint64(at + VcpuTimeInfo.tsc_timestamp, true);
+  const shift = BigInt(shared.getInt8(at + VcpuTimeInfo.tsc_shift));
+  const scaled = shift < 0n ? passed >> -shift : passed << shift;
+  const ns = (scaled * BigInt(shared.getUint32(at + VcpuTimeInfo.tsc_to_system_mul, true))) >> 32n;
+  return shared.getBigUint64(at + VcpuTimeInfo.system_time, true) + ns;
 }
 
 /** What a hypercall of a well-behaved guest must return. */

@@ -24,10 +24,9 @@ import {
   DOMID_SELF,
   SharedInfo,
   VcpuInfo,
-  VcpuTimeInfo,
 } from "../../abi/xen.ts";
 import { expandArray, FifoView, initControl, LINKED, MASKED, PENDING } from "./fifo.ts";
-import { ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, type Steps, structured } from "./call.ts";
+import { ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, type Steps, structured, systemTime } from "./call.ts";
 import type { Channel, Peer, Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { type GuestCpu, Violation } from "./svm-cpu.ts";
@@ -350,22 +349,11 @@ export function channelActions(scene: Scene, me: Peer) {
     setMasked(me, port, false); // masks outlive ports
   }
 
-  /** System time in ns, by the time record in shared_info. */
-  function systemTime(cpu: GuestCpu): bigint {
-    const at = SharedInfo.vcpu_info + VcpuInfo.time;
-    const shared = sharedInfo(me);
-    const passed = cpu.tsc - shared.getBigUint64(at + VcpuTimeInfo.tsc_timestamp, true);
-    const shift = BigInt(shared.getInt8(at + VcpuTimeInfo.tsc_shift));
-    const scaled = shift < 0n ? passed >> -shift : passed << shift;
-    const ns = (scaled * BigInt(shared.getUint32(at + VcpuTimeInfo.tsc_to_system_mul, true))) >> 32n;
-    return shared.getBigUint64(at + VcpuTimeInfo.system_time, true) + ns;
-  }
-
   /** Blocks until an event: the timer's, soon or so late that only another guest's wakes it in time. */
   function* sleep(cpu: GuestCpu): Steps<void> {
     cpu.interruptsOn = false;
     const late = me.bound.size > 0 && random.oneIn(3);
-    const wake = systemTime(cpu) + BigInt((late ? 1_000_000_000 : 100_000) + random.below(2_000_000));
+    const wake = systemTime(cpu, sharedInfo(me)) + BigInt((late ? 1_000_000_000 : 100_000) + random.below(2_000_000));
     const timer = new DataView(new ArrayBuffer(VcpuSetSingleshotTimer.SIZE));
     timer.setBigUint64(VcpuSetSingleshotTimer.timeout_abs_ns, wake, true);
     cpu.poke(ARGUMENT_GFN * PAGE, new Uint8Array(timer.buffer));

@@ -19,7 +19,7 @@ export type GuestProgram = (cpu: GuestCpu) => Generator<GuestRequest, void, bigi
 
 /** The magic instruction at a program's entry: UD2, then the program's number. */
 export const ENTRY_MAGIC = 0x0b0f;
-const OFFSET = { hypercall: 0x10, halt: 0x20, load: 0x30, store: 0x40, spin: 0x50, exit: 0x60 } as const;
+const OFFSET = { hypercall: 0x10, halt: 0x20, load: 0x30, store: 0x40, spin: 0x50, exit: 0x60, sti: 0x70 } as const;
 
 /** Bytes of the guest's code page: the instructions that exits are attributed to. */
 export function guestCode(program: number): Uint8Array {
@@ -33,6 +33,7 @@ export function guestCode(program: number): Uint8Array {
   code.set([0x48, 0x89, 0x03], OFFSET.store); // MOV [RBX], RAX
   code.set([0xeb, 0xfe], OFFSET.spin);
   code.set([0x0f, 0xa2], OFFSET.exit); // CPUID; other two-byte instructions have its length
+  code.set([0xfb], OFFSET.sti);
   return code;
 }
 
@@ -141,6 +142,17 @@ export class GuestCpu {
   enableInterrupts(): void {
     this.shadowed = !this.interruptsOn;
     this.interruptsOn = true;
+  }
+
+  /** The hypervisor has put the guest back to before its STI, which will run again. */
+  takeBackSti(): void {
+    this.interruptsOn = false;
+    this.shadowed = false;
+  }
+
+  /** Entered in the shadow, which this processor does not load, as QEMU's does not. */
+  loseShadow(): void {
+    this.shadowed = false;
   }
 
   /** Whether interrupts are held off for the next instruction alone. */
@@ -329,13 +341,18 @@ export class SvmCpu {
     };
     const window = (): boolean => (get(VMCB.V_INTR) & 0x100n) !== 0n && guest.interruptsOn && !guest.inShadow;
 
+    const at = rip - guest.entry;
+    if (at === OFFSET.sti) guest.takeBackSti();
+    if (at === OFFSET.sti + 1) guest.loseShadow();
     const event = injected & 0x80000000n ? Number((injected >> 8n) & 7n) : -1; // APM 15.20
     const vector = Number(injected & 0xffn);
     if (event === EVENT_INTERRUPT) guest.interrupt(vector);
     if (event === EVENT_EXCEPTION) guest.fault(vector);
     else if (!this.settled(guest, vmcb, rip)) return; // same instruction again, its exit fields are set
+    if (at === OFFSET.sti) guest.enableInterrupts();
     for (;;) {
       interrupts();
+      set(VMCB.SHADOW, guest.inShadow ? 1n : 0n);
       if (window()) {
         set(VMCB.RIP, BigInt(guest.entry + OFFSET.spin));
         return exit(EXIT.VINTR);
@@ -345,11 +362,11 @@ export class SvmCpu {
         guest.stop();
         return exit(EXIT.SHUTDOWN);
       }
-      if (devices.interruptPending && !guest.inShadow) {
-        set(VMCB.RIP, BigInt(guest.entry + OFFSET.spin)); // the request has not run yet
+      if (devices.interruptPending) {
+        // The request has not run yet. The host's interrupts come in the guest's shadow, too.
+        set(VMCB.RIP, BigInt(guest.entry + (guest.inShadow ? OFFSET.sti + 1 : OFFSET.spin)));
         return exit(EXIT.INTR);
       }
-      set(VMCB.SHADOW, guest.inShadow ? 1n : 0n);
       switch (request.kind) {
         case "spin": {
           const end = Math.min(guest.spinEnd, devices.nextInterrupt);
@@ -446,6 +463,7 @@ export class SvmCpu {
     if (!request) return true;
     const { ram } = this.machine;
     const at = rip - guest.entry;
+    if (at === OFFSET.sti || at === OFFSET.sti + 1) return true; // an interrupt came between STI and the request
     if (request.kind === "spin") {
       if (this.machine.now >= guest.spinEnd) guest.next(0n);
       return true;
