@@ -22,13 +22,27 @@ import {
   domainReapTake,
   domainRemove,
 } from "../records/domain-list";
-import { evtchnFree, evtchnInit, sendGlobalVirq } from "../events/event-channel";
+import { evtchnFree, evtchnInit, evtchnTeardown, evtchnTeardownBegin, sendGlobalVirq } from "../events/event-channel";
 import { domainReleaseMemory } from "../memory/domain-memory";
 import { frameChargeBegin, frameChargeEnd, FrameType } from "../memory/frames";
 import { heapAlloc, heapAllocFor, heapFree, heapFreeFor } from "../memory/heap";
 import { physmapInit, physmapTeardown } from "../memory/physmap";
-import { domainPauseFlag, PAUSE_DOMAIN, PAUSE_SHUTDOWN, schedulerAdd, schedulerRemove } from "../scheduling/scheduler";
-import { sharedInfoFree, sharedInfoInit, updateTime, vcpuInfoFree, vcpuInfoInit } from "../events/shared-info";
+import {
+  domainPauseFlag,
+  PAUSE_DOMAIN,
+  PAUSE_DYING,
+  PAUSE_SHUTDOWN,
+  schedulerAdd,
+  schedulerRemove,
+} from "../scheduling/scheduler";
+import {
+  sharedInfoFree,
+  sharedInfoInit,
+  updateTime,
+  vcpuInfoFree,
+  vcpuInfoInit,
+  vcpuInfoReserve,
+} from "../events/shared-info";
 import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
 import { vlapicCreate, vlapicDestroy } from "../events/vlapic-delivery";
@@ -138,6 +152,7 @@ function domainRecordFree(d: Domain): void {
 export function vcpuCreate(d: Domain, i: u32): i32 {
   if (i >= d.vcpuCount || d.life != DomainLife.Alive) return -EINVAL;
   if (vcpuOf(d, i) != null) return -EEXIST;
+  if (vcpuInfoReserve(d, i) != 0) return -ENOMEM;
   const at = heapAllocFor(d, offsetof<Vcpu>());
   if (!at) return -ENOMEM;
   const v = changetype<Vcpu>(at);
@@ -204,12 +219,13 @@ function vcpuDestroy(v: Vcpu): void {
 export function domainKill(d: Domain, caller: Vcpu | null): i32 {
   if (d.life == DomainLife.Alive) {
     d.life = DomainLife.Dying;
-    domainPauseFlag(d, PAUSE_SHUTDOWN, true);
+    domainPauseFlag(d, PAUSE_DYING, true);
     for (let i: u32 = 0; i < d.vcpuCount; i++) {
       const v = vcpuOf(d, i);
       if (v != null) vcpuTimersStop(v);
     }
     watchdogsFree(d);
+    evtchnTeardownBegin(d);
   }
   if (!d.vcpus) return 0; // done before; others still hold frames of it
   let rc = grantTableReleaseMappings(d, caller);
@@ -218,7 +234,9 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
   if (rc) return rc;
   rc = domainReleaseMemory(d);
   if (rc) return rc;
-  evtchnFree(d); // while there are vCPUs that its VIRQ ports name
+  rc = evtchnTeardown(d, caller); // while there are vCPUs that its VIRQ ports name
+  if (rc) return rc;
+  evtchnFree(d);
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);
     if (v != null) vcpuDestroy(v);

@@ -91,6 +91,30 @@ export function evtchnResetsForget(by: Domain): void {
   }
 }
 
+/** The domain is dying: whatever reset it had under way, every port is to be closed. Before evtchnTeardown. */
+export function evtchnTeardownBegin(d: Domain): void {
+  if (d.events) eventsOf(d).resetAt = 0;
+}
+
+/**
+ * Closes every port of a dying domain, which can bind no more; `resetAt` notes how far it has come.
+ * @param by whose slice bounds the work; null for no bound
+ * @returns 0, or -ERESTART: call again
+ */
+export function evtchnTeardown(d: Domain, by: Vcpu | null): i32 {
+  if (!d.events) return 0;
+  const e = eventsOf(d);
+  for (let port = max<u32>(e.resetAt, 1); port < e.valid && e.active; port++) {
+    evtchnClose(d, port);
+    if ((port & 63) == 63 && by != null && preemptNeeded(by)) {
+      e.resetAt = port + 1;
+      return -ERESTART;
+    }
+  }
+  e.resetAt = 0;
+  return 0;
+}
+
 /** Closes every port and frees the table. The domain is dying; may be called again. */
 export function evtchnFree(d: Domain): void {
   if (!d.events) return;

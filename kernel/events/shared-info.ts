@@ -14,16 +14,14 @@ import { rtcSeconds } from "../scheduling/rtc";
 import { nsAtTsc } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
 
-/** vcpu_info of vCPUs beyond 31 until they register their own; nobody reads it. */
-let dummyMfn: u64 = 0;
+/** vcpu_info records in one frame of those that no guest sees. */
+const HIDDEN_PER_FRAME: u32 = 4096 / VcpuInfo.SIZE;
 /** Seconds since 1970 at system time 0. */
 let wallSeconds: u64 = 0;
 const record: usize = memory.data(64, 16);
 
-/** Takes the frame for vCPUs without a place of their own, and reads the wall clock. Once, from `start`. */
+/** Reads the wall clock. Once, from `start`. */
 export function sharedInfoStart(): void {
-  dummyMfn = frameAlloc(0x7ff2, FrameType.Control);
-  assert(dummyMfn != 0, "no memory at all");
   const now = rtcSeconds();
   const up = nsAtTsc(hw.rdtsc()) / 1000000000;
   wallSeconds = now > up ? now - up : 0;
@@ -42,15 +40,41 @@ export function sharedInfoFree(d: Domain): void {
   if (!d.sharedInfoMfn) return;
   frameFree(d.sharedInfoMfn);
   d.sharedInfoMfn = 0;
+  if (d.hiddenInfoMfn0) frameFree(d.hiddenInfoMfn0);
+  if (d.hiddenInfoMfn1) frameFree(d.hiddenInfoMfn1);
+  d.hiddenInfoMfn0 = 0;
+  d.hiddenInfoMfn1 = 0;
 }
 
-/** Points a new vCPU at its slot of shared_info. Upcalls of a software domain start masked, as a PV guest's do. */
+/**
+ * Makes sure that vCPU `id` has a vcpu_info: shared_info has 32. One from there up has a record of its own, which no guest
+ * sees, until it registers one: so what is noted for it is its own, as it is for the others. 0 or -ENOMEM.
+ */
+export function vcpuInfoReserve(d: Domain, id: u32): i32 {
+  if (id < XEN_LEGACY_MAX_VCPUS) return 0;
+  if (id - XEN_LEGACY_MAX_VCPUS < HIDDEN_PER_FRAME) {
+    if (!d.hiddenInfoMfn0) d.hiddenInfoMfn0 = frameAlloc(d.id, FrameType.XenShared);
+    return d.hiddenInfoMfn0 ? 0 : -ENOMEM;
+  }
+  if (!d.hiddenInfoMfn1) d.hiddenInfoMfn1 = frameAlloc(d.id, FrameType.XenShared);
+  return d.hiddenInfoMfn1 ? 0 : -ENOMEM;
+}
+
+/** Where vCPU `id`, from 32 up, has its vcpu_info until it registers one. */
+function hiddenInfoPa(d: Domain, id: u32): u64 {
+  const index = id - XEN_LEGACY_MAX_VCPUS;
+  const mfn = index < HIDDEN_PER_FRAME ? d.hiddenInfoMfn0 : d.hiddenInfoMfn1;
+  return (mfn << 12) + (index % HIDDEN_PER_FRAME) * VcpuInfo.SIZE;
+}
+
+/** Points a new vCPU at its vcpu_info. Upcalls of a software domain start masked, as a PV guest's do. */
 export function vcpuInfoInit(v: Vcpu): void {
+  const d = v.domain;
   v.infoMfn = 0;
   v.infoPa =
     v.id < XEN_LEGACY_MAX_VCPUS
-      ? (v.domain.sharedInfoMfn << 12) + SharedInfo.vcpu_info + v.id * VcpuInfo.SIZE
-      : dummyMfn << 12;
+      ? (d.sharedInfoMfn << 12) + SharedInfo.vcpu_info + v.id * VcpuInfo.SIZE
+      : hiddenInfoPa(d, v.id);
   if (v.domain.kind == DomainKind.Software) hw.store8(v.infoPa + VcpuInfo.evtchn_upcall_mask, 1);
 }
 
@@ -67,9 +91,9 @@ export function vcpuInfoPa(v: Vcpu): u64 {
   return v.infoPa;
 }
 
-/** True while a vCPU has only the dummy: Xen then refuses to initialise it. */
-export function vcpuInfoIsDummy(v: Vcpu): bool {
-  return v.infoPa == dummyMfn << 12;
+/** True while a vCPU has only one that no guest sees: Xen then refuses to initialise it. */
+export function vcpuInfoIsHidden(v: Vcpu): bool {
+  return v.id >= XEN_LEGACY_MAX_VCPUS && !v.infoMfn;
 }
 
 /**
@@ -85,9 +109,9 @@ export function vcpuInfoMove(v: Vcpu, gfn: u64, offset: u32, mayMove: bool): i32
   if (!mfn) return -EINVAL;
   const pa = (mfn << 12) + offset;
   for (let at: u32 = 0; at < VcpuInfo.SIZE; at += 8) {
-    hw.store64(pa + at, vcpuInfoIsDummy(v) ? 0 : hw.load64(v.infoPa + at));
+    hw.store64(pa + at, vcpuInfoIsHidden(v) ? 0 : hw.load64(v.infoPa + at));
   }
-  if (vcpuInfoIsDummy(v)) hw.store8(pa + VcpuInfo.evtchn_upcall_mask, 1);
+  if (vcpuInfoIsHidden(v)) hw.store8(pa + VcpuInfo.evtchn_upcall_mask, 1);
   v.infoMfn = mfn;
   v.infoPa = pa;
   // An event may have been noted in the old place meanwhile: one upcall too many is harmless, one too few is not.

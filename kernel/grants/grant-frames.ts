@@ -36,9 +36,11 @@ export class GrantTable {
   freeHandle: u32;
   /** Grants of others this domain has mapped. */
   mapped: u32;
+  /** The first handle that a release of all mappings, under way, has not looked at: no mapping is below it. 0: none is. */
+  releaseAt: u32;
 }
 
-const TABLE_BYTES: usize = 36;
+const TABLE_BYTES: usize = 40;
 const FRAME_TABLE_BYTES: usize = 64 * 4;
 
 @unmanaged

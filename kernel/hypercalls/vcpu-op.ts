@@ -33,7 +33,7 @@ import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import { vcpuUp, vcpuWake } from "../scheduling/scheduler";
 import { scratch } from "../memory/scratch";
 import { markUpcall } from "../events/event-notify";
-import { updateTime, vcpuInfoIsDummy, vcpuInfoMove } from "../events/shared-info";
+import { updateTime, vcpuInfoIsHidden, vcpuInfoMove } from "../events/shared-info";
 import { nowNs } from "../scheduling/time";
 import { Vcpu, VcpuRun } from "../records/vcpu";
 import { vcpuHvmInitialise } from "./vcpu-initialise";
@@ -92,7 +92,7 @@ export function vcpuOp(caller: Vcpu, cmd: u64, id: u64, arg: u64, a4: u64, a5: u
 }
 
 function initialise(caller: Vcpu, v: Vcpu, arg: u64): i64 {
-  if (vcpuInfoIsDummy(v)) return -EINVAL;
+  if (vcpuInfoIsHidden(v)) return -EINVAL;
   // A software domain has the one vCPU it was built with.
   if (v.domain.kind != DomainKind.Hvm) return -EINVAL;
   const at = contextArea;

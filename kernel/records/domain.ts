@@ -49,6 +49,9 @@ export class Domain {
   /** Foreign domains' frames it maps, plus grants: for accounting and for the self-check. */
   foreignMaps: u32;
   sharedInfoMfn: u64;
+  /** Frames with the vcpu_info of vCPUs from 32 up that have not registered one; 0 none: kernel/events/shared-info.ts. */
+  hiddenInfoMfn0: u64;
+  hiddenInfoMfn1: u64;
 
   // Subsystems; each pointer belongs to the file named.
   events: usize; // kernel/events/event-channel.ts: DomainEvents

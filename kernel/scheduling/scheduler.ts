@@ -21,6 +21,8 @@ import { runstateSet } from "./runstate";
 /** Bits of Vcpu.pauseFlags. */
 export const PAUSE_DOMAIN: u32 = 1;
 export const PAUSE_SHUTDOWN: u32 = 4;
+/** Being destroyed: set once, never cleared, so that nothing can make the domain run on what is being taken apart. */
+export const PAUSE_DYING: u32 = 8;
 
 /** How long a vCPU runs while others wait. */
 export const SLICE_NS: u64 = 10000000;

@@ -224,8 +224,8 @@ export class Dom0 {
     }).result;
   }
 
-  /** XEN_DOMCTL_sethvmcontext: 32-bit flat protected mode at `eip`, as a PVH entry. */
-  setContext(domain: number, eip: number): number {
+  /** XEN_DOMCTL_sethvmcontext: `vcpu` alone, in 32-bit flat protected mode at `eip`, as a PVH entry. */
+  setContext(domain: number, eip: number, vcpu = 0): number {
     const at = DOM0_SCRATCH + 2 * PAGE;
     const header = 8 + HvmSaveHeader.SIZE;
     const total = header + 8 + HvmHwCpu.SIZE + 8;
@@ -238,6 +238,7 @@ export class Dom0 {
     v.setUint32(8 + HvmSaveHeader.magic, HVM_FILE_MAGIC, true);
     v.setUint32(8 + HvmSaveHeader.version, HVM_FILE_VERSION, true);
     descriptor(header, HVM_SAVE_CODE_CPU, HvmHwCpu.SIZE);
+    v.setUint16(header + 2, vcpu, true);
     const cpu = header + 8;
     v.setBigUint64(cpu + HvmHwCpu.rip, BigInt(eip), true);
     v.setBigUint64(cpu + HvmHwCpu.rflags, 2n, true);

@@ -43,6 +43,8 @@ export interface MachineOptions {
   /** What is typed at the serial port before the hypervisor starts. */
   typed?: string;
   commandLine?: string;
+  /** Keep `longestStretch`. */
+  measureStretches?: boolean;
   /** The real-time clock's year, two digits. */
   year?: number;
   /** Called with every line that reaches the serial port. */
@@ -67,6 +69,9 @@ export class Machine {
   private readonly modules: { name: string; base: number; size: number }[] = [];
   private readonly msrs = new Map<number, bigint>();
   output = "";
+  /** The most uses of the hardware in a row without a look at the clock, by which long work gives way: see measureStretch. */
+  longestStretch = 0;
+  private stretch = 0;
 
   constructor(
     module: WebAssembly.Module,
@@ -86,7 +91,8 @@ export class Machine {
       this.ram.bytes.set(m.data, top);
       this.modules.push({ name: m.name, base: top, size: m.data.length });
     }
-    const instance = new WebAssembly.Instance(module, { hw: this.imports(), env: { abort: this.abort } });
+    const hw = options.measureStretches === true ? this.measured(this.imports()) : this.imports();
+    const instance = new WebAssembly.Instance(module, { hw, env: { abort: this.abort } });
     this.exports = instance.exports as unknown as HypervisorExports;
     this.staticPages = this.exports.memory.buffer.byteLength / PAGE;
     this.exports.start();
@@ -207,6 +213,27 @@ export class Machine {
       default:
         return this.msrs.get(msr) ?? 0n;
     }
+  }
+
+  /** Starts `longestStretch` anew. */
+  measureStretch(): void {
+    this.longestStretch = 0;
+    this.stretch = 0;
+  }
+
+  /** The imports, with what lies between two looks at the clock counted. */
+  private measured(
+    imports: Record<string, (...args: never[]) => unknown>,
+  ): Record<string, (...args: never[]) => unknown> {
+    const counted = Object.entries(imports).map(([name, call]) => [
+      name,
+      (...args: never[]): unknown => {
+        this.stretch = name === "rdtsc" ? 0 : this.stretch + 1;
+        this.longestStretch = Math.max(this.longestStretch, this.stretch);
+        return call(...args);
+      },
+    ]);
+    return Object.fromEntries(counted) as Record<string, (...args: never[]) => unknown>;
   }
 
   private imports(): Record<string, (...args: never[]) => unknown> {

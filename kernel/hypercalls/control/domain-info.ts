@@ -24,8 +24,9 @@ import { sharedFrameAt } from "../../memory/frames";
 export function domainInfo(d: Domain, at: usize): void {
   memory.fill(at, 0, DomctlGetdomaininfo.SIZE);
   let flags: u32 = (d.shutdownCode & XEN_DOMINF_shutdownmask) << XEN_DOMINF_shutdownshift;
-  // Xen shows a domain as dying once all of it is given back that can be.
-  if (d.life != DomainLife.Alive && !d.vcpus) flags |= XEN_DOMINF_dying;
+  // From the first call of destroydomain on. Xen sets it when all is given back that can be; here a domain 0 that was
+  // restarted in the middle of a destroy finds by it what it has to go on with.
+  if (d.life != DomainLife.Alive) flags |= XEN_DOMINF_dying;
   if (d.kind == DomainKind.Hvm) flags |= XEN_DOMINF_hvm_guest | XEN_DOMINF_hap;
   if (d.shutdown) flags |= XEN_DOMINF_shutdown;
   if (d.pauseCount) flags |= XEN_DOMINF_paused;

@@ -151,9 +151,9 @@ export function unpauseDomain(d: Domain): i32 {
   return domainUnpause(d);
 }
 
-/** resumedomain: a domain that shut itself down (suspend) goes on. */
+/** resumedomain: a domain that shut itself down (suspend) goes on. -EINVAL for oneself, and for one being destroyed. */
 export function resumeDomain(v: Vcpu, d: Domain): i32 {
-  if (isSelf(v, d)) return -EINVAL;
+  if (isSelf(v, d) || d.life != DomainLife.Alive) return -EINVAL;
   if (!d.shutdown) return 0;
   d.shutdown = 0;
   d.shutdownCode = SHUTDOWN_CODE_INVALID;

@@ -97,7 +97,7 @@ export class Domains {
     const records = loadRecords();
     const restores: (() => void)[] = [];
     for (const info of listDomains()) {
-      if (info.id === DOMAIN_0 || info.dying) continue;
+      if (info.id === DOMAIN_0) continue;
       const guarded = (work: () => void) => {
         try {
           work();
@@ -105,6 +105,10 @@ export class Domains {
           reportFailure(`taking over domain ${info.id}`, error);
         }
       };
+      if (info.dying) {
+        guarded(() => destroyDomain(info.id)); // its destruction may have been under way when domain 0 was restarted
+        continue;
+      }
       guarded(() => {
         const { store } = this.adopt(info, records.get(info.id)) ?? {};
         if (store) restores.push(() => guarded(() => this.store.restore(info.id, store)));

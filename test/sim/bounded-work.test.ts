@@ -1,0 +1,119 @@
+/**
+ * Long work gives way: however a guest arranges what it holds, taking it apart looks at the clock again and again. Counted
+ * in uses of the hardware between two looks, which depend on nothing but the work.
+ */
+import test from "ava";
+import { EVTCHNOP_alloc_unbound, EvtchnAllocUnbound } from "../../abi/event-channel.ts";
+import {
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GNTTABOP_map_grant_ref,
+  GNTTABOP_unmap_grant_ref,
+  GnttabMapGrantRef,
+  GnttabUnmapGrantRef,
+  GrantEntryV1,
+  GTF_permit_access,
+} from "../../abi/grant-table.ts";
+import { XENMAPSPACE_grant_table } from "../../abi/memory.ts";
+import { __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_sched_op } from "../../abi/xen.ts";
+import { SCHEDOP_block } from "../../abi/sched.ts";
+import { addToPhysmap, GRANT_TABLE_GFN, hypercall, structured } from "./call.ts";
+import { Dom0 } from "./dom0.ts";
+import { Machine } from "./machine.ts";
+import { hypervisorModule } from "./module.ts";
+import { PAGE } from "./ram.ts";
+import type { GuestProgram } from "./svm-cpu.ts";
+
+/** Uses of the hardware between two looks at the clock: 64 pieces of work and what each takes. */
+const STRETCH_MAX = 3_000;
+/** All handles of a domain made by Dom0.create. */
+const HANDLES = 4096;
+const FIRST_GFN = 0x1000;
+const REF = 8;
+
+async function machine(): Promise<{ machine: Machine; dom0: Dom0 }> {
+  const machine = new Machine(await hypervisorModule(), { memory: 64, measureStretches: true });
+  machine.step(4);
+  return { machine, dom0: new Dom0(machine) };
+}
+
+const sleeper: GuestProgram = function* () {
+  for (;;) yield { kind: "hypercall", op: __HYPERVISOR_sched_op, args: [SCHEDOP_block, 0] };
+};
+
+test("4,094 event channels are closed in pieces when their domain is destroyed", async (t) => {
+  const { machine: m, dom0 } = await machine();
+  const id = dom0.build(sleeper, 32, 1, 0x1ffff);
+  const bind = (): number =>
+    dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, EvtchnAllocUnbound.SIZE, (v) => {
+      v.setUint16(EvtchnAllocUnbound.dom, id, true);
+    }).result;
+  let ports = 0;
+  while (bind() === 0) ports++;
+  t.true(ports > 4000, `${ports} ports`);
+  m.measureStretch();
+  t.is(dom0.destroy(id), 0);
+  t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
+});
+
+test("grants are unmapped in pieces when their domain is destroyed, whichever handles are free", async (t) => {
+  const { machine: m, dom0 } = await machine();
+  let granted = false;
+  let user = -1;
+  let mapped = 0;
+  let done = false;
+  const owner = dom0.build(function* (cpu) {
+    yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
+    const entry = cpu.view(GRANT_TABLE_GFN * PAGE + REF * GrantEntryV1.SIZE, GrantEntryV1.SIZE);
+    entry.setUint16(GrantEntryV1.domid, user, true);
+    entry.setUint32(GrantEntryV1.frame, 20, true);
+    entry.setUint16(GrantEntryV1.flags, GTF_permit_access, true);
+    granted = true;
+    yield* sleeper(cpu);
+  });
+  user = dom0.build(function* (cpu) {
+    while (!granted) yield { kind: "spin", ns: 1000 };
+    const op = __HYPERVISOR_grant_table_op;
+    for (; mapped < HANDLES; mapped++) {
+      const map = yield* structured(
+        cpu,
+        op,
+        GNTTABOP_map_grant_ref,
+        GnttabMapGrantRef.SIZE,
+        (v) => {
+          v.setBigUint64(GnttabMapGrantRef.host_addr, BigInt(FIRST_GFN + mapped) << 12n, true);
+          v.setUint32(GnttabMapGrantRef.flags, GNTMAP_host_map | GNTMAP_readonly, true);
+          v.setUint32(GnttabMapGrantRef.ref, REF, true);
+          v.setUint16(GnttabMapGrantRef.dom, owner, true);
+        },
+        1,
+      );
+      if (map.view.getInt16(GnttabMapGrantRef.status, true) !== 0) break;
+    }
+    // The handles at which the release looked at the clock.
+    for (let handle = 63; handle < mapped; handle += 64) {
+      yield* structured(
+        cpu,
+        op,
+        GNTTABOP_unmap_grant_ref,
+        GnttabUnmapGrantRef.SIZE,
+        (v) => {
+          v.setBigUint64(GnttabUnmapGrantRef.host_addr, BigInt(FIRST_GFN + handle) << 12n, true);
+          v.setUint32(GnttabUnmapGrantRef.handle, handle, true);
+        },
+        1,
+      );
+    }
+    done = true;
+    yield* hypercall(cpu, __HYPERVISOR_sched_op, SCHEDOP_block, 0);
+  });
+  for (const id of [owner, user]) t.is(dom0.unpause(id), 0);
+  m.runUntil(() => done, "all mappings", 100_000);
+  t.is(mapped, HANDLES);
+  m.measureStretch();
+  t.is(dom0.destroy(user), 0);
+  t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
+  t.is(dom0.destroy(owner), 0);
+  m.step(4);
+  t.is(m.exports.audit(), 0);
+});
