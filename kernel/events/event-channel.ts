@@ -83,6 +83,11 @@ export function evtchnReset(d: Domain, by: Vcpu | null, resuming: bool): i32 {
   return 0;
 }
 
+/** Whether a reset of `d` that `by` asked for has given way and not yet gone on. */
+export function evtchnResetBy(d: Domain, by: Domain): bool {
+  return d.events != 0 && eventsOf(d).resetAt != 0 && eventsOf(d).resetBy == by.id;
+}
+
 /** Forgets the resets that `by` has under way: it has restarted and will not go on with them. */
 export function evtchnResetsForget(by: Domain): void {
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {

@@ -7,6 +7,7 @@ import { SharedInfo, VcpuInfo, VcpuTimeInfo, XEN_LEGACY_MAX_VCPUS, XEN_PVCLOCK_T
 import * as hw from "../../arch-x86/hw";
 import { tscMul, tscShift } from "../../arch-x86/host/tsc";
 import { Domain, DomainKind } from "../records/domain";
+import { vcpuOf } from "../records/domain-access";
 import { frameAlloc, frameFree, framePut, FrameType } from "../memory/frames";
 import { copyToGuest } from "../memory/guest-copy";
 import { pinRam } from "../memory/guest-pages";
@@ -94,6 +95,18 @@ export function vcpuInfoPa(v: Vcpu): u64 {
 /** True while a vCPU has only one that no guest sees: Xen then refuses to initialise it. */
 export function vcpuInfoIsHidden(v: Vcpu): bool {
   return v.id >= XEN_LEGACY_MAX_VCPUS && !v.infoMfn;
+}
+
+/** Gives every vCPU its slot of shared_info back, and makes that page as it was when the domain was made. */
+export function sharedInfoReset(d: Domain): void {
+  hw.zeroFrame(d.sharedInfoMfn);
+  updateWallclock(d);
+  for (let i: u32 = 0; i < d.vcpuCount; i++) {
+    const v = vcpuOf(d, i);
+    if (v == null) continue;
+    vcpuInfoFree(v);
+    updateTime(v);
+  }
 }
 
 /**

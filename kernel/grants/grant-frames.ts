@@ -177,6 +177,11 @@ export function grantFrameMfn(d: Domain, index: u64): u64 {
   return frameOf(grants(d), <u32>index).mfn;
 }
 
+/** The same for a frame that the table has already; 0 where the table ends before it. */
+export function grantFrameOf(d: Domain, index: u32): u64 {
+  return d.grants && index < grants(d).frames ? frameOf(grants(d), index).mfn : 0;
+}
+
 /** Number of entries; references at and above it are bad. */
 export function grantEntries(t: GrantTable): u32 {
   return t.frames * ENTRIES_PER_FRAME;

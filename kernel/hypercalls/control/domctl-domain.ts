@@ -34,13 +34,14 @@ import {
 import { tscKhz } from "../../../arch-x86/host/tsc";
 import { vcpuOf } from "../../records/domain-access";
 import { claimRelease } from "../../memory/claims";
-import { Domain, DomainKind, DomainLife, SHUTDOWN_CODE_INVALID } from "../../records/domain";
+import { Domain, DomainKind, DomainLife } from "../../records/domain";
 import { domainInfo } from "./domain-info";
 import { domainCreate, domainKill, vcpuCreate } from "../../domains/domain-life";
+import { domainResume } from "../../domains/soft-reset";
 import { domainById, domainChangedTake, domainFrom } from "../../records/domain-list";
 import { evtchnSetLimit, handlesVirq } from "../../events/event-channel";
 import { hypercallPageWrite } from "../hypercall-page";
-import { domainPause, domainPauseFlag, domainUnpause, PAUSE_SHUTDOWN } from "../../scheduling/scheduler";
+import { domainPause, domainUnpause } from "../../scheduling/scheduler";
 import { scratch } from "../../memory/scratch";
 import { nowNs } from "../../scheduling/time";
 import { Vcpu } from "../../records/vcpu";
@@ -154,10 +155,7 @@ export function unpauseDomain(d: Domain): i32 {
 /** resumedomain: a domain that shut itself down (suspend) goes on. -EINVAL for oneself, and for one being destroyed. */
 export function resumeDomain(v: Vcpu, d: Domain): i32 {
   if (isSelf(v, d) || d.life != DomainLife.Alive) return -EINVAL;
-  if (!d.shutdown) return 0;
-  d.shutdown = 0;
-  d.shutdownCode = SHUTDOWN_CODE_INVALID;
-  domainPauseFlag(d, PAUSE_SHUTDOWN, false);
+  domainResume(d);
   return 0;
 }
 

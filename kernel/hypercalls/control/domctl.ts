@@ -69,6 +69,7 @@ import {
   tscInfo,
   unpauseDomain,
 } from "./domctl-domain";
+import { domainSoftReset } from "../../domains/soft-reset";
 import { getVcpuInfo, nodeAffinity, schedulerOp, sendTrigger, vcpuAffinity } from "./domctl-vcpu";
 import { setVirqHandler } from "../../events/event-channel";
 import { copyFromGuest, copyToGuest } from "../../memory/guest-copy";
@@ -138,7 +139,7 @@ function withDomain(v: Vcpu, d: Domain, command: u32, arg: usize): i32 {
     case XEN_DOMCTL_resumedomain:
       return resumeDomain(v, d);
     case XEN_DOMCTL_soft_reset:
-      return -EOPNOTSUPP;
+      return domainSoftReset(d, v);
     // What it may have.
     case XEN_DOMCTL_max_mem:
       return maxMem(d, u);
