@@ -5,7 +5,8 @@
  * Source: Xen's docs/misc/xenstore-paths.pandoc; libxl's libxl__domain_make, libxl__build_post, libxl__device_console_add.
  */
 import { NO_ACCESS, READ, type Permissions } from "../store/permissions.ts";
-import { toBytes, type LocalStore } from "../store/local.ts";
+import { toBytes, type Branch, type LocalStore } from "../store/local.ts";
+import type { Unwritten } from "../store/unwritten.ts";
 
 /** What the nodes of a domain say. */
 export interface DomainFacts {
@@ -58,91 +59,111 @@ export function plantRoots(local: LocalStore): void {
   local.plant("/local/domain/0/domid", "0", TOOLSTACK_ONLY);
 }
 
-/** Writes a domain's nodes. */
-export function plantDomain(local: LocalStore, facts: DomainFacts): void {
-  const { id, name, uuid } = facts;
+/** What a domain finds of itself and what else there is of it, written when somebody looks. @param facts as they are then */
+export function domainNodes(local: LocalStore, id: number, uuid: string, facts: () => DomainFacts): Unwritten {
   const home = domainPath(id);
-  const readable: Permissions = [
-    { domain: 0, access: NO_ACCESS },
-    { domain: id, access: READ },
-  ];
-  const own: Permissions = [{ domain: id, access: NO_ACCESS }];
-  const put = (path: string, value: string, permissions = readable) =>
-    local.plant(`${home}/${path}`, value, permissions);
-  const bytes = toBytes(name);
-  const vm = `/vm/${uuid}`;
-
-  local.plant(home, "", readable);
-  put("vm", vm);
-  put("name", bytes);
-  put("domid", String(id));
-
-  put("cpu", "");
-  for (let i = 0; i < facts.vcpus; i++) {
-    put(`cpu/${i}`, "");
-    put(`cpu/${i}/availability`, i < facts.onlineVcpus ? "online" : "offline");
-  }
-  put("memory", "");
-  put("memory/static-max", String(facts.maxMemoryKib));
-  put("memory/target", String(facts.memoryKib));
-  put("memory/videoram", "0");
-
-  put("device", "");
-  put("device/suspend", "");
-  put("device/suspend/event-channel", "", own);
-  put("control", "");
-  for (const each of ["shutdown", "feature-poweroff", "feature-reboot", "feature-suspend", "sysrq"]) {
-    put(`control/${each}`, "", own);
-  }
-  put("control/platform-feature-multiprocessor-suspend", "1");
-  put("control/platform-feature-xs_reset_watches", "1");
-  for (const each of ["data", "drivers", "feature", "attr", "error"]) put(each, "", own);
-
-  put("store", "");
-  put("store/port", String(facts.storePort));
-  put("store/ring-ref", String(facts.storeGfn));
-  plantConsole(local, facts, readable);
-
-  local.plant(vm, "", readable);
-  local.plant(`${vm}/uuid`, uuid, readable);
-  local.plant(`${vm}/name`, bytes, readable);
-  if (facts.startedMs > 0) local.plant(`${vm}/start_time`, (facts.startedMs / 1000).toFixed(2), readable);
-  local.plant(`/libxl/${id}`, "", TOOLSTACK_ONLY);
-  local.plant(`/libxl/${id}/device`, "", TOOLSTACK_ONLY);
-  local.plant(`/libxl/${id}/type`, "pvh", TOOLSTACK_ONLY);
-}
-
-function plantConsole(local: LocalStore, facts: DomainFacts, readable: Permissions): void {
-  const { id } = facts;
-  const front = `${domainPath(id)}/console`;
   const backend = consoleBackend(id);
-  local.plant(front, "", readable);
-  for (const [node, value] of [
-    ["backend", `${backend}/0`],
-    ["backend-id", "0"],
-    ["limit", CONSOLE_LIMIT],
-    ["type", "xenconsoled"],
-    ["output", "pty"],
-    ["tty", ""],
-    ["port", String(facts.consolePort)],
-    ["ring-ref", String(facts.consoleGfn)],
-  ] as const) {
-    local.plant(`${front}/${node}`, value, readable);
-  }
-  local.plant(backend, "", readable);
-  local.plant(`${backend}/0`, "", readable);
-  for (const [node, value] of [
-    ["frontend", front],
-    ["frontend-id", String(id)],
-    ["online", "1"],
-    ["state", CONNECTED],
-    ["protocol", "vt100"],
-  ] as const) {
-    local.plant(`${backend}/0/${node}`, value, readable);
-  }
+  const vm = `/vm/${uuid}`;
+  const libxl = `/libxl/${id}`;
+  return {
+    tops: [home, backend, vm, libxl],
+    write: () => {
+      const all = facts();
+      const readable: Permissions = [
+        { domain: 0, access: NO_ACCESS },
+        { domain: id, access: READ },
+      ];
+      local.graft(home, homeBranch(all, vm, readable));
+      local.graft(backend, consoleBackendBranch(id, home, readable));
+      local.graft(vm, vmBranch(all, readable));
+      local.graft(libxl, libxlBranch(id));
+    },
+  };
 }
 
-/** Removes what `plantDomain` wrote, with what the guest put below. */
+function homeBranch(facts: DomainFacts, vm: string, readable: Permissions): Branch {
+  const { id } = facts;
+  const ownPermissions: Permissions = [{ domain: id, access: NO_ACCESS }];
+  const own = (name: string): Branch => [name, "", ownPermissions];
+  const node = (name: string, data: string): Branch => [name, data, readable];
+  const directory = (name: string, below: Branch[]): Branch => [name, "", readable, below];
+  const cpus: Branch[] = [];
+  for (let i = 0; i < facts.vcpus; i++) {
+    cpus.push(directory(String(i), [node("availability", i < facts.onlineVcpus ? "online" : "offline")]));
+  }
+  return [
+    String(id),
+    "",
+    readable,
+    [
+      node("vm", vm),
+      node("name", toBytes(facts.name)),
+      node("domid", String(id)),
+      directory("cpu", cpus),
+      directory("memory", [
+        node("static-max", String(facts.maxMemoryKib)),
+        node("target", String(facts.memoryKib)),
+        node("videoram", "0"),
+      ]),
+      directory("device", [directory("suspend", [own("event-channel")])]),
+      directory("control", [
+        own("shutdown"),
+        own("feature-poweroff"),
+        own("feature-reboot"),
+        own("feature-suspend"),
+        own("sysrq"),
+        node("platform-feature-multiprocessor-suspend", "1"),
+        node("platform-feature-xs_reset_watches", "1"),
+      ]),
+      own("data"),
+      own("drivers"),
+      own("feature"),
+      own("attr"),
+      own("error"),
+      directory("store", [node("port", String(facts.storePort)), node("ring-ref", String(facts.storeGfn))]),
+      directory("console", [
+        node("backend", `${consoleBackend(id)}/0`),
+        node("backend-id", "0"),
+        node("limit", CONSOLE_LIMIT),
+        node("type", "xenconsoled"),
+        node("output", "pty"),
+        node("tty", ""),
+        node("port", String(facts.consolePort)),
+        node("ring-ref", String(facts.consoleGfn)),
+      ]),
+    ],
+  ];
+}
+
+function consoleBackendBranch(id: number, home: string, readable: Permissions): Branch {
+  const nodes: Branch[] = [
+    ["frontend", `${home}/console`, readable],
+    ["frontend-id", String(id), readable],
+    ["online", "1", readable],
+    ["state", CONNECTED, readable],
+    ["protocol", "vt100", readable],
+  ];
+  return [String(id), "", readable, [["0", "", readable, nodes]]];
+}
+
+function vmBranch({ uuid, name, startedMs }: DomainFacts, readable: Permissions): Branch {
+  const nodes: Branch[] = [
+    ["uuid", uuid, readable],
+    ["name", toBytes(name), readable],
+  ];
+  if (startedMs > 0) nodes.push(["start_time", (startedMs / 1000).toFixed(2), readable]);
+  return [uuid, "", readable, nodes];
+}
+
+function libxlBranch(id: number): Branch {
+  const nodes: Branch[] = [
+    ["device", "", TOOLSTACK_ONLY],
+    ["type", "pvh", TOOLSTACK_ONLY],
+  ];
+  return [String(id), "", TOOLSTACK_ONLY, nodes];
+}
+
+/** Removes what `domainNodes` wrote, with what the guest put below. */
 export function uprootDomain(local: LocalStore, id: number, uuid: string): void {
   local.remove(domainPath(id));
   local.remove(consoleBackend(id));

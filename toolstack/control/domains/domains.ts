@@ -30,7 +30,7 @@ import { getHvmParam } from "../hypercalls/hvm.ts";
 import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
 import type { StoreService } from "../store/service.ts";
 import { GuestDomain } from "./domain.ts";
-import { plantDomain, uprootDomain } from "./domain-nodes.ts";
+import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after, sleep } from "../timers.ts";
 import { freeName, handleOfName, nameOfHandle, uuidOfName } from "./name.ts";
@@ -172,10 +172,12 @@ export class Domains {
   /** Connects a domain to the store; its nodes are written when somebody asks for any. */
   private connectStore(domain: GuestDomain, built: BuiltDomain, fresh: boolean): void {
     const { id, name } = domain;
-    this.store.connect(id, built.storeGfn, built.storePort, fresh, () => {
+    const uuid = uuidOfName(name);
+    const nodes = domainNodes(this.store.local, id, uuid, () => {
       if (domain.sizes.startedMs === 0) domain.sizes.startedMs = startOf(domain);
-      plantDomain(this.store.local, { ...built, ...domain.sizes, name, uuid: uuidOfName(name) });
+      return { ...built, ...domain.sizes, name, uuid };
     });
+    this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
   }
 
   /** Keeps what a later domain 0 must know of a domain; soon, and many changes at once. */

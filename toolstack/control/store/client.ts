@@ -3,6 +3,7 @@
  * messages travel is its transport's concern (connection.ts).
  */
 import { XENSTORE_PAYLOAD_MAX, XS_WATCH_EVENT } from "../../../abi/xs-wire.ts";
+import { Announcer } from "./announcements.ts";
 import type { Scope } from "./operations.ts";
 import { homeOf } from "./path.ts";
 import type { Subject } from "./permissions.ts";
@@ -17,11 +18,13 @@ import { encodeMessage, type Message } from "./wire.ts";
 /** Events that nobody took for so long are dropped (xenstored's timeout). */
 export const EVENT_TIMEOUT_MS = 20_000;
 
+/** Messages already sent that the queue keeps before it is shortened. */
+const SENT_KEPT = 64;
+
 /** A message on its way to the domain. */
-interface Outgoing {
-  readonly bytes: string;
-  /** For events: path and token; an event like one that waits already is not sent twice. */
-  readonly key: string | null;
+interface Outgoing extends Message {
+  /** An event; one like another that waits already is not sent twice. */
+  readonly event: boolean;
   readonly cause: Cause | null;
   /** Event: ms since some beginning. */
   readonly since: number;
@@ -66,8 +69,16 @@ export class Client implements Watcher, Cause {
   private readonly watches: Watch[] = [];
   private readonly transactions = new Map<number, Transaction>();
   private nextTransaction = 1;
+  /** From `first` on. */
   private outgoing: Outgoing[] = [];
+  private first = 0;
+  private events = 0;
+  /** The oldest message as it goes over the wire. */
+  private encoded: string | undefined;
+  /** Payloads of events that wait, special ones left out. */
   private readonly waitingEvents = new Set<string>();
+  /** Tells others of what it changes. */
+  readonly announcer: Announcer;
   private transport: Transport = { wake: () => {}, now: () => 0 };
 
   /** @param domain known to the store */
@@ -78,7 +89,8 @@ export class Client implements Watcher, Cause {
     this.home = homeOf(domain);
     this.account = store.tree.domain(domain)!.account;
     this.subject = new ClientSubject(store, domain);
-    this.view = store.view(this);
+    this.announcer = new Announcer(store, this, this.account, () => this.transport.wake());
+    this.view = store.view(this.announcer);
   }
 
   /** Connects it to what carries its messages. */
@@ -86,8 +98,12 @@ export class Client implements Watcher, Cause {
     this.transport = transport;
   }
 
-  /** True while it may make requests: not too many answers, and events for others, wait to be taken. */
+  /**
+   * True while it may make requests: others have been told of what it changed, and not too many answers, and events for
+   * others, wait to be taken.
+   */
   get mayAsk(): boolean {
+    if (!this.announcer.idle) return false;
     return !this.account.limited || this.account.outstanding < MAX_OUTSTANDING;
   }
 
@@ -141,7 +157,7 @@ export class Client implements Watcher, Cause {
     const transaction = this.transactions.get(id)!;
     this.transactions.delete(id);
     if (!commit) transaction.abort();
-    else transaction.commit((path, exact, before) => this.store.announce(path, exact, this, before));
+    else transaction.commit((path, exact, before) => this.store.announce(path, exact, this.announcer, before));
   }
 
   /** Adds a watch; its first event is the caller's to send. Throws EEXIST, E2BIG, ENOMEM. */
@@ -185,57 +201,77 @@ export class Client implements Watcher, Cause {
     this.transactions.clear();
   }
 
-  /** Drops everything it has open and all that waits for it. */
+  /** Drops everything it has open and all that waits for it. What it changed is still told to others. */
   close(): void {
     this.reset();
-    const dropped = this.outgoing;
+    const dropped = this.outgoing.slice(this.first);
     this.outgoing = [];
+    this.first = 0;
+    this.encoded = undefined;
     for (const message of dropped) this.delivered(message);
   }
 
+  /** As `close`, for good: its domain is about to be forgotten. */
+  leave(): void {
+    this.close();
+    this.store.inherit(this.announcer);
+  }
+
   event(path: string, token: string, cause: Cause | null): void {
-    const payload = `${path}\0${token}\0`;
+    const length = path.length + token.length + 2;
     // Xen: names that need more than a message are not told; special events are all told.
-    if (payload.length > XENSTORE_PAYLOAD_MAX) return;
-    const key = path.startsWith("@") ? null : payload;
-    if (key !== null && this.waitingEvents.has(key)) return;
-    const bytes = encodeMessage({ type: XS_WATCH_EVENT, request: 0, transaction: 0, payload });
-    if (!this.account.mayTake(bytes.length + MESSAGE_OVERHEAD)) return;
-    if (key !== null) this.waitingEvents.add(key);
+    if (length > XENSTORE_PAYLOAD_MAX || !this.account.mayTake(length + MESSAGE_OVERHEAD)) return;
+    const payload = `${path}\0${token}\0`;
+    if (!path.startsWith("@")) {
+      if (this.waitingEvents.has(payload)) return;
+      this.waitingEvents.add(payload);
+    }
     cause?.waiting(1);
-    this.queue({ bytes, key: key ?? payload, cause, since: this.transport.now() });
+    const since = this.transport.now();
+    this.queue({ type: XS_WATCH_EVENT, request: 0, transaction: 0, payload, event: true, cause, since });
   }
 
   /** Queues the answer to a request. */
-  answer(message: Message): void {
+  answer({ type, request, transaction, payload }: Message): void {
     this.account.outstanding++;
-    this.queue({ bytes: encodeMessage(message), key: null, cause: null, since: 0 });
+    this.queue({ type, request, transaction, payload, event: false, cause: null, since: 0 });
   }
 
   private queue(message: Outgoing): void {
-    this.account.add(message.bytes.length + MESSAGE_OVERHEAD);
+    this.account.add(message.payload.length + MESSAGE_OVERHEAD);
+    if (message.event) this.events++;
     this.outgoing.push(message);
     this.transport.wake();
   }
 
   /** The bytes of the oldest message that waits. */
   get nextOutput(): string | undefined {
-    return this.outgoing[0]?.bytes;
+    if (this.encoded === undefined && this.first < this.outgoing.length) {
+      this.encoded = encodeMessage(this.outgoing[this.first]!);
+    }
+    return this.encoded;
   }
 
   /** The oldest message was sent as a whole. */
   sent(): void {
-    this.delivered(this.outgoing.shift()!);
+    const message = this.outgoing[this.first++]!;
+    this.encoded = undefined;
+    if (this.first === this.outgoing.length || this.first > SENT_KEPT) {
+      this.outgoing = this.outgoing.slice(this.first);
+      this.first = 0;
+    }
+    this.delivered(message);
   }
 
   private delivered(message: Outgoing): void {
-    this.account.add(-message.bytes.length - MESSAGE_OVERHEAD);
-    if (message.key === null) {
+    this.account.add(-message.payload.length - MESSAGE_OVERHEAD);
+    if (!message.event) {
       this.waiting(-1);
-    } else {
-      this.waitingEvents.delete(message.key);
-      message.cause?.waiting(-1);
+      return;
     }
+    this.events--;
+    this.waitingEvents.delete(message.payload);
+    message.cause?.waiting(-1);
   }
 
   /**
@@ -244,15 +280,23 @@ export class Client implements Watcher, Cause {
    */
   dropStaleEvents(begun: boolean): void {
     const limit = this.transport.now() - EVENT_TIMEOUT_MS;
-    const stale = this.outgoing.filter(({ key, since }, i) => key !== null && since <= limit && !(begun && i === 0));
+    const kept: Outgoing[] = [];
+    const stale: Outgoing[] = [];
+    for (let i = this.first; i < this.outgoing.length; i++) {
+      const message = this.outgoing[i]!;
+      const drop = message.event && message.since <= limit && !(begun && i === this.first);
+      (drop ? stale : kept).push(message);
+    }
     if (stale.length === 0) return;
-    this.outgoing = this.outgoing.filter((message) => !stale.includes(message));
+    this.outgoing = kept;
+    this.first = 0;
+    if (!begun) this.encoded = undefined;
     for (const message of stale) this.delivered(message);
   }
 
   /** True while an event waits. */
   get eventsWait(): boolean {
-    return this.outgoing.some(({ key }) => key !== null);
+    return this.events > 0;
   }
 }
 

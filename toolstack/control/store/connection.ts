@@ -4,20 +4,21 @@
  */
 import { XENSTORE_ERROR_COMM } from "../../../abi/xs-wire.ts";
 import { closeChannel, onInterdomain, onNewDomain } from "../events.ts";
-import { detach } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
 import { releaseMapPage, takeMapPage } from "../map-space.ts";
 import { systemTime } from "../clock.ts";
+import { Task } from "../tasks.ts";
 import { after } from "../timers.ts";
 import { EVENT_TIMEOUT_MS, type Client } from "./client.ts";
 import { Exchange, type ExchangeHooks } from "./exchange.ts";
 import { StoreRing } from "./ring.ts";
 
-/** Requests that a guest may have carried out per interval, and the interval. */
+/** Requests that a guest may have carried out per interval, and the interval; and of those, in one piece of work. */
 const BURST = 64;
 const INTERVAL_MS = 10;
+const PIECE_REQUESTS = 8;
 
 /** A ring page that is mapped, and what goes on over it. */
 interface Opened {
@@ -36,7 +37,7 @@ export class StoreConnection {
   private open = true;
   /** The exchange is running: what wakes it now is seen by it anyway. */
   private busy = false;
-  private woken = false;
+  private readonly task: Task;
   /** The guest's ring page could not be mapped: nothing is exchanged. */
   private pageless = false;
 
@@ -54,7 +55,8 @@ export class StoreConnection {
     private readonly client: () => Client,
     private readonly hooks: ExchangeHooks,
   ) {
-    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.serve());
+    this.task = new Task(`the store, for domain ${domain}`, () => this.serve());
+    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.task.request());
   }
 
   /** Maps the ring page; null when the guest has none there (any more). */
@@ -81,7 +83,7 @@ export class StoreConnection {
   /** Binds to another port of the guest: its old one is gone. Throws HypercallError. */
   rebind(guestPort: number): void {
     const old = this.port;
-    this.port = onInterdomain(this.domain, guestPort, () => this.serve());
+    this.port = onInterdomain(this.domain, guestPort, () => this.task.request());
     closeChannel(old);
   }
 
@@ -105,26 +107,23 @@ export class StoreConnection {
 
   /** There is something to send. Not at once: somebody else's request may be in the middle of its work. */
   private wake(): void {
-    if (this.busy || this.woken) return;
-    this.woken = true;
-    detach(`the store, for domain ${this.domain}`, async () => {
-      await null;
-      this.woken = false;
-      this.serve();
-    });
+    if (!this.busy) this.task.request();
   }
 
-  private serve(): void {
-    if (!this.open || this.busy || this.port === 0) return;
+  /** Does a piece of what there is to do; returns whether there is more that may be done at once. */
+  private serve(): boolean {
+    if (!this.open || this.port === 0) return false;
     this.busy = true;
     try {
       const opened = this.opened ?? this.openRing();
-      if (opened === null) return;
+      if (opened === null) return false;
       const { client, exchange } = opened;
-      const { done, moved } = exchange.run(this.credit);
+      const requests = Math.min(this.credit, PIECE_REQUESTS);
+      const { done, moved, more } = exchange.run(requests);
       if (moved) send(this.port);
       this.spend(done);
       if (client.eventsWait) this.watchEvents(client, exchange);
+      return (more || done === requests) && this.credit > 0;
     } finally {
       this.busy = false;
     }
@@ -137,7 +136,7 @@ export class StoreConnection {
       const spent = this.credit <= 0;
       this.refill = null;
       this.credit = BURST;
-      if (spent) this.serve();
+      if (spent) this.task.request();
     });
   }
 

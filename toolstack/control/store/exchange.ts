@@ -7,6 +7,9 @@ import type { Client } from "./client.ts";
 import type { StoreRing } from "./ring.ts";
 import { decodeHeader, HEADER_BYTES, type Header } from "./wire.ts";
 
+/** Nodes looked up and changed after which no further request is begun in the same piece of work. */
+const PIECE_WORK = 150;
+
 export interface ExchangeHooks {
   /** Carries out a request and queues its answer. */
   request(header: Header, payload: string): void;
@@ -40,26 +43,31 @@ export class Exchange {
   }
 
   /**
-   * Exchanges what can be exchanged.
+   * Exchanges what can be exchanged, as far as that is a short piece of work.
    * @param requests most requests that are carried out
-   * @returns how many were, and whether the ring has changed: then the guest is to be notified
+   * @returns how many were, whether the ring has changed: then the guest is to be notified, and whether there may be more
+   *   to do at once
    */
-  run(requests: number): { done: number; moved: boolean } {
+  run(requests: number): { done: number; moved: boolean; more: boolean } {
+    const { tree } = this.client.store;
+    const enough = tree.work + PIECE_WORK;
     let moved = false;
     if (this.ring.reconnectWanted) {
       this.reconnect();
       moved = true;
     }
     let done = 0;
+    let more = false;
     while (!this.broken) {
       if (this.flush()) moved = true;
-      if (this.broken || done >= requests || !this.client.mayAsk) break;
+      more = done > 0 && tree.work >= enough;
+      if (this.broken || more || done >= requests || !this.client.mayAsk) break;
       const taken = this.take();
       if (taken === "nothing") break;
       moved = true;
       if (taken === "request") done++;
     }
-    return { done, moved };
+    return { done, moved, more };
   }
 
   private reconnect(): void {

@@ -6,7 +6,7 @@ import { decodeUtf8, forEachUtf8Byte } from "../text.ts";
 import { Client } from "./client.ts";
 import { childNames, withChild, type StoreNode } from "./node.ts";
 import { changePermissions, readNode, readPermissions, removeNode, writeNode, type Scope } from "./operations.ts";
-import { childPath, parentOf } from "./path.ts";
+import { baseName, childPath, parentOf } from "./path.ts";
 import { formatPermissions, parsePermissions, type Permissions } from "./permissions.ts";
 import type { Store } from "./store.ts";
 import { ENOENT } from "./store-error.ts";
@@ -25,6 +25,9 @@ export function fromBytes(bytes: string): string {
   return decodeUtf8(Uint8Array.from(Array.from(bytes, (c) => c.charCodeAt(0))));
 }
 
+/** A node's name, value and permissions, and what is below it. */
+export type Branch = readonly [name: string, data: string, permissions: Permissions, below?: readonly Branch[]];
+
 export class LocalStore {
   private readonly client: Client;
 
@@ -33,7 +36,6 @@ export class LocalStore {
   }
 
   private get scope(): Scope {
-    this.store.settle();
     return this.client.scope(null);
   }
 
@@ -69,15 +71,18 @@ export class LocalStore {
   /** Writes a node, making it and those above it where they are missing. */
   write(path: string, value: string): void {
     writeNode(this.scope, path, toBytes(value));
+    this.client.announcer.flush();
   }
 
   setPermissions(path: string, ...permissions: string[]): void {
     changePermissions(this.scope, path, parsePermissions(permissions));
+    this.client.announcer.flush();
   }
 
   /** Removes a node with all below; one that is not there is no error. */
   remove(path: string): void {
     this.orNothing(() => removeNode(this.scope, path));
+    this.client.announcer.flush();
   }
 
   /** Calls `listener` with the path of every change at or below `path`, when the change is done. Returns the end of it. */
@@ -94,17 +99,29 @@ export class LocalStore {
     return () => store.watches.remove(watch);
   }
 
-  /**
-   * Puts a node where there is none, as a part of what a new domain gets; its parent exists. No check is made: the way to
-   * write dozens of nodes in a moment.
-   */
+  /** Puts a node where there is none; its parent exists. No check is made. */
   plant(path: string, data: string, permissions: Permissions): void {
     const { tree } = this.store;
     const parent = parentOf(path);
     const above = tree.get(parent)!;
     tree.put(parent, { ...above, children: withChild(above.children, path), generation: tree.advance() });
-    tree.put(path, { data, permissions, children: "", generation: tree.advance() });
-    this.store.announce(path, false, null);
+    this.graft(path, [baseName(path), data, permissions]);
+  }
+
+  /**
+   * Puts a node and all below it where there is none, as a part of what a new domain gets; the list of the node above has it
+   * already. No check is made: the way to write dozens of nodes in a moment. Of watchers, domain 0's are told: nobody else's
+   * can be there who may read it.
+   */
+  graft(path: string, [, data, permissions, below]: Branch): void {
+    const { store } = this;
+    let children = "";
+    if (below !== undefined) for (const [name] of below) children += `${name}\0`;
+    store.tree.put(path, { data, permissions, children, generation: store.tree.advance() });
+    if (below !== undefined) for (const branch of below) this.graft(`${path}/${branch[0]}`, branch);
+    if (store.watches.ofDomain0 === 0) return;
+    store.announce(path, false, this.client.announcer);
+    this.client.announcer.flush();
   }
 
   /**

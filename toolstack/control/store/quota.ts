@@ -24,10 +24,11 @@ export const POOL_BYTES = 16 * 1024 * 1024;
 export const ASSURED_BYTES = 64 * 1024;
 
 /** Bytes of the engine's heap that an object of the kind takes beside its strings: rounded up. */
-export const NODE_OVERHEAD = 320;
+export const NODE_OVERHEAD = 384;
 export const PERMISSION_OVERHEAD = 96;
 export const WATCH_OVERHEAD = 320;
-export const MESSAGE_OVERHEAD = 256;
+export const MESSAGE_OVERHEAD = 320;
+export const ANNOUNCEMENT_OVERHEAD = 256;
 export const TRANSACTION_OVERHEAD = 768;
 export const ACCESS_OVERHEAD = 256;
 

@@ -173,7 +173,7 @@ function setTarget({ manager, payload }: Request): string {
   const client = manager.client(leadingNumber(words[0]!));
   const target = manager.client(leadingNumber(words[1]!));
   if (client === undefined || target === undefined) throw ENOENT;
-  client.subject.target = target.domain;
+  client.store.setTarget(client.subject, target.domain);
   return OK;
 }
 
@@ -247,9 +247,11 @@ export function handleRequest(
   payload: string,
   unexpected: (error: unknown) => void,
 ): void {
-  client.store.settle();
+  // A domain that asks anything finds its own nodes there: it is not told, later, that they were written.
+  client.store.tree.unwritten.writeFor(client.domain);
   try {
     const result = perform(client, manager, header, payload);
+    client.announcer.flush();
     if (typeof result === "string") {
       client.answer(reply(header, result));
     } else {

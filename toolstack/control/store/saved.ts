@@ -69,5 +69,6 @@ export function restoreClient(local: LocalStore, client: Client, saved: SavedCli
       client.event(eventPath(watch, watch.path), token, null);
     });
   }
+  client.announcer.flush();
   for (const id of saved.transactions) attempt(() => client.reopen(id));
 }

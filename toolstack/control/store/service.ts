@@ -3,6 +3,8 @@ import { HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts";
 import { reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
+import { Task } from "../tasks.ts";
+import { ANNOUNCE_UNITS } from "./announcements.ts";
 import { Client } from "./client.ts";
 import { StoreConnection } from "./connection.ts";
 import { LocalStore } from "./local.ts";
@@ -10,6 +12,7 @@ import { changesState, handleRequest, type DomainManager } from "./requests.ts";
 import { restoreClient, saveClient, type SavedClient } from "./saved.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN, Store } from "./store.ts";
 import { EINVAL, ENOENT } from "./store-error.ts";
+import type { Unwritten } from "./unwritten.ts";
 import type { Header } from "./wire.ts";
 
 /** Bytes in a domain's account, overheads included, up to which its nodes may fit into a record of 32 KiB. */
@@ -63,7 +66,7 @@ class Served {
 
   /** Drops what it has open and lets go of its ring. */
   close(): void {
-    this.made?.close();
+    this.made?.leave();
     this.connection.close();
   }
 }
@@ -76,18 +79,23 @@ export class StoreService implements DomainManager {
   /** Called when what the store keeps for a domain may have changed by its request. */
   changed: (domain: number) => void = () => {};
 
+  /** Tells of changes what was too much to be told at once. */
+  private readonly telling = new Task("telling of changes in the store", () => this.store.fire(ANNOUNCE_UNITS));
+
   /** @param notice prints a line about something that happened by itself */
-  constructor(readonly notice: (text: string) => void) {}
+  constructor(readonly notice: (text: string) => void) {
+    this.store.wake = () => this.telling.request();
+  }
 
   /**
    * Connects a new domain.
    * @param gfn its ring page, and its port for domain 0
    * @param fresh it has never run
-   * @param populate writes its nodes when they are wanted
+   * @param nodes what there is of it in the store, written when somebody looks
    * @throws HypercallError; then it is not connected
    */
-  connect(domain: number, gfn: number, port: number, fresh: boolean, populate: () => void): void {
-    this.store.addDomain(domain, populate);
+  connect(domain: number, gfn: number, port: number, fresh: boolean, nodes?: Unwritten): void {
+    this.store.addDomain(domain, nodes);
     try {
       this.served.set(domain, new Served(this, domain, gfn, port, fresh));
     } catch (error) {
@@ -112,7 +120,7 @@ export class StoreService implements DomainManager {
   restore(domain: number, saved: SavedClient): void {
     const served = this.served.get(domain);
     if (served === undefined) return;
-    this.store.settle();
+    this.store.tree.unwritten.writeFor(domain);
     restoreClient(this.local, served.client, saved);
   }
 
@@ -140,7 +148,7 @@ export class StoreService implements DomainManager {
     const served = this.served.get(domain);
     try {
       if (served === undefined) {
-        this.connect(domain, getHvmParam(domain, HVM_PARAM_STORE_PFN), port, false, () => {});
+        this.connect(domain, getHvmParam(domain, HVM_PARAM_STORE_PFN), port, false);
       } else {
         served.client.close();
         served.connection.rebind(port);

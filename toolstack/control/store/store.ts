@@ -2,32 +2,40 @@
  * The store: nodes, watches, the domains it knows, and the two special events. What domains ask of it by messages is in
  * client.ts and requests.ts; domain 0 itself uses it through local.ts.
  */
+import { ANNOUNCE_UNITS, Announcer, type Audience } from "./announcements.ts";
 import { removeTree } from "./operations.ts";
 import { isSpecial, parentOf, ROOT } from "./path.ts";
 import { accessOf, NO_ACCESS, OWN, READ, WRITE, type Permissions, type Subject } from "./permissions.ts";
 import type { StoreNode } from "./node.ts";
 import { EACCES, EINVAL } from "./store-error.ts";
 import { Tree, type KnownDomain, type View } from "./tree.ts";
-import { Watches, type Cause } from "./watches.ts";
+import type { Unwritten } from "./unwritten.ts";
+import { Watches } from "./watches.ts";
 
 export const INTRODUCE_DOMAIN = "@introduceDomain";
 export const RELEASE_DOMAIN = "@releaseDomain";
 
 const PRIVILEGED_ONLY: Permissions = [{ domain: 0, access: NO_ACCESS }];
 
-export class Store {
+export class Store implements Audience {
   readonly tree = new Tree();
   readonly watches = new Watches();
-  /** What is yet to be written for new domains, by their ids: few guests ever look. */
-  private readonly pending = new Map<number, () => void>();
+  /** Domains that act for another one too. */
+  readonly actors = new Set<number>();
+  /** Tells of what nobody's request was. */
+  private readonly own = new Announcer(this, null, null, () => {});
+  /** Those who have more to tell than could be told at once, in turn. */
+  private announcers: Announcer[] = [];
   /** Who may hear of domains that come and go. */
   private readonly special = new Map<string, Permissions>([
     [INTRODUCE_DOMAIN, PRIVILEGED_ONLY],
     [RELEASE_DOMAIN, PRIVILEGED_ONLY],
   ]);
+  /** Called when there is something for `fire` to do. */
+  wake: () => void = () => {};
 
-  /** The nodes as everybody sees them. `cause`: who is asked to wait when events pile up. */
-  view(cause: Cause | null): View {
+  /** The nodes as everybody sees them. @param announcer tells of what is changed by this view */
+  view(announcer: Announcer): View {
     const { tree } = this;
     return {
       get: (path) => tree.get(path),
@@ -35,31 +43,54 @@ export class Store {
       remove: (path) => tree.remove(path),
       growth: (account, path, node) => tree.growth(account, path, node),
       nodesOf: (account) => account.nodes,
-      changed: (path, exact, before) => this.announce(path, exact, cause, before),
+      changed: (path, exact, before) => this.announce(path, exact, announcer, before),
     };
   }
 
   /**
-   * Tells the watchers of a change who may read the node or its parent, or could read it before.
+   * Notes a change for the watchers who may read the node or its parent, or could read it before.
    * @param before the node as it was
    */
-  announce(path: string, exact: boolean, cause: Cause | null, before?: StoreNode): void {
+  announce(path: string, exact: boolean, announcer: Announcer, before?: StoreNode): void {
+    if (!this.watches.any(path, exact)) return;
     const node = this.tree.get(path);
-    this.watches.fire(path, exact, cause, (subject) => {
-      const reads = (seen: StoreNode | undefined) => seen !== undefined && this.mayRead(subject, seen);
-      if (reads(before)) return true;
-      return node !== undefined && (reads(node) || (path !== ROOT && reads(this.tree.get(parentOf(path)))));
-    });
+    const nodes = before === undefined ? [] : [before];
+    if (node !== undefined) {
+      nodes.push(node);
+      if (path !== ROOT) nodes.push(this.tree.get(parentOf(path))!);
+    }
+    announcer.add(path, exact, nodes, before);
   }
 
-  private mayRead(subject: Subject, node: StoreNode): boolean {
+  pending(announcer: Announcer): void {
+    if (this.announcers.includes(announcer)) return;
+    this.announcers.push(announcer);
+    this.wake();
+  }
+
+  /** Tells of what could not be told at once, for about `units` of work. @returns whether there is more */
+  fire(units: number): boolean {
+    for (let left = units; left > 0 && this.announcers.length > 0;) {
+      const announcer = this.announcers.shift()!;
+      left -= Math.max(announcer.fireRest(Math.min(left, ANNOUNCE_UNITS)), 1);
+      if (!announcer.idle) this.announcers.push(announcer);
+    }
+    return this.announcers.length > 0;
+  }
+
+  mayRead(subject: Subject, node: StoreNode): boolean {
     const holds = (domain: number) => this.tree.entryHolds(domain, node.generation);
     return (accessOf(subject, node.permissions, holds) & READ) !== 0;
   }
 
+  mayHearSpecial(subject: Subject, name: string): boolean {
+    return (this.specialAccess(subject, name) & READ) !== 0;
+  }
+
   /** Sends a special event to those who may have it. */
   announceSpecial(name: string): void {
-    this.watches.fire(name, true, null, (subject) => (this.specialAccess(subject, name) & READ) !== 0);
+    this.own.add(name, true, null);
+    this.own.flush();
   }
 
   private specialAccess(subject: Subject, name: string): number {
@@ -74,38 +105,41 @@ export class Store {
     this.special.set(name, permissions);
   }
 
+  /** Lets a domain act for another one too (XS_SET_TARGET). */
+  setTarget(subject: Subject, target: number): void {
+    this.tree.unwritten.writeFor(target);
+    subject.target = target;
+    this.actors.add(subject.domain);
+  }
+
   /**
    * Makes a domain known.
-   * @param populate writes its nodes, once somebody asks anything of the store
+   * @param nodes what is to be found in the store of it, written when somebody looks
    */
-  addDomain(id: number, populate: () => void): KnownDomain {
+  addDomain(id: number, nodes?: Unwritten): KnownDomain {
     const domain = this.tree.addDomain(id);
-    this.pending.set(id, populate);
+    if (nodes !== undefined) this.tree.unwritten.add(id, nodes);
     return domain;
   }
 
-  /** Writes what is pending: before anything is asked of the store. */
-  settle(): void {
-    if (this.pending.size === 0) return;
-    const all = [...this.pending.values()];
-    this.pending.clear();
-    for (const populate of all) populate();
+  /** True when nodes for the domain have been written. */
+  populated(id: number): boolean {
+    return !this.tree.unwritten.has(id);
   }
 
-  /** True when `addDomain`'s nodes for the domain have been written. */
-  populated(id: number): boolean {
-    return !this.pending.has(id);
+  /** Takes over what a client that is closed has not told yet. */
+  inherit(announcer: Announcer): void {
+    this.announcers = this.announcers.filter((other) => other !== announcer);
+    this.own.takeOver(announcer);
   }
 
   /** Forgets a domain: its nodes go, wherever they are, with what others put below them. Its client is closed already. */
   removeDomain(id: number): void {
-    this.pending.delete(id);
     const { tree } = this;
-    const { account } = tree.domain(id)!;
-    if (account.nodes > 0) {
-      const view = this.view(null);
-      const owned = [...tree.entries()].filter(([, node]) => node.permissions[0]!.domain === id);
-      for (const [path] of owned) if (path !== ROOT && tree.get(path) !== undefined) removeTree(tree, view, path);
+    tree.unwritten.drop(id);
+    const view = this.view(this.own);
+    for (const path of [...tree.domain(id)!.owned!]) {
+      if (path !== ROOT && tree.get(path) !== undefined) removeTree(tree, view, path);
     }
     for (const [name, permissions] of this.special) {
       if (!permissions.some(({ domain }) => domain === id)) continue;
@@ -114,6 +148,7 @@ export class Store {
       this.special.set(name, [owner, ...rest]);
     }
     tree.dropDomain(id);
+    this.actors.delete(id);
     this.announceSpecial(RELEASE_DOMAIN);
   }
 }

@@ -2,10 +2,11 @@
  * The nodes of the store by their paths, and the accounts of the domains that own them. A request sees them through a
  * `View`: this one, or a transaction's.
  */
-import { nodeCost, type StoreNode } from "./node.ts";
+import { nodeCost, withoutChild, type StoreNode } from "./node.ts";
 import { ROOT } from "./path.ts";
 import type { Permissions } from "./permissions.ts";
 import { Account, Pool } from "./quota.ts";
+import { UnwrittenNodes } from "./unwritten.ts";
 
 /** What a request reads and changes. */
 export interface View {
@@ -31,6 +32,8 @@ export interface KnownDomain {
   readonly account: Account;
   /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
   readonly since: number;
+  /** Paths of the nodes that it owns; null for domain 0, which is never forgotten. */
+  readonly owned: Set<string> | null;
 }
 
 export class Tree {
@@ -38,6 +41,10 @@ export class Tree {
   private readonly domains = new Map<number, KnownDomain>();
   private readonly pool = new Pool();
   private latest = 0;
+  /** Rises with every node that is looked up or changed: what a request costs. */
+  work = 0;
+  /** What is written when somebody looks. */
+  readonly unwritten = new UnwrittenNodes((directory, added, removed) => this.rename(directory, added, removed));
 
   constructor() {
     this.addDomain(0);
@@ -50,44 +57,63 @@ export class Tree {
   }
 
   get(path: string): StoreNode | undefined {
+    this.work++;
+    const node = this.nodes.get(path);
+    if (!this.unwritten.any || !this.unwritten.lookedAt(path, node === undefined)) return node;
     return this.nodes.get(path);
   }
 
   put(path: string, node: StoreNode): void {
-    this.uncount(path);
+    this.work++;
+    const owner = this.ownerOf(node);
+    const old = this.nodes.get(path);
+    if (old !== undefined) this.uncount(path, old);
     this.nodes.set(path, node);
-    const account = this.ownerOf(node);
-    account.nodes++;
-    account.add(nodeCost(path, node));
+    owner.account.nodes++;
+    owner.account.add(nodeCost(path, node));
+    owner.owned?.add(path);
   }
 
   remove(path: string): void {
-    this.uncount(path);
+    this.work++;
+    const old = this.nodes.get(path);
+    if (old === undefined) return;
+    this.uncount(path, old);
     this.nodes.delete(path);
   }
 
-  growth(account: Account, path: string, node: StoreNode): number {
-    if (this.ownerOf(node) !== account) return 0;
-    const old = this.nodes.get(path);
-    return nodeCost(path, node) - (old !== undefined && this.ownerOf(old) === account ? nodeCost(path, old) : 0);
+  private rename(directory: string, added: string, removed: string): void {
+    const node = this.nodes.get(directory);
+    if (node === undefined) return;
+    const less = removed === "" ? undefined : withoutChild(node.children, `/${removed}`);
+    const children = (less ?? node.children) + added;
+    this.put(directory, { ...node, children, generation: this.advance() });
   }
 
-  private uncount(path: string): void {
+  growth(account: Account, path: string, node: StoreNode): number {
+    if (this.ownerOf(node).account !== account) return 0;
     const old = this.nodes.get(path);
-    if (old === undefined) return;
-    const account = this.ownerOf(old);
+    return (
+      nodeCost(path, node) - (old !== undefined && this.ownerOf(old).account === account ? nodeCost(path, old) : 0)
+    );
+  }
+
+  private uncount(path: string, old: StoreNode): void {
+    const { account, owned } = this.ownerOf(old);
     account.nodes--;
     account.add(-nodeCost(path, old));
+    owned?.delete(path);
   }
 
-  /** The owner's account; domain 0's for an owner that is gone. */
-  private ownerOf(node: StoreNode): Account {
-    return (this.domains.get(node.permissions[0]!.domain) ?? this.domains.get(0)!).account;
+  /** The node's owner; domain 0 for an owner that is gone. */
+  private ownerOf(node: StoreNode): KnownDomain {
+    return this.domains.get(node.permissions[0]!.domain) ?? this.domains.get(0)!;
   }
 
   /** Makes a domain known. Nodes it may own or be allowed come after it. */
   addDomain(id: number): KnownDomain {
-    const domain = { account: new Account(id, id !== 0, this.pool), since: this.latest };
+    const account = new Account(id, id !== 0, this.pool);
+    const domain = { account, since: this.latest, owned: id === 0 ? null : new Set<string>() };
     this.domains.set(id, domain);
     return domain;
   }
@@ -118,7 +144,7 @@ export class Tree {
     return permissions.filter(({ domain }, i) => i === 0 || this.entryHolds(domain, generation));
   }
 
-  /** Every path with its node; for checks and for removing what a domain left behind. */
+  /** Every path with its node that is written; for checks. */
   entries(): IterableIterator<[string, StoreNode]> {
     return this.nodes.entries();
   }

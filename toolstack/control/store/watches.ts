@@ -1,6 +1,6 @@
 /**
- * Who wants to hear of changes. Watches are found by the path they stand at, so a change costs one look-up for each part
- * of its path, however many watches there are.
+ * Who wants to hear of changes. Watches are found by the path they stand at, and there by the domain that set them: a change
+ * costs one look-up for each part of its path and for each domain that may know of it, however many others watch.
  */
 import { isSpecial, parentOf, ROOT } from "./path.ts";
 import type { Subject } from "./permissions.ts";
@@ -32,36 +32,43 @@ export function eventPath(watch: Watch, path: string): string {
   return watch.prefix === 0 ? path : path.slice(watch.prefix);
 }
 
+/** Watches at one path by the domains that set them; lists are never changed, only replaced. */
+export type WatchesHere = ReadonlyMap<number, readonly Watch[]>;
+
 export class Watches {
-  private readonly byPath = new Map<string, Watch[]>();
+  private readonly byPath = new Map<string, Map<number, readonly Watch[]>>();
+  /** Watches that domain 0 has set. */
+  ofDomain0 = 0;
 
   add(watch: Watch): void {
-    const there = this.byPath.get(watch.path);
-    if (there === undefined) this.byPath.set(watch.path, [watch]);
-    else there.push(watch);
+    const { domain } = watch.watcher.subject;
+    let here = this.byPath.get(watch.path);
+    if (here === undefined) this.byPath.set(watch.path, (here = new Map()));
+    here.set(domain, [...(here.get(domain) ?? []), watch]);
+    if (domain === 0) this.ofDomain0++;
   }
 
   remove(watch: Watch): void {
-    const rest = this.byPath.get(watch.path)!.filter((other) => other !== watch);
-    if (rest.length === 0) this.byPath.delete(watch.path);
-    else this.byPath.set(watch.path, rest);
+    const { domain } = watch.watcher.subject;
+    const here = this.byPath.get(watch.path)!;
+    const rest = here.get(domain)!.filter((other) => other !== watch);
+    if (rest.length > 0) here.set(domain, rest);
+    else here.delete(domain);
+    if (here.size === 0) this.byPath.delete(watch.path);
+    if (domain === 0) this.ofDomain0--;
   }
 
-  /**
-   * Sends the events of a change at `path`.
-   * @param exact only to watches at that very path, not at those above
-   * @param mayHear who may know of it
-   */
-  fire(path: string, exact: boolean, cause: Cause | null, mayHear: (subject: Subject) => boolean): void {
-    if (this.byPath.size === 0) return;
-    const asked = new Map<Watcher, boolean>();
+  /** The watches at that very path. */
+  at(path: string): WatchesHere | undefined {
+    return this.byPath.get(path);
+  }
+
+  /** True when a change at `path` is watched there, or above it unless `exact`. */
+  any(path: string, exact: boolean): boolean {
+    if (this.byPath.size === 0) return false;
     for (let at = path; ; at = parentOf(at)) {
-      for (const watch of this.byPath.get(at) ?? []) {
-        let may = asked.get(watch.watcher);
-        if (may === undefined) asked.set(watch.watcher, (may = mayHear(watch.watcher.subject)));
-        if (may) watch.watcher.event(eventPath(watch, path), watch.token, cause);
-      }
-      if (exact || at === ROOT || isSpecial(at)) return;
+      if (this.byPath.has(at)) return true;
+      if (exact || at === ROOT || isSpecial(at)) return false;
     }
   }
 }

@@ -10,6 +10,7 @@ import {
   MAX_WATCHES,
   POOL_BYTES,
 } from "../../../../toolstack/control/store/quota.ts";
+import { ANNOUNCE_UNITS } from "../../../../toolstack/control/store/announcements.ts";
 import { EVENT_TIMEOUT_MS } from "../../../../toolstack/control/store/client.ts";
 import { StoreLab, type LabClient } from "./store-lab.ts";
 
@@ -192,4 +193,70 @@ test("answers that nobody takes are few", (t) => {
   a.take();
   t.true(a.client.mayAsk);
   t.is(a.client.account.outstanding, 0);
+});
+
+test("a transaction of 900 nodes under 128 watches is told of in pieces, and its guest waits meanwhile", (t) => {
+  const lab = new StoreLab();
+  const [a, b] = [lab.guest(1), lab.guest(2)];
+  const paths = Array.from({ length: 900 }, (_, i) => `data/${Math.floor(i / 100)}/${i % 100}`);
+  for (let i = 0; i < MAX_WATCHES; i++) t.is(a.watch("data", `${i}`), OK);
+  a.heard();
+  const tx = a.start();
+  for (const path of paths) t.is(a.write(path, "", tx), OK);
+  lab.tells = false;
+  a.takes = false;
+  a.end(tx);
+  const most = 2 * ANNOUNCE_UNITS;
+  const events = () => a.client.account.outstanding;
+  t.true(events() > 0 && events() <= most, `${events()} events in one go`);
+  t.false(a.client.mayAsk, "no more requests before all has been told");
+  t.is(b.write("data/x", "y"), OK, "others are served meanwhile");
+  let pieces = 0;
+  for (let before = events(), more = true; more; before = events(), pieces++) {
+    more = lab.store.fire(ANNOUNCE_UNITS);
+    t.true(events() - before <= most);
+  }
+  t.true(pieces > 100);
+  // What does not fit into its quota is not told, and costs no message.
+  t.true(a.client.account.bytes < MAX_BYTES + 2048);
+  a.take();
+  t.true(a.client.mayAsk);
+  t.is(a.client.account.outstanding, 0);
+  t.true(a.events.length > 5000);
+  t.deepEqual(lab.wrong(), []);
+});
+
+test("a thousand guests watch the root: a change costs what those cost who may know of it", (t) => {
+  const lab = new StoreLab();
+  const clients = Array.from({ length: 1000 }, (_, i) => lab.guest(i + 1));
+  for (const client of clients) {
+    client.watch("/", "t");
+    client.heard();
+  }
+  const { tree } = lab.store;
+  const before = tree.work;
+  lab.tells = false;
+  clients[500]!.write("data", "x");
+  t.deepEqual(clients[500]!.heard(), ["/local/domain/501/data t"]);
+  t.true(tree.work - before < 20, `${tree.work - before} nodes looked at`);
+  t.deepEqual(clients[3]!.heard(), []);
+  lab.tells = true;
+  t.is(clients[7]!.setPerms("data", "r8"), OK);
+  t.deepEqual(clients[3]!.heard(), ["/local/domain/8/data t"], "what all may read, all hear of");
+});
+
+test("thousands of events that nobody takes are dropped in one go, and taken one by one", (t) => {
+  const lab = new StoreLab();
+  const a = lab.guest(1);
+  a.watch("data", "t");
+  a.heard();
+  a.takes = false;
+  const { zero } = lab;
+  for (let i = 0; i < 3000; i++) zero.write(`/local/domain/1/data/${i % 30}/${i}`, "");
+  t.true(a.client.eventsWait);
+  a.now = EVENT_TIMEOUT_MS;
+  a.client.dropStaleEvents(false);
+  t.false(a.client.eventsWait);
+  zero.write("/local/domain/1/data/more", "");
+  t.deepEqual(a.heard(), ["data/more t"]);
 });

@@ -63,6 +63,7 @@ export class LabClient {
         throw error;
       },
     );
+    if (this.lab.tells) this.lab.tell();
     return this.takes ? this.take() : "";
   }
 
@@ -80,6 +81,7 @@ export class LabClient {
 
   /** The events since the last time. */
   heard(): string[] {
+    if (this.lab.tells) this.lab.tell();
     this.take();
     return this.events.splice(0);
   }
@@ -92,6 +94,8 @@ export class StoreLab implements DomainManager {
   readonly zero = new LabClient(this, 0);
   readonly clients = new Map<number, LabClient>();
   log: string[] = [];
+  /** False: of changes only so much is told as is told at once. */
+  tells = true;
 
   constructor() {
     this.local.write("/local/domain", "");
@@ -99,7 +103,7 @@ export class StoreLab implements DomainManager {
 
   /** A guest with a home that it may read and a part of it, `data`, that is its own. */
   guest(domain: number): LabClient {
-    this.store.addDomain(domain, () => {});
+    this.store.addDomain(domain);
     const home = `/local/domain/${domain}`;
     this.local.write(home, "");
     this.local.setPermissions(home, "n0", `r${domain}`);
@@ -112,10 +116,15 @@ export class StoreLab implements DomainManager {
 
   /** Ends a guest as the service does. */
   remove(domain: number): void {
-    this.clients.get(domain)!.client.close();
+    this.clients.get(domain)!.client.leave();
     this.clients.delete(domain);
     this.local.remove(`/local/domain/${domain}`);
     this.store.removeDomain(domain);
+  }
+
+  /** Tells of all that has changed. */
+  tell(): void {
+    while (this.store.fire(1000));
   }
 
   /** What is wrong with the tree. */
