@@ -59,8 +59,14 @@ test("a payload that is not compressed is the kernel itself", (t) => {
 const gzip = gzipSync(vmlinux);
 const refused: [string, Uint8Array, RegExp, BzImageOptions?][] = [
   ["an old boot protocol", gzip, /boot protocol 2\.07, too old/, { version: 0x207 }],
+  [
+    "memtest86+, which has no kernel inside",
+    gzip,
+    /it has Linux's boot header, but no Linux kernel inside: .*such as memtest86\+/,
+    { version: 0x20c, payloadLength: 0 },
+  ],
   ["a zImage", gzip, /a Linux zImage; a bzImage or a vmlinux is needed/, { loadflags: 0 }],
-  ["no payload", Buffer.alloc(0), /its payload has 0 bytes/],
+  ["a payload of a size alone", gzip, /damaged: its payload has 4 bytes/, { payloadLength: 4 }],
   [
     "a payload beyond the end",
     gzip,

@@ -95,6 +95,8 @@ export class FakeMachine {
   log = "(XEN) fake log\n";
   virtualisation = true;
   hypercalls = 0;
+  /** XENMEM_populate_physmap calls for guests. */
+  populations = 0;
   watchdogs = 0;
   /** Time that a byte takes on the serial line, ns: the hypercall returns when it has gone out. */
   lineNs = 0;
@@ -439,6 +441,7 @@ export class FakeMachine {
       if (domain === undefined) return -ESRCH;
       const [list, extents] = [this.window.load64(arg), this.window.load64(arg + 8)];
       const pages = 2 ** w.load32(arg + 16);
+      if (op === XENMEM_populate_physmap && domain !== this.domain0) this.populations++;
       for (let i = 0; i < extents; i++) {
         const give = op === XENMEM_populate_physmap;
         if (give && (this.freePages < pages || domain.frames.size + pages > domain.maxPages)) return i;

@@ -339,3 +339,14 @@ test("what was typed before Typevisor looked at the port is not lost", async (t)
   machine.runUntil(() => /^42\r\ntypevisor> $/m.test(machine.output), "the value");
   t.pass();
 });
+
+test("xenctx shows the vCPU of a guest that has crashed, and says so", async (t) => {
+  const machine = await boot("", { bad: prints("Oh\n", SHUTDOWN_crash) });
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  typed(machine, "create --kernel bad --memory 2 --on-crash preserve");
+  machine.runUntil(() => /has ended: crash; it is kept[^]*typevisor> (\x1b\[K)?$/.test(machine.output), "its end");
+  const dump = typed(machine, "xenctx 1");
+  t.regex(dump, /^domain 1 \(bad\), vCPU 0: shut down \(crash\), /m);
+  t.regex(dump, /^ +rip [0-9a-f]{16} +rflags/m);
+  t.regex(dump, /^ {2}call trace:\r\n {4}[0-9a-f]{16}/m);
+});

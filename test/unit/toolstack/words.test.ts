@@ -1,6 +1,6 @@
 import test from "ava";
 import { CommandError } from "../../../toolstack/control/commands/command-error.ts";
-import { parseCount, parseOptions } from "../../../toolstack/control/commands/options.ts";
+import { parseCount, parseMib, parseOptions } from "../../../toolstack/control/commands/options.ts";
 import { splitCommands as split, splitWords } from "../../../toolstack/control/commands/words.ts";
 
 const NAMES = new Set(["js", "list", "help", "destroy"]);
@@ -87,4 +87,31 @@ test("counts are whole numbers within bounds", (t) => {
   for (const text of ["", "0", "65", "-1", "1.5", "1e1", "0x10", "abc", "99999999999999999999"]) {
     t.throws(() => parseCount("--vcpus", text, 1, 64), { message: /--vcpus: ".*" is not a whole number from 1 to 64/ });
   }
+});
+
+test("sizes are whole MiB, with or without a unit", (t) => {
+  for (const [text, mib] of [
+    ["512", 512],
+    ["512M", 512],
+    ["512MiB", 512],
+    ["2G", 2048],
+    ["1.5g", 1536],
+    ["0.5GB", 512],
+    ["65536K", 64],
+    ["1T", 1048576],
+  ] as const) {
+    t.is(parseMib("--memory", text, 1, 1048576), mib, text);
+  }
+  for (const text of ["", "0", "1.5", "1K", "2P", "G", "-1G", "0x10", "1e3", "2 G", "2T", "1..5G"]) {
+    t.throws(
+      () => parseMib("--memory", text, 1, 1048576),
+      { message: /--memory: ".*" is not a whole number of MiB/ },
+      text,
+    );
+  }
+});
+
+test("the last argument may be given several times", (t) => {
+  t.deepEqual(parseOptions(["1", "2", "x"], {}, ["ID..."]).rest, ["1", "2", "x"]);
+  t.throws(() => parseOptions([], {}, ["ID..."]), { message: /^ID is missing$/ });
 });

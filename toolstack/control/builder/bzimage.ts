@@ -80,11 +80,17 @@ export function findPayload(image: Image): Payload | Image {
   const version = header[VERSION]! | (header[VERSION + 1]! << 8);
   if (version < VERSION_WITH_PAYLOAD) {
     const text = `${version >> 8}.${String(version & 0xff).padStart(2, "0")}`;
-    throw fail(`a Linux kernel of boot protocol ${text}, too old to be a PVH guest: 2.08 or later is needed`);
+    throw fail(`an image of Linux's boot protocol ${text}, too old to be a PVH guest: 2.08 or later is needed`);
   }
   if ((header[LOADFLAGS]! & LOADED_HIGH) === 0) throw fail("a Linux zImage; a bzImage or a vmlinux is needed");
   const start = ((header[SETUP_SECTS]! || DEFAULT_SETUP_SECTS) + 1) * SECTOR + u32(header, PAYLOAD_OFFSET);
   const length = u32(header, PAYLOAD_LENGTH);
+  if (length === 0) {
+    throw fail(
+      "it has Linux's boot header, but no Linux kernel inside: a program that boots like one, such as memtest86+. " +
+        "A guest is a PVH image (ELF), or a bzImage with one inside",
+    );
+  }
   if (length <= SIZE_BYTES) throw fail(`damaged: its payload has ${length} bytes`);
   if (start + length > image.size) throw fail("truncated: the file ends inside its compressed kernel");
 

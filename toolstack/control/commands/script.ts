@@ -6,6 +6,9 @@
 /** Names before which a "/" divides; after these words, and most other characters, it begins a regular expression. */
 const BEFORE_EXPRESSION = /(?:^|[^\w$.])(?:return|typeof|case|in|of|delete|void|throw|new|await|yield|do|else)$/;
 
+/** Longer than every word before which an expression stands. */
+const WORD_MAX = 12;
+
 /**
  * For each character of `code` the number of brackets around it (a bracket itself is outside), -1 for what is in a string, a
  * template's text, a comment or a regular expression.
@@ -14,9 +17,14 @@ export function depths(code: string): number[] {
   const result: number[] = [];
   /** For each open bracket whether it is a template's "${". */
   const open: boolean[] = [];
+  const comment = new Set<number>();
   let at = 0;
   const skipTo = (end: number) => {
     while (at < end && at < code.length) result[at++] = -1;
+  };
+  const skipComment = (end: number) => {
+    for (let i = at; i < end; i++) comment.add(i);
+    skipTo(end);
   };
   /** A template's text from `at` on, up to its end or its next "${". */
   const template = () => {
@@ -25,6 +33,19 @@ export function depths(code: string): number[] {
     const [text, stop] = end.exec(code)!;
     skipTo(at + text.length);
     if (stop === "${") open.push(true);
+  };
+  /** The latest characters of code, blanks left out in front. */
+  const before = () => {
+    let text = "";
+    for (let i = at - 1; i >= 0 && text.length < WORD_MAX; i--) {
+      // A comment counts as a blank; a string or a template ends an expression.
+      if (result[i]! < 0) {
+        if (!comment.has(i)) return text === "" ? "x" : text;
+        continue;
+      }
+      if (text !== "" || !/\s/.test(code[i]!)) text = code[i]! + text;
+    }
+    return text;
   };
   while (at < code.length) {
     const c = code[at]!;
@@ -38,11 +59,11 @@ export function depths(code: string): number[] {
       template();
     } else if (rest === "//") {
       const end = code.indexOf("\n", at);
-      skipTo(end < 0 ? code.length : end);
+      skipComment(end < 0 ? code.length : end);
     } else if (rest === "/*") {
       const end = code.indexOf("*/", at + 2);
-      skipTo(end < 0 ? code.length : end + 2);
-    } else if (c === "/" && beginsExpression(code.slice(0, at))) {
+      skipComment(end < 0 ? code.length : end + 2);
+    } else if (c === "/" && beginsExpression(before())) {
       const end = /\/(?:[^\\/[\n]|\\.|\[(?:[^\\\]\n]|\\.)*\])+\/\w*/y;
       end.lastIndex = at;
       skipTo(at + (end.exec(code)?.[0].length ?? 1));
@@ -59,8 +80,7 @@ export function depths(code: string): number[] {
   return result;
 }
 
-function beginsExpression(before: string): boolean {
-  const text = before.trimEnd();
+function beginsExpression(text: string): boolean {
   return text === "" || !/[\w$)\]}"'`]$/.test(text) || BEFORE_EXPRESSION.test(text);
 }
 
@@ -87,27 +107,27 @@ function statements(code: string): string[] {
 }
 
 /** A statement that declares a class, or (`functions`) a function, as an assignment; others as they are. */
-function assigned(statement: string, functions: boolean, declare: string): string {
+function assigned(statement: string, functions: boolean, declare: string): string[] {
   const [, space, kind, name] = /^(\s*)(class|(?:async\s+)?function\s*\*?)\s*([\w$]+)/.exec(statement) ?? [];
-  if (name === undefined || (kind !== "class" && !functions)) return statement;
+  if (name === undefined || (kind !== "class" && !functions)) return [statement];
   const depth = depths(statement);
   const body = Array.from(statement).findIndex((c, at) => c === "{" && depth[at] === 0);
   const end = Array.from(statement).findIndex((c, at) => at > body && c === "}" && depth[at] === 0);
-  if (body < 0 || end < 0) return statement;
-  const rest = statement.slice(end + 1);
-  return `${space}${declare}${name} = ${statement.slice(space!.length, end + 1)};${rest}`;
+  if (body < 0 || end < 0) return [statement];
+  const assignment = `${declare}${name} = ${statement.slice(space!.length, end + 1)}`;
+  return [assignment, statement.slice(end + 1)].filter((each) => each.trim() !== "");
 }
 
 /** A script whose outermost declarations become globals when it is evaluated as a global, sloppy script. */
 function lasting(code: string): string {
   return statements(code)
-    .map((each) => assigned(each.replace(/^(\s*)(?:let|const)(?=[\s[{])/, "$1var"), false, "var "))
+    .flatMap((each) => assigned(each.replace(/^(\s*)(?:let|const)(?=[\s[{])/, "$1var"), false, "var "))
     .join(";");
 }
 
 /** The same for the body of a function: declarations become assignments, which make globals in sloppy code. */
 function lastingBody(code: string): string[] {
-  return statements(code).map((each) => {
+  return statements(code).flatMap((each) => {
     const [keyword] = /^\s*(?:let|const|var)(?=[\s[{])/.exec(each) ?? [];
     if (keyword === undefined) return assigned(each, true, "");
     const rest = each.slice(keyword.length);

@@ -1,5 +1,6 @@
 import { systemTime } from "../clock.ts";
 import { print } from "../console/output.ts";
+import { terminalSize } from "../console/terminal.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { exitCounts, physicalInfo } from "../hypercalls/sysctl.ts";
 import { formatBytes } from "../text.ts";
@@ -13,6 +14,12 @@ const DEFAULT_INTERVAL_S = 2;
 const MAX_INTERVAL_S = 3600;
 const MAX_COUNT = 1_000_000;
 const COUNTS = 0x100000000;
+
+/** What a terminal understands (ECMA-48). */
+const HOME = "\x1b[H";
+const CLEAR = "\x1b[H\x1b[J";
+const TO_LINE_END = "\x1b[K";
+const TO_SCREEN_END = "\x1b[J";
 
 /** The machine at a moment. */
 interface Sample {
@@ -41,11 +48,13 @@ function exitRates(id: number, before: Sample, now: Sample, seconds: number): st
     .join(", ");
 }
 
-function show(before: Sample, now: Sample): void {
+function table(before: Sample, now: Sample): string[] {
   const seconds = (now.ns - before.ns) / 1e9;
   const { totalPages, freePages } = physicalInfo();
-  print(`${formatBytes(totalPages * PAGE_SIZE)} of memory, ${formatBytes(freePages * PAGE_SIZE)} free\n`);
-  print("Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  Exits/s by reason\n");
+  const lines = [
+    `${formatBytes(totalPages * PAGE_SIZE)} of memory, ${formatBytes(freePages * PAGE_SIZE)} free`,
+    "Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  Exits/s by reason",
+  ];
   const used = new Map(before.domains.map(({ info }) => [info.id, info.cpuTimeNs]));
   for (const { info, name } of now.domains) {
     const percent = ((info.cpuTimeNs - (used.get(info.id) ?? 0)) / 1e7 / seconds).toFixed(1);
@@ -53,14 +62,25 @@ function show(before: Sample, now: Sample): void {
     const line =
       `${name.padEnd(20)} ${String(info.id).padStart(4)}  ${stateLetters(info)} ${percent.padStart(8)} ` +
       `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}  ${exitRates(info.id, before, now, seconds)}`;
-    print(`${line.trimEnd()}\n`);
+    lines.push(line.trimEnd());
   }
+  return lines;
+}
+
+/** Draws a table where the one before was: what finds no room on the screen is left out. */
+function draw(lines: string[], first: boolean): void {
+  const { columns, rows } = terminalSize();
+  const shown = rows === 0 ? lines : lines.slice(0, rows - 1);
+  print(first ? CLEAR : HOME);
+  shown.forEach((line, i) => {
+    print(`${line.slice(0, columns - 1)}${i === shown.length - 1 ? TO_SCREEN_END : TO_LINE_END}\n`);
+  });
 }
 
 export const topCommand: Command = {
   name: "top",
   usage: "[--interval SECONDS] [--count N]",
-  summary: "show what the domains use, again and again",
+  summary: "show what the domains use, again and again, in place",
   details: [
     `--interval  between two tables, ${DEFAULT_INTERVAL_S} seconds if not given`,
     "--count     end after so many tables; without: Ctrl-C ends it (in exec mode: one table)",
@@ -82,7 +102,9 @@ export const topCommand: Command = {
       });
       if (context.interruption.raised) return;
       const now = sample(context);
-      show(before, now);
+      const lines = table(before, now);
+      if (context.interactive && tables > 1) draw(lines, i === 0);
+      else for (const line of lines) print(`${line}\n`);
       before = now;
     }
   },

@@ -5,7 +5,16 @@ import { readStack, type Stack } from "../dump/backtrace.ts";
 import { frameReader, GuestMemory } from "../dump/guest-memory.ts";
 import { decodeVcpus, type VcpuState } from "../dump/registers.ts";
 import { openSymbols, type Symbols } from "../dump/symbols.ts";
-import { getHvmContext, pauseDomain, unpauseDomain, vcpuInfo, type VcpuInfo } from "../hypercalls/domctl.ts";
+import { shutdownReason } from "../domains/shutdown.ts";
+import type { DomainInfo } from "../hypercalls/domain-info.ts";
+import {
+  domainInfo,
+  getHvmContext,
+  pauseDomain,
+  unpauseDomain,
+  vcpuInfo,
+  type VcpuInfo,
+} from "../hypercalls/domctl.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command } from "./command.ts";
 import { namedDomain } from "./life.ts";
@@ -38,8 +47,10 @@ function row(vcpu: VcpuState, names: readonly Parameters<VcpuState["register"]>[
   print(`${shown.join("")}\n`);
 }
 
-function describeState({ online, blocked, running }: VcpuInfo): string {
+function describeState({ shutdown, shutdownCode }: DomainInfo, { online, blocked, running }: VcpuInfo): string {
   if (!online) return "down";
+  // Whatever it waits for, it does not run again.
+  if (shutdown) return `shut down (${shutdownReason(shutdownCode)})`;
   return blocked ? "blocked" : running ? "running" : "waiting for a CPU";
 }
 
@@ -132,6 +143,7 @@ export const xenctxCommand: Command = {
     const image = given === undefined ? domain.request?.kernel : symbolModule(given);
     const symbols = image === undefined ? null : openSymbols(image);
     if (given !== undefined && symbols === null) throw new CommandError(`${given} has no symbols that can be read`);
+    const info = domainInfo(domain.id);
     pauseDomain(domain.id);
     try {
       const vcpus = decodeVcpus(getHvmContext(domain.id));
@@ -139,7 +151,7 @@ export const xenctxCommand: Command = {
       const only = values.has("vcpu") ? parseCount("--vcpu", values.get("vcpu")!, 0, most) : undefined;
       for (const vcpu of vcpus) {
         if (only !== undefined && vcpu.id !== only) continue;
-        const state = describeState(vcpuInfo(domain.id, vcpu.id));
+        const state = describeState(info, vcpuInfo(domain.id, vcpu.id));
         const paging = vcpu.paging === "off" ? "no paging" : `${vcpu.paging} paging`;
         print(`${domain}, vCPU ${vcpu.id}: ${state}, ${vcpu.bits}-bit code, ring ${vcpu.ring}, ${paging}\n`);
         showRegisters(vcpu);

@@ -206,6 +206,19 @@ test("malformed requests are EINVAL, unknown ones ENOSYS, privileged ones EACCES
   t.is(lab.zero.rm("/"), "!EINVAL");
 });
 
+test("a target ends with its domain: the next one of that number is another", (t) => {
+  const lab = new StoreLab();
+  const helper = lab.guest(1);
+  lab.guest(2).write("data/x", "v");
+  t.is(lab.zero.ask(XS_SET_TARGET, "1\x002\0"), OK);
+  t.is(helper.read("/local/domain/2/data/x"), "v");
+  lab.remove(2);
+  lab.guest(2).write("data/x", "another's");
+  t.is(helper.read("/local/domain/2/data/x"), "!EACCES");
+  t.is(lab.zero.ask(XS_SET_TARGET, "1\x002\0"), OK);
+  t.is(helper.read("/local/domain/2/data/x"), "another's");
+});
+
 test("domain 0's requests: control, introduce, release, resume, is-introduced, set-target", (t) => {
   const lab = new StoreLab();
   const zero = lab.zero;
