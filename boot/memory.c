@@ -1,8 +1,9 @@
 /*
  * Page tables: one set for everything, four levels, built once; later only leaves of the linear memories change.
  *
- * The physmap holds RAM and firmware tables and nothing else: not the shim's own range, no device. So a wrong physical
- * address from the hypervisor faults, and hw.h needs but one comparison per access. Table pages come from a fixed pool
+ * The physmap holds RAM and firmware's tables: not the shim's own range, and no device that the memory map tells from a
+ * table. (Small reserved ranges next to RAM count as tables.) So a wrong physical address from the hypervisor faults, and
+ * hw.h needs but one comparison per access. Table pages come from a fixed pool
  * behind the image, reached by their physical addresses.
  */
 #include "shim.h"
@@ -19,6 +20,9 @@
 #define SIZE_2M 0x200000ul
 #define SIZE_1G 0x40000000ul
 #define LOW_MEMORY 0x100000ul
+/* VGA's memory, in the middle of the first MiB; above it are option ROMs and firmware, with ACPI's RSDP. */
+#define VGA_BASE 0xa0000ul
+#define VGA_END 0xc0000ul
 #define LOW_4_GIB 0x100000000ul
 /* Reserved ranges near RAM are firmware's tables (SeaBIOS keeps ACPI there); larger or farther ones are devices. */
 #define FIRMWARE_MAXIMUM 0x1000000ul
@@ -134,7 +138,8 @@ void page_tables_init(void) {
 
   root = pool_take(1);
   map_shim();
-  map_physical(0, LOW_MEMORY);
+  map_physical(0, VGA_BASE);
+  map_physical(VGA_END, LOW_MEMORY);
   for (u64 i = 0; i < boot_info.memory_count; i++) {
     const struct memory_range *range = &boot_info.memory[i];
     u64 from = range->base, to = range->base + range->length;
