@@ -1,6 +1,6 @@
 /**
  * The codec: decompression in a sandbox of its own (codec/), called by domain 0. What the module, domain 0 and the shim
- * agree on. Its linear memory is the end of domain 0's window, from DOM0_CODEC (abi/software.ts): the codec sees nothing
+ * agree on. Its linear memory is the end of domain 0's window, from DOM0_CODEC (abi/domain0-layout.ts): the codec sees nothing
  * else, domain 0 sees all of it.
  */
 

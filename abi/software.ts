@@ -32,36 +32,6 @@ export const SOFTWARE_TRAP_CALL: u32 = 5; // indirect call of the wrong type
 export const SOFTWARE_TRAP_ABORT: u32 = 6; // the engine called abort, exit or a failed assertion
 export const SOFTWARE_TRAP_FAULT: u32 = 7; // any other CPU exception
 
-/** Host values by number for hw.hostState. Selectors, then bases, then addresses. */
-export const HOST_STATE_CS: u32 = 0;
-export const HOST_STATE_SS: u32 = 1;
-export const HOST_STATE_TR: u32 = 2;
-export const HOST_STATE_GDT_BASE: u32 = 3;
-export const HOST_STATE_IDT_BASE: u32 = 4;
-export const HOST_STATE_TR_BASE: u32 = 5;
-export const HOST_STATE_FPU_SIZE: u32 = 6; // bytes an fpuSave area needs
-
-/**
- * Linear layout of domain 0's space. Domain 0's guest-physical addresses are its linear addresses: gfn = linear >> 12,
- * so XENMEM_add_to_physmap and GNTTABOP_map_grant_ref map straight into its window.
- */
-export const DOM0_WINDOW: u32 = 0xc0000000; // one ArrayBuffer covers [DOM0_WINDOW, DOM0_WINDOW_END)
-export const DOM0_CALL_PAGE: u32 = 0xc0000000;
-export const DOM0_SHARED_INFO: u32 = 0xc0001000;
-export const DOM0_START_INFO: u32 = 0xc0002000; // hvm_start_info, its module list, strings; up to 0xc0010000
-export const DOM0_SCRATCH: u32 = 0xc0010000; // RAM, given zeroed on first touch; hypercall buffers
-export const DOM0_SCRATCH_END: u32 = 0xc0200000;
-export const DOM0_STABLE: u32 = 0xc0200000; // zeroed RAM on first touch that a restart of domain 0 leaves as it is
-export const DOM0_STABLE_END: u32 = 0xc0300000;
-export const DOM0_MODULES: u32 = 0xc1000000; // boot modules, read-only, each page-aligned, addresses in hvm_start_info
-export const DOM0_MAP: u32 = 0xd0000000; // free for foreign and grant mappings; toolstack/control allocates from it
-/**
- * From here to the window's end: the linear memory of the codec (abi/codec.ts), a sandbox in the sandbox. Domain 0 gives
- * it RAM (XENMEM_populate_physmap) for as long as a run takes.
- */
-export const DOM0_CODEC: u32 = 0xe0000000;
-export const DOM0_WINDOW_END: u32 = 0xfff00000;
-
 /** The call page: offsets. All values little-endian u64 except where noted. */
 export namespace CallPage {
   export const op: u32 = 0; // hypercall number; result (i64) is written over `result`

@@ -2,7 +2,7 @@
  * x87, SSE and AVX state, switched only when the CPU changes from one guest to another: the hypervisor itself is
  * compiled to use general registers alone. XCR0 and the debug registers travel with it.
  */
-import { HOST_STATE_FPU_SIZE } from "../abi/software";
+import { HOST_STATE_FPU_SIZE } from "../abi/host-state";
 import { debugLoad, debugUnload } from "./debug-registers";
 import {
   copyFromPhys,

@@ -57,14 +57,14 @@
 
 // --- Software-isolated domains -----------------------------------------------------------------------------------------
 
-/** Number of non-zero pages in the heap snapshot that domain 0 starts from. */
-@external("hw", "imagePages") export declare function imagePages(): u32;
+/** Number of non-zero pages in the heap snapshot that the software-isolated domain of linear memory `space` starts from. */
+@external("hw", "imagePages") export declare function imagePages(space: u32): u32;
 /** Linear page number at which snapshot page `index` belongs. */
-@external("hw", "imagePageNumber") export declare function imagePageNumber(index: u32): u32;
+@external("hw", "imagePageNumber") export declare function imagePageNumber(space: u32, index: u32): u32;
 /** Copies snapshot page `index` (4 KiB) into frame `mfn`. */
-@external("hw", "imagePageCopy") export declare function imagePageCopy(index: u32, mfn: u64): void;
+@external("hw", "imagePageCopy") export declare function imagePageCopy(space: u32, index: u32, mfn: u64): void;
 /** Size in 4 KiB pages of the engine's linear memory in the snapshot (zero pages included): its initial RAM size. */
-@external("hw", "imageSize") export declare function imageSize(): u32;
+@external("hw", "imageSize") export declare function imageSize(space: u32): u32;
 /** Prepares `space` so that the next `enterSoftware` begins at its entry with a fresh native stack and fresh globals. */
 @external("hw", "softwareReset") export declare function softwareReset(space: u32): void;
 /**
@@ -99,7 +99,7 @@
 @external("hw", "writeDr") export declare function writeDr(n: u32, value: u64): void;
 @external("hw", "rdtsc") export declare function rdtsc(): u64;
 @external("hw", "pause") export declare function pause(): void;
-/** Host values that VMX needs in its host-state area; `which` is a HOST_STATE_* of abi/software.ts. */
+/** Host values that VMX needs in its host-state area; `which` is a HOST_STATE_* of abi/host-state.ts. */
 @external("hw", "hostState") export declare function hostState(which: u32): u64;
 
 @external("hw", "in8") export declare function in8(port: u32): u32;

@@ -12,7 +12,7 @@
 #define GATE_INTERRUPT 0x8e /* present, ring 0, interrupts off on entry */
 #define DESCRIPTOR_TSS 0x89
 
-/* hw.hostState's numbers, abi/software.ts. */
+/* hw.hostState's numbers, abi/host-state.ts. */
 enum { HOST_CS, HOST_SS, HOST_TR, HOST_GDT_BASE, HOST_IDT_BASE, HOST_TR_BASE, HOST_FPU_SIZE };
 
 struct gate {

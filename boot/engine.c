@@ -127,7 +127,8 @@ static f64 date_now_ms(void) {
 #define UNUSED(...) (void)env, (void)(__VA_ARGS__)
 
 static NORETURN void abort_engine(const char *what, u32 text) {
-  print("Domain 0's sandbox: the engine ");
+  print_sandbox();
+  print("the engine ");
   print(what);
   if (text) print((const char *)at(text));
   print("\n");
@@ -250,7 +251,7 @@ static void run_jobs(void) {
   }
 }
 
-void software_main(void) {
+void engine_main(void) {
   for (;;) {
     u32 undefined = QTS_GetUndefined(&engine);
     u32 result = QTS_Call(&engine, SNAPSHOT_CONTEXT, SNAPSHOT_TURN, undefined, 0, 0);

@@ -16,7 +16,6 @@ struct Z_env_instance_t;
 
 extern u32 enter_vmx(u64 *regs, u32 launched);
 extern void enter_svm(u64 vmcb, u64 *regs, u64 host_area);
-extern const u8 snapshot[];
 extern u32 hypervisor_first_free_page(void);
 
 /* A linear address as a pointer: whatever lies outside the mapped pages faults. */
@@ -91,18 +90,22 @@ HW(u32, spaceUnmap, u32 space, u32 page) { HW_UNUSED; return space_unmap(space, 
 HW(u32, firstFreePage) { HW_UNUSED; return hypervisor_first_free_page(); }
 
 /* build/snapshot.bin: u32 count, u32 size in pages, two zeroes, the page numbers, and page-aligned the pages. */
-static inline const u32 *snapshot_header(void) { return (const u32 *)snapshot; }
-static inline u32 snapshot_index(u32 index) {
-  if (index >= snapshot_header()[0]) panic("hw.imagePage*: no such page");
+static inline u32 image_index(const u32 *image, u32 index) {
+  if (index >= image[0]) panic("hw.imagePage*: no such page");
   return index;
 }
-HW(u32, imagePages) { HW_UNUSED; return snapshot_header()[0]; }
-HW(u32, imageSize) { HW_UNUSED; return snapshot_header()[1]; }
-HW(u32, imagePageNumber, u32 index) { HW_UNUSED; return snapshot_header()[4 + snapshot_index(index)]; }
-HW(void, imagePageCopy, u32 index, u64 mfn) {
+HW(u32, imagePages, u32 space) { HW_UNUSED; return software_domain(space)->image[0]; }
+HW(u32, imageSize, u32 space) { HW_UNUSED; return software_domain(space)->image[1]; }
+HW(u32, imagePageNumber, u32 space, u32 index) {
   HW_UNUSED;
-  u64 pages = (16 + 4ul * snapshot_header()[0] + PAGE_SIZE - 1) / PAGE_SIZE;
-  memcpy(physical(mfn << 12), snapshot + (pages + snapshot_index(index)) * PAGE_SIZE, PAGE_SIZE);
+  const u32 *image = software_domain(space)->image;
+  return image[4 + image_index(image, index)];
+}
+HW(void, imagePageCopy, u32 space, u32 index, u64 mfn) {
+  HW_UNUSED;
+  const u32 *image = software_domain(space)->image;
+  u64 pages = (16 + 4ul * image[0] + PAGE_SIZE - 1) / PAGE_SIZE;
+  memcpy(physical(mfn << 12), (const u8 *)image + (pages + image_index(image, index)) * PAGE_SIZE, PAGE_SIZE);
 }
 HW(void, softwareReset, u32 space) { HW_UNUSED; software_reset(space); }
 HW(u32, enterSoftware, u32 space, u32 info) {

@@ -23,7 +23,7 @@
 #define HYPERVISOR_BASE 0x40000000
 #define ENGINE_BASE 0x2000000000
 /* The codec reaches nothing below its base, and nothing above but what is its own: it ends with the engine's. */
-#define CODEC_BASE (ENGINE_BASE + 0xe0000000) /* abi/software.ts, DOM0_CODEC */
+#define CODEC_BASE (ENGINE_BASE + 0xe0000000) /* abi/domain0-layout.ts, DOM0_CODEC */
 #define CODEC_SIZE 0x1ff00000
 #define LINEAR_SIZE 0x100000000
 #define LINEAR_GUARDED 0x200000000

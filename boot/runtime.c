@@ -31,7 +31,7 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
     [WASM_RT_TRAP_UNCAUGHT_EXCEPTION] = {"uncaught exception", SOFTWARE_TRAP_FAULT},
     [WASM_RT_TRAP_EXHAUSTION] = {"call stack exhausted", SOFTWARE_TRAP_STACK},
   };
-  if (!software_running) panic(traps[code].text);
+  if (!software_current) panic(traps[code].text);
   print_sandbox();
   print(traps[code].text);
   print("\n");

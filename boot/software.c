@@ -1,4 +1,4 @@
-/* Entering, leaving and resetting the software-isolated domain (there is one: domain 0's engine, space 1). */
+/* Entering, leaving and resetting software-isolated domains, and the table of those there are. */
 #include "software.h"
 
 /* What switch_stack finds on a fresh stack: six callee-saved registers, then the address to return to. */
@@ -7,39 +7,60 @@ struct fresh_stack {
 };
 extern u64 switch_stack(u64 *save, u64 load);
 extern u8 software_begin[];
+extern const u32 snapshot[]; /* domain 0's image */
 
-bool software_running, software_nested;
-static bool trapped;
-static u64 hypervisor_rsp, domain_rsp;
-static struct software_exit *exit_record;
-static u32 exit_reason;
-static void *nest_return[5]; /* __builtin_setjmp's */
+/* By the number of their linear memory, from 1 up: 0 is the hypervisor's. */
+static struct software_domain domains[] = {
+  {
+    .name = "Domain 0",
+    .base = ENGINE_BASE,
+    .guard = engine_stack_guard,
+    .stack = engine_stack,
+    .stack_end = engine_stack_end,
+    .image = snapshot,
+    .reset = engine_reset,
+    .main = engine_main,
+  },
+};
 
-void software_reset(u32 space) {
-  if (space != ENGINE_SPACE) panic("hw.softwareReset: no such space");
-  engine_reset();
-  struct fresh_stack *fresh = (struct fresh_stack *)(engine_stack + ENGINE_STACK_SIZE - sizeof(struct fresh_stack));
-  *fresh = (struct fresh_stack){.entry = (u64)software_begin};
-  domain_rsp = (u64)fresh;
-  trapped = software_nested = false;
+struct software_domain *software_current;
+static u64 hypervisor_rsp;
+
+struct software_domain *software_domain(u32 space) {
+  if (space - 1 >= LENGTH(domains)) panic("hw: no software-isolated domain has that linear memory");
+  return &domains[space - 1];
 }
 
+void software_reset(u32 space) {
+  struct software_domain *domain = software_domain(space);
+  domain->reset();
+  struct fresh_stack *fresh = (struct fresh_stack *)(domain->stack_end - sizeof(struct fresh_stack));
+  *fresh = (struct fresh_stack){.entry = (u64)software_begin};
+  domain->rsp = (u64)fresh;
+  domain->trapped = domain->nested = false;
+}
+
+/* The first that a fresh domain does, from software_begin. */
+void software_main(void) { software_current->main(); }
+
 u32 software_enter(u32 space, struct software_exit *info) {
-  if (space != ENGINE_SPACE || !domain_rsp) panic("hw.enterSoftware: the space was never reset");
-  if (trapped) return SOFTWARE_EXIT_TRAP;
+  struct software_domain *domain = software_domain(space);
+  if (!domain->rsp) panic("hw.enterSoftware: the space was never reset");
+  if (domain->trapped) return SOFTWARE_EXIT_TRAP;
   static const u32 default_mxcsr = 0x1f80;
-  exit_record = info;
-  software_running = true;
+  domain->exit = info;
+  software_current = domain;
   /* A guest's rounding mode may be in force; a preempted domain restores its own (trap.c). */
   __asm__ volatile("ldmxcsr %0" : : "m"(default_mxcsr));
-  switch_stack(&hypervisor_rsp, domain_rsp);
-  return exit_reason;
+  switch_stack(&hypervisor_rsp, domain->rsp);
+  return domain->exit_reason;
 }
 
 void software_leave(u32 reason) {
-  exit_reason = reason;
-  software_running = false;
-  switch_stack(&domain_rsp, hypervisor_rsp);
+  struct software_domain *domain = software_current;
+  domain->exit_reason = reason;
+  software_current = NULL;
+  switch_stack(&domain->rsp, hypervisor_rsp);
 }
 
 void software_call(u32 reason) {
@@ -48,24 +69,28 @@ void software_call(u32 reason) {
   __asm__ volatile("sti" : : : "memory");
 }
 
-struct software_exit *software_info(void) { return exit_record; }
+struct software_exit *software_info(void) { return software_current->exit; }
 
 u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped_result) {
   volatile u32 result = trapped_result;
-  software_nested = true;
-  if (!__builtin_setjmp(nest_return)) result = work(arguments);
-  software_nested = false;
+  software_current->nested = true;
+  if (!__builtin_setjmp(software_current->nest_return)) result = work(arguments);
+  software_current->nested = false;
   __asm__ volatile("sti" : : : "memory");
   return result;
 }
 
-void print_sandbox(void) { print(software_nested ? "Domain 0's codec: " : "Domain 0's sandbox: "); }
+void print_sandbox(void) {
+  print(software_current->name);
+  print(software_current->nested ? "'s codec: " : "'s sandbox: ");
+}
 
 void software_trap(u32 trap) {
-  if (software_nested) __builtin_longjmp(nest_return, 1);
+  struct software_domain *domain = software_current;
+  if (domain->nested) __builtin_longjmp(domain->nest_return, 1);
   __asm__ volatile("cli" : : : "memory");
-  trapped = true;
-  exit_record->trap = trap;
+  domain->trapped = true;
+  domain->exit->trap = trap;
   software_leave(SOFTWARE_EXIT_TRAP);
   panic("a software-isolated domain went on after its trap");
 }

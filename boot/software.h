@@ -28,7 +28,6 @@ struct software_exit {
   u64 vector, address, write, trap, pages, result, unused[2];
 };
 
-#define ENGINE_SPACE 1
 #define DOM0_CALL_PAGE 0xc0000000
 #define DOM0_SHARED_INFO 0xc0001000
 struct call_page {
@@ -40,10 +39,25 @@ struct call_page {
 #define HOST_CALL_EXCHANGE 2
 #define HOST_CALL_CODEC 3
 
-/* True while the CPU is on the domain's stack. */
-extern bool software_running;
-/* True while the domain is inside software_nest. */
-extern bool software_nested;
+/* One software-isolated domain; which one is said by the number of its linear memory (hw's `space`). */
+struct software_domain {
+  const char *name;                     /* in reports */
+  u64 base;                             /* its linear memory */
+  const u8 *guard, *stack, *stack_end;  /* its native stack, and the page below it that is never mapped */
+  const u32 *image;                     /* build/snapshot.bin: what its memory is at the start */
+  void (*reset)(void);                  /* prepares its module once, and its instance at every reset */
+  void (*main)(void);                   /* its own code, on its stack; never returns */
+  u64 rsp;                              /* where it goes on; 0 before the first reset */
+  bool trapped;                         /* its run has ended: it can only be reset */
+  bool nested;                          /* inside software_nest */
+  void *nest_return[5];                 /* __builtin_setjmp's */
+  u32 exit_reason;
+  struct software_exit *exit;           /* where the exit record goes */
+};
+/* The domain on whose stack this CPU is; NULL while it is on the hypervisor's. */
+extern struct software_domain *software_current;
+/* The domain with that linear memory; panics for any other number. */
+struct software_domain *software_domain(u32 space);
 
 /* Entered by the hypervisor: hw.softwareReset, hw.enterSoftware (`info` where the exit record goes). */
 void software_reset(u32 space);
@@ -62,13 +76,12 @@ NORETURN void software_trap(u32 trap);
  * work instead, and the result is then `trapped`. Every page fault in it is a trap: its memory is there beforehand.
  */
 u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped);
-/* Begins a report's line: "Domain 0's sandbox: " or the nested one's. */
+/* Begins a report's line with the current domain's name: "Domain 0's sandbox: " or the nested one's. */
 void print_sandbox(void);
 /* HOST_CALL_CODEC, in codec.c: CODEC_* of abi/codec.ts. */
 u32 codec_call(const u32 *arguments);
-/* The domain's own code, in engine.c: never returns. */
-void software_main(void);
-/* Prepares the engine's module once, and its instance at every reset. */
+/* Domain 0's, in engine.c. */
 void engine_reset(void);
+void engine_main(void);
 
 #endif

@@ -35,8 +35,9 @@ static u64 read_cr2(void) {
 
 static bool in_guard(u64 address, const u8 *guard) { return address - (u64)guard < PAGE_SIZE; }
 
+/* Whether the current domain's stack has room for a trap frame and what is kept below it. */
 static bool domain_stack_has_room(u64 rsp) {
-  return rsp >= (u64)engine_stack + STACK_RESERVE && rsp <= (u64)engine_stack_end;
+  return rsp >= (u64)software_current->stack + STACK_RESERVE && rsp <= (u64)software_current->stack_end;
 }
 
 /*
@@ -44,7 +45,7 @@ static bool domain_stack_has_room(u64 rsp) {
  * domain and come back later moves to the domain's stack, or the next page fault would overwrite it.
  */
 struct trap_frame *trap_place(struct trap_frame *frame) {
-  if (!software_running || frame->vector != TRAP_PAGE_FAULT || !domain_stack_has_room(frame->rsp)) return frame;
+  if (!software_current || frame->vector != TRAP_PAGE_FAULT || !domain_stack_has_room(frame->rsp)) return frame;
   struct trap_frame *placed = (struct trap_frame *)(frame->rsp & -16ul) - 1;
   memcpy(placed, frame, sizeof(*frame));
   return placed;
@@ -64,9 +65,9 @@ static void describe_address(u64 address) {
   } else if (address - HYPERVISOR_BASE < LINEAR_GUARDED) {
     print("the hypervisor's linear ");
     address -= HYPERVISOR_BASE;
-  } else if (address - ENGINE_BASE < LINEAR_GUARDED) {
-    print("domain 0's linear ");
-    address -= ENGINE_BASE;
+  } else if (software_current && address - software_current->base < LINEAR_GUARDED) {
+    print("its linear ");
+    address -= software_current->base;
   }
   print("address 0x");
   print_hex(address, 0);
@@ -77,7 +78,7 @@ static void report(const struct trap_frame *frame) {
                                       "rdi", "rsi", "rbp", "rbx", "rdx", "rcx", "rax"};
   u64 cr2 = read_cr2();
   bool paging = frame->vector == TRAP_PAGE_FAULT;
-  bool exhausted = paging && (in_guard(cr2, stack_guard) || in_guard(cr2, engine_stack_guard));
+  bool exhausted = paging && (in_guard(cr2, stack_guard) || (software_current && in_guard(cr2, software_current->guard)));
   if (exhausted) print("native stack exhausted");
   else if (frame->vector < LENGTH(exception_names)) print(exception_names[frame->vector]);
   else print("exception");
@@ -118,8 +119,8 @@ static NORETURN void fault_in_domain(const struct trap_frame *frame) {
   if (frame->vector == TRAP_DIVIDE) trap = SOFTWARE_TRAP_ARITHMETIC;
   if (frame->vector == TRAP_DOUBLE_FAULT) trap = SOFTWARE_TRAP_STACK;
   if (frame->vector == TRAP_PAGE_FAULT) {
-    if (!domain_stack_has_room(frame->rsp) || in_guard(address, engine_stack_guard)) trap = SOFTWARE_TRAP_STACK;
-    else if (address - ENGINE_BASE < LINEAR_GUARDED) trap = SOFTWARE_TRAP_MEMORY;
+    if (!domain_stack_has_room(frame->rsp) || in_guard(address, software_current->guard)) trap = SOFTWARE_TRAP_STACK;
+    else if (address - software_current->base < LINEAR_GUARDED) trap = SOFTWARE_TRAP_MEMORY;
   }
   print_sandbox();
   report(frame);
@@ -139,7 +140,7 @@ static bool fix_up(struct trap_frame *frame) {
 
 void trap_handle(struct trap_frame *frame) {
   if (frame->vector >= FIRST_INTERRUPT) {
-    if (software_running) {
+    if (software_current) {
       software_info()->vector = frame->vector;
       leave_with_fpu(SOFTWARE_EXIT_INTERRUPT);
     } else {
@@ -154,10 +155,10 @@ void trap_handle(struct trap_frame *frame) {
     return;
   }
   if (frame->vector == TRAP_PROTECTION && fix_up(frame)) return;
-  if (software_running && frame->vector != TRAP_MACHINE_CHECK) {
-    u64 linear = read_cr2() - ENGINE_BASE;
+  if (software_current && frame->vector != TRAP_MACHINE_CHECK) {
+    u64 linear = read_cr2() - software_current->base;
     if (frame->vector != TRAP_PAGE_FAULT || linear >= LINEAR_SIZE || !domain_stack_has_room(frame->rsp) ||
-        software_nested)
+        software_current->nested)
       fault_in_domain(frame);
     software_info()->address = linear;
     software_info()->write = frame->error & PAGE_FAULT_WRITE ? 1 : 0;

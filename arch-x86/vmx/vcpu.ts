@@ -7,7 +7,7 @@ import {
   HOST_STATE_SS,
   HOST_STATE_TR,
   HOST_STATE_TR_BASE,
-} from "../../abi/software";
+} from "../../abi/host-state";
 import { guestCr4Mask } from "../cpuid-policy";
 import { fpuReset } from "../fpu";
 import { hostState, rdmsr, readCr0, readCr3, readCr4, store32, vmread, vmwrite } from "../hw";

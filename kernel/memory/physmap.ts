@@ -7,7 +7,7 @@
  * function has returned, nothing translates to what it took away: the caller may let go of the frame.
  */
 import { EINVAL, ENOMEM, ERESTART } from "../../abi/errno";
-import { DOM0_SCRATCH, DOM0_WINDOW_END } from "../../abi/software";
+import { DOM0_SCRATCH, DOM0_WINDOW_END } from "../../abi/domain0-layout";
 import { hvmFlush } from "../../arch-x86/hvm";
 import * as hw from "../../arch-x86/hw";
 import {

@@ -6,7 +6,7 @@
  * Calling context: from its page faults, and from copies on behalf of its hypercalls.
  */
 import { BootInfo } from "../../abi/boot-info";
-import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../../abi/software";
+import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../../abi/domain0-layout";
 import { P2M_MODULE, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { Domain } from "../records/domain";
 import { softwareOf } from "../records/software-domain";

@@ -3,7 +3,7 @@
  * are the hypervisor's own, one for each page that was ever touched, and show at DOM0_STABLE as shared_info shows at its
  * place.
  */
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/software";
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout";
 import { Domain } from "../records/domain";
 import { frameAlloc, FrameType, sharedFrameAt } from "./frames";
 

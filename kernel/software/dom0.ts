@@ -1,5 +1,5 @@
 /** Creating domain 0, the control plane: a software-isolated domain with one vCPU, from the heap snapshot in the image. */
-import { DOM0_CODEC, DOM0_SCRATCH_END, DOM0_START_INFO, DOM0_WINDOW_END } from "../../abi/software";
+import { DOM0_CODEC, DOM0_SCRATCH_END, DOM0_START_INFO, DOM0_WINDOW_END } from "../../abi/domain0-layout";
 import { DomainKind } from "../records/domain";
 import { domainCreate, vcpuCreate } from "../domains/domain-life";
 import { domainUnpause } from "../scheduling/scheduler";

@@ -3,7 +3,7 @@
  * memory is thrown away, what it held of others is let go, and it begins again from the heap snapshot in the image.
  * Guests run on; their event channels to it become unbound until it binds them again.
  */
-import { DOM0_CALL_PAGE, DOM0_SHARED_INFO } from "../../abi/software";
+import { DOM0_CALL_PAGE, DOM0_SHARED_INFO } from "../../abi/domain0-layout";
 import * as hw from "../../arch-x86/hw";
 import { P2M_SHARED } from "../../arch-x86/p2m-types";
 import { vcpuOf } from "../records/domain-access";
@@ -74,12 +74,12 @@ function softwareClear(d: Domain): void {
 export function softwareBegin(d: Domain): bool {
   const s = softwareOf(d);
   hw.softwareReset(s.space);
-  if (!engineResize(d, hw.imageSize())) return false;
-  const pages = hw.imagePages();
+  if (!engineResize(d, hw.imageSize(s.space))) return false;
+  const pages = hw.imagePages(s.space);
   for (let i: u32 = 0; i < pages; i++) {
-    const mfn = softwareGiveFrame(d, hw.imagePageNumber(i));
+    const mfn = softwareGiveFrame(d, hw.imagePageNumber(s.space, i));
     if (!mfn) return false;
-    hw.imagePageCopy(i, mfn);
+    hw.imagePageCopy(s.space, i, mfn);
   }
   s.callPagePa = softwareGiveFrame(d, DOM0_CALL_PAGE >> 12) << 12;
   if (!s.callPagePa || !startInfoBuild(d)) return false;

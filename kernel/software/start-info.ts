@@ -5,7 +5,7 @@
  */
 import { BootInfo } from "../../abi/boot-info";
 import { HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../abi/hvm";
-import { DOM0_START_INFO } from "../../abi/software";
+import { DOM0_START_INFO } from "../../abi/domain0-layout";
 import { say, sayBytes, sayEnd } from "../../arch-x86/log";
 import { copyToGuestPhysical } from "../memory/guest-copy";
 import { Domain } from "../records/domain";

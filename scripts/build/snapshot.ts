@@ -7,13 +7,8 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import {
-  DOM0_WINDOW,
-  DOM0_WINDOW_END,
-  HOST_CALL_CODEC,
-  HOST_CALL_EXCHANGE,
-  HOST_CALL_HYPERCALL,
-} from "../../abi/software.ts";
+import { HOST_CALL_CODEC, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL } from "../../abi/software.ts";
+import { DOM0_WINDOW, DOM0_WINDOW_END } from "../../abi/domain0-layout.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
 import { Engine } from "./engine.ts";

@@ -1,7 +1,8 @@
 /** Compressed kernels: guests start from them on both machines, and what is wrong with one is said and harms nothing. */
 import test from "ava";
 import { CODEC_GZIP, CODEC_OWN_BYTES, CODEC_TRAPPED } from "../../abi/codec.ts";
-import { CallPage, DOM0_CALL_PAGE } from "../../abi/software.ts";
+import { CallPage } from "../../abi/software.ts";
+import { DOM0_CALL_PAGE } from "../../abi/domain0-layout.ts";
 import { compress } from "../unit/codec/data.ts";
 import { makeBzImage, withSize } from "../unit/toolstack/make-bzimage.ts";
 import { bootToPrompt, COMMAND_MS, evaluate, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";

@@ -2,7 +2,7 @@
 import test from "ava";
 import fc from "fast-check";
 import { MemoryReservation, XENMEM_decrease_reservation } from "../../abi/memory.ts";
-import { DOM0_SCRATCH } from "../../abi/software.ts";
+import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_memory_op } from "../../abi/xen.ts";
 import { Dom0 } from "../sim/dom0.ts";
 import { Machine } from "../sim/machine.ts";

@@ -41,7 +41,8 @@ import {
   XENMEM_remove_from_physmap,
   AddToPhysmapBatch,
 } from "../../abi/memory.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_MAP, DOM0_SCRATCH } from "../../abi/software.ts";
+import { CallPage } from "../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_MAP, DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen.ts";
 import type { Machine } from "./machine.ts";
 import { PAGE } from "./ram.ts";

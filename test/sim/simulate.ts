@@ -4,7 +4,7 @@
  * destroyed and the frames are counted.
  */
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
-import { DOM0_SCRATCH } from "../../abi/software.ts";
+import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
 import { checkEvents, closeChannelsOf } from "./channels.ts";
 import { Dom0 } from "./dom0.ts";

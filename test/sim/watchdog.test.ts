@@ -2,7 +2,7 @@
 import test from "ava";
 import { Domctl, DomctlGetdomaininfo } from "../../abi/domctl.ts";
 import { SCHEDOP_watchdog, SchedWatchdog } from "../../abi/sched.ts";
-import { DOM0_SHARED_INFO } from "../../abi/software.ts";
+import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_sched_op, SharedInfo, VcpuInfo } from "../../abi/xen.ts";
 import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";

@@ -3,7 +3,7 @@
  * made. A module's name is the first word of its own command line, without the folder.
  */
 import { HvmModlistEntry, HvmStartInfo } from "../../abi/hvm.ts";
-import { DOM0_START_INFO } from "../../abi/software.ts";
+import { DOM0_START_INFO } from "../../abi/domain0-layout.ts";
 import { WindowImage } from "./builder/image.ts";
 import { memory } from "./host.ts";
 import { decodeUtf8 } from "./text.ts";

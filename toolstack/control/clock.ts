@@ -2,7 +2,7 @@
  * Time. The engine's sandbox has no RDTSC with which to count on from vcpu_time_info, so the exact system time is asked
  * of the hypervisor, a microsecond's work.
  */
-import { DOM0_SHARED_INFO } from "../../abi/software.ts";
+import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { SharedInfo } from "../../abi/xen.ts";
 import { memory } from "./host.ts";
 import { guestTime } from "./hypercalls/hvm.ts";

@@ -1,6 +1,7 @@
 /** The codec's gate: decompression in a sandbox of its own, a step at a time, by the call page. */
 import { CODEC_CONTINUE } from "../../abi/codec.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_CODEC } from "../../abi/software.ts";
+import { CallPage } from "../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_CODEC } from "../../abi/domain0-layout.ts";
 import { hostCodec, memory } from "./host.ts";
 
 function call(): number {

@@ -5,7 +5,7 @@
  * cleared with its neighbours: whoever unmasks a port looks at its ring himself (see guest-console.ts).
  */
 import { EVTCHN_2L_NR_CHANNELS } from "../../abi/event-channel.ts";
-import { DOM0_SHARED_INFO } from "../../abi/software.ts";
+import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { SharedInfo, VcpuInfo } from "../../abi/xen.ts";
 import { reportFailure } from "./failures.ts";
 import { memory } from "./host.ts";

@@ -3,7 +3,8 @@
  * hypercalls/.
  */
 import * as errno from "../../abi/errno.ts";
-import { CallPage, DOM0_CALL_PAGE } from "../../abi/software.ts";
+import { CallPage } from "../../abi/software.ts";
+import { DOM0_CALL_PAGE } from "../../abi/domain0-layout.ts";
 import { hostExchange, hostHypercall, memory } from "./host.ts";
 import { words } from "./window.ts";
 

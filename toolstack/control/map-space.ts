@@ -2,7 +2,7 @@
  * Which pages of the mapping region are in use. The first BUILD_PAGES are the domain builder's, which maps a batch,
  * copies, and unmaps; single pages behind them are given to whoever keeps a guest's page mapped.
  */
-import { DOM0_CODEC, DOM0_MAP } from "../../abi/software.ts";
+import { DOM0_CODEC, DOM0_MAP } from "../../abi/domain0-layout.ts";
 import { PAGE_SIZE } from "./window.ts";
 
 /** Address of the builder's part, and its pages: as many as one batch of mappings holds. */

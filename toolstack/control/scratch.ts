@@ -5,7 +5,7 @@
  * Users write 32-bit words of a typed array, the cheapest access an interpreter has; neighbouring 16-bit fields of a
  * structure are written as one word.
  */
-import { DOM0_SCRATCH, DOM0_SCRATCH_END } from "../../abi/software.ts";
+import { DOM0_SCRATCH, DOM0_SCRATCH_END } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 

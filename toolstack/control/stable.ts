@@ -3,7 +3,7 @@
  * domain 0 anew. Only domain 0 can write there. A record is replaced by writing the new one elsewhere first: a crash in the
  * middle leaves the old one.
  */
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/software.ts";
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 

@@ -18,7 +18,7 @@ import {
 import { HvmHwCpu, HvmHwLapic, HvmHwLapicRegs, HvmSaveDescriptor, HvmSaveHeader } from "../../../abi/hvm.ts";
 import * as mem from "../../../abi/memory.ts";
 import { SCHEDOP_block, SCHEDOP_yield } from "../../../abi/sched.ts";
-import { DOM0_CALL_PAGE, DOM0_SCRATCH, DOM0_WINDOW_END } from "../../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_SCRATCH, DOM0_WINDOW_END } from "../../../abi/domain0-layout.ts";
 import * as sysctl from "../../../abi/sysctl.ts";
 import {
   __HYPERVISOR_domctl as DOMCTL,

@@ -14,7 +14,7 @@ import { EACCES, EINVAL, ENOENT, EPERM, ESRCH } from "../../../abi/errno.ts";
 import { EVTCHNOP_bind_virq, EvtchnBindVirq } from "../../../abi/event-channel.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_poweroff, SchedShutdown } from "../../../abi/sched.ts";
 import { Sysctl, SysctlGetdomaininfolist, XEN_SYSCTL_getdomaininfolist } from "../../../abi/sysctl.ts";
-import { DOM0_SCRATCH } from "../../../abi/software.ts";
+import { DOM0_SCRATCH } from "../../../abi/domain0-layout.ts";
 import {
   __HYPERVISOR_domctl,
   __HYPERVISOR_event_channel_op,

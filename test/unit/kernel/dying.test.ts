@@ -11,7 +11,8 @@ import {
   SchedWatchdog,
   SHUTDOWN_suspend,
 } from "../../../abi/sched.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_SCRATCH, SOFTWARE_EXIT_HYPERCALL } from "../../../abi/software.ts";
+import { CallPage, SOFTWARE_EXIT_HYPERCALL } from "../../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_SCRATCH } from "../../../abi/domain0-layout.ts";
 import {
   __HYPERVISOR_domctl as DOMCTL,
   __HYPERVISOR_event_channel_op as EVENTS,

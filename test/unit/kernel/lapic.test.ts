@@ -14,7 +14,7 @@ import {
 } from "../../../abi/hvm.ts";
 import { XENMAPSPACE_shared_info } from "../../../abi/memory.ts";
 import { SCHEDOP_block } from "../../../abi/sched.ts";
-import { DOM0_SCRATCH } from "../../../abi/software.ts";
+import { DOM0_SCRATCH } from "../../../abi/domain0-layout.ts";
 import { VCPUOP_is_up } from "../../../abi/vcpu.ts";
 import {
   __HYPERVISOR_event_channel_op as EVENT,

@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import test from "ava";
-import { DOM0_WINDOW } from "../../../abi/software.ts";
+import { DOM0_WINDOW } from "../../../abi/domain0-layout.ts";
 import { engineExportsHeader, readEngineNames } from "../../../scripts/build/engine-names.ts";
 import { withBuildLock } from "../../../scripts/build/lock.ts";
 import { encodeSnapshot, evaluateControl } from "../../../scripts/build/snapshot.ts";

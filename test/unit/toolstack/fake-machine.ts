@@ -39,7 +39,8 @@ import {
   XENMEM_set_memory_map,
 } from "../../../abi/memory.ts";
 import { SCHEDOP_shutdown, SCHEDOP_watchdog } from "../../../abi/sched.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO } from "../../../abi/software.ts";
+import { CallPage } from "../../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO } from "../../../abi/domain0-layout.ts";
 import {
   Sysctl,
   SysctlGetdomaininfolist,

@@ -1,6 +1,6 @@
 /** Domain 0's hvm_start_info as the hypervisor writes it (kernel/software/start-info.ts). */
 import { HvmModlistEntry, HvmStartInfo } from "../../../abi/hvm.ts";
-import { DOM0_START_INFO } from "../../../abi/software.ts";
+import { DOM0_START_INFO } from "../../../abi/domain0-layout.ts";
 import type { PagedWindow } from "./paged-window.ts";
 
 export interface FakeModule {

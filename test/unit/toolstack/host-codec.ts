@@ -1,6 +1,7 @@
 /** The host function `codec` where the window is not one memory: input and output are copied to the real module's. */
 import { CODEC_CONTINUE, CODEC_DONE, CODEC_SLACK, CODEC_TRAPPED } from "../../../abi/codec.ts";
-import { CallPage, DOM0_CALL_PAGE, DOM0_CODEC } from "../../../abi/software.ts";
+import { CallPage } from "../../../abi/software.ts";
+import { DOM0_CALL_PAGE, DOM0_CODEC } from "../../../abi/domain0-layout.ts";
 import type { MachineWindow } from "../../../toolstack/control/window.ts";
 import { codecModule, type CodecExports } from "../codec/codec.ts";
 

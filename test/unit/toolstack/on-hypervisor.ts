@@ -4,7 +4,8 @@
  */
 import { createContext, Script, type Context } from "node:vm";
 import { build } from "esbuild";
-import { CallPage, DOM0_CALL_PAGE } from "../../../abi/software.ts";
+import { CallPage } from "../../../abi/software.ts";
+import { DOM0_CALL_PAGE } from "../../../abi/domain0-layout.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
 import type { Machine } from "../../sim/machine.ts";

@@ -1,6 +1,6 @@
 /** Records that outlive domain 0: replaced as a whole or not at all, found again, within their room. */
 import test from "ava";
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/software.ts";
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/domain0-layout.ts";
 import { openHost } from "../../../toolstack/control/host.ts";
 import { PagedWindow } from "./paged-window.ts";
 

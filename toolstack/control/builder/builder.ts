@@ -11,7 +11,7 @@ import {
   HVM_PARAM_TRIPLE_FAULT_REASON,
 } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
-import { DOM0_MAP } from "../../../abi/software.ts";
+import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { allocUnbound } from "../hypercalls/event-channel.ts";

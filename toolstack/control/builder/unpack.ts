@@ -14,7 +14,7 @@ import {
   CODEC_TRUNCATED,
   CODEC_UNSUPPORTED,
 } from "../../../abi/codec.ts";
-import { DOM0_CODEC, DOM0_WINDOW_END } from "../../../abi/software.ts";
+import { DOM0_CODEC, DOM0_WINDOW_END } from "../../../abi/domain0-layout.ts";
 import { DOMID_SELF } from "../../../abi/xen.ts";
 import { beginCodec, stepCodec } from "../codec.ts";
 import { memory } from "../host.ts";
