@@ -61,6 +61,13 @@ function positiveInteger(text: string): number {
   return Number(text);
 }
 
+/** MiB, or with a unit: "512", "512M", "2G". */
+function memorySize(text: string): number {
+  const [, number, unit] = /^([1-9][0-9]{0,8})([MG]?)$/i.exec(text) ?? [];
+  if (number === undefined) throw new InvalidArgumentError("expected a positive whole number, of MiB or with M or G.");
+  return Number(number) * (unit!.toUpperCase() === "G" ? 1024 : 1);
+}
+
 function positiveSeconds(text: string): number {
   const seconds = Number(text);
   if (!(seconds > 0 && seconds < 1e6)) throw new InvalidArgumentError("expected a number of seconds above 0.");
@@ -87,7 +94,11 @@ function parseOptions(): RunOptions {
         .default("auto"),
     )
     .option("--cpus <n>", "processors of the machine", positiveInteger, 1)
-    .option("--memory <MiB>", "memory of the machine (default: 512 and room for the boot modules)", positiveInteger)
+    .option(
+      "--memory <size>",
+      "memory of the machine, in MiB or such as 2G (default: 512M and boot modules)",
+      memorySize,
+    )
     .addOption(
       new Option("--guest <name>", "what runs first; linux: Debian's kernel with BusyBox, fetched from its packages")
         .choices(Object.keys(GUESTS))
