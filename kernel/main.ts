@@ -30,7 +30,7 @@ import { interruptHandle } from "./interrupts";
 import { machineReport } from "./machine/machine-report";
 import { memoryMapStart } from "./hypercalls/memory-map";
 import { panic } from "./machine/panic";
-import { schedulerPick, schedulerStart } from "./scheduling/scheduler";
+import { schedulerDeadline, schedulerPick, schedulerStart } from "./scheduling/scheduler";
 import { sharedInfoStart, updateTime } from "./events/shared-info";
 import { softwareRun } from "./software-exits";
 import { softwareMemoryInit, softwareTouchPage } from "./memory/software-memory";
@@ -138,8 +138,8 @@ function turn(c: Cpu): Vcpu | null {
   const before = c.current;
   const now = nowNs();
   const v = schedulerPick(c, now);
-  const alone = v == null ? u64.MAX_VALUE : c.schedWaiting ? c.sliceEndNs : now + ALONE_NS;
-  c.deadlineTsc = tscAtNs(min(timersNext(), alone));
+  const until = v == null ? u64.MAX_VALUE : schedulerDeadline(c, now, ALONE_NS);
+  c.deadlineTsc = tscAtNs(min(timersNext(), until));
   if (v == null) return null;
   // On Intel the preemption timer ends a guest's slice by itself; everything else needs the local APIC's.
   if (!deadlineByProcessor || v.domain.kind != DomainKind.Hvm) hostApicSetDeadline(c.deadlineTsc);

@@ -22,10 +22,11 @@ export class Cpu {
   idleNs: u64;
   /** Virtual run time of the vCPU chosen last: where newcomers start. */
   schedFloor: u64;
-  /** Roots of the heaps of runnable vCPUs that wait: those that just woke, and the others. */
+  /** Roots of the heaps of runnable vCPUs that wait: prompt ones, those that just woke, and the others. */
+  schedPrompt: usize;
   schedUrgent: usize;
   schedQueue: usize;
-  /** vCPUs in both. */
+  /** vCPUs in all of them. */
   schedWaiting: u32;
   schedLock: u32;
   /** Software-isolated domains of this CPU to be started anew before anything else runs: a list of Domain, 0 none. */

@@ -70,7 +70,7 @@ export class Vcpu extends HvmVcpu {
   virqPorts: usize;
 
   // Scheduler's own (kernel/scheduling/scheduler.ts): a HeapNode (kernel/scheduling/pairing-heap.ts), whose key is the virtual run time, in its
-  // field order; then the rest.
+  // field order (of a prompt one that waits: when it may run); then the rest.
   schedKey: u64;
   schedChild: usize;
   schedHeapNext: usize;
@@ -78,7 +78,10 @@ export class Vcpu extends HvmVcpu {
   schedWeight: u32;
   /** 1 from its waking until its first short stretch on a CPU is over. */
   schedUrgent: u32;
-  /** System time at which it last got the CPU, ns. */
+  /** 1: domain 0's: runs before all others as long as it has budget, ns. */
+  schedPrompt: u32;
+  schedBudgetNs: u64;
+  /** System time at which it last got the CPU, ns; of a prompt one that waits, to which its budget is counted. */
   schedSinceNs: u64;
   /** Exits by HvmExit number: pointer to a u64 table. */
   exitCounts: usize;

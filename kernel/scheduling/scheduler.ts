@@ -4,6 +4,10 @@
  * at the hypervisor's next turn, for a short stretch, and then competes as all others. What it uses so is booked, and who
  * is far ahead of the others is not urgent, so waking often gains nobody more than their share.
  *
+ * Domain 0 is prompt: as long as it has budget it gets the CPU at the hypervisor's next turn, before all others. Its budget
+ * shrinks as it runs and grows as it does not, ns for ns; when it is used up, domain 0 waits until a part of it is there
+ * again. So it never waits for longer than REST_NS, however many run, and the others have half the CPU if it never sleeps.
+ *
  * The rest of the kernel knows only the exported functions; another policy can take this one's place behind them.
  * Calling context: any CPU, interrupts off.
  */
@@ -11,7 +15,7 @@ import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running
 import * as hw from "../../arch-x86/hw";
 import { EINVAL } from "../../abi/errno";
 import { Cpu, cpuOf } from "../records/cpu";
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
 import { HeapNode, heapHolds, heapInsert, heapRemove } from "./pairing-heap";
 import { nowNs } from "./time";
 import { Timer, timerArmed, timerStop } from "./timer";
@@ -32,6 +36,10 @@ const URGENT_NS: u64 = 1000000;
 const AHEAD_NS: u64 = 10000000;
 /** A waiting vCPU takes the CPU within the running one's slice only if it is behind by more than this. */
 const PREEMPT_NS: u64 = 1000000;
+/** Longest stretch that a prompt vCPU runs while others wait. */
+const BUDGET_NS: u64 = 5000000;
+/** What it waits for when its budget is used up: the longest it waits at all. */
+const REST_NS: u64 = 2500000;
 /** Neutral weight; virtual time runs at WEIGHT / schedWeight of real time. */
 export const SCHED_WEIGHT: u32 = 256;
 
@@ -52,17 +60,19 @@ export function vcpuEligible(v: Vcpu): bool {
   return v.pauseFlags == 0 && (v.run == VcpuRun.Runnable || v.run == VcpuRun.Running);
 }
 
-/** Queues by what the vCPU is: urgent ones have a heap of their own. */
+/** Queues by what the vCPU is: prompt ones, by when they may run, and urgent ones have heaps of their own. */
 function enqueue(c: Cpu, v: Vcpu): void {
   if (heapHolds(nodeOf(v))) return;
-  if (v.schedUrgent) c.schedUrgent = heapInsert(c.schedUrgent, nodeOf(v));
+  if (v.schedPrompt) c.schedPrompt = heapInsert(c.schedPrompt, nodeOf(v));
+  else if (v.schedUrgent) c.schedUrgent = heapInsert(c.schedUrgent, nodeOf(v));
   else c.schedQueue = heapInsert(c.schedQueue, nodeOf(v));
   c.schedWaiting++;
 }
 
 function dequeue(c: Cpu, v: Vcpu): void {
   if (!heapHolds(nodeOf(v))) return;
-  if (v.schedUrgent) c.schedUrgent = heapRemove(c.schedUrgent, nodeOf(v));
+  if (v.schedPrompt) c.schedPrompt = heapRemove(c.schedPrompt, nodeOf(v));
+  else if (v.schedUrgent) c.schedUrgent = heapRemove(c.schedUrgent, nodeOf(v));
   else c.schedQueue = heapRemove(c.schedQueue, nodeOf(v));
   c.schedWaiting--;
 }
@@ -82,14 +92,22 @@ function settle(v: Vcpu, woken: bool): void {
     if (!vcpuEligible(v)) c.reschedule = 1;
   } else {
     if (vcpuEligible(v)) {
-      if (!heapHolds(nodeOf(v))) {
+      if (heapHolds(nodeOf(v))) {
+        // It waits already.
+      } else if (v.schedPrompt) {
+        promptWait(v, nowNs());
+        enqueue(c, v);
+        c.reschedule = 1;
+      } else {
         v.schedKey = max(v.schedKey, c.schedFloor);
         v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
         enqueue(c, v);
         const running = changetype<Vcpu | null>(c.current);
         // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
         const first = c.schedWaiting == 1;
-        if (v.schedUrgent || first || running == null || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
+        if (first || running == null) c.reschedule = 1;
+        else if (!running.schedPrompt && (v.schedUrgent || v.schedKey + PREEMPT_NS < liveKey(running)))
+          c.reschedule = 1;
       }
     } else {
       dequeue(c, v);
@@ -108,10 +126,24 @@ function virtualTime(v: Vcpu, ns: u64): u64 {
   return v.schedWeight == SCHED_WEIGHT ? ns : (ns * SCHED_WEIGHT) / v.schedWeight;
 }
 
-/** Prepares a new vCPU: down, weight neutral. */
+/** Gives a prompt vCPU that has not run since schedSinceNs the budget for that time. */
+function refill(v: Vcpu, now: u64): void {
+  if (now > v.schedSinceNs) v.schedBudgetNs = min(v.schedBudgetNs + (now - v.schedSinceNs), BUDGET_NS);
+  v.schedSinceNs = now;
+}
+
+/** Sets the key by which a prompt vCPU waits: when it may run. */
+function promptWait(v: Vcpu, now: u64): void {
+  refill(v, now);
+  v.schedKey = v.schedBudgetNs < REST_NS ? now + (REST_NS - v.schedBudgetNs) : now;
+}
+
+/** Prepares a new vCPU: down, weight neutral; prompt if it is the control plane's. */
 export function schedulerAdd(v: Vcpu): void {
   v.run = VcpuRun.Down;
   v.schedWeight = SCHED_WEIGHT;
+  v.schedPrompt = v.domain.privileged && v.domain.kind == DomainKind.Software ? 1 : 0;
+  v.schedBudgetNs = BUDGET_NS;
   v.runstate = RUNSTATE_offline;
   v.runstateSince = nowNs();
 }
@@ -192,18 +224,40 @@ export function schedulerYield(v: Vcpu): void {
   const c = cpuOf(v.cpu);
   if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
   schedulerCharge(c, nowNs());
-  if (c.schedQueue) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
+  if (v.schedPrompt) v.schedBudgetNs = 0;
+  else if (c.schedQueue) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
   v.schedUrgent = 0;
   c.sliceEndNs = 0;
   c.reschedule = 1;
 }
 
-/** Books the time since the current vCPU got the CPU, or since the latest charge. */
+/** Charges the current vCPU the time since it got the CPU, or since the latest charge. */
 export function schedulerCharge(c: Cpu, now: u64): void {
   const v = changetype<Vcpu | null>(c.current);
   if (v == null || now <= v.schedSinceNs) return;
-  v.schedKey += virtualTime(v, now - v.schedSinceNs);
+  const used = now - v.schedSinceNs;
+  if (v.schedPrompt) v.schedBudgetNs -= min(used, v.schedBudgetNs);
+  else v.schedKey += virtualTime(v, used);
   v.schedSinceNs = now;
+}
+
+/**
+ * Charges a vCPU that may be waiting or asleep for work that the hypervisor does for it in others' time, before what
+ * follows from that work (its waking). No effect on the one that is on its CPU, which pays by the clock.
+ */
+export function schedulerOwe(v: Vcpu, ns: u64): void {
+  const c = cpuOf(v.cpu);
+  if (c.current == changetype<usize>(v)) return;
+  if (v.schedPrompt) {
+    v.schedBudgetNs -= min(ns, v.schedBudgetNs);
+    return;
+  }
+  hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
+  const waits = heapHolds(nodeOf(v));
+  if (waits) dequeue(c, v);
+  v.schedKey = max(v.schedKey, c.schedFloor) + virtualTime(v, ns);
+  if (waits) enqueue(c, v);
+  hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
 }
 
 /**
@@ -221,7 +275,7 @@ export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
     changetype<Vcpu>(chosen).run = VcpuRun.Running; // it may have blocked and been woken since
     if (now >= c.sliceEndNs) startSlice(c, changetype<Vcpu>(chosen), now);
   }
-  if (chosen) {
+  if (chosen && !changetype<Vcpu>(chosen).schedPrompt) {
     const waiting = c.schedQueue ? changetype<HeapNode>(c.schedQueue).key : u64.MAX_VALUE;
     c.schedFloor = max(c.schedFloor, min(changetype<Vcpu>(chosen).schedKey, waiting));
   }
@@ -233,12 +287,21 @@ function choose(c: Cpu, now: u64): usize {
   const previous = changetype<Vcpu | null>(c.current);
   const stays = previous != null && vcpuEligible(previous);
   const expired = now >= c.sliceEndNs;
-  if (expired && previous != null) previous.schedUrgent = 0;
+  const prompt = stays && previous!.schedPrompt != 0;
+  if (prompt && previous!.schedBudgetNs) return c.current;
+  // Also one whose short stretch domain 0 interrupts again and again has its end.
+  if (previous != null && (expired || previous.schedKey > c.schedFloor + AHEAD_NS)) previous.schedUrgent = 0;
+  if (c.schedPrompt && changetype<HeapNode>(c.schedPrompt).key <= now) {
+    return changetype<usize>(vcpuOfNode(c.schedPrompt));
+  }
   if (stays && previous!.schedUrgent) return c.current;
   if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
-  if (!c.schedQueue) return stays ? c.current : 0;
+  if (!c.schedQueue) {
+    // A budget counts only while others want the CPU.
+    return stays ? c.current : c.schedPrompt ? changetype<usize>(vcpuOfNode(c.schedPrompt)) : 0;
+  }
   const first = vcpuOfNode(c.schedQueue);
-  if (stays) {
+  if (stays && !prompt) {
     // Within a slice only someone far behind comes in; at its end the one furthest behind, be it the same. A yield has
     // made the two equal.
     const ahead = expired ? first.schedKey > previous!.schedKey : first.schedKey + PREEMPT_NS >= previous!.schedKey;
@@ -251,6 +314,7 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
   const previous = changetype<Vcpu | null>(c.current);
   if (previous != null) {
     if (previous.run == VcpuRun.Running) previous.run = VcpuRun.Runnable; // also one that is paused
+    if (previous.schedPrompt) promptWait(previous, now);
     if (vcpuEligible(previous)) enqueue(c, previous);
     runstateSet(previous, idleState(previous), now);
   }
@@ -259,13 +323,25 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
   const next = changetype<Vcpu>(chosen);
   dequeue(c, next);
   next.run = VcpuRun.Running;
+  if (next.schedPrompt) refill(next, now);
   next.schedSinceNs = now;
   runstateSet(next, RUNSTATE_running, now);
   startSlice(c, next, now);
 }
 
 function startSlice(c: Cpu, v: Vcpu, now: u64): void {
-  c.sliceEndNs = now + (v.schedUrgent ? URGENT_NS : SLICE_NS);
+  if (v.schedPrompt) c.sliceEndNs = now + (v.schedBudgetNs ? v.schedBudgetNs : BUDGET_NS);
+  else c.sliceEndNs = now + (v.schedUrgent ? URGENT_NS : SLICE_NS);
+}
+
+/**
+ * Until when the vCPU that schedulerPick gave at `now` may run without another choice, ns of system time.
+ * @param aloneNs for how long, while nobody waits
+ */
+export function schedulerDeadline(c: Cpu, now: u64, aloneNs: u64): u64 {
+  if (!c.schedWaiting) return now + aloneNs;
+  const prompt = c.schedPrompt ? changetype<HeapNode>(c.schedPrompt).key : u64.MAX_VALUE;
+  return changetype<Vcpu>(c.current).schedPrompt ? c.sliceEndNs : min(c.sliceEndNs, prompt);
 }
 
 /** Lets a CPU's loop choose at its first turn. */

@@ -57,9 +57,9 @@ export function* addToPhysmap(cpu: GuestCpu, space: number, gfn: number): Steps<
 }
 
 /** System time in ns, by the time record of the first vCPU in shared_info. */
-export function systemTime(cpu: GuestCpu, shared: DataView): bigint {
+export function systemTime(tsc: bigint, shared: DataView): bigint {
   const at = SharedInfo.vcpu_info + VcpuInfo.time;
-  const passed = cpu.tsc - shared.getBigUint64(at + VcpuTimeInfo.tsc_timestamp, true);
+  const passed = tsc - shared.getBigUint64(at + VcpuTimeInfo.tsc_timestamp, true);
   const shift = BigInt(shared.getInt8(at + VcpuTimeInfo.tsc_shift));
   const scaled = shift < 0n ? passed >> -shift : passed << shift;
   const ns = (scaled * BigInt(shared.getUint32(at + VcpuTimeInfo.tsc_to_system_mul, true))) >> 32n;

@@ -353,7 +353,8 @@ export function channelActions(scene: Scene, me: Peer) {
   function* sleep(cpu: GuestCpu): Steps<void> {
     cpu.interruptsOn = false;
     const late = me.bound.size > 0 && random.oneIn(3);
-    const wake = systemTime(cpu, sharedInfo(me)) + BigInt((late ? 1_000_000_000 : 100_000) + random.below(2_000_000));
+    const wake =
+      systemTime(cpu.tsc, sharedInfo(me)) + BigInt((late ? 1_000_000_000 : 100_000) + random.below(2_000_000));
     const timer = new DataView(new ArrayBuffer(VcpuSetSingleshotTimer.SIZE));
     timer.setBigUint64(VcpuSetSingleshotTimer.timeout_abs_ns, wake, true);
     cpu.poke(ARGUMENT_GFN * PAGE, new Uint8Array(timer.buffer));

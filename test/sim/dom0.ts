@@ -178,6 +178,11 @@ export class Dom0 {
     };
   }
 
+  /** vCPUs of a domain that are up. */
+  onlineVcpus(domain: number): number {
+    return this.info(domain).view.getUint32(Domctl.u + DomctlGetdomaininfo.nr_online_vcpus, true);
+  }
+
   /** XENMEM_populate_physmap of the given guest frame numbers; returns how many were given. */
   populate(domain: number, gfns: number[]): number {
     const list = DOM0_SCRATCH + PAGE;
@@ -296,7 +301,7 @@ export class Dom0 {
     const code = this.mapForeign(id, GUEST_CODE / PAGE);
     this.write(code, guestCode(this.machine.svm.program(program)));
     for (const address of [tables, directory, code]) check("unmap", this.unmapForeign(address));
-    check("sethvmcontext", this.setContext(id, GUEST_CODE));
+    for (let vcpu = 0; vcpu < vcpus; vcpu++) check("sethvmcontext", this.setContext(id, GUEST_CODE, vcpu));
     return id;
   }
 

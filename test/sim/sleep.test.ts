@@ -94,7 +94,7 @@ function sleeper(sleep: Sleep, id: number, awake: number[]): GuestProgram {
     };
     for (; awake[id]! < WAKES; awake[id]!++) {
       cpu.interruptsOn = false;
-      const wake = systemTime(cpu, cpu.view(SHARED_INFO_GFN * PAGE, PAGE)) + BigInt(300 + 37 * awake[id]!);
+      const wake = systemTime(cpu.tsc, cpu.view(SHARED_INFO_GFN * PAGE, PAGE)) + BigInt(300 + 37 * awake[id]!);
       const timer = new DataView(new ArrayBuffer(VcpuSetSingleshotTimer.SIZE));
       timer.setBigUint64(VcpuSetSingleshotTimer.timeout_abs_ns, wake, true);
       cpu.poke(ARGUMENT_GFN * PAGE, new Uint8Array(timer.buffer));
