@@ -37,6 +37,7 @@ import { softwareMemoryInit, softwareTouchPage } from "./memory/software-memory"
 import { softwareRestart } from "./software/software-restart";
 import { startInfoInit } from "./software/start-info";
 import { nowNs, nsAtTsc, timeInit, tscAtNs } from "./scheduling/time";
+import { periodicResume, periodicSuspend } from "./domains/vcpu-timers";
 import { timersNext, timersRun, timersSooner } from "./scheduling/timer";
 import { upcallDeliver } from "./events/upcall";
 import { Vcpu } from "./records/vcpu";
@@ -139,6 +140,10 @@ function turn(c: Cpu): Vcpu | null {
   const now = nowNs();
   const v = schedulerPick(c, now);
   const until = v == null ? u64.MAX_VALUE : schedulerDeadline(c, now, ALONE_NS);
+  if (before != c.current) {
+    if (before) periodicSuspend(changetype<Vcpu>(before));
+    if (v != null) periodicResume(v, now);
+  }
   c.deadlineTsc = tscAtNs(min(timersNext(), until));
   if (v == null) return null;
   // On Intel the preemption timer ends a guest's slice by itself; everything else needs the local APIC's.

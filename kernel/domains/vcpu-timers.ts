@@ -6,28 +6,66 @@ import { ENOMEM } from "../../abi/errno";
 import { VIRQ_TIMER } from "../../abi/xen";
 import { sendVirq } from "../events/event-channel";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
-import { vcpuWake } from "../scheduling/scheduler";
+import { schedulerOwe, vcpuOnCpu, vcpuWake } from "../scheduling/scheduler";
 import { nowNs } from "../scheduling/time";
 import { Timer, timerInit, timerSet, timerStop } from "../scheduling/timer";
 import { Vcpu } from "../records/vcpu";
 import { vlapicTimerExpired } from "../events/vlapic-delivery";
 
+/**
+ * What a timer costs those in whose time it comes, ns: an exit, a turn of the loop, the event. Its vCPU pays when it does
+ * not run itself.
+ */
+const TIMER_COST_NS: u64 = 2000;
+
 const TIMERS_BYTES: usize = 4 * offsetof<Timer>();
 
 function singleshotExpired(v: usize): void {
+  schedulerOwe(changetype<Vcpu>(v), TIMER_COST_NS);
   sendVirq(changetype<Vcpu>(v), VIRQ_TIMER);
 }
 
 function periodExpired(at: usize): void {
-  const v = changetype<Vcpu>(at);
-  if (!v.periodNs) return;
+  periodTick(changetype<Vcpu>(at), nowNs());
+}
+
+/** From now, not from the deadline: a vCPU that did not run for long gets one event, not a burst. */
+function periodTick(v: Vcpu, now: u64): void {
+  v.periodLastNs = now;
   sendVirq(v, VIRQ_TIMER);
-  // From now, not from the deadline: a vCPU that was paused for long gets one event, not a burst.
-  timerSet(changetype<Timer>(v.periodicTimer), nowNs() + v.periodNs);
+  timerSet(changetype<Timer>(v.periodicTimer), now + v.periodNs);
 }
 
 function pollExpired(at: usize): void {
+  schedulerOwe(changetype<Vcpu>(at), TIMER_COST_NS);
   vcpuWake(changetype<Vcpu>(at));
+}
+
+function apicExpired(at: usize): void {
+  schedulerOwe(changetype<Vcpu>(at), TIMER_COST_NS);
+  vlapicTimerExpired(at);
+}
+
+/**
+ * The vCPU has got the CPU: its periodic timer goes on, with an event at once if one has become due. As on Xen it ticks
+ * only while the vCPU runs, so that one that sleeps, is paused or is shut down costs nothing.
+ */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function periodicResume(v: Vcpu, now: u64): void {
+  if (v.periodNs) periodicGoOn(v, now);
+}
+
+function periodicGoOn(v: Vcpu, now: u64): void {
+  if (now - v.periodLastNs >= v.periodNs) periodTick(v, now);
+  else timerSet(changetype<Timer>(v.periodicTimer), v.periodLastNs + v.periodNs);
+}
+
+/** The vCPU has left the CPU. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function periodicSuspend(v: Vcpu): void {
+  if (v.periodNs) timerStop(changetype<Timer>(v.periodicTimer));
 }
 
 /** Allocates the timers of a new vCPU. 0 or -ENOMEM. */
@@ -42,7 +80,7 @@ export function vcpuTimersInit(v: Vcpu): i32 {
   timerInit(changetype<Timer>(v.singleshotTimer), singleshotExpired, at);
   timerInit(changetype<Timer>(v.periodicTimer), periodExpired, at);
   timerInit(changetype<Timer>(v.pollTimer), pollExpired, at);
-  timerInit(changetype<Timer>(v.apicTimer), vlapicTimerExpired, at);
+  timerInit(changetype<Timer>(v.apicTimer), apicExpired, at);
   return 0;
 }
 
@@ -72,11 +110,12 @@ export function singleshotStop(v: Vcpu): void {
   timerStop(changetype<Timer>(v.singleshotTimer));
 }
 
-/** Sets the period, 0 to stop; with a period the first event comes at once, as on Xen. */
+/** Sets the period, 0 to stop; with a period the first event comes at once, as on Xen, or as soon as the vCPU runs. */
 export function periodicSet(v: Vcpu, periodNs: u64): void {
   timerStop(changetype<Timer>(v.periodicTimer));
   v.periodNs = periodNs;
-  if (periodNs) periodExpired(changetype<usize>(v));
+  v.periodLastNs = 0;
+  if (periodNs && vcpuOnCpu(v)) periodTick(v, nowNs());
 }
 
 /** Arms the timeout of SCHEDOP_poll. */

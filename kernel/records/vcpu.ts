@@ -62,6 +62,8 @@ export class Vcpu extends HvmVcpu {
   singleshotTimer: usize;
   periodicTimer: usize;
   periodNs: u64;
+  /** System time of the periodic timer's latest event, ns. */
+  periodLastNs: u64;
   pollTimer: usize;
   apicTimer: usize;
   /** 1: the local APIC's timer goes on once the interrupt that waits is delivered (kernel/events/vlapic-delivery.ts). */

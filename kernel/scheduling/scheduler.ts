@@ -60,6 +60,11 @@ export function vcpuEligible(v: Vcpu): bool {
   return v.pauseFlags == 0 && (v.run == VcpuRun.Runnable || v.run == VcpuRun.Running);
 }
 
+/** It has a CPU now. */
+export function vcpuOnCpu(v: Vcpu): bool {
+  return cpuOf(v.cpu).current == changetype<usize>(v);
+}
+
 /** Queues by what the vCPU is: prompt ones, by when they may run, and urgent ones have heaps of their own. */
 function enqueue(c: Cpu, v: Vcpu): void {
   if (heapHolds(nodeOf(v))) return;
