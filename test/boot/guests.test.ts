@@ -2,11 +2,14 @@
 import test from "ava";
 import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
+import { spinnersLeaveDomain0Time } from "./support/spinners.ts";
 import { expectRefusedEntries } from "./support/refused-entries.ts";
 
 /** Tests that selftest has at least: a table that lost its entries must not pass. */
 const SELFTESTS = 200;
 const SEEDS = [1, 2, 3];
+/** How guest `timer` waits: STI; HLT, STI; SCHEDOP_block, SCHEDOP_poll with a timeout, and of its timer's port. */
+const SLEEPS = ["halt", "block", "poll", "ports"];
 
 for (const kind of MACHINES) {
   test.serial(`selftest passes on ${kind}`, async (t) => {
@@ -68,6 +71,26 @@ for (const kind of MACHINES) {
     await powerOff(t, machine);
   });
 
+  test.serial(`guests on ${kind} sleep in every way with timers as near as 100 us, and all wake`, async (t) => {
+    t.timeout(GUEST_MS * 2);
+    const machine = await bootToPrompt(t, { kind });
+    const options = (sleep: string, period: number) =>
+      `create --kernel timer --memory 2 --cmdline 'quiet sleep=${sleep} period-us=${period} count=300 limit=1000000'`;
+    for (const sleep of SLEEPS)
+      for (const period of [100, 200, 300, 400, 500]) await machine.command(options(sleep, period), COMMAND_MS);
+    for (const sleep of SLEEPS) {
+      const printed = await machine.command(`${options(sleep, 200)} --wait`, GUEST_MS);
+      t.regex(printed, /TYPEVISOR-GUEST: PASS timer/, sleep);
+    }
+    // Those that missed their own wake-up sleep for good. How long the others take is a matter of the computer's load.
+    const until = Date.now() + GUEST_MS;
+    let list = "";
+    do list = await machine.command("list", COMMAND_MS);
+    while (/^timer/m.test(list) && Date.now() < until);
+    t.notRegex(list, /^timer/m);
+    await powerOff(t, machine);
+  });
+
   test.serial(`three guests spin on ${kind}: a fourth gets its timers, and all frames come back`, async (t) => {
     const machine = await bootToPrompt(t, { kind });
     const before = await framesWarm(machine);
@@ -94,3 +117,7 @@ for (const kind of MACHINES) {
     await powerOff(t, machine);
   });
 }
+
+test.serial("300 guests spin, and domain 0 answers within a second of the machine's time", (t) =>
+  spinnersLeaveDomain0Time(t, 300, 1024),
+);
