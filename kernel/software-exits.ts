@@ -12,11 +12,11 @@ import * as hw from "../arch-x86/hw";
 import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercalls/hypercall-table";
 import { interruptHandle } from "./interrupts";
-import { engineResize, softwareTouchPage } from "./memory/software-memory";
+import { engineGrow, softwareLacksMemory, softwareTouchPage } from "./memory/software-memory";
 import { softwareCallCount } from "./software/software-stats";
 import { softwareOf } from "./records/software-domain";
 import { Vcpu } from "./records/vcpu";
-import { softwareRestartLater } from "./domains/domain-shutdown";
+import { softwareRestartForgiven, softwareRestartLater } from "./domains/domain-shutdown";
 import { blockWithEvents } from "./events/upcall";
 
 type SoftwareExitHandler = (v: Vcpu) => void;
@@ -55,13 +55,17 @@ function pageFault(v: Vcpu): void {
   const address = load<u64>(exit + SoftwareExit.address);
   const write = load<u64>(exit + SoftwareExit.write) != 0;
   if (softwareTouchPage(v.domain, address, write)) return;
+  if (softwareLacksMemory(v.domain, address, write)) {
+    softwareRestartForgiven(v.domain, "memory is out");
+    return;
+  }
   say("d");
   sayDec(v.domain.id);
   say(write ? " wrote to " : " read from ");
   sayHex(address);
   say(", where it has no such memory.");
   sayEnd();
-  softwareRestartLater(v.domain, "page fault outside its memory, or memory is out");
+  softwareRestartLater(v.domain, "page fault outside its memory");
 }
 
 function trap(v: Vcpu): void {
@@ -81,6 +85,6 @@ function trapWords(kind: u32): string {
 /** memory.grow: allowed up to the engine's limit; the frames come when they are touched. */
 function grow(v: Vcpu): void {
   const pages = load<u64>(exit + SoftwareExit.pages) * FRAMES_PER_WASM_PAGE;
-  const ok = pages >= softwareOf(v.domain).enginePages && pages <= u32.MAX_VALUE && engineResize(v.domain, <u32>pages);
+  const ok = pages >= softwareOf(v.domain).enginePages && pages <= u32.MAX_VALUE && engineGrow(v.domain, <u32>pages);
   store<u64>(exit + SoftwareExit.result, ok ? 1 : 0);
 }

@@ -18,7 +18,8 @@ import {
 import { P2M_END } from "../../arch-x86/p2m";
 import { vcpuOf } from "../records/domain-access";
 import { rule, violation } from "./audit-report";
-import { claimsTotal } from "../memory/claims";
+import { overheadPromised } from "../memory/overhead";
+import { HYPERVISOR_RESERVE, promisedFrames } from "../memory/promises";
 import { Domain, DomainKind } from "../records/domain";
 import { domainById, domainFirst } from "../records/domain-list";
 import { DomainFifo, FIFO_PAGE_WORDS, fifoFrameSlot, VcpuFifo } from "../events/event-fifo";
@@ -36,7 +37,7 @@ import {
   totalFrames,
   sharedFrameAt,
 } from "../memory/frames";
-import { heapAlloc, heapFree } from "../memory/heap";
+import { heapFree, heapTake } from "../memory/heap";
 import { entryMfn, entryType, physmapLookup, physmapNext } from "../memory/physmap";
 
 /** Frames in one window. */
@@ -52,7 +53,7 @@ let first: u64 = 0;
 
 /** Audits every frame. Without memory for its table it says so and checks nothing. */
 export function auditFrames(): void {
-  counters = heapAlloc((<usize>WINDOW) << 2);
+  counters = heapTake((<usize>WINDOW) << 2);
   if (!counters) {
     violation(null, "no memory to audit the frames of", framesLimit());
     return;
@@ -180,14 +181,14 @@ function auditSums(domainFrames: u64): void {
   rule(byType == totalFrames(), null, "frames by type do not sum to the machine's", byType);
   rule(framesOfType(FrameType.Free) == freeFrames(), null, "free frames are not", freeFrames());
   let pages: u64 = 0;
-  let claimed: u64 = 0;
+  let promised: u64 = HYPERVISOR_RESERVE;
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
     const d = changetype<Domain>(at);
     pages += d.totalPages;
-    claimed += d.claimedPages;
+    promised += d.claimedPages + overheadPromised(d);
   }
   rule(pages == domainFrames, null, "frames of all domains are not", domainFrames);
   const ram = <u64>framesOfType(FrameType.Guest) + framesOfType(FrameType.Engine);
   rule(ram == domainFrames, null, "frames of type guest and engine are not", domainFrames);
-  rule(claimed == claimsTotal(), null, "claims are not", claimed);
+  rule(promised == promisedFrames(), null, "frames promised are not", promised);
 }

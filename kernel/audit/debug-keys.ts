@@ -74,9 +74,11 @@ function stateOf(d: Domain): void {
   sayDec(d.maxPages);
   say(" frames, ");
   sayDec(d.overheadPages);
-  say(" for tables, ");
+  say(" beyond them and ");
   sayDec(d.heapBytes);
-  say(" bytes of heap, maps ");
+  say(" bytes of heap, of ");
+  sayDec(d.overheadClaim);
+  say(" frames promised for both, maps ");
   sayDec(d.foreignMaps);
   say(" of others'.");
   sayEnd();

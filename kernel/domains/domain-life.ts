@@ -24,7 +24,9 @@ import {
 } from "../records/domain-list";
 import { evtchnFree, evtchnInit, evtchnTeardown, evtchnTeardownBegin, sendGlobalVirq } from "../events/event-channel";
 import { domainReleaseMemory } from "../memory/domain-memory";
-import { frameChargeBegin, frameChargeEnd, FrameType } from "../memory/frames";
+import { claimRelease } from "../memory/claims";
+import { FrameType } from "../memory/frames";
+import { frameChargeBegin, frameChargeEnd, overheadClaim, overheadReclaim } from "../memory/overhead";
 import { heapAlloc, heapAllocFor, heapFree, heapFreeFor } from "../memory/heap";
 import { physmapInit, physmapTeardown } from "../memory/physmap";
 import {
@@ -108,10 +110,12 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
 
 /** The parts every domain has; a part that is missing on failure is recognised by its null pointer. */
 function domainPartsInit(d: Domain, maxVcpus: u32): i32 {
+  d.vcpuCount = maxVcpus;
+  let rc = overheadReclaim(d);
+  if (rc) return rc;
   d.vcpus = heapAllocFor(d, (<usize>maxVcpus) << 2);
   if (!d.vcpus) return -ENOMEM;
-  d.vcpuCount = maxVcpus;
-  let rc = physmapInit(d);
+  rc = physmapInit(d);
   if (!rc) rc = sharedInfoInit(d);
   if (!rc) rc = evtchnInit(d);
   if (!rc) rc = grantTableInit(d);
@@ -121,6 +125,7 @@ function domainPartsInit(d: Domain, maxVcpus: u32): i32 {
 
 /** Gives back what domainPartsInit made and what was added to it since, except memory and vCPUs. */
 function domainPartsFree(d: Domain): void {
+  overheadClaim(d, 0);
   watchdogsFree(d);
   consoleLineFree(d);
   memoryMapFree(d);
@@ -219,6 +224,8 @@ function vcpuDestroy(v: Vcpu): void {
 export function domainKill(d: Domain, caller: Vcpu | null): i32 {
   if (d.life == DomainLife.Alive) {
     d.life = DomainLife.Dying;
+    claimRelease(d);
+    overheadClaim(d, 0);
     domainPauseFlag(d, PAUSE_DYING, true);
     for (let i: u32 = 0; i < d.vcpuCount; i++) {
       const v = vcpuOf(d, i);

@@ -105,3 +105,10 @@ export function softwareRestartLater(d: Domain, why: string): void {
   c.restarts = changetype<usize>(d);
   c.reschedule = 1;
 }
+
+/** As softwareRestartLater, for what is no fault of the domain's: it is not counted among its crashes. */
+export function softwareRestartForgiven(d: Domain, why: string): void {
+  const s = softwareOf(d);
+  if (!s.restartWanted) s.restartForgiven = 1;
+  softwareRestartLater(d, why);
+}

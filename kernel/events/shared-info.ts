@@ -8,7 +8,8 @@ import * as hw from "../../arch-x86/hw";
 import { tscMul, tscShift } from "../../arch-x86/host/tsc";
 import { Domain, DomainKind } from "../records/domain";
 import { vcpuOf } from "../records/domain-access";
-import { frameAlloc, frameFree, framePut, FrameType } from "../memory/frames";
+import { framePut, FrameType } from "../memory/frames";
+import { overheadFrame, overheadFrameFree } from "../memory/overhead";
 import { copyToGuest } from "../memory/guest-copy";
 import { pinRam } from "../memory/guest-pages";
 import { rtcSeconds } from "../scheduling/rtc";
@@ -30,7 +31,7 @@ export function sharedInfoStart(): void {
 
 /** Gives a domain its zeroed shared_info frame. 0 or -ENOMEM. */
 export function sharedInfoInit(d: Domain): i32 {
-  d.sharedInfoMfn = frameAlloc(d.id, FrameType.XenShared);
+  d.sharedInfoMfn = overheadFrame(d, FrameType.XenShared);
   if (!d.sharedInfoMfn) return -ENOMEM;
   updateWallclock(d);
   return 0;
@@ -39,10 +40,10 @@ export function sharedInfoInit(d: Domain): i32 {
 /** Undoes sharedInfoInit; frames of guest memory that hold a vcpu_info are let go with their vCPU. */
 export function sharedInfoFree(d: Domain): void {
   if (!d.sharedInfoMfn) return;
-  frameFree(d.sharedInfoMfn);
+  overheadFrameFree(d, d.sharedInfoMfn);
   d.sharedInfoMfn = 0;
-  if (d.hiddenInfoMfn0) frameFree(d.hiddenInfoMfn0);
-  if (d.hiddenInfoMfn1) frameFree(d.hiddenInfoMfn1);
+  if (d.hiddenInfoMfn0) overheadFrameFree(d, d.hiddenInfoMfn0);
+  if (d.hiddenInfoMfn1) overheadFrameFree(d, d.hiddenInfoMfn1);
   d.hiddenInfoMfn0 = 0;
   d.hiddenInfoMfn1 = 0;
 }
@@ -54,10 +55,10 @@ export function sharedInfoFree(d: Domain): void {
 export function vcpuInfoReserve(d: Domain, id: u32): i32 {
   if (id < XEN_LEGACY_MAX_VCPUS) return 0;
   if (id - XEN_LEGACY_MAX_VCPUS < HIDDEN_PER_FRAME) {
-    if (!d.hiddenInfoMfn0) d.hiddenInfoMfn0 = frameAlloc(d.id, FrameType.XenShared);
+    if (!d.hiddenInfoMfn0) d.hiddenInfoMfn0 = overheadFrame(d, FrameType.XenShared);
     return d.hiddenInfoMfn0 ? 0 : -ENOMEM;
   }
-  if (!d.hiddenInfoMfn1) d.hiddenInfoMfn1 = frameAlloc(d.id, FrameType.XenShared);
+  if (!d.hiddenInfoMfn1) d.hiddenInfoMfn1 = overheadFrame(d, FrameType.XenShared);
   return d.hiddenInfoMfn1 ? 0 : -ENOMEM;
 }
 

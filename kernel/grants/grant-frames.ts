@@ -7,8 +7,9 @@ import { EINVAL, ENOMEM } from "../../abi/errno";
 import { GrantEntryV1 } from "../../abi/grant-table";
 import { zeroFrame } from "../../arch-x86/hw";
 import { Domain } from "../records/domain";
-import { frameAlloc, frameFree, FrameType } from "../memory/frames";
+import { FrameType } from "../memory/frames";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
+import { overheadFrame, overheadFrameFree } from "../memory/overhead";
 
 /** Most frames of a table: 32,768 entries. Xen's default for gnttab_max_frames. */
 export const GRANT_FRAMES_MAX: u32 = 64;
@@ -135,7 +136,7 @@ export function grantTableFree(d: Domain): void {
       const chunk = load<usize>(changetype<usize>(f) + CHUNKS_AT + ((<usize>c) << 2));
       if (chunk) heapFreeFor(d, chunk, CHUNK_BYTES);
     }
-    frameFree(f.mfn);
+    overheadFrameFree(d, f.mfn);
     heapFreeFor(d, changetype<usize>(f), FRAME_BYTES);
   }
   heapFreeFor(d, t.frameTable, FRAME_TABLE_BYTES);
@@ -159,7 +160,7 @@ export function grantGrow(d: Domain, frames: u32): bool {
   while (t.frames < frames) {
     const record = heapAllocFor(d, FRAME_BYTES);
     if (!record) return false;
-    const mfn = frameAlloc(d.id, FrameType.XenShared);
+    const mfn = overheadFrame(d, FrameType.XenShared);
     if (!mfn) {
       heapFreeFor(d, record, FRAME_BYTES);
       return false;

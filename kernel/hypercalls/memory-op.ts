@@ -60,11 +60,11 @@ import {
   XENMEMF_populate_on_demand,
 } from "../../abi/memory";
 import { domainNamed, mayTarget } from "../records/domain-access";
-import { claimPages, claimUse } from "../memory/claims";
+import { claimPages, ramAlloc } from "../memory/claims";
 import { copyLongFrom, copyStructureFrom, Layout, LONG } from "./compat";
 import { Domain } from "../records/domain";
 import { domainById } from "../records/domain-list";
-import { domainFrameAllocRun, framesLimit } from "../memory/frames";
+import { framesLimit } from "../memory/frames";
 import { grantFrameMfn, grants } from "../grants/grant-frames";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import {
@@ -207,10 +207,9 @@ function extent(d: Domain, op: u32, gfn: u64, order: u32): bool {
     for (let i: u64 = 0; i < frames; i++) if (removePage(d, gfn + i) != 0) return false;
     return true;
   }
-  if (!claimUse(d, frames)) return false;
   if (op == XENMEM_populate_physmap) return giveRam(d, gfn, order) == 0;
   // increase_reservation: frames that nothing maps until the guest is given up, as Xen does for translated guests.
-  return domainFrameAllocRun(d, order) != 0;
+  return ramAlloc(d, order) != 0;
 }
 
 function domainNumber(v: Vcpu, op: u32, gva: u64): i64 {

@@ -1,48 +1,73 @@
 /**
- * XENMEM_claim_pages: memory set aside for a domain that is being built, so that building several at once cannot leave
- * each with half of what it needs. A claim shrinks as the domain is given RAM; other domains cannot use the frames.
+ * RAM for domains, by what is promised and to whom. XENMEM_claim_pages sets memory aside for a domain that is being built,
+ * so that building several at once cannot leave each with half of what it needs; it shrinks as the domain is given RAM.
+ * Domain 0's claim is what it may touch and has not touched yet (software-memory.ts).
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
-import { Domain, DomainLife } from "../records/domain";
-import { freeFrames } from "./frames";
-
-/** Frames claimed by all domains and not yet allocated. */
-let claimedTotal: u32 = 0;
+import { Domain, DomainKind, DomainLife } from "../records/domain";
+import { domainFrameAllocRun } from "./frames";
+import { framesAvailable, promise, promiseAgain, promiseEnd } from "./promises";
 
 /**
  * Claims so many frames that `d` would have `pages` in all; 0 gives the claim up.
- * @returns 0; -EINVAL: dying, a claim stands already, fewer than it has, more than it may have; -ENOMEM
+ * @returns 0; -EINVAL: dying, domain 0, a claim stands already, fewer than it has, more than it may have; -ENOMEM
  */
 export function claimPages(d: Domain, pages: u64): i32 {
+  if (d.kind == DomainKind.Software) return -EINVAL;
   if (pages == 0) {
     claimRelease(d);
     return 0;
   }
   if (d.life != DomainLife.Alive || d.claimedPages || pages <= d.totalPages || pages > d.maxPages) return -EINVAL;
   const wanted = <u32>pages - d.totalPages;
-  if (wanted > freeFrames() - claimedTotal) return -ENOMEM;
+  if (!promise(wanted)) return -ENOMEM;
   d.claimedPages = wanted;
-  claimedTotal += wanted;
   return 0;
 }
 
 /** Gives up what is left of a domain's claim: it is built, or dying. */
 export function claimRelease(d: Domain): void {
-  claimedTotal -= d.claimedPages;
+  promiseEnd(d.claimedPages);
   d.claimedPages = 0;
 }
 
-/** Whether `d` may be given `frames` more; takes them off its claim. */
-export function claimUse(d: Domain, frames: u32): bool {
-  const own = min(frames, d.claimedPages);
-  const free = freeFrames();
-  if (claimedTotal - d.claimedPages + frames > free) return false;
-  d.claimedPages -= own;
-  claimedTotal -= own;
-  return true;
+/** Makes the claim of `d` at least `frames`, as far as there are frames that nobody else was promised. False: not all. */
+export function claimAtLeast(d: Domain, frames: u32): bool {
+  if (frames <= d.claimedPages) return true;
+  const more = min(frames - d.claimedPages, framesAvailable());
+  if (!promise(more)) return false;
+  d.claimedPages += more;
+  return d.claimedPages >= frames;
 }
 
-/** Frames claimed by all domains: part of the free ones (physinfo's outstanding_pages). */
-export function claimsTotal(): u32 {
-  return claimedTotal;
+/**
+ * As domainFrameAllocRun, of frames that `d` has claimed or that are promised to nobody. The claim shrinks only when memory
+ * was given. Domain 0's is for what it touches, not for what it asks for.
+ * @returns the first frame's number; 0: at maxPages, not alive, or memory is out or promised to others
+ */
+export function ramAlloc(d: Domain, order: u32): u64 {
+  return alloc(d, order, d.kind == DomainKind.Software ? 0 : d.claimedPages);
+}
+
+/** As ramAlloc for one frame that domain 0 touches. */
+export function ramTouch(d: Domain): u64 {
+  return alloc(d, 0, d.claimedPages);
+}
+
+function alloc(d: Domain, order: u32, claimed: u32): u64 {
+  const frames: u32 = 1 << order;
+  const own = min(frames, claimed);
+  if (frames - own > framesAvailable()) return 0;
+  const mfn = domainFrameAllocRun(d, order);
+  if (!mfn) return 0;
+  d.claimedPages -= own;
+  promiseEnd(own);
+  return mfn;
+}
+
+/** What was allocated since the claim was `claimed` has been given back: so is the claim. */
+export function claimRestore(d: Domain, claimed: u32): void {
+  if (claimed <= d.claimedPages) return;
+  promiseAgain(claimed - d.claimedPages);
+  d.claimedPages = claimed;
 }

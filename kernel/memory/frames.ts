@@ -61,11 +61,6 @@ class Frame {
 const ORDER_MAX: u32 = 18; // 1 GiB blocks
 const ORDER_INSIDE: u8 = 0xff;
 const FRAME_SHIFT: u64 = 4;
-/** Page tables a domain may have without a pool size of its own: 1 MiB for each vCPU and 8 KiB for each MiB of RAM. */
-const TABLES_PER_VCPU: u32 = 256;
-const FRAMES_PER_TABLE: u32 = 128;
-/** Frames of type Control a vCPU may take; they count in overheadPages, too. */
-const CONTROL_FRAMES_PER_VCPU: u32 = 8;
 
 let table: usize = 0;
 /** Frame numbers from here up are unknown to the table. */
@@ -73,9 +68,6 @@ let limit: u64 = 0;
 let tableEndPage: u32 = 0;
 let ramFrames: u32 = 0;
 let freeCount: u32 = 0;
-/** To whom frames taken by arch-x86 are charged, and as what: see frameChargeBegin. */
-let chargeOwner: u32 = DOMID_XEN;
-let chargeType: u32 = FrameType.Control;
 
 const lockWord: usize = memory.data(4);
 const freeHeads: usize = memory.data(4 * 19); // u32 mfn by order
@@ -364,61 +356,13 @@ export function frameFree(mfn: u64): void {
   framePut(mfn);
 }
 
-/**
- * From here to frameChargeEnd, frames that arch-x86 takes count as `type` (Table or Control) of domain `owner`:
- * its overheadPages. Calls do not nest.
- */
-export function frameChargeBegin(owner: u32, type: u32): void {
-  chargeOwner = owner;
-  chargeType = type;
-}
-
-export function frameChargeEnd(): void {
-  chargeOwner = DOMID_XEN;
-  chargeType = FrameType.Control;
-}
-
-/**
- * Whether `d` may have one more page table. A guest chooses which gfns it uses and tables stay until it is gone, so
- * their number has a limit: the pool size that the toolstack set, else what Xen's toolstack would set.
- */
-function mayHaveTable(d: Domain): bool {
-  if (d.privileged) return true;
-  const pool = d.mempoolBytes ? d.mempoolBytes >> 12 : TABLES_PER_VCPU * d.vcpuCount + d.maxPages / FRAMES_PER_TABLE;
-  return d.overheadPages < pool + CONTROL_FRAMES_PER_VCPU * d.vcpuCount;
-}
-
-/** supply.ts's AllocFrame. */
-export function archFrameAlloc(): u64 {
-  if (chargeOwner != DOMID_XEN && chargeType == FrameType.Table && !mayHaveTable(domainById(chargeOwner)!)) return 0;
-  const mfn = frameAlloc(chargeOwner, chargeType);
-  if (mfn && chargeOwner != DOMID_XEN) domainById(chargeOwner)!.overheadPages++;
-  return mfn;
-}
-
-/** supply.ts's AllocRun: for ever the hypervisor's. */
-export function archFrameAllocRun(frames: u32): u64 {
-  return frameAllocRun(frames, DOMID_XEN, FrameType.Control);
-}
-
-/** supply.ts's FreeFrame. */
-export function archFrameFree(mfn: u64): void {
-  const owner = frameOwner(mfn);
-  if (owner != DOMID_XEN) domainById(owner)!.overheadPages--;
-  frameFree(mfn);
-}
-
 // --- A domain's memory ---------------------------------------------------------------------------------------------------
 
 /**
- * One zeroed frame of RAM for a domain, on its list, with its allocation reference.
- * @returns its number; 0 when the domain is at maxPages, is not alive, or memory is out
+ * 2^order zeroed frames of RAM in a row for a domain, naturally aligned, on its list, with their allocation references; all
+ * or none. Whether they are promised to others is claims.ts's to know, through which all come.
+ * @returns the first one's number; 0 when the domain is at maxPages, is not alive, or memory is out
  */
-export function domainFrameAlloc(d: Domain): u64 {
-  return domainFrameAllocRun(d, 0);
-}
-
-/** As domainFrameAlloc for 2^order frames in a row, naturally aligned; all or none. */
 export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   const frames: u32 = 1 << order;
   if (order > ORDER_MAX || d.life != DomainLife.Alive || d.totalPages + frames > d.maxPages) return 0;

@@ -21,7 +21,8 @@ import {
   P2M_SHARED,
 } from "../../arch-x86/p2m-types";
 import { Domain } from "../records/domain";
-import { domainFrameAllocRun, domainFrameRelease, frameGet, framePut, sharedFrameAt, sharedFrameMoved } from "./frames";
+import { claimRestore, ramAlloc } from "./claims";
+import { domainFrameRelease, frameGet, framePut, sharedFrameAt, sharedFrameMoved } from "./frames";
 import {
   entryMfn,
   entryType,
@@ -42,15 +43,22 @@ export function giveRam(d: Domain, gfn: u64, order: u32): i32 {
   const frames: u64 = (<u64>1) << order;
   if (gfn >= d.maxGfn || frames > d.maxGfn - gfn) return -EINVAL;
   if (<u64>d.totalPages + frames > d.maxPages) return -ENOMEM;
-  const aligned = (gfn & (frames - 1)) == 0;
   if (!physmapEmpty(d, gfn, frames)) {
     for (let i: u64 = 0; i < frames; i++) {
       const type = entryType(physmapLookup(d, gfn + i));
       if (type == P2M_FOREIGN || type == P2M_GRANT_RO || type == P2M_GRANT_RW || type == P2M_MODULE) return -EPERM;
     }
   }
-  if (aligned) {
-    const mfn = domainFrameAllocRun(d, order);
+  const claimed = d.claimedPages;
+  const rc = giveRamRun(d, gfn, order);
+  if (rc) claimRestore(d, claimed);
+  return rc;
+}
+
+function giveRamRun(d: Domain, gfn: u64, order: u32): i32 {
+  const frames: u64 = (<u64>1) << order;
+  if ((gfn & (frames - 1)) == 0) {
+    const mfn = ramAlloc(d, order);
     if (mfn) {
       const rc = mapOver(d, gfn, mfn, order);
       if (!rc) return 0;
@@ -77,7 +85,7 @@ function mapOver(d: Domain, gfn: u64, mfn: u64, order: u32): i32 {
 /** Memory is in pieces, or something is mapped inside the range: single frames, all or none. */
 function giveRamSingly(d: Domain, gfn: u64, frames: u64): i32 {
   for (let i: u64 = 0; i < frames; i++) {
-    const mfn = domainFrameAllocRun(d, 0);
+    const mfn = ramAlloc(d, 0);
     let rc: i32 = -ENOMEM;
     if (mfn) {
       rc = mapOver(d, gfn + i, mfn, 0);

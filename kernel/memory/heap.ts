@@ -9,6 +9,8 @@ import { DOMID_XEN } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
 import { Domain } from "../records/domain";
 import { frameAlloc, frameFree, framesEndPage, FrameType } from "./frames";
+import { overheadGive, overheadTake } from "./overhead";
+import { framesAvailable } from "./promises";
 
 /** Head of a page of small objects; the objects follow it. */
 @unmanaged
@@ -168,11 +170,21 @@ function newSlab(c: u32): usize {
   return base;
 }
 
+/** Bytes that `size` bytes of the heap cost: those of their size class, or whole pages. */
+function costOf(size: usize): u32 {
+  return <u32>(size > SMALL_MAX ? (size + PAGE - 1) & ~(PAGE - 1) : sizeOfClass(classFor(size)));
+}
+
 /**
- * Allocates `size` bytes of zeroes, 16-byte aligned (page-aligned from 2,033 bytes up).
- * @returns the linear address, 0 when out of memory
+ * Allocates `size` bytes of zeroes, 16-byte aligned (page-aligned from 2,033 bytes up), that no domain is charged for.
+ * @returns the linear address, 0 when out of memory that is promised to nobody
  */
 export function heapAlloc(size: usize): usize {
+  return framesAvailable() >= <u32>((size + PAGE - 1) / PAGE) ? heapTake(size) : 0;
+}
+
+/** As heapAlloc, from what is kept for the hypervisor too: for what goes back before anything else happens. */
+export function heapTake(size: usize): usize {
   if (size > SMALL_MAX) {
     hw.lock(lockWord);
     const run = takePages(<u32>((size + PAGE - 1) / PAGE));
@@ -219,10 +231,12 @@ export function heapFree(ptr: usize, size: usize): void {
   hw.unlock(lockWord);
 }
 
-/** As heapAlloc, counted in the domain's heapBytes. */
+/** As heapAlloc, charged to the domain (kernel/memory/overhead.ts). 0 also beyond its quota. */
 export function heapAllocFor(d: Domain, size: usize): usize {
-  const ptr = heapAlloc(size);
-  if (ptr) d.heapBytes += <u32>size;
+  const cost = costOf(size);
+  if (!overheadTake(d, 0, cost)) return 0;
+  const ptr = heapTake(size);
+  if (!ptr) overheadGive(d, 0, cost);
   return ptr;
 }
 
@@ -230,5 +244,5 @@ export function heapAllocFor(d: Domain, size: usize): usize {
 export function heapFreeFor(d: Domain, ptr: usize, size: usize): void {
   if (!ptr) return;
   heapFree(ptr, size);
-  d.heapBytes -= <u32>size;
+  overheadGive(d, 0, costOf(size));
 }

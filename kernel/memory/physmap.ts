@@ -34,7 +34,8 @@ import {
 import { vcpuOf } from "../records/domain-access";
 import { softwareOf } from "../records/software-domain";
 import { Domain, DomainKind } from "../records/domain";
-import { frameChargeBegin, frameChargeEnd, framePut, FrameType, sharedFrameMoved } from "./frames";
+import { framePut, FrameType, sharedFrameMoved } from "./frames";
+import { frameChargeBegin, frameChargeEnd } from "./overhead";
 import { heapAllocFor, heapFreeFor } from "./heap";
 import { Vcpu } from "../records/vcpu";
 import { preemptNeeded } from "../records/cpu";

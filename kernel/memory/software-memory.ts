@@ -10,7 +10,8 @@ import { DOM0_MAP, DOM0_MODULES, DOM0_SCRATCH_END, DOM0_START_INFO } from "../..
 import { P2M_MODULE, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { Domain } from "../records/domain";
 import { softwareOf } from "../records/software-domain";
-import { domainFrameAlloc, domainFrameRelease, sharedFrameMoved } from "./frames";
+import { claimAtLeast, claimRelease, ramTouch } from "./claims";
+import { domainFrameRelease, sharedFrameMoved, totalFrames } from "./frames";
 import { physmapLookup, physmapMap } from "./physmap";
 import { isStable, stableFrame } from "./stable-memory";
 
@@ -22,10 +23,49 @@ export function softwareMemoryInit(bootInfo: usize): void {
   boot = bootInfo;
 }
 
-/** Sets the size of its engine's memory in 4 KiB pages (growth, or a fresh start). False above the limit. */
-export function engineResize(d: Domain, pages: u32): bool {
-  if (pages > softwareOf(d).enginePagesMax) return false;
-  softwareOf(d).enginePages = pages;
+/**
+ * Memory that domain 0 touches comes when it is touched, and what cannot be had then would be its end. So all that it may
+ * touch is claimed before: its windows and an engine larger than its image, so that it can work when all other memory is
+ * taken; a growth of the engine beyond that is refused, which its program sees as an exception, unless it can be claimed.
+ * On machines too small to run guests of any use (the simulation's) these are shares of their memory.
+ */
+const ENGINE_ROOM: u32 = 1024;
+const WINDOW_PAGES: u32 = (DOM0_SCRATCH_END - DOM0_START_INFO) >> 12;
+
+/** Whole pages outside the engine and the windows: the call page. */
+const OTHER_PAGES: u32 = 1;
+/** Frames for page tables, event channels and what else is held for domain 0, and those of stable memory. */
+const OVERHEAD: u32 = 160;
+const STABLE_FRAMES: u32 = 256;
+
+/** Frames to be promised to domain 0 beyond its RAM (kernel/memory/overhead.ts): with page tables for all boot modules. */
+export function softwareOverhead(): u32 {
+  let modules: u64 = 0;
+  const count = <u32>load<u64>(boot + BootInfo.moduleCount);
+  for (let i: u32 = 0; i < count; i++) modules += modulePages(i);
+  const total = totalFrames();
+  return min(OVERHEAD, total / 64) + min(STABLE_FRAMES, total / 64) + <u32>(modules / 512) + 1;
+}
+
+/** Claims what a domain that begins, and has no RAM yet, may touch; its engine's memory has `image` pages at first. */
+export function softwareClaim(d: Domain, image: u32): void {
+  const s = softwareOf(d);
+  const total = totalFrames();
+  s.enginePages = image;
+  s.enginePagesClaimed = image + min(ENGINE_ROOM, total / 32);
+  claimRelease(d);
+  claimAtLeast(d, s.enginePagesClaimed + min(WINDOW_PAGES, total / 16) + OTHER_PAGES);
+}
+
+/** Lets its engine's memory grow to `pages` of 4 KiB. False: above the limit, or not to be had. */
+export function engineGrow(d: Domain, pages: u32): bool {
+  const s = softwareOf(d);
+  if (pages > s.enginePagesMax) return false;
+  if (pages > s.enginePagesClaimed) {
+    if (!claimAtLeast(d, d.claimedPages + (pages - s.enginePagesClaimed))) return false;
+    s.enginePagesClaimed = pages;
+  }
+  s.enginePages = pages;
   return true;
 }
 
@@ -74,8 +114,20 @@ export function softwarePopulate(d: Domain, gfn: u64): bool {
     sharedFrameMoved(mfn, gfn + 1);
     return true;
   }
-  if (gfn >= softwareOf(d).enginePages && (gfn < DOM0_START_INFO >> 12 || gfn >= DOM0_SCRATCH_END >> 12)) return false;
-  return softwareGiveFrame(d, gfn) != 0;
+  return isTouchable(d, gfn) && softwareGiveFrame(d, gfn) != 0;
+}
+
+/** Whether a fault at linear `address` that softwareTouchPage could not serve is for want of memory. */
+export function softwareLacksMemory(d: Domain, address: u64, write: bool): bool {
+  const gfn = address >> 12;
+  if (physmapLookup(d, gfn)) return false;
+  if (isModule(gfn)) return !write && moduleFrame(gfn) != 0;
+  return isStable(gfn) || isTouchable(d, gfn);
+}
+
+/** Whether zeroed RAM comes where `gfn` is touched. */
+function isTouchable(d: Domain, gfn: u64): bool {
+  return gfn < softwareOf(d).enginePages || (gfn >= DOM0_START_INFO >> 12 && gfn < DOM0_SCRATCH_END >> 12);
 }
 
 /** A page fault at linear `address`: true when the access can be tried again. */
@@ -92,7 +144,7 @@ function isModule(gfn: u64): bool {
 
 /** Maps a fresh zeroed frame of RAM at `gfn`; its number, 0 when memory is out or something is mapped there. */
 export function softwareGiveFrame(d: Domain, gfn: u64): u64 {
-  const mfn = domainFrameAlloc(d);
+  const mfn = ramTouch(d);
   if (!mfn) return 0;
   if (physmapMap(d, gfn, mfn, P2M_RAM) == 0) return mfn;
   domainFrameRelease(d, mfn);

@@ -5,7 +5,8 @@
  */
 import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout";
 import { Domain } from "../records/domain";
-import { frameAlloc, FrameType, sharedFrameAt } from "./frames";
+import { FrameType, sharedFrameAt } from "./frames";
+import { overheadFrame } from "./overhead";
 
 const FIRST: u64 = DOM0_STABLE >> 12;
 const PAGES: u64 = (DOM0_STABLE_END - DOM0_STABLE) >> 12;
@@ -33,7 +34,7 @@ export function stableFrame(d: Domain, gfn: u64): u64 {
   const record = records + <usize>page * PAGE_RECORD;
   const known: u64 = load<u32>(record);
   if (known) return sharedFrameAt(known) ? 0 : known;
-  const mfn = frameAlloc(d.id, FrameType.XenShared);
+  const mfn = overheadFrame(d, FrameType.XenShared);
   if (!mfn) return 0;
   store<u32>(record, <u32>mfn);
   count++;

@@ -42,10 +42,12 @@ export class Domain {
   firstFrame: u32; // head of the list of frames it owns (mfn), 0 none: kernel/memory/frames.ts
   totalPages: u32;
   maxPages: u32;
-  /** Frames of Xen's own held for it: p2m tables, VMCS, heap pages. Only counted. */
+  /** Frames of Xen's own held for it: p2m tables, VMCS, shared_info, grant table: kernel/memory/overhead.ts. */
   overheadPages: u32;
-  /** Bytes of the hypervisor's heap held for it (kernel/memory/heap.ts). */
+  /** Bytes of the hypervisor's heap held for it, each object with those of its size class. */
   heapBytes: u32;
+  /** Frames it is promised for both. */
+  overheadClaim: u32;
   /** Foreign domains' frames it maps, plus grants: for accounting and for the self-check. */
   foreignMaps: u32;
   sharedInfoMfn: u64;

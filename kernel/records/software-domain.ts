@@ -16,6 +16,8 @@ export class SoftwareDomain {
   /** Present size of its engine's memory, and the most it may have, in 4 KiB pages. */
   enginePages: u32;
   enginePagesMax: u32;
+  /** Pages of the engine's memory that are there or claimed, enginePages or more. */
+  enginePagesClaimed: u32;
   /** Times it was restarted. */
   restarts: u32;
   /** System times of the latest RESTARTS_MAX restarts, ns: a ring, indexed by `restarts`. */
@@ -27,6 +29,8 @@ export class SoftwareDomain {
   /** 1 from softwareRestartLater until it is started anew; and the next Domain on its CPU's list (Cpu.restarts). */
   restartWanted: u32;
   nextRestart: usize;
+  /** 1: that restart is not counted as a crash. */
+  restartForgiven: u32;
 }
 
 /** The record of a domain of kind Software. */

@@ -5,6 +5,8 @@ import { domainCreate, vcpuCreate } from "../domains/domain-life";
 import { domainUnpause } from "../scheduling/scheduler";
 import { SoftwareDomain, softwareOf } from "../records/software-domain";
 import { heapAllocFor } from "../memory/heap";
+import { overheadClaim } from "../memory/overhead";
+import { softwareOverhead } from "../memory/software-memory";
 import { softwareBegin } from "./software-restart";
 
 /** Its number among hw's linear memories. */
@@ -29,6 +31,7 @@ export function dom0Start(): bool {
   s.space = DOM0_SPACE;
   s.enginePagesMax = ENGINE_PAGES_MAX;
   d.maxPages = ENGINE_PAGES_MAX + ((DOM0_SCRATCH_END - DOM0_START_INFO) >> 12) + CODEC_PAGES + OTHER_PAGES;
+  if (overheadClaim(d, softwareOverhead()) != 0) return false;
   if (vcpuCreate(d, 0) != 0 || !softwareBegin(d)) return false;
   domainUnpause(d);
   return true;

@@ -14,7 +14,7 @@ import { panic } from "../machine/panic";
 import { physmapClear, physmapMap } from "../memory/physmap";
 import { vcpuUp, vcpuWake } from "../scheduling/scheduler";
 import { updateTime, updateWallclock, vcpuInfoFree } from "../events/shared-info";
-import { engineResize, softwareGiveFrame } from "../memory/software-memory";
+import { softwareClaim, softwareGiveFrame } from "../memory/software-memory";
 import { startInfoBuild } from "./start-info";
 import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
@@ -35,6 +35,14 @@ export function softwareRestart(c: Cpu): void {
   const s = softwareOf(d);
   c.restarts = s.nextRestart;
   s.restartWanted = 0;
+  if (s.restartForgiven) s.restartForgiven = 0;
+  else countCrash(s);
+  softwareClear(d);
+  if (!softwareBegin(d)) panic("no memory to restart domain 0");
+}
+
+/** Notes a crash; too many in a short time are the end. */
+function countCrash(s: SoftwareDomain): void {
   const now = nowNs();
   const oldest =
     changetype<usize>(s) + offsetof<SoftwareDomain>("restartTime0") + ((<usize>s.restarts % RESTARTS_MAX) << 3);
@@ -43,8 +51,6 @@ export function softwareRestart(c: Cpu): void {
   }
   store<u64>(oldest, now);
   s.restarts++;
-  softwareClear(d);
-  if (!softwareBegin(d)) panic("no memory to restart domain 0");
 }
 
 /** Lets go of everything the domain holds; it keeps its id, its vCPU and its (empty) tables. */
@@ -74,7 +80,7 @@ function softwareClear(d: Domain): void {
 export function softwareBegin(d: Domain): bool {
   const s = softwareOf(d);
   hw.softwareReset(s.space);
-  if (!engineResize(d, hw.imageSize(s.space))) return false;
+  softwareClaim(d, hw.imageSize(s.space));
   const pages = hw.imagePages(s.space);
   for (let i: u32 = 0; i < pages; i++) {
     const mfn = softwareGiveFrame(d, hw.imagePageNumber(s.space, i));

@@ -1,39 +1,11 @@
 /** Operations of domctl on whole domains. Arguments: `u`, linear address of the operation's structure; `v`, the caller. */
 import { EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, ESRCH } from "../../../abi/errno";
-import {
-  Domctl,
-  DomctlCreatedomain,
-  DomctlGetdomaininfo,
-  DomctlHypercallInit,
-  DomctlMaxMem,
-  DomctlMaxVcpus,
-  DomctlPagingMempool,
-  DomctlSetdebugging,
-  DomctlSetdomainhandle,
-  DomctlShadowOp,
-  DomctlTscInfo,
-  XEN_DOMCTL_CDF_hap,
-  XEN_DOMCTL_CDF_hvm,
-  XEN_DOMCTL_CDF_oos_off,
-  XEN_DOMCTL_CDF_xs_domain,
-  XEN_DOMCTL_GRANT_version_mask,
-  XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION,
-  XEN_DOMCTL_SHADOW_OP_OFF,
-  XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION,
-  XEN_X86_EMU_LAPIC,
-  XEN_X86_MISC_FLAGS_MAX,
-} from "../../../abi/domctl";
+import { Domctl, DomctlCreatedomain, DomctlGetdomaininfo, DomctlHypercallInit, DomctlMaxMem, DomctlMaxVcpus, DomctlPagingMempool, DomctlSetdebugging, DomctlSetdomainhandle, DomctlShadowOp, DomctlTscInfo, XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_oos_off, XEN_DOMCTL_CDF_xs_domain, XEN_DOMCTL_GRANT_version_mask, XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION, XEN_DOMCTL_SHADOW_OP_OFF, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, XEN_X86_EMU_LAPIC, XEN_X86_MISC_FLAGS_MAX } from "../../../abi/domctl";
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC } from "../../../abi/xen";
-import {
-  DomctlGetDomainState,
-  XEN_DOMCTL_GETDOMSTATE_STATE_DEAD,
-  XEN_DOMCTL_GETDOMSTATE_STATE_DYING,
-  XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
-  XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
-} from "../../../abi/domain-state";
+import { DomctlGetDomainState, XEN_DOMCTL_GETDOMSTATE_STATE_DEAD, XEN_DOMCTL_GETDOMSTATE_STATE_DYING, XEN_DOMCTL_GETDOMSTATE_STATE_EXIST, XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN } from "../../../abi/domain-state";
 import { tscKhz } from "../../../arch-x86/host/tsc";
 import { vcpuOf } from "../../records/domain-access";
-import { claimRelease } from "../../memory/claims";
+import { overheadReclaim } from "../../memory/overhead";
 import { Domain, DomainKind, DomainLife } from "../../records/domain";
 import { domainInfo } from "./domain-info";
 import { domainCreate, domainKill, vcpuCreate } from "../../domains/domain-life";
@@ -138,7 +110,6 @@ export function getDomainState(v: Vcpu, d: Domain | null, arg: usize): i32 {
 /** destroydomain. 0, or -ERESTART to go on after a preemption; -EINVAL for oneself. */
 export function destroyDomain(v: Vcpu, d: Domain): i32 {
   if (isSelf(v, d)) return -EINVAL;
-  claimRelease(d);
   return domainKill(d, v);
 }
 
@@ -159,11 +130,14 @@ export function resumeDomain(v: Vcpu, d: Domain): i32 {
   return 0;
 }
 
-/** max_mem, KiB. */
+/** max_mem, KiB. -ENOMEM when what is kept for the page tables of so much memory is not available. */
 export function maxMem(d: Domain, u: usize): i32 {
   const pages = load<u64>(u, DomctlMaxMem.max_memkb) >> 2;
+  const before = d.maxPages;
   d.maxPages = pages > 0xfffffffe ? 0xfffffffe : <u32>pages;
-  return 0;
+  const rc = overheadReclaim(d);
+  if (rc) d.maxPages = before;
+  return rc;
 }
 
 /** max_vcpus: creates them; the number was fixed by createdomain. */
@@ -188,17 +162,28 @@ export function setDebugging(v: Vcpu, d: Domain, u: usize): i32 {
   return load<u8>(u, DomctlSetdebugging.enable) ? -EOPNOTSUPP : 0;
 }
 
-/** get_paging_mempool_size: what was set, 0 for the default. It limits the domain's page tables. */
+/**
+ * get_paging_mempool_size: what was set, 0 for the default. It is the pool of the domain's page tables: promised to it in
+ * full, and its limit (kernel/memory/overhead.ts).
+ */
 export function getMempool(d: Domain, u: usize): i32 {
   store<u64>(u, d.mempoolBytes, DomctlPagingMempool.size);
   return 0;
 }
 
+/** -EINVAL not whole pages; -ENOMEM so much is not available. */
 export function setMempool(d: Domain, u: usize): i32 {
   const size = load<u64>(u, DomctlPagingMempool.size);
   if (size & 0xfff || size >> 44 != 0) return -EINVAL;
-  d.mempoolBytes = size;
-  return 0;
+  return poolOf(d, size);
+}
+
+function poolOf(d: Domain, bytes: u64): i32 {
+  const before = d.mempoolBytes;
+  d.mempoolBytes = bytes;
+  const rc = overheadReclaim(d);
+  if (rc) d.mempoolBytes = before;
+  return rc;
 }
 
 /** shadow_op: the pool size in MiB; logging of dirty pages is not offered. */
@@ -210,8 +195,7 @@ export function shadowOp(d: Domain, u: usize): i32 {
       store<u32>(u, <u32>((d.mempoolBytes + 0xfffff) >> 20), DomctlShadowOp.mb);
       return 0;
     case XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION:
-      d.mempoolBytes = (<u64>load<u32>(u, DomctlShadowOp.mb)) << 20;
-      return 0;
+      return poolOf(d, (<u64>load<u32>(u, DomctlShadowOp.mb)) << 20);
     default:
       return -EOPNOTSUPP;
   }

@@ -20,7 +20,7 @@ import {
 } from "../../../abi/sysctl";
 import * as hw from "../../../arch-x86/hw";
 import { tscKhz } from "../../../arch-x86/host/tsc";
-import { claimsTotal } from "../../memory/claims";
+import { promisedFrames } from "../../memory/promises";
 import { cpuOf } from "../../records/cpu";
 import { cpusLimit, cpusOnline } from "../../records/cpu-set";
 import { framesLimit, freeFrames, totalFrames } from "../../memory/frames";
@@ -54,7 +54,7 @@ export function physInfo(u: usize): i32 {
   store<u32>(u, able, SysctlPhysinfo.capabilities);
   store<u64>(u, totalFrames(), SysctlPhysinfo.total_pages);
   store<u64>(u, freeFrames(), SysctlPhysinfo.free_pages);
-  store<u64>(u, claimsTotal(), SysctlPhysinfo.outstanding_pages);
+  store<u64>(u, promisedFrames(), SysctlPhysinfo.outstanding_pages); // not only by XENMEM_claim_pages
   store<u64>(u, framesLimit() - 1, SysctlPhysinfo.max_mfn);
   // The order of Xen's featureset words.
   const caps = u + SysctlPhysinfo.hw_cap;
