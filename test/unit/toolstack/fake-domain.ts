@@ -1,4 +1,5 @@
 /** A domain of the fake hypervisor: its frames, ports and parameters. */
+import { EINVAL } from "../../../abi/errno.ts";
 import {
   DomctlGetdomaininfo,
   XEN_DOMINF_blocked,
@@ -36,6 +37,14 @@ export class FakeDomain {
 
   constructor(readonly id: number) {}
 
+  /** XEN_DOMCTL_soft_reset, its ports closed: 0 or a negative errno. */
+  softReset(): number {
+    if (this.shutdown === null || this.pauses === 0) return -EINVAL;
+    this.ports.clear();
+    this.shutdown = null;
+    return 0;
+  }
+
   /** Bytes of guest-physical memory, across frames. */
   read(address: number, length: number): Uint8Array {
     const bytes = new Uint8Array(length);
@@ -52,7 +61,9 @@ export class FakeDomain {
 export function writeDomainInfo(w: PagedWindow, domain: FakeDomain, at: number): void {
   let flags = domain.pauses > 0 && domain.id !== 0 ? XEN_DOMINF_paused : XEN_DOMINF_blocked;
   if (domain.id === 0) flags = XEN_DOMINF_running;
-  if (domain.shutdown !== null) flags = XEN_DOMINF_shutdown | (domain.shutdown << 16);
+  if (domain.shutdown !== null) {
+    flags = XEN_DOMINF_shutdown | (domain.shutdown << 16) | (domain.pauses > 0 ? XEN_DOMINF_paused : 0);
+  }
   w.zero(at, DomctlGetdomaininfo.SIZE);
   w.store16(at + DomctlGetdomaininfo.domain, domain.id);
   w.store32(at + DomctlGetdomaininfo.flags, flags);

@@ -18,6 +18,7 @@ import {
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
 } from "../../../abi/domctl.ts";
 import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
@@ -86,13 +87,10 @@ export class FakeMachine {
   readonly domains = new Map<number, FakeDomain>();
   readonly domain0 = new FakeDomain(0);
   private readonly codec = new HostCodec(this.window);
-  /** What reached the serial console. */
-  output = "";
+  output = ""; // what reached the serial console
   input: number[] = [];
   freePages: number;
-  /** How the machine was ended: SHUTDOWN_*. */
-  ended: number | null = null;
-  /** The hypervisor's log, and whether it can run guests. */
+  ended: number | null = null; // SHUTDOWN_*
   log = "(XEN) fake log\n";
   virtualisation = true;
   hypercalls = 0;
@@ -101,18 +99,18 @@ export class FakeMachine {
   watchdogs = 0;
   /** Time that a byte takes on the serial line, ns: the hypercall returns when it has gone out. */
   lineNs = 0;
-  /** The longest turn so far, promise jobs included, ns; and how long the watchdog was left alone at most. */
+  // The longest turn so far, promise jobs included, and how long the watchdog was left alone at most, ns.
   longestTurn = 0;
   longestNeglect = 0;
   private petted = 0;
-  /** Called when a guest is unpaused for good. */
   guest: (domain: FakeDomain) => void = () => {};
-  /** Called whenever domain 0 reads the console. */
+  /** Called whenever domain 0 reads the console, after every write to it, whenever it asks which domains there are. */
   duringRead: () => void = () => {};
-  /** Called after every write to the console. */
   duringWrite: () => void = () => {};
-  /** Called whenever domain 0 asks which domains there are. */
   duringList: () => void = () => {};
+  /** Domain 0 has failed in the middle of a turn; what is called before each of its domctls. */
+  dead = false;
+  duringDomctl: (command: number) => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
 
@@ -151,6 +149,7 @@ export class FakeMachine {
     for (const page of [...this.maps.keys()]) this.unmap(page);
     this.timer = 0;
     this.watchdogs = 0;
+    this.dead = false;
     writeStartInfo(this.window, this.commandLine, this.modules);
     const sandbox = {
       hypercall: () => this.hypercall(),
@@ -296,6 +295,7 @@ export class FakeMachine {
 
   private dispatch(op: number, args: number[]): number {
     const [a1, a2, a3] = args as [number, number, number];
+    if (this.dead) return 0;
     const command = op === __HYPERVISOR_domctl ? this.window.load32(a1 + Domctl.cmd) : a1;
     if (this.failNext !== null && this.failNext.op === op && this.failNext.command === command) {
       const { errno } = this.failNext;
@@ -509,6 +509,8 @@ export class FakeMachine {
     const w = this.window;
     const cmd = w.load32(arg + Domctl.cmd);
     const u = arg + Domctl.u;
+    this.duringDomctl(cmd);
+    if (this.dead) return -ENOSYS;
     if (cmd === XEN_DOMCTL_createdomain) {
       if (!this.virtualisation) return -EINVAL;
       const domain = new FakeDomain(this.nextId++);
@@ -547,6 +549,9 @@ export class FakeMachine {
         if (domain.pauses === 0) return -EINVAL;
         if (--domain.pauses === 0) this.guest(domain);
         return 0;
+      case XEN_DOMCTL_soft_reset:
+        domain.ports.forEach((port) => this.close(port));
+        return domain.softReset();
       case XEN_DOMCTL_destroydomain:
         if (domain.mapped > 0) throw new Error(`domain ${id} destroyed while ${domain.mapped} frames are mapped`);
         this.freePages += domain.frames.size;

@@ -3,18 +3,11 @@
  * whatever fails, what was made is destroyed and the memory is back before the error is reported.
  */
 import { ENOMEM } from "../../../abi/errno.ts";
-import {
-  HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_EVTCHN,
-  HVM_PARAM_STORE_PFN,
-  HVM_PARAM_TRIPLE_FAULT_REASON,
-} from "../../../abi/hvm.ts";
+import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
-import { allocUnbound } from "../hypercalls/event-channel.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
 import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { guestRefusal } from "../refusal.ts";
@@ -29,6 +22,7 @@ import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
 import { planGuest, type GuestLayout } from "./layout.ts";
 import { notEnoughMemory } from "./memory-check.ts";
+import { openRings, type Rings } from "./rings.ts";
 import { makeStartInfo, startInfoSize } from "./start-info.ts";
 
 const MIB = 1024 * 1024;
@@ -36,7 +30,6 @@ const MIB = 1024 * 1024;
 const SUPER_ORDER = 9;
 const SUPER_PAGES = 512;
 const SUPER_SIZE = SUPER_PAGES * PAGE_SIZE;
-const DOMAIN_0 = 0;
 
 /** What a user may choose of a guest. */
 export interface GuestConfig {
@@ -49,20 +42,11 @@ export interface GuestConfig {
   handle: (id: number) => Uint8Array;
 }
 
-/** A domain just built: paused, with the guest's ports and frames of its console and its xenstore ring. */
-export interface BuiltDomain {
-  id: number;
-  consoleGfn: number;
-  consolePort: number;
-  storeGfn: number;
-  storePort: number;
-}
-
 /**
- * Builds a PVH domain.
+ * Builds a PVH domain, which is paused.
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
-export function buildDomain(config: GuestConfig): BuiltDomain {
+export function buildDomain(config: GuestConfig): Rings {
   const kernel = kernelOf(config.kernel);
   const commandLine = encodeUtf8(config.commandLine);
   const ramdiskSize = config.ramdisk?.size ?? 0;
@@ -81,21 +65,14 @@ export function buildDomain(config: GuestConfig): BuiltDomain {
     setMaxVcpus(id, config.vcpus);
     setMaxMemory(id, config.memoryMib * 1024 + (layout.extraGfns.length * PAGE_SIZE) / 1024);
     populateGuest(id, layout);
-    const consolePort = allocUnbound(id, DOMAIN_0);
-    const consoleGfn = layout.consolePage / PAGE_SIZE;
-    setHvmParam(id, HVM_PARAM_CONSOLE_PFN, consoleGfn);
-    setHvmParam(id, HVM_PARAM_CONSOLE_EVTCHN, consolePort);
-    const storePort = allocUnbound(id, DOMAIN_0);
-    const storeGfn = layout.storePage / PAGE_SIZE;
-    setHvmParam(id, HVM_PARAM_STORE_PFN, storeGfn);
-    setHvmParam(id, HVM_PARAM_STORE_EVTCHN, storePort);
+    const rings = openRings(id, layout.consolePage / PAGE_SIZE, layout.storePage / PAGE_SIZE);
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
     writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize));
     setStartContext(id, kernel.entry, layout.startInfo);
     setDomainHandle(id, config.handle(id));
-    return { id, consoleGfn, consolePort, storeGfn, storePort };
+    return rings;
   } catch (error) {
     if (id >= 0) destroyDomain(id);
     throw explain(error, config);

@@ -2,7 +2,7 @@ import { bootModules, findModule } from "../boot-info.ts";
 import type { WindowImage } from "../builder/image.ts";
 import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
-import { DEFAULT_POLICY, END_ACTIONS, type EndAction } from "../domains/policy.ts";
+import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -26,10 +26,15 @@ function moduleArgument(what: string, name: string): WindowImage {
   throw new CommandError(`${what}: no boot module "${name}"; ${there}`);
 }
 
-function actionArgument(option: string, values: Map<string, string>, otherwise: EndAction): EndAction {
+function actionArgument<Action extends string>(
+  option: string,
+  values: Map<string, string>,
+  otherwise: Action,
+  actions: readonly Action[],
+): Action {
   const value = values.get(option) ?? otherwise;
-  const action = END_ACTIONS.find((known) => known === value);
-  if (action === undefined) throw new CommandError(`--${option}: "${value}" is none of ${END_ACTIONS.join(", ")}`);
+  const action = actions.find((known) => known === value);
+  if (action === undefined) throw new CommandError(`--${option}: "${value}" is none of ${actions.join(", ")}`);
   return action;
 }
 
@@ -37,7 +42,7 @@ export const createCommand: Command = {
   name: "create",
   usage:
     "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory SIZE] [--vcpus N] [--name STR] [--paused] [--wait] " +
-    "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION]",
+    "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION] [--on-soft-reset ACTION]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
@@ -47,6 +52,7 @@ export const createCommand: Command = {
     "--wait               show its console and return when it ends, failing if it crashed; Ctrl-C stops waiting",
     `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
+    `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
     "A restarted domain is made again as it was made, with a new id.",
   ],
   async run(words, context) {
@@ -62,6 +68,7 @@ export const createCommand: Command = {
       "on-poweroff": { value: "ACTION" },
       "on-reboot": { value: "ACTION" },
       "on-crash": { value: "ACTION" },
+      "on-soft-reset": { value: "ACTION" },
     });
     if (switches.has("paused") && switches.has("wait")) {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
@@ -75,9 +82,10 @@ export const createCommand: Command = {
       vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
       name: values.get("name"),
       policy: {
-        poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff),
-        reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot),
-        crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash),
+        poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff, END_ACTIONS),
+        reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot, END_ACTIONS),
+        crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
+        softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
       },
     });
     print(`${domain.id}\n`);

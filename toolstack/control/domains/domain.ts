@@ -21,6 +21,8 @@ export class GuestDomain {
   madeNs = 0;
   /** Its record for a later domain 0 is not written again before this system time, ns. */
   nextSaveNs = 0;
+  /** A soft reset has begun and is not finished. */
+  resetting = false;
   /** How often in a row it had ended soon after it was made. */
   quickEnds = 0;
   /** Called once at the end. */

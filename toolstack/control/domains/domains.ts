@@ -4,29 +4,30 @@
  * What becomes of a guest that has shut down is its policy's to say (policy.ts); a suspended one stays, shut down, until it
  * is destroyed by command.
  */
-import {
-  HVM_PARAM_CONSOLE_EVTCHN,
-  HVM_PARAM_CONSOLE_PFN,
-  HVM_PARAM_STORE_EVTCHN,
-  HVM_PARAM_STORE_PFN,
-} from "../../../abi/hvm.ts";
 import { ENOSPC } from "../../../abi/errno.ts";
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { acpiSize } from "../builder/acpi.ts";
 import { BuildError } from "../builder/build-error.ts";
-import { buildDomain, type BuiltDomain } from "../builder/builder.ts";
+import { buildDomain } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
 import { refuseTooLarge } from "../builder/memory-check.ts";
 import type { Image } from "../builder/image.ts";
 import { beyondRam } from "../builder/layout.ts";
+import { openRings, ringsOf, type Rings } from "../builder/rings.ts";
 import { openBzImage } from "../builder/unpack.ts";
 import { systemTime, wallTimeMs } from "../clock.ts";
 import { onVirq } from "../events.ts";
 import { describeError, detach, reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
-import { destroyDomain, domainExists, unpauseDomain } from "../hypercalls/domctl.ts";
+import {
+  destroyDomain,
+  domainExists,
+  domainInfo,
+  pauseDomain,
+  softResetDomain,
+  unpauseDomain,
+} from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
-import { getHvmParam } from "../hypercalls/hvm.ts";
 import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
 import type { StoreService } from "../store/service.ts";
 import { GuestDomain } from "./domain.ts";
@@ -34,7 +35,7 @@ import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after, sleep } from "../timers.ts";
 import { freeName, handleOfName, nameOfHandle, uuidOfName } from "./name.ts";
-import { actionFor, DEFAULT_POLICY, quickEnds, restartDelay } from "./policy.ts";
+import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 import { decodeDomain, encodeDomain, keepDomain, restoreRequest, type SavedDomain } from "./saved.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
@@ -146,18 +147,17 @@ export class Domains {
       domain.sizes = saved.sizes;
     }
     this.add(domain);
-    const params: BuiltDomain = {
-      id: info.id,
-      consoleGfn: getHvmParam(info.id, HVM_PARAM_CONSOLE_PFN),
-      consolePort: getHvmParam(info.id, HVM_PARAM_CONSOLE_EVTCHN),
-      storeGfn: getHvmParam(info.id, HVM_PARAM_STORE_PFN),
-      storePort: getHvmParam(info.id, HVM_PARAM_STORE_EVTCHN),
-    };
+    if (saved?.resetting && (info.shutdown || info.paused)) {
+      domain.resetting = true;
+      this.reset(domain, info);
+      return null; // what it had in the store goes with the reset
+    }
+    const rings = ringsOf(info.id);
     // The guest may have spoilt what is its own to set; it is still a domain to be listed and destroyed.
     this.reconnect(domain, "console", () => {
-      domain.console = GuestConsole.connect(info.id, params.consoleGfn, params.consolePort);
+      domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort);
     });
-    this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, params, false));
+    this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, rings, false));
     return saved;
   }
 
@@ -170,7 +170,7 @@ export class Domains {
   }
 
   /** Connects a domain to the store; its nodes are written when somebody asks for any. */
-  private connectStore(domain: GuestDomain, built: BuiltDomain, fresh: boolean): void {
+  private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
     const { id, name } = domain;
     const uuid = uuidOfName(name);
     const nodes = domainNodes(this.store.local, id, uuid, () => {
@@ -367,12 +367,46 @@ export class Domains {
     for (const { id, code } of shutdownDomains()) {
       const domain = this.byId.get(id);
       if (domain === undefined || domain.ended !== null) continue;
-      this.store.shutDown(id);
       const reason = shutdownReason(code);
+      if (resets(domain.policy, reason) && this.reset(domain, domainInfo(id))) continue;
+      this.store.shutDown(id);
       const awaited = domain.waiters > 0;
       domain.end(reason);
       if (!awaited) this.finish(domain, reason);
     }
+  }
+
+  /**
+   * Lets a domain go on that has started another kernel: in its memory, with its console, everything else of it new. Also
+   * goes on with what an earlier domain 0 had begun.
+   * @returns false, having told why, when it stays shut down
+   */
+  private reset(domain: GuestDomain, info: DomainInfo): boolean {
+    const { id } = domain;
+    const resume = !info.paused || domain.resetting;
+    try {
+      domain.resetting = true;
+      this.saveNow(domain);
+      if (!info.paused) pauseDomain(id);
+      if (info.shutdown) softResetDomain(id);
+      const { consoleGfn, storeGfn } = ringsOf(id);
+      const rings = openRings(id, consoleGfn, storeGfn);
+      if (domain.console !== null) domain.console.rebind(id, rings.consolePort);
+      else domain.console = GuestConsole.connect(id, consoleGfn, rings.consolePort);
+      this.disconnectStore(domain);
+      this.connectStore(domain, rings, true);
+      this.saveNow(domain);
+    } catch (error) {
+      this.notice(
+        `${domain} could not be reset: ${error instanceof HypercallError ? error.message : describeError(error)}`,
+      );
+      return false;
+    }
+    if (resume) unpauseDomain(id);
+    domain.resetting = false;
+    this.saveNow(domain);
+    this.notice(`${domain} has started another kernel`);
+    return true;
   }
 
   /** Does what the policy of a domain that has ended by itself says, and tells of it. */

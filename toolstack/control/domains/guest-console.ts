@@ -83,6 +83,13 @@ export class GuestConsole {
     return guestConsole;
   }
 
+  /** Goes on over another port of the guest's, which has closed the one before. */
+  rebind(domain: number, guestPort: number): void {
+    closeChannel(this.port.number);
+    this.port.number = onInterdomain(domain, guestPort, () => this.onEvent());
+    this.task.request();
+  }
+
   /** Shows kept and further output to `viewer`, instead of whoever looked before; null: nobody looks. */
   attach(viewer: ConsoleViewer | null): void {
     if (viewer === null && this.lostInput > 0) {

@@ -1,5 +1,5 @@
 /**
- * What becomes of a domain that has ended by itself: xl's on_poweroff, on_reboot and on_crash, with its defaults. A domain
+ * What becomes of a domain that has ended by itself: xl's on_poweroff, on_reboot, on_crash and on_soft_reset, with its defaults. A domain
  * that ends again and again as soon as it runs is restarted more and more slowly, and at last no more.
  */
 import { isFailure, type EndReason } from "./shutdown.ts";
@@ -8,21 +8,39 @@ export type EndAction = "destroy" | "restart" | "preserve";
 
 export const END_ACTIONS: readonly EndAction[] = ["destroy", "restart", "preserve"];
 
+/** A domain that has started another kernel (Linux's kexec) goes on with that, in its memory. */
+export const SOFT_RESET = "soft-reset";
+export type ResetAction = EndAction | typeof SOFT_RESET;
+
+export const RESET_ACTIONS: readonly ResetAction[] = [SOFT_RESET, ...END_ACTIONS];
+
 export interface EndPolicy {
   poweroff: EndAction;
   reboot: EndAction;
   /** For a watchdog that ran out too. */
   crash: EndAction;
+  softReset: ResetAction;
 }
 
-export const DEFAULT_POLICY: Readonly<EndPolicy> = { poweroff: "destroy", reboot: "restart", crash: "destroy" };
+export const DEFAULT_POLICY: Readonly<EndPolicy> = {
+  poweroff: "destroy",
+  reboot: "restart",
+  crash: "destroy",
+  softReset: SOFT_RESET,
+};
 
-/** What the policy says; "suspended" for a domain that waits to be resumed or destroyed. */
+/** Whether the domain is to be reset. */
+export function resets(policy: EndPolicy, reason: EndReason): boolean {
+  return reason === "soft reset" && policy.softReset === SOFT_RESET;
+}
+
+/** What the policy says when the domain is not reset, or could not be; "suspended" for a domain that waits to be resumed or destroyed. */
 export function actionFor(policy: EndPolicy, reason: EndReason): EndAction | "suspended" {
   if (reason === "suspend") return "suspended";
   if (reason === "poweroff") return policy.poweroff;
   if (reason === "reboot") return policy.reboot;
   if (isFailure(reason)) return policy.crash;
+  if (reason === "soft reset" && policy.softReset !== SOFT_RESET) return policy.softReset;
   return "destroy";
 }
 

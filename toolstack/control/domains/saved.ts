@@ -11,13 +11,15 @@ import type { EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 
 /** Raised when the form changes: records of another form are not read. */
-const VERSION = 1;
+const VERSION = 2;
 
 export interface SavedDomain {
   version: number;
   name: string;
   policy: EndPolicy;
   quickEnds: number;
+  /** A soft reset of it had begun. */
+  resetting: boolean;
   /** Modules by name. Null where it is not known. */
   request: (Omit<CreateRequest, "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string }) | null;
   sizes: GuestDomain["sizes"];
@@ -26,12 +28,13 @@ export interface SavedDomain {
 
 /** A record as text; its bytes are made only of one that is short enough. */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
-  const { name, policy, quickEnds, request, sizes } = domain;
+  const { name, policy, quickEnds, resetting, request, sizes } = domain;
   const saved: SavedDomain = {
     version: VERSION,
     name,
     policy,
     quickEnds,
+    resetting,
     request: request === null ? null : { ...request, kernel: request.kernel.name, ramdisk: request.ramdisk?.name },
     sizes,
     store,

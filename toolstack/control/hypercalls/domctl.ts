@@ -20,6 +20,7 @@ import {
   XEN_DOMCTL_pausedomain,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
@@ -141,6 +142,11 @@ export function pauseDomain(domain: number): void {
 
 export function unpauseDomain(domain: number): void {
   domctl("XEN_DOMCTL_unpausedomain", XEN_DOMCTL_unpausedomain, domain);
+}
+
+/** Makes a domain that has shut down go on as if it had just been started, in its memory; it is paused. */
+export function softResetDomain(domain: number): void {
+  domctl("XEN_DOMCTL_soft_reset", XEN_DOMCTL_soft_reset, domain);
 }
 
 /** Ends a domain. It disappears when the last of its frames is no longer mapped by anyone. */
