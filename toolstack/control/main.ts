@@ -17,6 +17,7 @@ import { installGlobals } from "./repl-globals.ts";
 import { openScratch } from "./scratch.ts";
 import { startSession } from "./session.ts";
 import { prepareAcpi } from "./builder/acpi.ts";
+import { openSuspects } from "./suspects.ts";
 import { StoreService } from "./store/service.ts";
 import { timerFired } from "./timers.ts";
 import { showLife } from "./watchdog.ts";
@@ -43,11 +44,15 @@ function start(): void {
   stayAwake();
   // The timer's event makes the hypervisor enter domain 0, and the turn looks at the clock.
   onVirq(VIRQ_TIMER, timerFired);
-  domains.start();
+  openSuspects();
+  const taken = domains.start();
   installGlobals(domains);
   openInput(shell);
   reportFailuresTo(notice);
-  detach("the session", () => startSession(shell, domains));
+  detach("the session", async () => {
+    await taken;
+    await startSession(shell, domains);
+  });
 }
 
 (globalThis as unknown as { turn: () => void }).turn = () => {

@@ -1,5 +1,5 @@
 /**
- * Records that outlive domain 0, one for each domain at most, in memory that the hypervisor leaves as it is when it starts
+ * Records that outlive domain 0, one for each domain (or other number that means something to who keeps it) at most, in memory that the hypervisor leaves as it is when it starts
  * domain 0 anew. Only domain 0 can write there. A record is replaced by writing the new one elsewhere first: a crash in the
  * middle leaves the old one.
  */
@@ -158,12 +158,14 @@ function readRecord(page: number): { domain: number; pages: number; sequence: nu
 /**
  * Finds the records of the domain 0 that was here before; at the machine's start there are none. Once, at the start of
  * domain 0.
+ * @param each called between two records: there may be many
  * @returns the records by domain; those not wanted are to be dropped
  */
-export function loadRecords(): Map<number, string> {
+export function loadRecords(each: () => void = () => {}): Map<number, string> {
   const found = new Map<number, { page: number; sequence: number; bytes: string }>();
   const used = Math.min(header(0)[USED_AT]!, PAGES);
   for (let page = 1; page < used;) {
+    each();
     const record = readRecord(page);
     if (record === null) {
       page++;

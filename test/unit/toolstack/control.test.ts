@@ -426,6 +426,51 @@ test("the watchdog is armed before domain 0 takes domains over or runs a command
   t.true(armed.every((watchdogs) => watchdogs === 1));
 });
 
+test("domains are taken over in pieces, and commands come when all are there", async (t) => {
+  const m = machine("", 1024);
+  await m.boot();
+  for (let i = 0; i < 10; i++) await m.type(`${"create --kernel hello --memory 2 --paused;".repeat(20)}\r`);
+  t.is(m.domains.size, 200);
+  m.takeOutput();
+  m.busiestTurn = 0;
+  await m.type("");
+  await m.boot();
+  t.regex(m.takeOutput(), /domain 0 was restarted\r\n[^]*typevisor> $/);
+  t.true(m.busiestTurn < 1000, `${m.busiestTurn} hypercalls in one turn`);
+  m.busiestTurn = 0;
+  await m.type("list\r");
+  t.is(m.takeOutput().match(/ 2 +1 +--p---/g)!.length, 200);
+});
+
+test("a restart that a guest has coming is not forgotten when domain 0 is restarted before it", async (t) => {
+  const m = machine();
+  await m.boot();
+  await m.type("create --kernel hello --name again --cmdline 'a=1'\r");
+  for (let id = 1; id <= 2; id++) {
+    m.shutdownGuest(m.domains.get(id)!, SHUTDOWN_reboot);
+    await m.settle();
+  }
+  t.regex(m.takeOutput(), /domain 2 \(again\) ended soon after its start, again: it is restarted in 1 s/);
+  t.is(m.domains.size, 0, "it waits");
+  await m.boot();
+  await m.pass(5000);
+  t.regex(m.takeOutput(), /again was restarted: it is domain 3 now/);
+  t.deepEqual([...m.domains.keys()], [3]);
+  await m.boot();
+  await m.pass(60_000);
+  t.deepEqual([...m.domains.keys()], [3], "done once is done");
+  t.notRegex(m.takeOutput(), /was restarted: it is/);
+});
+
+test("records that find no room are told of, once", async (t) => {
+  const m = machine("", 1024);
+  await m.boot();
+  for (let i = 0; i < 14; i++) await m.type(`${"create --kernel hello --memory 2 --paused;".repeat(20)}\r`);
+  const output = m.takeOutput();
+  t.is(output.match(/domain 256 \(\S+\): no room is left to keep what is known of it/g)?.length, 1);
+  t.is(output.match(/no room is left/g)?.length, 1);
+});
+
 test("long output on a slow line goes out in pieces: turns stay short, the watchdog is petted, keys are heard", async (t) => {
   const m = machine();
   await m.boot();

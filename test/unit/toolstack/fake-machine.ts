@@ -101,6 +101,8 @@ export class FakeMachine {
   lineNs = 0;
   // The longest turn so far, promise jobs included, and how long the watchdog was left alone at most, ns.
   longestTurn = 0;
+  /** The most hypercalls of one turn so far. */
+  busiestTurn = 0;
   longestNeglect = 0;
   private petted = 0;
   guest: (domain: FakeDomain) => void = () => {};
@@ -230,10 +232,12 @@ export class FakeMachine {
   private async step(): Promise<void> {
     this.now += 1e5;
     const began = this.now;
+    const calls = this.hypercalls;
     this.turn();
     // Promise jobs.
     await new Promise((resolve) => setImmediate(resolve));
     this.longestTurn = Math.max(this.longestTurn, this.now - began);
+    this.busiestTurn = Math.max(this.busiestTurn, this.hypercalls - calls);
   }
 
   private touch(page: number, address: number): Uint8Array {

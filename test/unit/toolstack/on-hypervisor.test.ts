@@ -349,4 +349,38 @@ test("xenctx shows the vCPU of a guest that has crashed, and says so", async (t)
   t.regex(dump, /^domain 1 \(bad\), vCPU 0: shut down \(crash\), /m);
   t.regex(dump, /^ +rip [0-9a-f]{16} +rflags/m);
   t.regex(dump, /^ {2}call trace:\r\n {4}[0-9a-f]{16}/m);
+  t.is(machine.exports.audit(), 0);
+});
+
+/** Makes domain 0 die whenever the store is asked for a node with "poison" in its path. */
+const POISON = `Object.defineProperty(globalThis, "domains", { configurable: true, set(domains) {
+  Object.defineProperty(globalThis, "domains", { value: domains, writable: true });
+  const { tree } = domains.store.store;
+  const get = tree.get;
+  tree.get = (path) => {
+    if (path.includes("poison")) { memory.store32(0xc01ff000, 3); hypercall(29, 2, 0xc01ff000); throw new Error("dead"); }
+    return get.call(tree, path);
+  };
+} });`;
+
+test("a request that ends domain 0 is tried twice, then refused; the guest and everybody else go on", async (t) => {
+  const said: string[] = [];
+  const machine = await boot("", {
+    bad: storeGuest(function* (store, say) {
+      say(yield* store.ask(XS_WRITE, "data/good\0x"));
+      // What it has written is kept within 50 ms.
+      for (let i = 0; i < 100; i++) yield { kind: "spin", ns: 2_000_000 };
+      say(yield* store.ask(XS_READ, "data/poison\0"));
+      say(yield* store.ask(XS_READ, "data/good\0"));
+    }, said),
+  });
+  const plane = await ControlPlane.on(machine);
+  plane.prelude = POISON;
+  machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+  machine.devices.type("create --kernel bad --memory 2 --on-poweroff preserve\r");
+  machine.runUntil(() => machine.output.includes("domain 1 (bad) has ended: poweroff"), "the guest's end");
+  t.deepEqual(said, ["OK\0", "!EIO", "x"]);
+  t.is(machine.output.match(/Domain 0 is restarted/g)!.length, 2);
+  t.regex(machine.output, /domain 1: a request to the store \(type 2\) ended domain 0 twice: refused with EIO/);
+  t.is(machine.exports.audit(), 0);
 });

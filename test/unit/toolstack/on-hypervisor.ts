@@ -34,6 +34,9 @@ export class ControlPlane {
   private thrown: unknown = null;
   /** Domain 0 has shut itself down as crashed: the next turn is the first of a new heap. */
   private crashed = false;
+  private ramAtCrash: Uint8Array | null = null;
+  /** Run in every new heap before the control plane is evaluated there. */
+  prelude = "";
   turns = 0;
   hypercalls = 0;
 
@@ -92,10 +95,11 @@ export class ControlPlane {
         {
           hypercall: () =>
             this.guarded(() => {
+              if (this.crashed) return;
               this.hypercalls++;
-              const crash = this.isCrash();
+              this.crashed = this.isCrash();
               this.machine.exports.softwareHypercall(SPACE);
-              this.crashed ||= crash;
+              if (this.crashed) this.ramAtCrash = this.machine.ram.bytes.slice();
             }),
           exchange: () => {
             const address = this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeAddress);
@@ -108,10 +112,14 @@ export class ControlPlane {
         },
         { microtaskMode: "afterEvaluate" },
       );
+      new Script(this.prelude).runInContext(this.context);
       this.script.runInContext(this.context);
     }
     this.turns++;
     turn.runInContext(this.context);
+    // The simulated engine goes on to the end of its turn: nothing that it does after its death counts.
+    if (this.crashed && this.ramAtCrash !== null) this.machine.ram.bytes.set(this.ramAtCrash);
+    this.ramAtCrash = null;
     if (this.thrown !== null) throw this.thrown;
   }
 }

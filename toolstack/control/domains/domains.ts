@@ -29,7 +29,10 @@ import {
 } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
+import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
+import { attempt, RESTORE } from "../suspects.ts";
+import { giveWay, Task } from "../tasks.ts";
 import { GuestDomain } from "./domain.ts";
 import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
@@ -37,9 +40,20 @@ import { after, sleep } from "../timers.ts";
 import { freeName, handleOfName, nameOfHandle, uuidOfName } from "./name.ts";
 import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
-import { decodeDomain, encodeDomain, keepDomain, restoreRequest, type SavedDomain } from "./saved.ts";
+import {
+  decodeDomain,
+  decodeRecord,
+  domainOfRestart,
+  encodeDomain,
+  isRestartKey,
+  keepDomain,
+  restartKey,
+  restoreRequest,
+  type SavedDomain,
+} from "./saved.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
+import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
 
 export const DOMAIN_0 = 0;
@@ -77,7 +91,13 @@ export class Domains {
   private watchers: (() => boolean)[] = [];
   /** Domains of which something is to be kept for a later domain 0. */
   private readonly unsaved = new Set<GuestDomain>();
-  private saving: (() => void) | null = null;
+  private due: GuestDomain[] = [];
+  private saving = false;
+  private readonly saver = new Task("keeping what domain 0 knows", () => this.saveOne());
+  /** Domains that ended before all were taken over are looked at then. */
+  private takingOver = true;
+  /** It was said that there is no room for records. */
+  private saidFull = false;
 
   /** @param notice prints a line about something that happened by itself */
   constructor(
@@ -85,8 +105,11 @@ export class Domains {
     readonly store: StoreService,
   ) {}
 
-  /** Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start. */
-  start(): void {
+  /**
+   * Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start, many domains when domain 0 was
+   * restarted. In pieces; nobody is served by the store before all are there.
+   */
+  async start(): Promise<void> {
     onVirq(VIRQ_DOM_EXC, () => {
       this.watchers = this.watchers.filter((watcher) => !watcher());
       this.checkShutdowns();
@@ -95,30 +118,69 @@ export class Domains {
       const domain = this.byId.get(id);
       if (domain !== undefined) this.save(domain);
     };
-    const records = loadRecords();
-    const restores: (() => void)[] = [];
+    this.store.hold();
+    try {
+      await this.takeOver(loadRecords(() => showLife()));
+    } catch (error) {
+      reportFailure("taking over domains", error);
+    }
+    this.takingOver = false;
+    this.store.serveAll();
+    if (this.byId.size > 0) this.checkShutdowns();
+  }
+
+  private async takeOver(records: Map<number, string>): Promise<void> {
+    const restores: { id: number; store: SavedClient }[] = [];
+    const guarded = (id: number, work: () => void) => {
+      try {
+        work();
+      } catch (error) {
+        reportFailure(`taking over domain ${id}`, error);
+      }
+    };
     for (const info of listDomains()) {
-      if (info.id === DOMAIN_0) continue;
-      const guarded = (work: () => void) => {
-        try {
-          work();
-        } catch (error) {
-          reportFailure(`taking over domain ${info.id}`, error);
-        }
-      };
+      const { id } = info;
+      if (id === DOMAIN_0) continue;
+      showLife();
+      await giveWay();
       if (info.dying) {
-        guarded(() => destroyDomain(info.id)); // its destruction may have been under way when domain 0 was restarted
+        guarded(id, () => destroyDomain(id)); // its destruction may have been under way when domain 0 was restarted
         continue;
       }
-      guarded(() => {
-        const { store } = this.adopt(info, records.get(info.id)) ?? {};
-        if (store) restores.push(() => guarded(() => this.store.restore(info.id, store)));
+      guarded(id, () => {
+        const store = this.adopt(info, records.get(id))?.store;
+        if (store) restores.push({ id, store });
       });
     }
     // Permissions name other domains: all must be known before.
-    for (const restore of restores) restore();
-    for (const id of records.keys()) if (!this.byId.has(id)) dropRecord(id);
-    if (this.byId.size > 0) this.checkShutdowns();
+    for (const { id, store } of restores) {
+      showLife();
+      await giveWay();
+      guarded(id, () => {
+        if (attempt(RESTORE, id, () => this.store.restore(id, store))) return;
+        this.notice(`domain ${id}: what was kept of its store ended domain 0 twice: it is lost`);
+      });
+    }
+    for (const [key, record] of records) {
+      if (isRestartKey(key)) this.resumeRestart(key, record);
+      else if (!this.byId.has(key)) dropRecord(key);
+    }
+  }
+
+  /** Goes on with a restart that an earlier domain 0 had begun. */
+  private resumeRestart(key: number, record: string): void {
+    const saved = decodeRecord(record);
+    // One of that name is there: it is the new one, or the old one was not ended yet, and its end is seen again.
+    if (saved === null || this.isTaken(saved.name)) {
+      dropRecord(key);
+      return;
+    }
+    const domain = new GuestDomain(domainOfRestart(key), saved.name);
+    domain.request = restoreRequest(saved);
+    domain.policy = saved.policy;
+    domain.quickEnds = saved.quickEnds;
+    domain.madeNs = systemTime();
+    this.restart(domain);
   }
 
   /** Takes over a domain of the domain 0 that was here before; returns what was kept of it. */
@@ -183,19 +245,24 @@ export class Domains {
   /** Keeps what a later domain 0 must know of a domain; soon, and many changes at once. */
   private save(domain: GuestDomain): void {
     this.unsaved.add(domain);
-    this.saving ??= after(SAVE_MS, () => {
-      this.saving = null;
-      this.saveAll(systemTime());
+    if (this.saving) return;
+    this.saving = true;
+    after(SAVE_MS, () => {
+      this.saving = false;
+      this.due = [...this.unsaved];
+      this.saver.request();
     });
   }
 
-  private saveAll(now: number): void {
-    for (const domain of [...this.unsaved]) {
-      if (this.byId.get(domain.id) !== domain) this.unsaved.delete(domain);
-      // Who has much to be kept and changes it all the time is kept less often.
-      else if (now < domain.nextSaveNs) this.save(domain);
-      else this.saveNow(domain);
-    }
+  /** Keeps the next of those that are due; returns whether there are more. */
+  private saveOne(): boolean {
+    const domain = this.due.pop();
+    if (domain === undefined || !this.unsaved.has(domain)) return this.due.length > 0;
+    if (this.byId.get(domain.id) !== domain) this.unsaved.delete(domain);
+    // Who has much to be kept and changes it all the time is kept less often.
+    else if (systemTime() < domain.nextSaveNs) this.save(domain);
+    else this.saveNow(domain);
+    return this.due.length > 0;
   }
 
   /**
@@ -206,13 +273,27 @@ export class Domains {
     const { id } = domain;
     this.unsaved.delete(domain);
     let made = 0;
+    let kept = false;
     for (const what of ["all", "watches", "domain"] as const) {
       if (what === "all" && !this.store.maySaveNodes(id)) continue;
       const text = encodeDomain(domain, what === "domain" ? null : this.store.save(id, what === "all"));
       made += text.length;
-      if (keepDomain(id, text)) break;
+      kept = keepDomain(id, text);
+      if (kept) break;
     }
+    this.noteRoom(kept, domain);
     domain.nextSaveNs = systemTime() + made * SAVE_NS_PER_CHARACTER;
+  }
+
+  /** Says so, once, when records do not find room any more. */
+  private noteRoom(kept: boolean, domain: GuestDomain): void {
+    if (!kept && !this.saidFull) {
+      this.notice(
+        `${domain}: no room is left to keep what is known of it; should domain 0 be restarted, this domain and others that ` +
+          "are made now lose their part of the store, their policies and how they were made",
+      );
+    }
+    this.saidFull = !kept;
   }
 
   /** Takes a domain out of the store. */
@@ -364,6 +445,7 @@ export class Domains {
 
   /** Looks for domains that have shut down since the last time. */
   private checkShutdowns(): void {
+    if (this.takingOver) return;
     for (const { id, code } of shutdownDomains()) {
       const domain = this.byId.get(id);
       if (domain === undefined || domain.ended !== null) continue;
@@ -422,6 +504,7 @@ export class Domains {
       this.notice(`${domain} has ended: ${reason}; it is kept until \`destroy ${domain.id}\`${hint}`);
       return;
     }
+    if (action === "restart") this.keepRestart(domain);
     this.destroy(domain);
     this.notice(`${domain} has ended: ${reason}${hint}`);
     if (action === "restart") this.restart(domain);
@@ -431,21 +514,30 @@ export class Domains {
   finishAwaited(domain: GuestDomain, reason: EndReason): void {
     const action = actionFor(domain.policy, reason);
     if (action === "preserve") return;
+    if (action === "restart") this.keepRestart(domain);
     this.destroy(domain);
     if (action === "restart") this.restart(domain);
   }
 
+  /** Notes that a domain is to be made again: a domain 0 that comes before that is done does it. */
+  private keepRestart(domain: GuestDomain): void {
+    if (domain.request !== null) keepDomain(restartKey(domain.id), encodeDomain(domain, null));
+  }
+
   /** Makes a destroyed domain again, under a new id. */
   private restart(domain: GuestDomain): void {
+    const forget = () => dropRecord(restartKey(domain.id));
     const { request } = domain;
     if (request === null) {
       this.notice(`${domain} is not restarted: how it was made was lost when domain 0 was restarted`);
+      forget();
       return;
     }
     const quick = quickEnds(domain.quickEnds, systemTime() - domain.madeNs);
     const delay = restartDelay(quick);
     if (delay === null) {
       this.notice(`${domain} is not restarted: it has ended ${quick} times in a row soon after its start`);
+      forget();
       return;
     }
     if (delay > 0) this.notice(`${domain} ended soon after its start, again: it is restarted in ${delay / 1000} s`);
@@ -458,10 +550,12 @@ export class Domains {
       } catch (error) {
         const known = error instanceof BuildError || error instanceof HypercallError;
         this.notice(`${domain} could not be restarted: ${known ? error.message : describeError(error)}`);
+        forget();
         return;
       }
       again.quickEnds = quick;
       this.saveNow(again);
+      forget();
       this.notice(`${domain.name} was restarted: it is domain ${again.id} now`);
       this.unpause(again);
     });

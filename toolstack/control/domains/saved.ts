@@ -13,6 +13,9 @@ import type { CreateRequest } from "./request.ts";
 /** Raised when the form changes: records of another form are not read. */
 const VERSION = 2;
 
+/** Above all numbers of domains. */
+const FIRST_RESTART = 0x10000;
+
 export interface SavedDomain {
   version: number;
   name: string;
@@ -47,14 +50,34 @@ export function keepDomain(domain: number, text: string): boolean {
   return text.length <= RECORD_BYTES && saveRecord(domain, toBytes(text));
 }
 
-/** What was kept of the domain of that name; null for another's, or another form. */
-export function decodeDomain(bytes: string, name: string): SavedDomain | null {
+/** The number under which the record of a domain that has ended and is to be made again is kept; its own has gone with it. */
+export function restartKey(domain: number): number {
+  return FIRST_RESTART + domain;
+}
+
+export function isRestartKey(key: number): boolean {
+  return key >= FIRST_RESTART;
+}
+
+/** The domain that had the record with this key. */
+export function domainOfRestart(key: number): number {
+  return key - FIRST_RESTART;
+}
+
+/** What was kept; null for a record of another form. */
+export function decodeRecord(bytes: string): SavedDomain | null {
   try {
     const saved = JSON.parse(fromBytes(bytes)) as SavedDomain;
-    return saved.version === VERSION && saved.name === name ? saved : null;
+    return saved.version === VERSION ? saved : null;
   } catch {
     return null;
   }
+}
+
+/** What was kept of the domain of that name; null for another's, or another form. */
+export function decodeDomain(bytes: string, name: string): SavedDomain | null {
+  const saved = decodeRecord(bytes);
+  return saved?.name === name ? saved : null;
 }
 
 /** The request with its modules; null where a module is not there any more. */

@@ -27,6 +27,11 @@ interface Opened {
   readonly page: number;
 }
 
+export interface ConnectionHooks extends ExchangeHooks {
+  /** Nobody is served yet. */
+  readonly holds: boolean;
+}
+
 export class StoreConnection {
   private port = 0;
   /** Null until the guest first calls: most small guests never do. */
@@ -38,6 +43,7 @@ export class StoreConnection {
   /** The exchange is running: what wakes it now is seen by it anyway. */
   private busy = false;
   private readonly task: Task;
+  private heldBack = false;
   /** The guest's ring page could not be mapped: nothing is exchanged. */
   private pageless = false;
 
@@ -53,10 +59,21 @@ export class StoreConnection {
     guestPort: number,
     fresh: boolean,
     private readonly client: () => Client,
-    private readonly hooks: ExchangeHooks,
+    private readonly hooks: ConnectionHooks,
   ) {
     this.task = new Task(`the store, for domain ${domain}`, () => this.serve());
-    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.task.request());
+    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.onEvent());
+  }
+
+  private onEvent(): void {
+    if (this.hooks.holds) this.heldBack = true;
+    else this.task.request();
+  }
+
+  /** Serves a guest that called while nobody was served. */
+  called(): void {
+    if (this.heldBack) this.task.request();
+    this.heldBack = false;
   }
 
   /** Maps the ring page; null when the guest has none there (any more). */
@@ -83,7 +100,7 @@ export class StoreConnection {
   /** Binds to another port of the guest: its old one is gone. Throws HypercallError. */
   rebind(guestPort: number): void {
     const old = this.port;
-    this.port = onInterdomain(this.domain, guestPort, () => this.task.request());
+    this.port = onInterdomain(this.domain, guestPort, () => this.onEvent());
     closeChannel(old);
   }
 
@@ -107,7 +124,7 @@ export class StoreConnection {
 
   /** There is something to send. Not at once: somebody else's request may be in the middle of its work. */
   private wake(): void {
-    if (!this.busy) this.task.request();
+    if (!this.busy) this.onEvent();
   }
 
   /** Does a piece of what there is to do; returns whether there is more that may be done at once. */

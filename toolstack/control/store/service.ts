@@ -3,6 +3,7 @@ import { HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts";
 import { reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
+import { attempt, REQUEST } from "../suspects.ts";
 import { Task } from "../tasks.ts";
 import { ANNOUNCE_UNITS } from "./announcements.ts";
 import { Client } from "./client.ts";
@@ -11,9 +12,9 @@ import { LocalStore } from "./local.ts";
 import { changesState, handleRequest, type DomainManager } from "./requests.ts";
 import { restoreClient, saveClient, type SavedClient } from "./saved.ts";
 import { INTRODUCE_DOMAIN, RELEASE_DOMAIN, Store } from "./store.ts";
-import { EINVAL, ENOENT } from "./store-error.ts";
+import { EINVAL, EIO, ENOENT } from "./store-error.ts";
 import type { Unwritten } from "./unwritten.ts";
-import type { Header } from "./wire.ts";
+import { errorReply, type Header } from "./wire.ts";
 
 /** Bytes in a domain's account, overheads included, up to which its nodes may fit into a record of 32 KiB. */
 const SAVED_BYTES = 256 * 1024;
@@ -41,10 +42,19 @@ class Served {
   }
 
   request(header: Header, payload: string): void {
-    handleRequest(this.client, this.service, header, payload, (error) =>
-      reportFailure(`the store, for domain ${this.domain}`, error),
+    const { service, domain, client } = this;
+    const done = attempt(REQUEST, domain, () =>
+      handleRequest(client, service, header, payload, (error) =>
+        reportFailure(`the store, for domain ${domain}`, error),
+      ),
     );
-    if (changesState(header.type)) this.service.changed(this.domain);
+    if (!done) {
+      service.notice(
+        `domain ${domain}: a request to the store (type ${header.type}) ended domain 0 twice: refused with EIO`,
+      );
+      client.answer(errorReply(header, EIO.errno));
+    }
+    if (changesState(header.type)) service.changed(domain);
   }
 
   /** Said once: a guest can break its connection and make it again as often as it likes. */
@@ -57,6 +67,10 @@ class Served {
 
   reconnected(): void {
     this.service.changed(this.domain);
+  }
+
+  get holds(): boolean {
+    return this.service.holds;
   }
 
   /** Its client, null while it has asked for nothing. */
@@ -75,6 +89,9 @@ export class StoreService implements DomainManager {
   readonly store = new Store();
   readonly local = new LocalStore(this.store);
   private readonly served = new Map<number, Served>();
+
+  /** True while domains are taken over: none is served before all are known and have back what was kept for them. */
+  private held = false;
 
   /** Called when what the store keeps for a domain may have changed by its request. */
   changed: (domain: number) => void = () => {};
@@ -103,6 +120,22 @@ export class StoreService implements DomainManager {
       throw error;
     }
     this.store.announceSpecial(INTRODUCE_DOMAIN);
+  }
+
+  /** Serves nobody until `serveAll`. */
+  hold(): void {
+    this.held = true;
+  }
+
+  /** True while nobody is served. */
+  get holds(): boolean {
+    return this.held;
+  }
+
+  /** Serves all again, and who has called meanwhile. */
+  serveAll(): void {
+    this.held = false;
+    for (const { connection } of this.served.values()) connection.called();
   }
 
   /** False for a domain that has so much in the store that its nodes are not worth the try. */

@@ -1,0 +1,62 @@
+/**
+ * Whose doing it was when domain 0 died: before it does what a domain's request or record asks, it notes so in stable memory.
+ * A request stays in the guest's ring until it is answered, and the next domain 0 finds it there: one that has ended domain 0
+ * again and again is to be refused, or nothing else would ever be done.
+ */
+import { DOM0_STABLE } from "../../abi/software.ts";
+import { memory } from "./host.ts";
+import { words } from "./window.ts";
+
+/** What domain 0 was doing. */
+export const REQUEST = 1;
+export const RESTORE = 2;
+
+/** Deaths after which it is not tried again. */
+const ATTEMPTS_MAX = 2;
+/** In the first page of stable memory, which holds no records: what is being done, then pairs of what it was and how often. */
+const AT = DOM0_STABLE + 2048;
+const PAIRS = 64;
+
+/** Set by `openSuspects`. */
+let table: Uint32Array;
+
+/** Takes the notes into use, and counts the death of the domain 0 that was here before; once, at the start. */
+export function openSuspects(): void {
+  table = words(memory, AT, 1 + 2 * PAIRS);
+  const key = table[0]!;
+  table[0] = 0;
+  if (key === 0) return;
+  // All in use: the oldest notes are as good as any.
+  const at = find(key) ?? find(0) ?? 1;
+  table[at + 1] = table[at] === key ? table[at + 1]! + 1 : 1;
+  table[at] = key;
+}
+
+function find(key: number): number | undefined {
+  for (let i = 1; i < table.length; i += 2) if (table[i] === key) return i;
+  return undefined;
+}
+
+/**
+ * Does something that `domain` asked for, or that was kept for it.
+ * @returns false when that has ended domain 0 too often: it was not done, and is forgotten
+ */
+export function attempt(what: number, domain: number, work: () => void): boolean {
+  const key = (what << 16) | domain;
+  const at = find(key);
+  if (at !== undefined) {
+    const refused = table[at + 1]! >= ATTEMPTS_MAX;
+    if (refused) {
+      table[at] = 0;
+      return false;
+    }
+  }
+  table[0] = key;
+  try {
+    work();
+  } finally {
+    table[0] = 0;
+    if (at !== undefined) table[at] = 0;
+  }
+  return true;
+}
