@@ -22,14 +22,6 @@ import {
   XEN_DOMCTL_unpausedomain,
 } from "../../../abi/domctl.ts";
 import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
-import {
-  EVTCHNOP_alloc_unbound,
-  EVTCHNOP_bind_interdomain,
-  EVTCHNOP_bind_virq,
-  EVTCHNOP_close,
-  EVTCHNOP_send,
-  EVTCHNOP_unmask,
-} from "../../../abi/event-channel.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
   ForeignMemoryMap,
@@ -68,16 +60,16 @@ import {
   CONSOLEIO_write,
   DOMID_SELF,
   MulticallEntry,
-  SharedInfo,
   VcpuInfo,
   VIRQ_CONSOLE,
   VIRQ_DOM_EXC,
   VIRQ_TIMER,
 } from "../../../abi/xen.ts";
 import { controlBundle } from "./control-bundle.ts";
-import { FakeDomain, type Port, writeDomainInfo } from "./fake-domain.ts";
+import { FakeDomain, writeDomainInfo } from "./fake-domain.ts";
 import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { HostCodec } from "./host-codec.ts";
+import { FakeEvents } from "./fake-events.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
@@ -116,7 +108,7 @@ export class FakeMachine {
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
 
-  private readonly virqs = new Map<number, Port>();
+  private readonly events: FakeEvents;
   private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
   private nextId = 1;
   private nextModule = DOM0_MODULES;
@@ -132,6 +124,7 @@ export class FakeMachine {
   ) {
     this.freePages = (freeMib * 1024 * 1024) / PAGE;
     this.domain0.maxPages = Infinity;
+    this.events = new FakeEvents(this.window, this.domain0, this.domains);
   }
 
   /** Adds a boot module; before `boot`. */
@@ -145,9 +138,7 @@ export class FakeMachine {
 
   /** Evaluates the bundle and runs it until it waits. Called again: domain 0 has crashed and is restarted. */
   async boot(): Promise<void> {
-    for (const port of this.domain0.ports.values()) this.close(port);
-    this.domain0.ports.clear();
-    this.virqs.clear();
+    this.events.reset();
     for (const page of [...this.maps.keys()]) this.unmap(page);
     this.timer = 0;
     this.watchdogs = 0;
@@ -209,8 +200,7 @@ export class FakeMachine {
   }
 
   raiseVirq(virq: number): void {
-    const port = this.virqs.get(virq);
-    if (port !== undefined) this.setPending(port.number);
+    this.events.raiseVirq(virq);
   }
 
   /** A guest's SCHEDOP_shutdown. */
@@ -222,7 +212,7 @@ export class FakeMachine {
   /** A guest's EVTCHNOP_send. */
   notifyFrom(domain: FakeDomain, port: number): void {
     const peer = domain.ports.get(port)?.peer;
-    if (peer) this.setPending(peer.number);
+    if (peer) this.events.setPending(peer.number);
   }
 
   get mappedPages(): number {
@@ -250,35 +240,6 @@ export class FakeMachine {
     const fresh = new Uint8Array(PAGE);
     this.window.map(page, fresh);
     return fresh;
-  }
-
-  /** As the hypervisor: a port that is pending already wakes nobody. */
-  private setPending(port: number): void {
-    const w = this.window;
-    const word = Math.floor(port / 32) * 4;
-    const bit = 1 << (port % 32);
-    const pending = DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word;
-    if (w.load32(pending) & bit) return;
-    w.store32(pending, w.load32(pending) | bit);
-    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word) & bit) return;
-    this.raise(port);
-  }
-
-  private unmask(port: number): void {
-    const w = this.window;
-    const word = Math.floor(port / 32) * 4;
-    const bit = 1 << (port % 32);
-    const mask = DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word;
-    if (!(w.load32(mask) & bit)) return;
-    w.store32(mask, w.load32(mask) & ~bit);
-    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word) & bit) this.raise(port);
-  }
-
-  private raise(port: number): void {
-    const w = this.window;
-    const selector = DOM0_SHARED_INFO + VcpuInfo.evtchn_pending_sel + (port >= 2048 ? 4 : 0);
-    w.store32(selector, w.load32(selector) | (1 << (Math.floor(port / 64) % 32)));
-    w.store8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending, 1);
   }
 
   private exchange(): void {
@@ -315,7 +276,7 @@ export class FakeMachine {
       case __HYPERVISOR_sched_op:
         return this.schedOp(a1, a2);
       case __HYPERVISOR_event_channel_op:
-        return this.eventChannelOp(a1, a2);
+        return this.events.operation(a1, a2);
       case __HYPERVISOR_hvm_op:
         return this.hvmOp(a1, a2);
       case __HYPERVISOR_memory_op:
@@ -362,67 +323,6 @@ export class FakeMachine {
       return 0;
     }
     return -ENOSYS;
-  }
-
-  private newPort(domain: FakeDomain, state: Port["state"]): Port {
-    let number = 1;
-    while (domain.ports.has(number)) number++;
-    const port: Port = { domain: domain === this.domain0 ? null : domain, peer: null, number, state };
-    domain.ports.set(number, port);
-    return port;
-  }
-
-  private eventChannelOp(op: number, arg: number): number {
-    const w = this.window;
-    switch (op) {
-      case EVTCHNOP_bind_virq: {
-        const virq = w.load32(arg);
-        if (this.virqs.has(virq)) return -EEXIST;
-        const port = this.newPort(this.domain0, "virq");
-        this.virqs.set(virq, port);
-        w.store32(arg + 8, port.number);
-        return 0;
-      }
-      case EVTCHNOP_alloc_unbound: {
-        const domain = this.domains.get(w.load16(arg));
-        if (domain === undefined) return -ESRCH;
-        w.store32(arg + 4, this.newPort(domain, "unbound").number);
-        return 0;
-      }
-      case EVTCHNOP_bind_interdomain: {
-        const remote = this.domains.get(w.load16(arg))?.ports.get(w.load32(arg + 4));
-        if (remote === undefined || remote.state !== "unbound") return -EINVAL;
-        const port = this.newPort(this.domain0, "interdomain");
-        port.peer = remote;
-        remote.peer = port;
-        remote.state = "interdomain";
-        w.store32(arg + 8, port.number);
-        // Xen: the other end may have sent before we were bound.
-        this.setPending(port.number);
-        return 0;
-      }
-      case EVTCHNOP_close: {
-        const port = this.domain0.ports.get(w.load32(arg));
-        if (port === undefined) return -EINVAL;
-        this.close(port);
-        this.domain0.ports.delete(port.number);
-        return 0;
-      }
-      case EVTCHNOP_unmask:
-        this.unmask(w.load32(arg));
-        return 0;
-      case EVTCHNOP_send:
-        return this.domain0.ports.get(w.load32(arg))?.peer ? 0 : -EINVAL;
-      default:
-        return -ENOSYS;
-    }
-  }
-
-  private close(port: Port): void {
-    if (port.peer === null) return;
-    port.peer.peer = null;
-    port.peer.state = "unbound";
-    port.peer = null;
   }
 
   private hvmOp(op: number, arg: number): number {

@@ -1,0 +1,126 @@
+/** Event channels of the fake hypervisor: ports of domain 0 and of guests, and what is pending in domain 0's shared_info. */
+import { EEXIST, EINVAL, ENOSYS, ESRCH } from "../../../abi/errno.ts";
+import {
+  EVTCHNOP_alloc_unbound,
+  EVTCHNOP_bind_interdomain,
+  EVTCHNOP_bind_virq,
+  EVTCHNOP_close,
+  EVTCHNOP_send,
+  EVTCHNOP_unmask,
+} from "../../../abi/event-channel.ts";
+import { DOM0_SHARED_INFO } from "../../../abi/software.ts";
+import { SharedInfo, VcpuInfo } from "../../../abi/xen.ts";
+import type { FakeDomain, Port } from "./fake-domain.ts";
+import type { PagedWindow } from "./paged-window.ts";
+
+export class FakeEvents {
+  private readonly virqs = new Map<number, Port>();
+
+  constructor(
+    private readonly window: PagedWindow,
+    private readonly domain0: FakeDomain,
+    private readonly domains: Map<number, FakeDomain>,
+  ) {}
+
+  /** Domain 0 is started anew: its ports are gone. */
+  reset(): void {
+    for (const port of this.domain0.ports.values()) this.close(port);
+    this.domain0.ports.clear();
+    this.virqs.clear();
+  }
+
+  raiseVirq(virq: number): void {
+    const port = this.virqs.get(virq);
+    if (port !== undefined) this.setPending(port.number);
+  }
+
+  /** As the hypervisor: a port that is pending already wakes nobody. */
+  setPending(port: number): void {
+    const w = this.window;
+    const word = Math.floor(port / 32) * 4;
+    const bit = 1 << (port % 32);
+    const pending = DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word;
+    if (w.load32(pending) & bit) return;
+    w.store32(pending, w.load32(pending) | bit);
+    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word) & bit) return;
+    this.raise(port);
+  }
+
+  private unmask(port: number): void {
+    const w = this.window;
+    const word = Math.floor(port / 32) * 4;
+    const bit = 1 << (port % 32);
+    const mask = DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word;
+    if (!(w.load32(mask) & bit)) return;
+    w.store32(mask, w.load32(mask) & ~bit);
+    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word) & bit) this.raise(port);
+  }
+
+  private raise(port: number): void {
+    const w = this.window;
+    const selector = DOM0_SHARED_INFO + VcpuInfo.evtchn_pending_sel + (port >= 2048 ? 4 : 0);
+    w.store32(selector, w.load32(selector) | (1 << (Math.floor(port / 64) % 32)));
+    w.store8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending, 1);
+  }
+
+  private newPort(domain: FakeDomain, state: Port["state"]): Port {
+    let number = 1;
+    while (domain.ports.has(number)) number++;
+    const port: Port = { domain: domain === this.domain0 ? null : domain, peer: null, number, state };
+    domain.ports.set(number, port);
+    return port;
+  }
+
+  operation(op: number, arg: number): number {
+    const w = this.window;
+    switch (op) {
+      case EVTCHNOP_bind_virq: {
+        const virq = w.load32(arg);
+        if (this.virqs.has(virq)) return -EEXIST;
+        const port = this.newPort(this.domain0, "virq");
+        this.virqs.set(virq, port);
+        w.store32(arg + 8, port.number);
+        return 0;
+      }
+      case EVTCHNOP_alloc_unbound: {
+        const domain = this.domains.get(w.load16(arg));
+        if (domain === undefined) return -ESRCH;
+        w.store32(arg + 4, this.newPort(domain, "unbound").number);
+        return 0;
+      }
+      case EVTCHNOP_bind_interdomain: {
+        const remote = this.domains.get(w.load16(arg))?.ports.get(w.load32(arg + 4));
+        if (remote === undefined || remote.state !== "unbound") return -EINVAL;
+        const port = this.newPort(this.domain0, "interdomain");
+        port.peer = remote;
+        remote.peer = port;
+        remote.state = "interdomain";
+        w.store32(arg + 8, port.number);
+        // Xen: the other end may have sent before we were bound.
+        this.setPending(port.number);
+        return 0;
+      }
+      case EVTCHNOP_close: {
+        const port = this.domain0.ports.get(w.load32(arg));
+        if (port === undefined) return -EINVAL;
+        this.close(port);
+        this.domain0.ports.delete(port.number);
+        return 0;
+      }
+      case EVTCHNOP_unmask:
+        this.unmask(w.load32(arg));
+        return 0;
+      case EVTCHNOP_send:
+        return this.domain0.ports.get(w.load32(arg))?.peer ? 0 : -EINVAL;
+      default:
+        return -ENOSYS;
+    }
+  }
+
+  close(port: Port): void {
+    if (port.peer === null) return;
+    port.peer.peer = null;
+    port.peer.state = "unbound";
+    port.peer = null;
+  }
+}
