@@ -19,9 +19,10 @@ export const MAX_PERMISSIONS = 5;
 export const MAX_OUTSTANDING = 20;
 /** Everything the store keeps for a domain. */
 export const MAX_BYTES = 2.5 * 1024 * 1024;
-/** What all guests together may have, and what each has in any case. */
+/** What all guests together may have, what each may have beyond that, and what that may come to. */
 export const POOL_BYTES = 16 * 1024 * 1024;
 export const ASSURED_BYTES = 64 * 1024;
+export const RESERVE_BYTES = 8 * 1024 * 1024;
 
 /** Bytes of the engine's heap that an object of the kind takes beside its strings: rounded up. */
 export const NODE_OVERHEAD = 384;
@@ -57,7 +58,8 @@ export class Account {
     if (!this.limited || bytes <= 0) return true;
     const after = this.bytes + bytes;
     if (after > MAX_BYTES) return false;
-    return after <= ASSURED_BYTES || this.pool.bytes + bytes <= POOL_BYTES;
+    const limit = after <= ASSURED_BYTES ? POOL_BYTES + RESERVE_BYTES : POOL_BYTES;
+    return this.pool.bytes + bytes <= limit;
   }
 
   /** Counts bytes; throws ENOMEM, with nothing counted, where it may not have them. */

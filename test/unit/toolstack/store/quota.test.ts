@@ -9,6 +9,7 @@ import {
   MAX_TRANSACTIONS,
   MAX_WATCHES,
   POOL_BYTES,
+  RESERVE_BYTES,
 } from "../../../../toolstack/control/store/quota.ts";
 import { ANNOUNCE_UNITS } from "../../../../toolstack/control/store/announcements.ts";
 import { EVENT_TIMEOUT_MS } from "../../../../toolstack/control/store/client.ts";
@@ -259,4 +260,17 @@ test("thousands of events that nobody takes are dropped in one go, and taken one
   t.false(a.client.eventsWait);
   zero.write("/local/domain/1/data/more", "");
   t.deepEqual(a.heard(), ["data/more t"]);
+});
+
+test("however many guests there are, together they stay within the pool and its reserve", (t) => {
+  const lab = new StoreLab();
+  let bytes = 0;
+  for (let domain = 1; domain <= 600; domain++) {
+    const guest = lab.guest(domain);
+    // What the toolstack has made its own is no part of it.
+    bytes -= guest.client.account.bytes;
+    for (let i = 0; guest.write(`data/${i}`, "v".repeat(1900)) === OK; i++);
+    bytes += guest.client.account.bytes;
+  }
+  t.true(bytes > POOL_BYTES && bytes <= POOL_BYTES + RESERVE_BYTES, `${bytes} bytes`);
 });
