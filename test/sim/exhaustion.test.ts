@@ -16,13 +16,8 @@ import {
   XENMEM_claim_pages,
 } from "../../abi/memory.ts";
 import { SCHEDOP_block, SCHEDOP_shutdown, SchedShutdown, SHUTDOWN_crash } from "../../abi/sched.ts";
-import {
-  DOM0_SCRATCH,
-  DOM0_SCRATCH_END,
-  SOFTWARE_EXIT_GROW,
-  SOFTWARE_EXIT_PAGE_FAULT,
-  SoftwareExit,
-} from "../../abi/software.ts";
+import { SOFTWARE_EXIT_GROW, SOFTWARE_EXIT_PAGE_FAULT, SoftwareExit } from "../../abi/software.ts";
+import { DOM0_SCRATCH, DOM0_SCRATCH_END } from "../../abi/domain0-layout.ts";
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import {
   EVTCHNOP_alloc_unbound,

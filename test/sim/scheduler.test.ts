@@ -13,7 +13,7 @@ import {
   VcpuInfo,
 } from "../../abi/xen.ts";
 import { XENMAPSPACE_shared_info } from "../../abi/memory.ts";
-import { DOM0_SHARED_INFO } from "../../abi/software.ts";
+import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { addToPhysmap, ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, structured, systemTime } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";

@@ -3,7 +3,7 @@
  * A request stays in the guest's ring until it is answered, and the next domain 0 finds it there: one that has ended domain 0
  * again and again is to be refused, or nothing else would ever be done.
  */
-import { DOM0_STABLE } from "../../abi/software.ts";
+import { DOM0_STABLE } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
 import { words } from "./window.ts";
 

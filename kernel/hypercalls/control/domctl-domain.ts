@@ -1,8 +1,36 @@
 /** Operations of domctl on whole domains. Arguments: `u`, linear address of the operation's structure; `v`, the caller. */
 import { EACCES, EEXIST, EINVAL, ENOENT, ENOMEM, EOPNOTSUPP, ESRCH } from "../../../abi/errno";
-import { Domctl, DomctlCreatedomain, DomctlGetdomaininfo, DomctlHypercallInit, DomctlMaxMem, DomctlMaxVcpus, DomctlPagingMempool, DomctlSetdebugging, DomctlSetdomainhandle, DomctlShadowOp, DomctlTscInfo, XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_DOMCTL_CDF_oos_off, XEN_DOMCTL_CDF_xs_domain, XEN_DOMCTL_GRANT_version_mask, XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION, XEN_DOMCTL_SHADOW_OP_OFF, XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION, XEN_X86_EMU_LAPIC, XEN_X86_MISC_FLAGS_MAX } from "../../../abi/domctl";
+import {
+  Domctl,
+  DomctlCreatedomain,
+  DomctlGetdomaininfo,
+  DomctlHypercallInit,
+  DomctlMaxMem,
+  DomctlMaxVcpus,
+  DomctlPagingMempool,
+  DomctlSetdebugging,
+  DomctlSetdomainhandle,
+  DomctlShadowOp,
+  DomctlTscInfo,
+  XEN_DOMCTL_CDF_hap,
+  XEN_DOMCTL_CDF_hvm,
+  XEN_DOMCTL_CDF_oos_off,
+  XEN_DOMCTL_CDF_xs_domain,
+  XEN_DOMCTL_GRANT_version_mask,
+  XEN_DOMCTL_SHADOW_OP_GET_ALLOCATION,
+  XEN_DOMCTL_SHADOW_OP_OFF,
+  XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION,
+  XEN_X86_EMU_LAPIC,
+  XEN_X86_MISC_FLAGS_MAX,
+} from "../../../abi/domctl";
 import { DOMID_FIRST_RESERVED, VIRQ_DOM_EXC } from "../../../abi/xen";
-import { DomctlGetDomainState, XEN_DOMCTL_GETDOMSTATE_STATE_DEAD, XEN_DOMCTL_GETDOMSTATE_STATE_DYING, XEN_DOMCTL_GETDOMSTATE_STATE_EXIST, XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN } from "../../../abi/domain-state";
+import {
+  DomctlGetDomainState,
+  XEN_DOMCTL_GETDOMSTATE_STATE_DEAD,
+  XEN_DOMCTL_GETDOMSTATE_STATE_DYING,
+  XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
+  XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
+} from "../../../abi/domain-state";
 import { tscKhz } from "../../../arch-x86/host/tsc";
 import { vcpuOf } from "../../records/domain-access";
 import { overheadReclaim } from "../../memory/overhead";

@@ -8,7 +8,7 @@ import {
   EVTCHNOP_send,
   EVTCHNOP_unmask,
 } from "../../../abi/event-channel.ts";
-import { DOM0_SHARED_INFO } from "../../../abi/software.ts";
+import { DOM0_SHARED_INFO } from "../../../abi/domain0-layout.ts";
 import { SharedInfo, VcpuInfo } from "../../../abi/xen.ts";
 import type { FakeDomain, Port } from "./fake-domain.ts";
 import type { PagedWindow } from "./paged-window.ts";

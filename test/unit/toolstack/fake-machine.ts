@@ -454,7 +454,7 @@ export class FakeMachine {
         if (--domain.pauses === 0) this.guest(domain);
         return 0;
       case XEN_DOMCTL_soft_reset:
-        domain.ports.forEach((port) => this.close(port));
+        domain.ports.forEach((port) => this.events.close(port));
         return domain.softReset();
       case XEN_DOMCTL_destroydomain:
         if (domain.mapped > 0) throw new Error(`domain ${id} destroyed while ${domain.mapped} frames are mapped`);

@@ -4,7 +4,7 @@ import { XEN_DOMCTL_pausedomain, XEN_DOMCTL_soft_reset, XEN_DOMCTL_unpausedomain
 import { ENOMEM } from "../../../abi/errno.ts";
 import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_STORE_EVTCHN } from "../../../abi/hvm.ts";
 import { SHUTDOWN_poweroff, SHUTDOWN_soft_reset } from "../../../abi/sched.ts";
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/software.ts";
+import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/domain0-layout.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import type { FakeMachine } from "./fake-machine.ts";
 import { exec, guestPrints, machine, runExec } from "./fake-session.ts";
