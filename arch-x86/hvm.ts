@@ -29,6 +29,7 @@ import { vmxEnter } from "./vmx/enter";
 import { vmxExplain } from "./vmx/explain";
 import { vmxCancelOffer, vmxCanTakeInterrupt, vmxInjectNmi, vmxOfferInterrupt } from "./vmx/inject";
 import { vmxSkip, vmxVcpuFree, vmxVcpuInit } from "./vmx/vcpu";
+import { hostCpuInit } from "./host/cpu";
 
 /** Finds the vendor and checks all that this hypervisor needs. Returns 0, or a refusal number for hvmRefusal. */
 export function hvmDetect(): i32 {
@@ -56,6 +57,7 @@ export function hvmFeatureMask(): u32 {
 
 /** Turns virtualisation on for this CPU (VMXON, or EFER.SVME and the host save area). 0 or a refusal number. */
 export function hvmCpuInit(cpu: u32): i32 {
+  hostCpuInit();
   fpuHostInit();
   return vendor == VENDOR_SVM ? svmCpuInit(cpu) : vmxCpuInit(cpu);
 }

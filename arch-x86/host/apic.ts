@@ -5,6 +5,7 @@
  * The APIC is left in the mode the firmware chose: registers in memory (xAPIC), or MSRs (x2APIC).
  */
 import { cpuidEcx, mmioRead32, mmioWrite32, out8, pause, rdmsr, rdtsc, wrmsr } from "../hw";
+import { hostCpu } from "./cpu";
 import { MSR_APIC_BASE, MSR_TSC_DEADLINE, MSR_X2APIC } from "../msr";
 import { nsToTsc } from "./tsc";
 
@@ -53,8 +54,6 @@ let x2apic: bool = false;
 let tscDeadline: bool = false;
 /** Timer counts per TSC tick, 32 fraction bits. */
 let timerPerTsc: u64 = 0;
-/** What the timer is set to, so that the same deadline is not written twice. */
-let armed: u64 = NEVER;
 
 function read(register: u32): u32 {
   return x2apic ? <u32>rdmsr(MSR_X2APIC + (register >> 4)) : mmioRead32(basePa + register);
@@ -85,7 +84,7 @@ export function hostApicInit(): void {
     write(LVT_TIMER, VECTOR_TIMER);
     calibrate();
   }
-  armed = NEVER;
+  hostCpu().armedTsc = NEVER;
 }
 
 /** Measures the timer's rate against the TSC, again when the CPU was taken away between reading one and the other. */
@@ -114,8 +113,8 @@ function calibrate(): void {
  * never. It may interrupt early when the deadline is more than a fraction of a second away: the caller sets it again.
  */
 export function hostApicSetDeadline(deadline: u64): void {
-  if (deadline == armed) return;
-  armed = deadline;
+  if (deadline == hostCpu().armedTsc) return;
+  hostCpu().armedTsc = deadline;
   if (tscDeadline) {
     wrmsr(MSR_TSC_DEADLINE, deadline == NEVER ? 0 : deadline);
     return;
@@ -131,7 +130,7 @@ export function hostApicSetDeadline(deadline: u64): void {
 
 /** Ends the interrupt in service: after VECTOR_TIMER. */
 export function hostApicEoi(): void {
-  armed = NEVER;
+  hostCpu().armedTsc = NEVER;
   write(END_OF_INTERRUPT, 0);
 }
 

@@ -1,50 +1,44 @@
 /**
  * Which VMCS the CPU has loaded, and the little that the hypervisor switches only when another vCPU is entered: the
  * MSRs of SYSCALL and SWAPGS, which a guest uses freely and the hypervisor never.
- *
- * One record serves the one CPU that runs guests today; with several it becomes one per CPU, and a vCPU that moves is
- * VMCLEARed where it was.
+ * Both are in the CPU's record (HostCpu); a vCPU that moves to another CPU will have to be VMCLEARed where it was.
  */
 import { rdmsr, vmclear, vmptrld, wrmsr } from "../hw";
+import { hostCpu } from "../host/cpu";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR } from "../msr";
-
-/** Physical address of the loaded VMCS, 0 for none. */
-let currentPa: u64 = 0;
-/** The HvmVcpu whose values are in the MSRs, 0 for none. */
-let msrOwner: usize = 0;
 
 /** Makes VMREAD, VMWRITE and the next entry mean this vCPU. On the path of every access to its state. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function makeCurrent(v: HvmVcpu): void {
-  if (v.controlPa != currentPa) loadVmcs(v);
+  if (v.controlPa != hostCpu().loadedVmcsPa) loadVmcs(v);
 }
 
 function loadVmcs(v: HvmVcpu): void {
   const failed = vmptrld(v.controlPa);
   assert(failed == 0, "VMPTRLD refused a VMCS");
-  currentPa = v.controlPa;
+  hostCpu().loadedVmcsPa = v.controlPa;
 }
 
 /** Puts a VMCS in its frame into the state "clear, not current", for its first use or before the frame is given back. */
 export function clearVmcs(v: HvmVcpu): void {
   const failed = vmclear(v.controlPa);
   assert(failed == 0, "VMCLEAR refused a VMCS");
-  if (currentPa == v.controlPa) currentPa = 0;
-  if (msrOwner == changetype<usize>(v)) msrOwner = 0;
+  if (hostCpu().loadedVmcsPa == v.controlPa) hostCpu().loadedVmcsPa = 0;
+  if (hostCpu().msrOwner === v) hostCpu().msrOwner = null;
 }
 
 /** Before an entry: the MSRs hold this vCPU's values. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function loadMsrs(v: HvmVcpu): void {
-  if (msrOwner != changetype<usize>(v)) switchMsrs(v);
+  if (hostCpu().msrOwner !== v) switchMsrs(v);
 }
 
 function switchMsrs(v: HvmVcpu): void {
-  if (msrOwner != 0) {
-    const owner = changetype<HvmVcpu>(msrOwner);
+  const owner = hostCpu().msrOwner;
+  if (owner !== null) {
     owner.msrStar = rdmsr(MSR_STAR);
     owner.msrLstar = rdmsr(MSR_LSTAR);
     owner.msrCstar = rdmsr(MSR_CSTAR);
@@ -56,12 +50,12 @@ function switchMsrs(v: HvmVcpu): void {
   wrmsr(MSR_CSTAR, v.msrCstar);
   wrmsr(MSR_SFMASK, v.msrSfmask);
   wrmsr(MSR_KERNEL_GS_BASE, v.msrKernelGsBase);
-  msrOwner = changetype<usize>(v);
+  hostCpu().msrOwner = v;
 }
 
 /** Value of one of the five MSRs, wherever it is. */
 export function getSwitchedMsr(v: HvmVcpu, msr: u32): u64 {
-  if (msrOwner == changetype<usize>(v)) return rdmsr(msr);
+  if (hostCpu().msrOwner === v) return rdmsr(msr);
   switch (msr) {
     case MSR_STAR:
       return v.msrStar;
@@ -78,7 +72,7 @@ export function getSwitchedMsr(v: HvmVcpu, msr: u32): u64 {
 
 /** Sets one of the five; an address is canonical. */
 export function setSwitchedMsr(v: HvmVcpu, msr: u32, value: u64): void {
-  if (msrOwner == changetype<usize>(v)) {
+  if (hostCpu().msrOwner === v) {
     wrmsr(msr, value);
     return;
   }
