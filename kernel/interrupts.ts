@@ -1,4 +1,4 @@
-/** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; never in the hypervisor. */
+/** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; in the hypervisor only where it asks for them. */
 import { hostApicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
 import { uartPump, uartWantsService } from "../arch-x86/host/uart";

@@ -113,7 +113,7 @@ export function step(cpu: u32): void {
   const c = cpuOf(cpu);
   let v = changetype<Vcpu | null>(c.current);
   if (v == null || c.reschedule != 0 || timersSooner() || hw.rdtsc() >= c.deadlineTsc) {
-    v = turn(c);
+    v = turn(c, cpu);
     if (v == null) {
       idle(c, cpu);
       return;
@@ -133,7 +133,12 @@ export function step(cpu: u32): void {
 }
 
 /** Runs what is due, chooses who runs next and until when. Null: nobody. */
-function turn(c: Cpu): Vcpu | null {
+function turn(c: Cpu, cpu: u32): Vcpu | null {
+  if (c.interruptTaken) {
+    const vector = c.interruptTaken - 1;
+    c.interruptTaken = 0;
+    interruptHandle(cpu, vector);
+  }
   timersRun(nowNs());
   if (domainReapWanted()) domainsReap();
   while (c.restarts) softwareRestart(c);

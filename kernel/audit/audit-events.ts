@@ -4,7 +4,8 @@ import { NR_VIRQS } from "../../abi/xen";
 import { vcpuOf } from "../records/domain-access";
 import { rule, violation } from "./audit-report";
 import { Domain, DomainLife } from "../records/domain";
-import { domainFirst } from "../records/domain-list";
+import { domainById } from "../records/domain-list";
+import { heapBacks } from "../memory/heap";
 import { DomainFifo, fifoTail } from "../events/event-fifo";
 import { eventsOf, Port, portOf, PortState } from "../events/event-port";
 
@@ -97,9 +98,9 @@ function auditVirqs(d: Domain): void {
   }
 }
 
+/** Whether `pointer` is a domain's: its record is in memory of the heap, and is what its id leads to. */
 function isListed(pointer: usize): bool {
-  for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
-    if (at == pointer) return true;
-  }
-  return false;
+  return (
+    heapBacks(pointer, offsetof<Domain>()) && domainById(changetype<Domain>(pointer).id) == changetype<Domain>(pointer)
+  );
 }

@@ -25,8 +25,8 @@ export function audit(): u32 {
       if (v != null) rule(v.domain == d && v.id == i, d, "vCPU that is not its own", i);
     }
     auditEvents(d);
-    auditGrants(d);
   }
+  auditGrants();
   auditFrames();
   return auditCount();
 }

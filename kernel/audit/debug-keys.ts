@@ -12,6 +12,14 @@ import { framesOfType, FrameType } from "../memory/frames";
 import { activeOf, grantEntries, grants } from "../grants/grant-frames";
 import { mappingLimit, mappingOf } from "../grants/grant-map";
 
+/** Lines about the ports, entries or handles of one domain, which has as many as it likes. */
+const LINES_MAX: u32 = 64;
+
+function andMore(): void {
+  say("  and more.");
+  sayEnd();
+}
+
 /** Runs the key; false only when an audit found violations. Keys that do not exist list those that do. */
 export function debugKey(key: u32): bool {
   switch (key) {
@@ -115,9 +123,14 @@ function portsOf(d: Domain): void {
   sayDec(events.active);
   say(" event channels.");
   sayEnd();
+  let shown: u32 = 0;
   for (let port: u32 = 1; port < events.valid; port++) {
     const p = portOf(d, port)!;
     if (p.state == PortState.Free) continue;
+    if (shown++ == LINES_MAX) {
+      andMore();
+      return;
+    }
     say("  port ");
     sayDec(port);
     if (p.state == PortState.Unbound) {
@@ -152,9 +165,14 @@ function grantsOf(d: Domain): void {
   sayDec(t.mapped);
   say(" of others'.");
   sayEnd();
+  let shown: u32 = 0;
   for (let ref: u32 = 0; ref < grantEntries(t); ref++) {
     const a = activeOf(t, ref);
     if (a == null || !(a.reads | a.writes)) continue;
+    if (shown++ == LINES_MAX) {
+      andMore();
+      break;
+    }
     say("  entry ");
     sayDec(ref);
     say(" frame ");
@@ -167,9 +185,14 @@ function grantsOf(d: Domain): void {
     sayDec(a.writes);
     sayEnd();
   }
+  shown = 0;
   for (let handle: u32 = 0; handle < mappingLimit(t); handle++) {
     const m = mappingOf(t, handle)!;
     if (!m.flags) continue;
+    if (shown++ == LINES_MAX) {
+      andMore();
+      return;
+    }
     say("  handle ");
     sayDec(handle);
     say(": entry ");

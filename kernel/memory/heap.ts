@@ -170,6 +170,13 @@ function newSlab(c: u32): usize {
   return base;
 }
 
+/** Whether linear memory of the heap is behind all of [ptr, ptr + bytes): what is there may be read, whatever it is. */
+export function heapBacks(ptr: usize, bytes: usize): bool {
+  const first = <u32>(ptr >> 12);
+  const last = <u32>((ptr + bytes - 1) >> 12);
+  return first >= basePage && last - basePage < HEAP_PAGES && inUse(first - basePage) && inUse(last - basePage);
+}
+
 /** Bytes that `size` bytes of the heap cost: those of their size class, or whole pages. */
 function costOf(size: usize): u32 {
   return <u32>(size > SMALL_MAX ? (size + PAGE - 1) & ~(PAGE - 1) : sizeOfClass(classFor(size)));

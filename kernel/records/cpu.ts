@@ -31,6 +31,8 @@ export class Cpu {
   schedLock: u32;
   /** Software-isolated domains of this CPU to be started anew before anything else runs: a list of Domain, 0 none. */
   restarts: usize;
+  /** An interrupt that preemptNeeded has taken and the loop will serve: its vector plus one, 0 none. */
+  interruptTaken: u32;
 }
 
 const CPU_BYTES: usize = 128;
@@ -43,9 +45,16 @@ export function cpuOf(cpu: u32): Cpu {
 }
 
 /**
- * True when a long hypercall should stop here and go on later: the caller's slice or the next timer is due. Handlers
- * with unbounded work ask after every few dozen microseconds' worth of it.
+ * True when a long hypercall should stop here and go on later: the caller's slice or the next timer is due, or an interrupt
+ * is there, which this takes for the CPU's loop to serve at its next turn. Handlers with unbounded work ask after every few
+ * dozen microseconds' worth of it, and have done some of it each time they are called.
  */
 export function preemptNeeded(v: Vcpu): bool {
-  return hw.rdtsc() >= cpuOf(v.cpu).deadlineTsc;
+  const c = cpuOf(v.cpu);
+  if (hw.rdtsc() >= c.deadlineTsc) return true;
+  const vector = hw.takeInterrupt();
+  if (vector < 0) return false;
+  c.interruptTaken = vector + 1;
+  c.deadlineTsc = 0;
+  return true;
 }

@@ -15,7 +15,14 @@ import {
   GTF_permit_access,
 } from "../../abi/grant-table.ts";
 import { XENMAPSPACE_grant_table } from "../../abi/memory.ts";
-import { __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op, __HYPERVISOR_sched_op } from "../../abi/xen.ts";
+import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
+import { Sysctl, SysctlDebugKeys, XEN_SYSCTL_debug_keys, XEN_SYSCTL_INTERFACE_VERSION } from "../../abi/sysctl.ts";
+import {
+  __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_grant_table_op,
+  __HYPERVISOR_sched_op,
+  __HYPERVISOR_sysctl,
+} from "../../abi/xen.ts";
 import { SCHEDOP_block } from "../../abi/sched.ts";
 import { addToPhysmap, GRANT_TABLE_GFN, hypercall, structured } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
@@ -29,10 +36,16 @@ const STRETCH_MAX = 3_000;
 /** All handles of a domain made by Dom0.create. */
 const HANDLES = 4096;
 const FIRST_GFN = 0x1000;
+const KEYS = DOM0_SCRATCH + 0x20000;
 const REF = 8;
 
-async function machine(): Promise<{ machine: Machine; dom0: Dom0 }> {
-  const machine = new Machine(await hypervisorModule(), { memory: 64, measureStretches: true });
+let module: WebAssembly.Module;
+test.before(async () => {
+  module = await hypervisorModule();
+});
+
+function machine(): { machine: Machine; dom0: Dom0 } {
+  const machine = new Machine(module, { memory: 64, measureStretches: true });
   machine.step(4);
   return { machine, dom0: new Dom0(machine) };
 }
@@ -41,8 +54,8 @@ const sleeper: GuestProgram = function* () {
   for (;;) yield { kind: "hypercall", op: __HYPERVISOR_sched_op, args: [SCHEDOP_block, 0] };
 };
 
-test("4,094 event channels are closed in pieces when their domain is destroyed", async (t) => {
-  const { machine: m, dom0 } = await machine();
+test("4,094 event channels are closed in pieces when their domain is destroyed", (t) => {
+  const { machine: m, dom0 } = machine();
   const id = dom0.build(sleeper, 32, 1, 0x1ffff);
   const bind = (): number =>
     dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_alloc_unbound, EvtchnAllocUnbound.SIZE, (v) => {
@@ -51,13 +64,23 @@ test("4,094 event channels are closed in pieces when their domain is destroyed",
   let ports = 0;
   while (bind() === 0) ports++;
   t.true(ports > 4000, `${ports} ports`);
+  dom0.write(KEYS, Buffer.from("eg"));
+  const said = m.output.length;
+  dom0.structured(__HYPERVISOR_sysctl, null, Sysctl.SIZE, (v) => {
+    v.setUint32(Sysctl.cmd, XEN_SYSCTL_debug_keys, true);
+    v.setUint32(Sysctl.interface_version, XEN_SYSCTL_INTERFACE_VERSION, true);
+    v.setBigUint64(Sysctl.u + SysctlDebugKeys.keys, BigInt(KEYS), true);
+    v.setUint32(Sysctl.u + SysctlDebugKeys.nr_keys, 2, true);
+  });
+  const lines = m.output.slice(said).split("\n").length;
+  t.true(lines > 60 && lines < 100, `a debug key printed ${lines} lines`);
   m.measureStretch();
   t.is(dom0.destroy(id), 0);
   t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
 });
 
-test("grants are unmapped in pieces when their domain is destroyed, whichever handles are free", async (t) => {
-  const { machine: m, dom0 } = await machine();
+test("grants are unmapped in pieces when their domain is destroyed, whichever handles are free", (t) => {
+  const { machine: m, dom0 } = machine();
   let granted = false;
   let user = -1;
   let mapped = 0;
@@ -115,5 +138,84 @@ test("grants are unmapped in pieces when their domain is destroyed, whichever ha
   t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
   t.is(dom0.destroy(owner), 0);
   m.step(4);
+  t.is(m.exports.audit(), 0);
+});
+
+test("a long hypercall gives way to an interrupt, though its caller has the CPU to itself", (t) => {
+  const { machine: m, dom0 } = machine();
+  const ELEMENTS = 3_500; // as many as fit the guest's memory
+  let typed = false;
+  let done = false;
+  let looks = 0;
+  let served = -1;
+  const advance = m.devices.advance.bind(m.devices);
+  const take = m.devices.takeInterrupt.bind(m.devices);
+  const id = dom0.build(function* (cpu) {
+    yield { kind: "spin", ns: 50_000_000 }; // whatever else is due has happened
+    m.devices.advance = (ns) => {
+      if (++looks === 100) {
+        m.devices.type("x");
+        typed = true;
+      }
+      return advance(ns);
+    };
+    m.devices.takeInterrupt = () => {
+      const vector = take();
+      if (typed && vector >= 0 && served < 0) served = looks;
+      return vector;
+    };
+    // Handles that do not exist: each is refused, one after the other.
+    yield* hypercall(cpu, __HYPERVISOR_grant_table_op, GNTTABOP_unmap_grant_ref, 10 * PAGE, ELEMENTS);
+    done = true;
+    yield* sleeper(cpu);
+  });
+  t.is(dom0.unpause(id), 0);
+  m.runUntil(() => done, "the end of the hypercall", 100_000);
+  t.true(looks > ELEMENTS, "each element is followed by a look at the clock");
+  t.true(served > 0 && served < 200, `the interrupt was served at look ${served}`);
+});
+
+test("an audit takes the uses of grants off and puts them back", (t) => {
+  const { machine: m, dom0 } = machine();
+  const REFS = 256;
+  let granted = false;
+  let user = -1;
+  let mapped = 0;
+  const owner = dom0.build(function* (cpu) {
+    yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
+    for (let ref = REF; ref < REF + REFS; ref++) {
+      const entry = cpu.view(GRANT_TABLE_GFN * PAGE + ref * GrantEntryV1.SIZE, GrantEntryV1.SIZE);
+      entry.setUint16(GrantEntryV1.domid, user, true);
+      entry.setUint32(GrantEntryV1.frame, 20, true);
+      entry.setUint16(GrantEntryV1.flags, GTF_permit_access, true);
+    }
+    granted = true;
+    yield* sleeper(cpu);
+  });
+  user = dom0.build(function* (cpu) {
+    while (!granted) yield { kind: "spin", ns: 1000 };
+    for (; mapped < HANDLES; mapped++) {
+      yield* structured(
+        cpu,
+        __HYPERVISOR_grant_table_op,
+        GNTTABOP_map_grant_ref,
+        GnttabMapGrantRef.SIZE,
+        (v) => {
+          v.setBigUint64(GnttabMapGrantRef.host_addr, BigInt(FIRST_GFN + mapped) << 12n, true);
+          v.setUint32(GnttabMapGrantRef.flags, GNTMAP_host_map | GNTMAP_readonly, true);
+          v.setUint32(GnttabMapGrantRef.ref, REF + (mapped % REFS), true);
+          v.setUint16(GnttabMapGrantRef.dom, owner, true);
+        },
+        1,
+      );
+    }
+    yield* sleeper(cpu);
+  });
+  for (const id of [owner, user]) t.is(dom0.unpause(id), 0);
+  m.runUntil(() => mapped === HANDLES, "all mappings", 100_000);
+  m.step(2);
+  t.is(m.exports.audit(), 0);
+  t.is(m.exports.audit(), 0, "and has put back what it took off");
+  t.is(dom0.destroy(user), 0);
   t.is(m.exports.audit(), 0);
 });

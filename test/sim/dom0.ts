@@ -59,6 +59,8 @@ export class Dom0 {
   private nextMapping = DOM0_MAP;
   /** XEN_X86_EMU_* of the domains to be made. */
   emulation = XEN_X86_EMU_LAPIC;
+  /** Pages of handles they may have. */
+  maptrackFrames = 16;
 
   constructor(readonly machine: Machine) {}
 
@@ -139,7 +141,7 @@ export class Dom0 {
       v.setUint32(u + DomctlCreatedomain.max_vcpus, vcpus, true);
       v.setUint32(u + DomctlCreatedomain.max_evtchn_port, maxPort, true);
       v.setUint32(u + DomctlCreatedomain.max_grant_frames, 4, true);
-      v.setUint32(u + DomctlCreatedomain.max_maptrack_frames, 16, true);
+      v.setUint32(u + DomctlCreatedomain.max_maptrack_frames, this.maptrackFrames, true);
       v.setUint32(u + DomctlCreatedomain.grant_opts, 1, true);
       v.setUint32(u + DomctlCreatedomain.arch_emulation_flags, this.emulation, true);
     });

@@ -6,6 +6,14 @@ import {
   XEN_DOMCTL_shadow_op,
   XEN_DOMINF_shutdown,
 } from "../../abi/domctl.ts";
+import {
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GNTTABOP_map_grant_ref,
+  GnttabMapGrantRef,
+  GrantEntryV1,
+  GTF_permit_access,
+} from "../../abi/grant-table.ts";
 import { EINVAL, ENOMEM } from "../../abi/errno.ts";
 import {
   MemoryReservation,
@@ -16,8 +24,8 @@ import {
   XENMEM_claim_pages,
 } from "../../abi/memory.ts";
 import { SCHEDOP_block, SCHEDOP_shutdown, SchedShutdown, SHUTDOWN_crash } from "../../abi/sched.ts";
-import { SOFTWARE_EXIT_GROW, SOFTWARE_EXIT_PAGE_FAULT, SoftwareExit } from "../../abi/software.ts";
 import { DOM0_SCRATCH, DOM0_SCRATCH_END } from "../../abi/domain0-layout.ts";
+import { SOFTWARE_EXIT_GROW, SOFTWARE_EXIT_PAGE_FAULT, SoftwareExit } from "../../abi/software.ts";
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import {
   EVTCHNOP_alloc_unbound,
@@ -27,13 +35,14 @@ import {
 } from "../../abi/event-channel.ts";
 import {
   __HYPERVISOR_event_channel_op as EVENTS,
+  __HYPERVISOR_grant_table_op as GRANTS,
   __HYPERVISOR_memory_op as MEMORY,
   __HYPERVISOR_sched_op as SCHED,
   __HYPERVISOR_sysctl as SYSCTL,
   DOMID_SELF,
   VIRQ_DOM_EXC,
 } from "../../abi/xen.ts";
-import { type Steps, structured } from "./call.ts";
+import { ARGUMENT_GFN, GRANT_TABLE_GFN, hypercall, type Steps, structured } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";
 import { hypervisorModule } from "./module.ts";
@@ -44,6 +53,8 @@ import type { GuestCpu, GuestProgram } from "./svm-cpu.ts";
 /** Most frames a guest with one vCPU and little RAM may have beyond its RAM: kernel/memory/overhead.ts. */
 const LIMIT = 289;
 const GUEST_PAGES = 64;
+/** The id of the first guest. */
+const SELF = 1;
 /** Pages of the heap that objects of a domain have begun, and of domain 0's touched meanwhile. */
 const SLACK = 8;
 
@@ -90,6 +101,31 @@ function glutton(done: { ended: number }, tables = 100_000): GuestProgram {
   };
 }
 
+/** Takes handles: maps pages of its own, granted to itself, wherever it may. */
+function* hoard(cpu: GuestCpu, pages: number): Steps<void> {
+  yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, 0, GRANT_TABLE_GFN);
+  const self = cpu.view(GRANT_TABLE_GFN * PAGE, PAGE);
+  const refs = [8, 9, 10, 11];
+  for (const ref of refs) {
+    self.setUint16(ref * GrantEntryV1.SIZE + GrantEntryV1.domid, SELF, true);
+    self.setUint32(ref * GrantEntryV1.SIZE + GrantEntryV1.frame, 20, true);
+    self.setUint16(ref * GrantEntryV1.SIZE + GrantEntryV1.flags, GTF_permit_access, true);
+  }
+  const batch = new DataView(new ArrayBuffer(64 * GnttabMapGrantRef.SIZE));
+  for (let first = 0; first < pages * 256; first += 64) {
+    for (let i = 0; i < 64; i++) {
+      const at = i * GnttabMapGrantRef.SIZE;
+      batch.setBigUint64(at + GnttabMapGrantRef.host_addr, BigInt(0x10000 + first + i) << 12n, true);
+      batch.setUint32(at + GnttabMapGrantRef.flags, GNTMAP_host_map | GNTMAP_readonly, true);
+      batch.setUint32(at + GnttabMapGrantRef.ref, refs[Math.floor(first / 0x7000)]!, true);
+      batch.setUint16(at + GnttabMapGrantRef.dom, SELF, true);
+    }
+    cpu.poke(ARGUMENT_GFN * PAGE, new Uint8Array(batch.buffer));
+    yield* hypercall(cpu, GRANTS, GNTTABOP_map_grant_ref, ARGUMENT_GFN * PAGE, 64);
+    if (cpu.view(ARGUMENT_GFN * PAGE, PAGE).getInt16(GnttabMapGrantRef.status, true) !== 0) return;
+  }
+}
+
 /** RAM for `domain` until no more is given; the frames it got. */
 function fill(dom0: Dom0, domain: number, from = 0x10000): number {
   for (let given = 0; ;) {
@@ -121,7 +157,12 @@ test("a guest of 256 KiB has a limit to what it takes beyond that", (t) => {
   const { machine: m, dom0 } = machine();
   const done = { ended: 0 };
   const before = freeFrames(dom0);
-  const id = dom0.build(glutton(done), GUEST_PAGES);
+  dom0.maptrackFrames = 1024;
+  const id = dom0.build(function* (cpu) {
+    yield* hoard(cpu, 400);
+    yield* glutton(done)(cpu);
+  }, GUEST_PAGES);
+  t.is(id, SELF);
   t.is(dom0.unpause(id), 0);
   m.runUntil(() => done.ended === 1, "the guest's first refusal", 200_000);
   const took = before - freeFrames(dom0) - GUEST_PAGES;
