@@ -17,7 +17,7 @@ import { softwareOf } from "./records/software-domain";
 import { audit } from "./audit/audit";
 import { bootOptions } from "./machine/boot-options";
 import { Cpu, cpuOf } from "./records/cpu";
-import { dmesgBase, dmesgLine, dmesgSize, dmesgUseDriver } from "./machine/dmesg";
+import { dmesgLine, dmesgUseDriver } from "./machine/dmesg";
 import { dom0Start } from "./software/dom0";
 import { Domain, DomainKind } from "./records/domain";
 import { domainsReap } from "./domains/domain-life";
@@ -48,7 +48,6 @@ import { updateRunstate } from "./scheduling/runstate";
 import { consoleInput } from "./events/console-input";
 
 export { audit };
-export { dmesgBase as logBase, dmesgSize as logSize };
 
 const boot: usize = memory.data(12288, 8);
 

@@ -88,16 +88,17 @@ export function uartInit(): void {
   out8(COM1 + IER, IER_RECEIVE);
 }
 
+/** Bytes that uartWrite takes now. */
+export function uartRoom(): u32 {
+  return present ? RING_BYTES - (put - taken) : RING_BYTES;
+}
+
 /**
- * Writes `length` bytes at `ptr` as they are (the caller makes \r\n of \n). Waits for the port only while the ring is
- * full.
+ * Writes `length` bytes at `ptr` as they are (the caller makes \r\n of \n). Never waits: what is beyond uartRoom is
+ * dropped.
  */
 export function uartWrite(ptr: usize, length: u32): void {
-  for (let i: u32 = 0; i < length && present; i++) {
-    if (put - taken == RING_BYTES) {
-      waitEmpty();
-      uartPump();
-    }
+  for (let i: u32 = 0; i < length && put - taken != RING_BYTES && present; i++) {
     store<u8>(ring + <usize>(put & (RING_BYTES - 1)), load<u8>(ptr + i));
     put++;
   }

@@ -5,21 +5,28 @@
  */
 import { E2BIG, EFAULT, ENOMEM, ENOSYS, EPERM } from "../../abi/errno";
 import { CONSOLEIO_read, CONSOLEIO_write } from "../../abi/xen";
-import { consoleWrite } from "../machine/dmesg";
+import { uartPump } from "../../arch-x86/host/uart";
+import { consoleRoom, consoleWrite, dmesgTakesGuests } from "../machine/dmesg";
 import { copyFromGuest } from "../memory/guest-copy";
 import { hypercallRestart } from "./hypercall";
 import { scratch } from "../memory/scratch";
 import { Vcpu } from "../records/vcpu";
+import { pollTimerSet } from "../domains/vcpu-timers";
+import { vcpuBlock } from "../scheduling/scheduler";
+import { nowNs } from "../scheduling/time";
 import { consoleByte } from "../domains/guest-log";
 import { preemptNeeded } from "../records/cpu";
 import { consoleInputTake } from "../events/console-input";
-/** Bytes between looks at the clock: with the serial port behind, some 20 ms. */
+
+/** Bytes between looks at the clock. */
 const COPY_BYTES: u32 = 256;
+/** While the serial port is behind, time until it is looked at again, ns: it takes a hundred bytes by then. */
+const RETRY_NS: u64 = 10000000;
 
 /** CONSOLEIO_* for any domain: see xen/xen.h. */
 export function consoleIo(v: Vcpu, cmd: u64, count: u64, buffer: u64, a4: u64, a5: u64, a6: u64): i64 {
   const privileged = v.domain.privileged != 0;
-  if (<u32>cmd != CONSOLEIO_write && !privileged) return -EPERM;
+  if (!privileged && (<u32>cmd != CONSOLEIO_write || !dmesgTakesGuests())) return -EPERM;
   if (<u32>cmd == CONSOLEIO_write) return write(v, <u32>count, buffer);
   if (<u32>cmd == CONSOLEIO_read) return read(v, <u32>count, buffer);
   return -ENOSYS;
@@ -30,7 +37,12 @@ function write(v: Vcpu, total: u32, buffer: u64): i64 {
   let done: u32 = 0;
   while (done < total) {
     if (done && preemptNeeded(v)) return hypercallRestart(v, CONSOLEIO_write, total - done, buffer + done, 0, 0, 0);
-    const piece = min(total - done, COPY_BYTES);
+    let piece = min(total - done, COPY_BYTES);
+    if (v.domain.privileged) {
+      if (consoleRoom() < piece) uartPump();
+      piece = min(piece, consoleRoom());
+      if (!piece) return writeLater(v, total - done, buffer + done);
+    }
     if (!copyFromGuest(v, bytes, buffer + done, piece)) return -EFAULT;
     if (v.domain.privileged) {
       consoleWrite(bytes, piece);
@@ -40,6 +52,14 @@ function write(v: Vcpu, total: u32, buffer: u64): i64 {
     done += piece;
   }
   return 0;
+}
+
+/** The serial port is behind: the caller sleeps until some of what waits has gone out, and then goes on. */
+function writeLater(v: Vcpu, rest: u32, buffer: u64): i64 {
+  const rc = hypercallRestart(v, CONSOLEIO_write, rest, buffer, 0, 0, 0);
+  pollTimerSet(v, nowNs() + RETRY_NS);
+  vcpuBlock(v);
+  return rc;
 }
 
 function read(v: Vcpu, count: u32, buffer: u64): i64 {

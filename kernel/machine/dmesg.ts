@@ -1,23 +1,69 @@
 /**
- * The hypervisor's log: a ring of the latest 64 KiB in memory, which domain 0 reads (`dmesg`), and the first serial port,
- * which it shares with domain 0's console. Lines of the hypervisor start with "(TV) ", those of guests with "(dN) ".
+ * The hypervisor's log: its latest lines in memory, which domain 0 reads (`dmesg`), and the first serial port, which it shares
+ * with domain 0's console. Lines of the hypervisor start with "(TV) ", those of guests with "(dN) ".
+ *
+ * Guests' lines are kept in a ring of their own, so that however much they write, what the hypervisor said stays. Readers get
+ * both in the order in which they were written. Nothing here waits for the port: a line for which it is too far behind is
+ * only kept, and how many there were is said when it has caught up.
  */
-import { uartWrite } from "../../arch-x86/host/uart";
+import { uartRoom, uartWrite } from "../../arch-x86/host/uart";
 import * as hw from "../../arch-x86/hw";
 
-const RING_BYTES: u32 = 65536;
-const ring: usize = memory.data(65536);
-/** Bytes ever written; the ring holds the last RING_BYTES of them. */
-let written: u64 = 0;
+/** A ring of lines, the oldest of which make room for new ones. A line is a header, then its text with a newline. */
+@unmanaged
+class LineRing {
+  /** Linear address, and bytes: a power of two. */
+  base: usize;
+  size: u32;
+  /** Bytes ever put in, and the place of the oldest line that is whole, modulo 2^32. */
+  written: u32;
+  first: u32;
+  /** The line at which a reader stands, and how much of it it has had. */
+  cursor: u32;
+  taken: u32;
+}
+
+/** Of a line's header: its number, which is how many bytes of text there were before it, and its length. Modulo 2^32. */
+const HEADER_BYTES: u32 = 8;
+const OWN_BYTES: u32 = 65536;
+const GUESTS_BYTES: u32 = 16384;
+/** Longest line as it is kept, head and newline included. */
+const LINE_BYTES: u32 = 528;
+/** Room in the port's ring that domain 0's output leaves to the log. */
+const LOG_ROOM: u32 = 4096;
+
+const own = changetype<LineRing>(memory.data(offsetof<LineRing>(), 8));
+const guests = changetype<LineRing>(memory.data(offsetof<LineRing>(), 8));
+const ownBytes: usize = memory.data(65536);
+const guestsBytes: usize = memory.data(16384);
+const line: usize = memory.data(528);
+
+/** Bytes of text ever logged, and how many of them were cleared. */
+let total: u64 = 0;
+let cleared: u64 = 0;
 let driver: bool = false;
+let guestsRefused: bool = false;
 /** The serial console stands at the start of a line. */
 let lineStart: bool = true;
+/** Lines for which the port was too far behind. */
+let unseen: u32 = 0;
 const prefix: usize = memory.data<u8>([0x28, 0x54, 0x56, 0x29, 0x20]); // "(TV) "
 const newline: usize = memory.data<u8>([0x0d, 0x0a]);
+const UNSEEN = " lines are missing here: the serial line was too slow. `dmesg` has the latest.";
 
 /** From here on output goes through the UART's driver instead of the shim's polled writes. */
 export function dmesgUseDriver(): void {
   driver = true;
+}
+
+/** Boot option guest-log=off: no guest may write into the log. */
+export function dmesgRefuseGuests(): void {
+  guestsRefused = true;
+}
+
+/** Whether guests may. */
+export function dmesgTakesGuests(): bool {
+  return !guestsRefused;
 }
 
 function serial(ptr: usize, length: u32): void {
@@ -25,7 +71,13 @@ function serial(ptr: usize, length: u32): void {
   else hw.serialWrite(ptr, length);
 }
 
-/** Bytes to the serial console, \n becoming \r\n. */
+/** Bytes that consoleWrite takes now without losing any, newlines not counted twice. */
+export function consoleRoom(): u32 {
+  const room = uartRoom();
+  return room > LOG_ROOM ? (room - LOG_ROOM) >> 1 : 0;
+}
+
+/** Domain 0's bytes to the serial console, \n becoming \r\n; no more than consoleRoom. */
 export function consoleWrite(ptr: usize, length: u32): void {
   let from: u32 = 0;
   for (let i: u32 = 0; i < length; i++) {
@@ -40,53 +92,146 @@ export function consoleWrite(ptr: usize, length: u32): void {
   if (length) lineStart = load<u8>(ptr + length - 1) == 0x0a;
 }
 
-function keep(ptr: usize, length: u32): void {
-  for (let i: u32 = 0; i < length; i++) {
-    store<u8>(ring + ((<usize>written) & (RING_BYTES - 1)), load<u8>(ptr + i));
-    written++;
-  }
+function putByte(ring: LineRing, byte: u8): void {
+  store<u8>(ring.base + (ring.written & (ring.size - 1)), byte);
+  ring.written++;
 }
 
-/** A whole line of the log, with another prefix than the hypervisor's: both given without newline. */
-export function dmesgLineFrom(head: usize, headLength: u32, ptr: usize, length: u32): void {
+function putWord(ring: LineRing, word: u32): void {
+  for (let shift: u32 = 0; shift < 32; shift += 8) putByte(ring, <u8>(word >> shift));
+}
+
+function putText(ring: LineRing, ptr: usize, length: u32): void {
+  for (let i: u32 = 0; i < length; i++) putByte(ring, load<u8>(ptr + i));
+}
+
+function wordAt(ring: LineRing, at: u32): u32 {
+  let word: u32 = 0;
+  for (let i: u32 = 0; i < 4; i++) word |= (<u32>load<u8>(ring.base + ((at + i) & (ring.size - 1)))) << (i << 3);
+  return word;
+}
+
+function keep(ring: LineRing, head: usize, headLength: u32, ptr: usize, length: u32): void {
+  if (!ring.size) {
+    own.base = ownBytes;
+    own.size = OWN_BYTES;
+    guests.base = guestsBytes;
+    guests.size = GUESTS_BYTES;
+  }
+  const text = headLength + length + 1;
+  while (ring.written + HEADER_BYTES + text - ring.first > ring.size) {
+    ring.first += HEADER_BYTES + wordAt(ring, ring.first + 4);
+  }
+  putWord(ring, <u32>total);
+  putWord(ring, text);
+  putText(ring, head, headLength);
+  putText(ring, ptr, length);
+  putByte(ring, 0x0a);
+  total += text;
+}
+
+function show(head: usize, headLength: u32, ptr: usize, length: u32): void {
+  if (driver && uartRoom() < headLength + length + LINE_BYTES) {
+    unseen++;
+    return;
+  }
   // Domain 0 may have left a prompt on the line: the log starts one of its own.
   if (!lineStart) consoleWrite(newline + 1, 1);
-  keep(head, headLength);
-  keep(ptr, length);
-  keep(newline + 1, 1);
+  if (unseen) sayUnseen();
   consoleWrite(head, headLength);
   consoleWrite(ptr, length);
   consoleWrite(newline + 1, 1);
 }
 
+function sayUnseen(): void {
+  let length: u32 = 0;
+  let divisor: u32 = 1;
+  while (unseen / divisor >= 10) divisor *= 10;
+  for (; divisor; divisor /= 10) store<u8>(line + length++, <u8>(0x30 + ((unseen / divisor) % 10)));
+  for (let i = 0; i < UNSEEN.length; i++) store<u8>(line + length++, <u8>UNSEEN.charCodeAt(i));
+  unseen = 0;
+  consoleWrite(prefix, 5);
+  consoleWrite(line, length);
+  consoleWrite(newline + 1, 1);
+}
+
+/** A whole line of a guest's, `head` saying whose: both given without newline, together shorter than LINE_BYTES. */
+export function dmesgLineFrom(head: usize, headLength: u32, ptr: usize, length: u32): void {
+  keep(guests, head, headLength, ptr, length);
+  show(head, headLength, ptr, length);
+}
+
 /** supply.ts's LogLine: one line of the hypervisor. */
 export function dmesgLine(ptr: usize, length: u32): void {
-  dmesgLineFrom(prefix, 5, ptr, length);
+  keep(own, prefix, 5, ptr, length);
+  show(prefix, 5, ptr, length);
 }
 
-/** Linear address of the ring; the byte written as number n is at n % dmesgSize(). */
-export function dmesgBase(): usize {
-  return ring;
-}
-
-export function dmesgSize(): u32 {
-  return RING_BYTES;
-}
-
-/** Bytes ever written. */
+/** Bytes of text ever logged. */
 export function dmesgWritten(): u64 {
-  return written;
+  return total;
 }
 
-let clearedAt: u64 = 0;
-
-/** Forgets what is in the ring up to byte number `upTo` (XEN_SYSCTL_readconsole with clear). */
+/** Forgets what was logged before byte number `upTo` (XEN_SYSCTL_readconsole with clear). */
 export function dmesgClear(upTo: u64): void {
-  clearedAt = upTo;
+  cleared = upTo;
 }
 
-/** Number of the oldest byte that is still there and not cleared. */
-export function dmesgOldest(): u64 {
-  const oldest = written > RING_BYTES ? written - RING_BYTES : 0;
-  return max(oldest, clearedAt);
+/** Begins to read, with the oldest byte that is there, not cleared, and among the latest `bytes`: for dmesgNext. */
+export function dmesgRewind(bytes: u64): void {
+  rewind(own, min(bytes, total - cleared));
+  rewind(guests, min(bytes, total - cleared));
+}
+
+function rewind(ring: LineRing, bytes: u64): void {
+  ring.taken = 0;
+  for (ring.cursor = ring.first; ring.cursor != ring.written; ring.cursor += HEADER_BYTES + lengthAt(ring)) {
+    const begun = age(ring);
+    if (begun <= bytes) return;
+    if (begun - lengthAt(ring) >= bytes) continue;
+    ring.taken = <u32>(begun - bytes);
+    return;
+  }
+}
+
+function lengthAt(ring: LineRing): u32 {
+  return wordAt(ring, ring.cursor + 4);
+}
+
+/** Bytes of text logged since before the next one that the reader gets. */
+function age(ring: LineRing): u64 {
+  return <u32>total - (wordAt(ring, ring.cursor) + ring.taken);
+}
+
+/** The ring whose next byte is the older one; null: there is no more. */
+function older(): LineRing | null {
+  if (guests.cursor == guests.written) return own.cursor == own.written ? null : own;
+  return own.cursor == own.written || age(guests) > age(own) ? guests : own;
+}
+
+/** Copies the rest of the next line, newline included, or `room` bytes of it, to dmesgText(). 0: there is no more, or no room. */
+export function dmesgNext(room: u32): u32 {
+  const ring = older();
+  if (ring == null) return 0;
+  const length = lengthAt(ring);
+  const piece = min(length - ring.taken, room);
+  const from = ring.cursor + HEADER_BYTES + ring.taken;
+  for (let i: u32 = 0; i < piece; i++) store<u8>(line + i, load<u8>(ring.base + ((from + i) & (ring.size - 1))));
+  ring.taken += piece;
+  if (ring.taken == length) {
+    ring.cursor += HEADER_BYTES + length;
+    ring.taken = 0;
+  }
+  return piece;
+}
+
+/** Where dmesgNext leaves it. */
+export function dmesgText(): usize {
+  return line;
+}
+
+/** Number of the first byte that dmesgNext has not given yet. */
+export function dmesgPosition(): u64 {
+  const ring = older();
+  return ring == null ? total : total - age(ring);
 }

@@ -75,6 +75,9 @@ export class Domain {
   /** A line of console output not ended yet: kernel/hypercalls/console-io.ts. */
   consoleLine: usize;
   consoleLength: u32;
+  /** Lines dropped since the last one that was written, and the system time up to which it has written lines, ns. */
+  consoleDropped: u32;
+  consoleLinesNs: u64;
   /** Guest physical bits: gfns at or above this are refused. */
   maxGfn: u64;
   next: usize; // list of all domains, ascending id

@@ -137,6 +137,11 @@ export class Devices {
     return this.pitReload - ticks;
   }
 
+  /** Time that the serial port takes for a FIFO of bytes, ns; 0: none. It gives no interrupt when it has room again. */
+  uartSlowNs = 0;
+  private uartFreeAt = 0;
+  private uartFilled = 0;
+
   in8(port: number): number {
     switch (port) {
       case 0x42: {
@@ -161,7 +166,7 @@ export class Devices {
       case COM1 + 5: {
         const overrun = this.uartOverrun ? 2 : 0;
         this.uartOverrun = false;
-        return 0x60 | overrun | (this.received.length > 0 ? 1 : 0);
+        return (this.now < this.uartFreeAt ? 0 : 0x60) | overrun | (this.received.length > 0 ? 1 : 0);
       }
       case COM1 + 6:
         return 0xb0;
@@ -199,7 +204,12 @@ export class Devices {
         this.cmosIndex = value & 0x7f;
         break;
       case COM1:
-        if (!this.uartDlab) this.onOutput(String.fromCharCode(value));
+        if (this.uartDlab) break;
+        if (this.now >= this.uartFreeAt && ++this.uartFilled === UART_FIFO) {
+          this.uartFilled = 0;
+          this.uartFreeAt = this.now + this.uartSlowNs;
+        }
+        this.onOutput(String.fromCharCode(value));
         break;
       case COM1 + 1:
         if (this.uartDlab) break;

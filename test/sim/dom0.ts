@@ -99,13 +99,23 @@ export class Dom0 {
 
   /** One hypercall; returns its signed result. */
   hypercall(op: number, ...args: (number | bigint)[]): number {
+    this.prepare(op, ...args);
+    this.machine.exports.softwareHypercall(Dom0.SPACE);
+    return this.result();
+  }
+
+  /** What the latest hypercall returned. */
+  result(): number {
+    const result = this.read(DOM0_CALL_PAGE + CallPage.result, 8);
+    return Number(new DataView(result.buffer).getBigInt64(0, true));
+  }
+
+  /** Writes a hypercall into the call page, for Machine.dom0Turn to make. */
+  prepare(op: number, ...args: (number | bigint)[]): void {
     const call = new DataView(new ArrayBuffer(56));
     call.setBigUint64(CallPage.op, BigInt(op), true);
     args.forEach((arg, i) => call.setBigUint64(CallPage.args + i * 8, BigInt.asUintN(64, BigInt(arg)), true));
     this.write(DOM0_CALL_PAGE, new Uint8Array(call.buffer));
-    this.machine.exports.softwareHypercall(Dom0.SPACE);
-    const result = this.read(DOM0_CALL_PAGE + CallPage.result, 8);
-    return Number(new DataView(result.buffer).getBigInt64(0, true));
   }
 
   /** A hypercall with one argument structure; `fill` writes it, the structure as left by the hypervisor comes back. */

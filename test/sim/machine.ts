@@ -6,7 +6,12 @@
  * function called inside `enterSoftware` (dom0.ts).
  */
 import { BootInfo } from "../../abi/boot-info.ts";
-import { SOFTWARE_EXIT_TURN_END, SOFTWARE_EXIT_INTERRUPT, SoftwareExit } from "../../abi/software.ts";
+import {
+  SOFTWARE_EXIT_HYPERCALL,
+  SOFTWARE_EXIT_TURN_END,
+  SOFTWARE_EXIT_INTERRUPT,
+  SoftwareExit,
+} from "../../abi/software.ts";
 import { Devices } from "./devices.ts";
 import { hex, PAGE, Ram } from "./ram.ts";
 import { SvmCpu } from "./svm-cpu.ts";
@@ -60,8 +65,8 @@ export class Machine {
   readonly svm: SvmCpu;
   readonly exports: HypervisorExports;
   readonly spaces = new Map<number, Space>();
-  /** Called when domain 0 is entered; returns when its turn ends. */
-  dom0Turn: () => void = () => {};
+  /** Called when domain 0 is entered; returns when its turn ends, or true: it makes the hypercall in its call page. */
+  dom0Turn: () => boolean | void = () => {};
   /** Snapshot pages of domain 0's engine: none in the simulation, which has no engine. */
   private readonly staticPages: number;
   private faulted = false;
@@ -168,8 +173,7 @@ export class Machine {
       this.linear.setBigUint64(info + SoftwareExit.vector, BigInt(vector), true);
       return SOFTWARE_EXIT_INTERRUPT;
     }
-    this.dom0Turn();
-    return SOFTWARE_EXIT_TURN_END;
+    return this.dom0Turn() === true ? SOFTWARE_EXIT_HYPERCALL : SOFTWARE_EXIT_TURN_END;
   }
 
   private bootInfo(ptr: number): void {

@@ -35,7 +35,7 @@ import {
 import { writeBitmap } from "./control-bitmap";
 import { cpusOnline } from "../../records/cpu-set";
 import { debugKey } from "../../audit/debug-keys";
-import { dmesgBase, dmesgClear, dmesgOldest, dmesgSize, dmesgWritten } from "../../machine/dmesg";
+import { dmesgClear, dmesgNext, dmesgPosition, dmesgRewind, dmesgText, dmesgWritten } from "../../machine/dmesg";
 import { Domain } from "../../records/domain";
 import { domainInfo } from "./domain-info";
 import { domainFirst, domainFrom } from "../../records/domain-list";
@@ -103,26 +103,25 @@ function operation(v: Vcpu, command: u32, u: usize): i32 {
   }
 }
 
-/** readconsole: the log, from its oldest byte or (incremental) from the byte numbered `index` on; bytes are numbered modulo 2^32. */
+/**
+ * readconsole: the log, from its oldest byte or (incremental) from the byte numbered `index` on; bytes are numbered
+ * modulo 2^32.
+ */
 function readConsole(v: Vcpu, u: usize): i32 {
-  const written = dmesgWritten();
-  let from = dmesgOldest();
-  if (load<u8>(u, SysctlReadconsole.incremental)) {
-    const behind: u64 = <u32>written - load<u32>(u, SysctlReadconsole.index);
-    if (behind < written - from) from = written - behind;
-  }
+  const incremental = load<u8>(u, SysctlReadconsole.incremental) != 0;
+  const behind = <u32>dmesgWritten() - load<u32>(u, SysctlReadconsole.index);
+  dmesgRewind(incremental ? behind : u64.MAX_VALUE);
   const room = load<u32>(u, SysctlReadconsole.count);
   const buffer = load<u64>(u, SysctlReadconsole.buffer);
-  const bytes = <u32>min<u64>(room, written - from);
-  for (let done: u32 = 0; done < bytes;) {
-    const at = (<u32>(from + done)) & (dmesgSize() - 1);
-    const piece = min(bytes - done, dmesgSize() - at);
-    if (!copyToGuest(v, buffer + done, dmesgBase() + at, piece)) return -EFAULT;
-    done += piece;
+  let done: u32 = 0;
+  for (let length = dmesgNext(room); length; length = dmesgNext(room - done)) {
+    if (!copyToGuest(v, buffer + done, dmesgText(), length)) return -EFAULT;
+    done += length;
   }
-  if (load<u8>(u, SysctlReadconsole.clear)) dmesgClear(from + bytes);
-  store<u32>(u, bytes, SysctlReadconsole.count);
-  store<u32>(u, <u32>(from + bytes), SysctlReadconsole.index);
+  const end = dmesgPosition();
+  if (load<u8>(u, SysctlReadconsole.clear)) dmesgClear(end);
+  store<u32>(u, done, SysctlReadconsole.count);
+  store<u32>(u, <u32>end, SysctlReadconsole.index);
   return 0;
 }
 
