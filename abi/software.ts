@@ -41,9 +41,10 @@ export namespace CallPage {
   export const exchangeValue: u32 = 68; // u32 in: new value, out: value found
   export const codecArguments: u32 = 72; // five u32 for HOST_CALL_CODEC: format, input, its size, output, its size
   export const codecStatus: u32 = 92; // u32 out: CODEC_*
+  export const exchangeExpected: u32 = 96; // u32 in: the new value is written only where this is found
 }
 
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
 export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds them
-export const HOST_CALL_EXCHANGE: u32 = 2; // atomic exchange through the call page
+export const HOST_CALL_EXCHANGE: u32 = 2; // atomic compare-and-exchange through the call page
 export const HOST_CALL_CODEC: u32 = 3; // begins a run of the codec or goes on with it, by the call page

@@ -207,9 +207,12 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
   UNUSED(context, this, argc, argv);
   struct call_page *call = (struct call_page *)at(DOM0_CALL_PAGE);
   if (function == HOST_CALL_HYPERCALL) software_call(SOFTWARE_EXIT_HYPERCALL);
-  if (function == HOST_CALL_EXCHANGE)
-    call->exchange_value =
-        __atomic_exchange_n((u32 *)at(call->exchange_address & -4u), call->exchange_value, __ATOMIC_SEQ_CST);
+  if (function == HOST_CALL_EXCHANGE) {
+    u32 found = call->exchange_expected;
+    __atomic_compare_exchange_n((u32 *)at(call->exchange_address & -4u), &found, call->exchange_value, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    call->exchange_value = found;
+  }
   if (function == HOST_CALL_CODEC) call->codec_status = codec_call(call->codec_arguments);
   return 0;
 }

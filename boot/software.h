@@ -34,6 +34,7 @@ struct call_page {
   u64 op, args[6], result;
   u32 exchange_address, exchange_value;
   u32 codec_arguments[5], codec_status;
+  u32 exchange_expected;
 };
 #define HOST_CALL_HYPERCALL 1
 #define HOST_CALL_EXCHANGE 2

@@ -3,7 +3,7 @@ import test from "ava";
 import { EPERM } from "../../abi/errno.ts";
 import { Sysctl, SysctlReadconsole, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_readconsole } from "../../abi/sysctl.ts";
 import { __HYPERVISOR_console_io, __HYPERVISOR_sysctl, CONSOLEIO_write } from "../../abi/xen.ts";
-import { DOM0_SCRATCH } from "../../abi/software.ts";
+import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { ARGUMENT_GFN, hypercall } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";

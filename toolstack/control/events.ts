@@ -1,59 +1,93 @@
 /**
- * Event channels of domain 0, 2-level ABI: who handles which port, and the draining of what is pending.
+ * Event channels of domain 0, FIFO ABI: who handles which port, and the taking of what is pending.
  *
- * Pending words are taken with an atomic exchange, whole 32-bit words at a time. So a bit of a masked port may be
- * cleared with its neighbours: whoever unmasks a port looks at its ring himself (see guest-console.ts).
+ * Every port has an event word, in pages given to the hypervisor 1,024 words at a time as port numbers grow: 131,072 ports
+ * in all. Ports that are pending and not masked form a queue: a word names the next port, the control block the first.
+ * The hypervisor appends, we take off, by one atomic step for each word: whatever the hypervisor does to it meanwhile happens
+ * either before or after.
+ *
+ * All ports have the default priority: there is one queue.
  */
-import { EVTCHN_2L_NR_CHANNELS } from "../../abi/event-channel.ts";
+import {
+  EVTCHN_FIFO_BUSY,
+  EVTCHN_FIFO_LINK_BITS,
+  EVTCHN_FIFO_LINKED,
+  EVTCHN_FIFO_MASKED,
+  EVTCHN_FIFO_NR_CHANNELS,
+  EVTCHN_FIFO_PENDING,
+  EVTCHN_FIFO_PRIORITY_DEFAULT,
+  EvtchnFifoControlBlock,
+} from "../../abi/event-channel.ts";
 import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { SharedInfo, VcpuInfo } from "../../abi/xen.ts";
 import { reportFailure } from "./failures.ts";
 import { memory } from "./host.ts";
-import { exchange } from "./hypercall.ts";
-import { bindInterdomain, bindVirq, closePort, unmask } from "./hypercalls/event-channel.ts";
+import { compareExchange } from "./hypercall.ts";
+import { bindInterdomain, bindVirq, closePort, expandArray, initControl, unmask } from "./hypercalls/event-channel.ts";
+import { reservePages, reserveScratch } from "./scratch.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 
-/** Offsets in shared_info: bytes, and words. */
 const UPCALL_PENDING = SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending;
-const PENDING_SEL = (SharedInfo.vcpu_info + VcpuInfo.evtchn_pending_sel) / 4;
-const PENDING = SharedInfo.evtchn_pending / 4;
-const MASK = SharedInfo.evtchn_mask / 4;
+
+/** Event words in a page, and the pages for as many ports as the ABI has; a page takes memory once it is used. */
+const PAGE_WORDS = PAGE_SIZE / 4;
+const wordPages = reservePages(EVTCHN_FIFO_NR_CHANNELS / PAGE_WORDS);
+const control = reserveScratch(EvtchnFifoControlBlock.SIZE);
+const READY = control.address + EvtchnFifoControlBlock.ready;
+const HEAD = EvtchnFifoControlBlock.head / 4 + EVTCHN_FIFO_PRIORITY_DEFAULT;
+
+const PENDING = 1 << EVTCHN_FIFO_PENDING;
+const MASKED = 1 << EVTCHN_FIFO_MASKED;
+const LINKED = 1 << EVTCHN_FIFO_LINKED;
+const BUSY = 1 << EVTCHN_FIFO_BUSY;
+const LINK = 2 ** EVTCHN_FIFO_LINK_BITS - 1;
 
 /** shared_info. Set by `openEvents`. */
-let bytes: Uint8Array;
-let shared: Uint32Array;
+let shared: Uint8Array;
+/** Live views of the pages of event words that are in use. */
+const pages: Uint32Array[] = [];
 
-/** Takes shared_info into use; after `openHost`. */
+/** Takes event channels into use; after `openScratch`. */
 export function openEvents(): void {
-  bytes = memory.bytes(DOM0_SHARED_INFO, PAGE_SIZE);
-  shared = words(memory, DOM0_SHARED_INFO, PAGE_SIZE / 4);
+  shared = memory.bytes(DOM0_SHARED_INFO, PAGE_SIZE);
+  initControl(control.address);
+  addPage();
 }
 
-/** Takes the bits of word `index` of shared_info, atomically. */
-function take(index: number): number {
-  return exchange(DOM0_SHARED_INFO + index * 4, 0);
+/** Gives the hypervisor words for 1,024 more ports. Throws HypercallError. */
+function addPage(): void {
+  const page = wordPages + pages.length * PAGE_SIZE;
+  const view = words(memory, page, PAGE_WORDS);
+  view[0] = 0; // memory is there from the first touch on
+  expandArray(page);
+  pages.push(view);
 }
 
 type Handler = () => void;
 
 const handlers: (Handler | undefined)[] = [];
 
-/** Binds a virtual interrupt to `handler`; returns its port. */
-export function onVirq(virq: number, handler: Handler): number {
-  const port = bindVirq(virq);
+/** Enters the handler of a port just bound, which has an event word when this returns. */
+function enter(port: number, handler: Handler): number {
+  try {
+    while (port >= pages.length * PAGE_WORDS) addPage();
+  } catch (error) {
+    closePort(port);
+    throw error;
+  }
   handlers[port] = handler;
   return port;
+}
+
+/** Binds a virtual interrupt to `handler`; returns its port. */
+export function onVirq(virq: number, handler: Handler): number {
+  return enter(bindVirq(virq), handler);
 }
 
 /** Binds to `remotePort` of domain `remote`, with `handler` for its notifications; returns our port. */
 export function onInterdomain(remote: number, remotePort: number, handler: Handler): number {
-  const port = bindInterdomain(remote, remotePort);
-  handlers[port] = handler;
-  return port;
+  return enter(bindInterdomain(remote, remotePort), handler);
 }
-
-/** Ports whose events were taken with another's and wait for the next draining. */
-const held: number[] = [];
 
 /**
  * As `onInterdomain`, to a domain that has never run. Xen sets every newly bound port pending, for what was sent before;
@@ -61,10 +95,10 @@ const held: number[] = [];
  */
 export function onNewDomain(remote: number, remotePort: number, handler: Handler): number {
   const port = onInterdomain(remote, remotePort, handler);
-  const index = PENDING + (port >>> 5);
-  const others = take(index) & ~shared[MASK + (port >>> 5)]! & ~(1 << (port & 31));
   // The upcall stays pending, so the others' turn comes.
-  for (let ports = others; ports !== 0; ports &= ports - 1) held.push((port & ~31) + 31 - Math.clz32(ports & -ports));
+  takeQueue();
+  const place = taken.indexOf(port);
+  if (place >= 0) taken.splice(place, 1);
   return port;
 }
 
@@ -75,24 +109,55 @@ export function closeChannel(port: number): void {
   closePort(port);
 }
 
-/** Keeps a port from waking domain 0. */
-export function maskPort(port: number): void {
-  shared[MASK + (port >>> 5)]! |= 1 << (port & 31);
+/** The word of a port as it is now; it changes at any moment. */
+function wordOf(port: number): number {
+  return pages[Math.floor(port / PAGE_WORDS)]![port % PAGE_WORDS]!;
 }
 
-/**
- * Lets it wake domain 0 again. An event that came meanwhile may have been taken with its neighbours; one that still waits is
- * raised: a port that stays pending would never wake anybody again.
- */
+/** Writes `value` to the word of a port unless it is not `expected` any more: then false. */
+function replaceWord(port: number, expected: number, value: number): boolean {
+  return compareExchange(wordPages + port * 4, expected, value >>> 0) === expected;
+}
+
+/** Keeps a port from waking domain 0, also if it is on the queue. */
+export function maskPort(port: number): void {
+  for (;;) {
+    const word = wordOf(port);
+    if ((word & MASKED) !== 0 || replaceWord(port, word, word | MASKED)) return;
+  }
+}
+
+/** Lets it wake domain 0 again: an event that came meanwhile does so now. */
 export function unmaskPort(port: number): void {
-  const word = port >>> 5;
-  const bit = 1 << (port & 31);
-  if ((shared[MASK + word]! & bit) === 0) return;
-  shared[MASK + word]! &= ~bit;
-  if ((shared[PENDING + word]! & bit) === 0) return;
-  // It was sent while masked, or between these lines: the hypervisor knows how to raise it in either case.
-  shared[MASK + word]! |= bit;
-  unmask(port);
+  for (;;) {
+    const word = wordOf(port);
+    if ((word & MASKED) === 0) return;
+    // Who waits behind the mask is put on the queue by the hypervisor; and it works on a word that is BUSY.
+    if ((word & (PENDING | BUSY)) !== 0) return unmask(port);
+    if (replaceWord(port, word, word & ~MASKED)) return;
+  }
+}
+
+/** Ports that were taken off the queue and wait for their handlers' turn. */
+let taken: number[] = [];
+
+/**
+ * Takes everything off the queue, the ports to be handled into `taken`. A port that is masked or was closed meanwhile is
+ * taken off all the same: until then its number is not given out again.
+ */
+function takeQueue(): void {
+  for (;;) {
+    const ready = memory.load32(READY);
+    if (ready === 0) return;
+    if (compareExchange(READY, ready, 0) === ready) break;
+  }
+  for (let port = control.words[HEAD]!; port !== 0;) {
+    const word = wordOf(port);
+    const handled = (word & PENDING) !== 0 && (word & MASKED) === 0;
+    if (!replaceWord(port, word, word & ~(LINKED | LINK | (handled ? PENDING : 0)))) continue;
+    if (handled) taken.push(port);
+    port = word & LINK;
+  }
 }
 
 /**
@@ -100,32 +165,17 @@ export function unmaskPort(port: number): void {
  * What becomes pending meanwhile keeps the upcall pending: it is for the next turn.
  */
 export function drainEvents(): void {
-  if (held.length === 0 && bytes[UPCALL_PENDING] === 0) return;
-  for (const port of held.splice(0)) dispatch(port);
-  bytes[UPCALL_PENDING] = 0;
-  // The exchange also orders the clearing above before the reading of what is pending.
-  drainSelected(take(PENDING_SEL), 0);
-  if (shared[PENDING_SEL + 1] !== 0) drainSelected(take(PENDING_SEL + 1), 32);
-}
-
-/** Drains the 64-bit pending words whose bits are set in `selected`; bit 0 stands for word `base`. */
-function drainSelected(selected: number, base: number): void {
-  for (let bits = selected; bits !== 0; bits &= bits - 1) {
-    const word = base + 31 - Math.clz32(bits & -bits);
-    for (let half = 0; half < 2; half++) {
-      const index = word * 2 + half;
-      if (shared[PENDING + index] === 0) continue;
-      const pending = take(PENDING + index) & ~shared[MASK + index]!;
-      const firstPort = word * 64 + half * 32;
-      for (let ports = pending; ports !== 0; ports &= ports - 1) {
-        dispatch(firstPort + 31 - Math.clz32(ports & -ports));
-      }
-    }
-  }
+  if (taken.length === 0 && shared[UPCALL_PENDING] === 0) return;
+  // The exchange in takeQueue also orders this before the reading of what is pending.
+  shared[UPCALL_PENDING] = 0;
+  takeQueue();
+  const ports = taken;
+  taken = [];
+  for (const port of ports) dispatch(port);
 }
 
 function dispatch(port: number): void {
-  const handler = port < EVTCHN_2L_NR_CHANNELS ? handlers[port] : undefined;
+  const handler = handlers[port];
   if (handler === undefined) return;
   try {
     handler();

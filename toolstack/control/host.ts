@@ -7,7 +7,7 @@ import { DirectWindow, type MachineWindow } from "./window.ts";
 export interface Host {
   /** Executes the hypercall written in the call page; its result is there afterwards. */
   hypercall: () => void;
-  /** Atomically exchanges the 32-bit word named in the call page. */
+  /** Atomically compares and exchanges the 32-bit word named in the call page. */
   exchange: () => void;
   /** Runs the codec by the call page; its status is there afterwards. */
   codec: () => void;

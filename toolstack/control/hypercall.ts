@@ -17,6 +17,7 @@ const RESULT = CallPage.result / 4;
 const RESULT_HIGH = RESULT + 1;
 const EXCHANGE_ADDRESS = CallPage.exchangeAddress / 4;
 const EXCHANGE_VALUE = CallPage.exchangeValue / 4;
+const EXCHANGE_EXPECTED = CallPage.exchangeExpected / 4;
 
 const ERRNO_NAMES = new Map(Object.entries(errno).map(([name, value]) => [Number(value), name]));
 
@@ -41,7 +42,7 @@ let call: Uint32Array;
 
 /** Takes the call page into use; after `openHost`. */
 export function openHypercalls(): void {
-  call = words(memory, DOM0_CALL_PAGE, EXCHANGE_VALUE + 1);
+  call = words(memory, DOM0_CALL_PAGE, EXCHANGE_EXPECTED + 1);
 }
 
 /** A hypercall that the hypervisor refused. */
@@ -106,9 +107,13 @@ export function checked(operation: string, result: number): number {
   return result;
 }
 
-/** Atomically writes `value` to the 4-byte aligned word at `address` in the window and returns what was there. */
-export function exchange(address: number, value: number): number {
+/**
+ * Atomically writes `value` to the 4-byte aligned word at `address` in the window if `expected` is there.
+ * @returns what was there, as an unsigned number: `expected` when it was done
+ */
+export function compareExchange(address: number, expected: number, value: number): number {
   call[EXCHANGE_ADDRESS] = address;
+  call[EXCHANGE_EXPECTED] = expected;
   call[EXCHANGE_VALUE] = value;
   hostExchange();
   return call[EXCHANGE_VALUE]!;

@@ -395,11 +395,11 @@ test("exec mode goes on behind the command during which domain 0 was restarted",
   );
 });
 
-test("an exception in a command or in an event's handler is shown with its stack, and domain 0 goes on", async (t) => {
+test("an exception in a command or in what an event caused is shown with its stack, and domain 0 goes on", async (t) => {
   const m = machine();
   await m.boot();
   await m.type("create --kernel hello\r");
-  await m.type("js domains.create = domains.checkShutdowns = () => { throw new Error('broken on purpose') }\r");
+  await m.type("js domains.create = domains.hasShutDown = () => { throw new Error('broken on purpose') }\r");
   m.takeOutput();
   await m.type("create --kernel hello\r");
   t.regex(m.takeOutput(), /create: .*Error: broken on purpose\r\n.*at .*typevisor> $/s);
@@ -407,7 +407,7 @@ test("an exception in a command or in an event's handler is shown with its stack
   await m.settle();
   t.regex(
     m.takeOutput(),
-    /domain 0: uncaught exception in event channel \d+: .*Error: broken on purpose\r\n.*at .*typevisor> (\x1b\[K)?$/s,
+    /domain 0: uncaught exception in domains that have ended: .*Error: broken on purpose\r\n.*at .*typevisor> (\x1b\[K)?$/s,
   );
   await m.type("js 1\r");
   t.regex(m.takeOutput(), /1\r\ntypevisor> $/);

@@ -5,28 +5,33 @@ import {
   EVTCHNOP_bind_interdomain,
   EVTCHNOP_bind_virq,
   EVTCHNOP_close,
+  EVTCHNOP_expand_array,
+  EVTCHNOP_init_control,
   EVTCHNOP_send,
   EVTCHNOP_unmask,
 } from "../../../abi/event-channel.ts";
-import { DOM0_SHARED_INFO } from "../../../abi/domain0-layout.ts";
-import { SharedInfo, VcpuInfo } from "../../../abi/xen.ts";
+import { FakeFifo } from "./fake-fifo.ts";
 import type { FakeDomain, Port } from "./fake-domain.ts";
 import type { PagedWindow } from "./paged-window.ts";
 
 export class FakeEvents {
   private readonly virqs = new Map<number, Port>();
+  private readonly fifo: FakeFifo;
 
   constructor(
     private readonly window: PagedWindow,
     private readonly domain0: FakeDomain,
     private readonly domains: Map<number, FakeDomain>,
-  ) {}
+  ) {
+    this.fifo = new FakeFifo(window);
+  }
 
   /** Domain 0 is started anew: its ports are gone. */
   reset(): void {
     for (const port of this.domain0.ports.values()) this.close(port);
     this.domain0.ports.clear();
     this.virqs.clear();
+    this.fifo.reset();
   }
 
   raiseVirq(virq: number): void {
@@ -36,36 +41,12 @@ export class FakeEvents {
 
   /** As the hypervisor: a port that is pending already wakes nobody. */
   setPending(port: number): void {
-    const w = this.window;
-    const word = Math.floor(port / 32) * 4;
-    const bit = 1 << (port % 32);
-    const pending = DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word;
-    if (w.load32(pending) & bit) return;
-    w.store32(pending, w.load32(pending) | bit);
-    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word) & bit) return;
-    this.raise(port);
-  }
-
-  private unmask(port: number): void {
-    const w = this.window;
-    const word = Math.floor(port / 32) * 4;
-    const bit = 1 << (port % 32);
-    const mask = DOM0_SHARED_INFO + SharedInfo.evtchn_mask + word;
-    if (!(w.load32(mask) & bit)) return;
-    w.store32(mask, w.load32(mask) & ~bit);
-    if (w.load32(DOM0_SHARED_INFO + SharedInfo.evtchn_pending + word) & bit) this.raise(port);
-  }
-
-  private raise(port: number): void {
-    const w = this.window;
-    const selector = DOM0_SHARED_INFO + VcpuInfo.evtchn_pending_sel + (port >= 2048 ? 4 : 0);
-    w.store32(selector, w.load32(selector) | (1 << (Math.floor(port / 64) % 32)));
-    w.store8(DOM0_SHARED_INFO + VcpuInfo.evtchn_upcall_pending, 1);
+    this.fifo.setPending(port);
   }
 
   private newPort(domain: FakeDomain, state: Port["state"]): Port {
     let number = 1;
-    while (domain.ports.has(number)) number++;
+    while (domain.ports.has(number) || (domain === this.domain0 && this.fifo.isBusy(number))) number++;
     const port: Port = { domain: domain === this.domain0 ? null : domain, peer: null, number, state };
     domain.ports.set(number, port);
     return port;
@@ -105,11 +86,16 @@ export class FakeEvents {
         if (port === undefined) return -EINVAL;
         this.close(port);
         this.domain0.ports.delete(port.number);
+        this.fifo.closed(port.number);
         return 0;
       }
       case EVTCHNOP_unmask:
-        this.unmask(w.load32(arg));
+        this.fifo.unmask(w.load32(arg));
         return 0;
+      case EVTCHNOP_init_control:
+        return this.fifo.initControl(arg);
+      case EVTCHNOP_expand_array:
+        return this.fifo.expandArray(arg);
       case EVTCHNOP_send:
         return this.domain0.ports.get(w.load32(arg))?.peer ? 0 : -EINVAL;
       default:

@@ -21,7 +21,13 @@ import {
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
 } from "../../../abi/domctl.ts";
-import { EEXIST, EINVAL, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
+import {
+  DomctlGetDomainState,
+  XEN_DOMCTL_get_domain_state,
+  XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
+  XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
+} from "../../../abi/domain-state.ts";
+import { EEXIST, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
   ForeignMemoryMap,
@@ -33,7 +39,13 @@ import {
 } from "../../../abi/memory.ts";
 import { SCHEDOP_shutdown, SCHEDOP_watchdog } from "../../../abi/sched.ts";
 import { CallPage } from "../../../abi/software.ts";
-import { DOM0_CALL_PAGE, DOM0_MODULES, DOM0_SHARED_INFO } from "../../../abi/domain0-layout.ts";
+import {
+  DOM0_CALL_PAGE,
+  DOM0_MODULES,
+  DOM0_SCRATCH,
+  DOM0_SCRATCH_END,
+  DOM0_SHARED_INFO,
+} from "../../../abi/domain0-layout.ts";
 import {
   Sysctl,
   SysctlGetdomaininfolist,
@@ -58,6 +70,7 @@ import {
   __HYPERVISOR_sysctl,
   __HYPERVISOR_xen_version,
   CONSOLEIO_write,
+  DOMID_INVALID,
   DOMID_SELF,
   MulticallEntry,
   VcpuInfo,
@@ -79,6 +92,8 @@ export class FakeMachine {
   readonly domains = new Map<number, FakeDomain>();
   readonly domain0 = new FakeDomain(0);
   private readonly codec = new HostCodec(this.window);
+  /** Domains that have shut down or gone since they were last told of. */
+  private readonly changed = new Set<number>();
   output = ""; // what reached the serial console
   input: number[] = [];
   freePages: number;
@@ -134,12 +149,13 @@ export class FakeMachine {
     for (let page = address; page < this.nextModule; page += PAGE) this.window.map(page / PAGE, new Uint8Array(PAGE));
     this.window.write(address, data);
     this.modules.push({ name, address, size: data.length });
-  }
 
   /** Evaluates the bundle and runs it until it waits. Called again: domain 0 has crashed and is restarted. */
   async boot(): Promise<void> {
     this.events.reset();
     for (const page of [...this.maps.keys()]) this.unmap(page);
+    this.events.reset();
+    for (let at = DOM0_SCRATCH; at < DOM0_SCRATCH_END; at += PAGE) this.window.unmap(at / PAGE);
     this.timer = 0;
     this.watchdogs = 0;
     this.dead = false;
@@ -206,6 +222,7 @@ export class FakeMachine {
   /** A guest's SCHEDOP_shutdown. */
   shutdownGuest(domain: FakeDomain, code: number): void {
     domain.shutdown = code;
+    this.changed.add(domain.id);
     this.raiseVirq(VIRQ_DOM_EXC);
   }
 
@@ -245,7 +262,8 @@ export class FakeMachine {
   private exchange(): void {
     const address = this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeAddress);
     const old = this.window.load32(address);
-    this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
+    if (old === this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeExpected))
+      this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
     this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
   }
 
@@ -424,6 +442,7 @@ export class FakeMachine {
       return 0;
     }
     const id = w.load16(arg + Domctl.domain);
+    if (cmd === XEN_DOMCTL_get_domain_state && id === DOMID_INVALID) return this.tellChange(arg);
     const domain = id === 0 ? this.domain0 : this.domains.get(id);
     if (domain === undefined) return -ESRCH;
     switch (cmd) {
@@ -460,10 +479,23 @@ export class FakeMachine {
         if (domain.mapped > 0) throw new Error(`domain ${id} destroyed while ${domain.mapped} frames are mapped`);
         this.freePages += domain.frames.size;
         this.domains.delete(id);
+        this.changed.add(id);
         return 0;
       default:
         return -ENOSYS;
     }
+  }
+
+  private tellChange(arg: number): number {
+    const [id] = this.changed;
+    if (id === undefined) return -ENOENT;
+    this.changed.delete(id);
+    const domain = this.domains.get(id);
+    const down = (domain?.shutdown ?? null) !== null ? XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN : 0;
+    const state = domain === undefined ? 0 : XEN_DOMCTL_GETDOMSTATE_STATE_EXIST | down;
+    this.window.store16(arg + Domctl.domain, id);
+    this.window.store16(arg + Domctl.u + DomctlGetDomainState.state, state);
+    return 0;
   }
 
   private sysctl(arg: number): number {

@@ -104,7 +104,8 @@ export class ControlPlane {
           exchange: () => {
             const address = this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeAddress);
             const old = this.window.load32(address);
-            this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
+            if (old === this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeExpected))
+              this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
             this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
           },
           codec: () => this.codec.call(),

@@ -20,6 +20,7 @@ import { onVirq } from "../events.ts";
 import { describeError, detach, reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import {
+  changedDomain,
   destroyDomain,
   domainExists,
   domainInfo,
@@ -28,7 +29,7 @@ import {
   unpauseDomain,
 } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
-import { listDomains, shutdownDomains } from "../hypercalls/sysctl.ts";
+import { listDomains } from "../hypercalls/sysctl.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
@@ -87,8 +88,9 @@ export class Domains {
   private readonly byName = new Map<string, GuestDomain>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
-  /** Called at every VIRQ_DOM_EXC; who returns true is not called again. */
-  private watchers: (() => boolean)[] = [];
+  /** By id: who waits until that domain is gone. */
+  private readonly departures = new Map<number, Set<() => void>>();
+  private readonly changes = new Task("domains that have ended", () => this.takeChange());
   /** Domains of which something is to be kept for a later domain 0. */
   private readonly unsaved = new Set<GuestDomain>();
   private due: GuestDomain[] = [];
@@ -110,10 +112,7 @@ export class Domains {
    * restarted. In pieces; nobody is served by the store before all are there.
    */
   async start(): Promise<void> {
-    onVirq(VIRQ_DOM_EXC, () => {
-      this.watchers = this.watchers.filter((watcher) => !watcher());
-      this.checkShutdowns();
-    });
+    onVirq(VIRQ_DOM_EXC, () => this.changes.request());
     this.store.changed = (id) => {
       const domain = this.byId.get(id);
       if (domain !== undefined) this.save(domain);
@@ -126,7 +125,8 @@ export class Domains {
     }
     this.takingOver = false;
     this.store.serveAll();
-    if (this.byId.size > 0) this.checkShutdowns();
+    // What ended before VIRQ_DOM_EXC was bound.
+    if (this.byId.size > 0) this.changes.request();
   }
 
   private async takeOver(records: Map<number, string>): Promise<void> {
@@ -427,35 +427,49 @@ export class Domains {
    * @returns false when it is still there after LINGER_MS: another domain maps or was granted some of its memory
    */
   gone(domain: GuestDomain): Promise<boolean> {
-    if (!domainExists(domain.id)) return Promise.resolve(true);
+    const { id } = domain;
+    if (!domainExists(id)) return Promise.resolve(true);
     return new Promise((resolve) => {
+      const waiting = this.departures.get(id) ?? new Set();
+      this.departures.set(id, waiting);
       const cancel = after(LINGER_MS, () => {
-        this.watchers = this.watchers.filter((watcher) => watcher !== check);
-        resolve(!domainExists(domain.id));
+        waiting.delete(gone);
+        if (waiting.size === 0) this.departures.delete(id);
+        resolve(!domainExists(id));
       });
-      const check = () => {
-        if (domainExists(domain.id)) return false;
+      const gone = () => {
         cancel();
         resolve(true);
-        return true;
       };
-      this.watchers.push(check);
+      waiting.add(gone);
     });
   }
 
-  /** Looks for domains that have shut down since the last time. */
-  private checkShutdowns(): void {
-    if (this.takingOver) return;
-    for (const { id, code } of shutdownDomains()) {
-      const domain = this.byId.get(id);
-      if (domain === undefined || domain.ended !== null) continue;
-      const reason = shutdownReason(code);
-      if (resets(domain.policy, reason) && this.reset(domain, domainInfo(id))) continue;
-      this.store.shutDown(id);
-      const awaited = domain.waiters > 0;
-      domain.end(reason);
-      if (!awaited) this.finish(domain, reason);
+  /** Deals with one domain that has shut down or gone; asks to be called again if there was one. */
+  private takeChange(): boolean {
+    if (this.takingOver) return false;
+    const change = changedDomain();
+    if (change === null) return false;
+    this.changes.request(); // also when what follows fails
+    const { id, exists } = change;
+    const domain = this.byId.get(id);
+    if (!exists) {
+      const waiting = this.departures.get(id) ?? [];
+      this.departures.delete(id);
+      for (const gone of waiting) gone();
+    } else if (domain !== undefined && domain.ended === null) {
+      const { shutdown, shutdownCode } = domainInfo(id);
+      if (shutdown) this.hasShutDown(domain, shutdownReason(shutdownCode));
     }
+    return false;
+  }
+
+  private hasShutDown(domain: GuestDomain, reason: EndReason): void {
+    if (resets(domain.policy, reason) && this.reset(domain, domainInfo(domain.id))) return;
+    this.store.shutDown(domain.id);
+    const awaited = domain.waiters > 0;
+    domain.end(reason);
+    if (!awaited) this.finish(domain, reason);
   }
 
   /**

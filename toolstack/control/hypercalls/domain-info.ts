@@ -46,13 +46,6 @@ export function infoDomain(words: Uint32Array, at: number): number {
   return words[at + DOMAIN]! & 0xffff;
 }
 
-/** SHUTDOWN_* of the structure that begins at word `at`, -1 while the domain has not shut down. */
-export function infoShutdown(words: Uint32Array, at: number): number {
-  const flags = words[at + FLAGS]!;
-  if ((flags & XEN_DOMINF_shutdown) === 0) return -1;
-  return (flags >>> XEN_DOMINF_shutdownshift) & XEN_DOMINF_shutdownmask;
-}
-
 /** Reads the structure that begins at word `at`. */
 export function decodeDomainInfo(words: Uint32Array, at: number): DomainInfo {
   const flags = words[at + FLAGS]!;

@@ -24,8 +24,13 @@ import {
   XEN_DOMCTL_unpausedomain,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
-import { EAGAIN, EBUSY, ESRCH } from "../../../abi/errno.ts";
-import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
+import {
+  DomctlGetDomainState,
+  XEN_DOMCTL_get_domain_state,
+  XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
+} from "../../../abi/domain-state.ts";
+import { EAGAIN, EBUSY, ENOENT, ESRCH } from "../../../abi/errno.ts";
+import { __HYPERVISOR_domctl, DOMID_INVALID } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
@@ -67,6 +72,12 @@ const creation = reserveScratch(Domctl.SIZE, (words) => {
   u[DomctlCreatedomain.grant_opts / 4] = 1;
   u[DomctlCreatedomain.arch_emulation_flags / 4] = XEN_X86_EMU_LAPIC;
 });
+/** get_domain_state is of an interface of its own, version 0. */
+const state = reserveScratch(Domctl.SIZE, (words) => {
+  words[CMD] = XEN_DOMCTL_get_domain_state;
+});
+const STATE = U + DomctlGetDomainState.state / 4; // its low half
+
 const CREATION_VCPUS = U + DomctlCreatedomain.max_vcpus / 4;
 
 function raw(cmd: number, domain: number): number {
@@ -169,6 +180,21 @@ export function domainExists(domain: number): boolean {
     if (error instanceof HypercallError && error.code === ESRCH) return false;
     throw error;
   }
+}
+
+/**
+ * A domain that has shut down or gone and was not told of since; VIRQ_DOM_EXC says that there are some.
+ * @returns null for none; `exists` is false for one that is gone
+ */
+export function changedDomain(): { id: number; exists: boolean } | null {
+  const { words } = state;
+  words[DOMAIN] = DOMID_INVALID;
+  const result = hypercall(__HYPERVISOR_domctl, state.address);
+  if (result === -ENOENT) return null;
+  checked("XEN_DOMCTL_get_domain_state", result);
+  const exists = (words[STATE]! & XEN_DOMCTL_GETDOMSTATE_STATE_EXIST) !== 0;
+  words.fill(0, STATE); // the padding is to be zero
+  return { id: words[DOMAIN]! & 0xffff, exists };
 }
 
 /** What XEN_DOMCTL_getvcpuinfo tells of a vCPU. */

@@ -4,18 +4,23 @@ import {
   EVTCHNOP_bind_interdomain,
   EVTCHNOP_bind_virq,
   EVTCHNOP_close,
+  EVTCHNOP_expand_array,
+  EVTCHNOP_init_control,
   EVTCHNOP_send,
   EVTCHNOP_unmask,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
   EvtchnBindVirq,
   EvtchnClose,
+  EvtchnExpandArray,
+  EvtchnInitControl,
   EvtchnSend,
   EvtchnUnmask,
 } from "../../../abi/event-channel.ts";
 import { __HYPERVISOR_event_channel_op } from "../../../abi/xen.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
+import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 
 const ALLOC_DOMS = EvtchnAllocUnbound.dom / 4; // dom in its low half, remote_dom in its high half
 const ALLOC_PORT = EvtchnAllocUnbound.port / 4;
@@ -27,9 +32,15 @@ const VIRQ_VCPU = EvtchnBindVirq.vcpu / 4;
 const VIRQ_PORT = EvtchnBindVirq.port / 4;
 const CLOSE_PORT = EvtchnClose.port / 4;
 const SEND_PORT = EvtchnSend.port / 4;
+const CONTROL_GFN = EvtchnInitControl.control_gfn / 4;
+const CONTROL_OFFSET = EvtchnInitControl.offset / 4;
+const CONTROL_VCPU = EvtchnInitControl.vcpu / 4;
+const ARRAY_GFN = EvtchnExpandArray.array_gfn / 4;
 const UNMASK_PORT = EvtchnUnmask.port / 4;
 
 const buffer = reserveScratch(EvtchnBindVirq.SIZE);
+/** Of structures with 64-bit fields, whose high words stay zero. */
+const setup = reserveScratch(EvtchnInitControl.SIZE);
 
 function operation(name: string, op: number): void {
   checked(name, hypercall(__HYPERVISOR_event_channel_op, op, buffer.address));
@@ -76,4 +87,22 @@ export function send(port: number): void {
 export function unmask(port: number): void {
   buffer.words[UNMASK_PORT] = port;
   operation("EVTCHNOP_unmask", EVTCHNOP_unmask);
+}
+
+/**
+ * Switches domain 0 to the FIFO ABI.
+ * @param address of the control block of vCPU 0 in the window, in RAM that was touched
+ */
+export function initControl(address: number): void {
+  const { words } = setup;
+  words[CONTROL_GFN] = address >>> PAGE_SHIFT;
+  words[CONTROL_OFFSET] = address % PAGE_SIZE;
+  words[CONTROL_VCPU] = 0;
+  checked("EVTCHNOP_init_control", hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_init_control, setup.address));
+}
+
+/** Gives the next 1,024 ports their event words, in the page of RAM at `address`, which was touched. */
+export function expandArray(address: number): void {
+  setup.words[ARRAY_GFN] = address >>> PAGE_SHIFT;
+  checked("EVTCHNOP_expand_array", hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_expand_array, setup.address));
 }

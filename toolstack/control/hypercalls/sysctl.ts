@@ -28,7 +28,7 @@ import { reserveScratch } from "../scratch.ts";
 import { decodeCString, encodeUtf8 } from "../text.ts";
 import { number64, PAGE_SIZE } from "../window.ts";
 import { LARGE_BUFFER_SIZE, largeBuffer } from "./large-buffer.ts";
-import { decodeDomainInfo, infoDomain, infoShutdown, type DomainInfo } from "./domain-info.ts";
+import { decodeDomainInfo, infoDomain, type DomainInfo } from "./domain-info.ts";
 
 const buffer = reserveScratch(Sysctl.SIZE, (words) => {
   words[Sysctl.interface_version / 4] = XEN_SYSCTL_INTERFACE_VERSION;
@@ -93,16 +93,6 @@ function forEachDomain(each: (at: number) => void): void {
 export function listDomains(): DomainInfo[] {
   const domains: DomainInfo[] = [];
   forEachDomain((at) => domains.push(decodeDomainInfo(list.words, at)));
-  return domains;
-}
-
-/** The domains that have shut down, with their SHUTDOWN_* codes. */
-export function shutdownDomains(): { id: number; code: number }[] {
-  const domains: { id: number; code: number }[] = [];
-  forEachDomain((at) => {
-    const code = infoShutdown(list.words, at);
-    if (code >= 0) domains.push({ id: infoDomain(list.words, at), code });
-  });
   return domains;
 }
 
