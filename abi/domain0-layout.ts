@@ -10,10 +10,11 @@ export const DOM0_SHARED_INFO: u32 = 0xc0001000;
 export const DOM0_START_INFO: u32 = 0xc0002000; // hvm_start_info, its module list, strings; up to 0xc0010000
 export const DOM0_SCRATCH: u32 = 0xc0010000; // RAM, given zeroed on first touch; hypercall buffers
 export const DOM0_SCRATCH_END: u32 = 0xc0200000;
-export const DOM0_STABLE: u32 = 0xc0200000; // zeroed RAM on first touch that a restart of domain 0 leaves as it is
-export const DOM0_STABLE_END: u32 = 0xc0300000;
 export const DOM0_MODULES: u32 = 0xc1000000; // boot modules, read-only, each page-aligned, addresses in hvm_start_info
 export const DOM0_MAP: u32 = 0xd0000000; // free for foreign and grant mappings; toolstack/control allocates from it
+export const DOM0_MAP_END: u32 = 0xdc000000;
+export const DOM0_STABLE: u32 = 0xdc000000; // zeroed RAM on first touch that a restart of domain 0 leaves as it is
+export const DOM0_STABLE_END: u32 = 0xe0000000;
 /**
  * From here to the window's end: the linear memory of the codec (abi/codec.ts), a sandbox in the sandbox. Domain 0 gives
  * it RAM (XENMEM_populate_physmap) for as long as a run takes.

@@ -7,18 +7,20 @@ import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout";
 import { Domain } from "../records/domain";
 import { FrameType, sharedFrameAt } from "./frames";
 import { overheadFrame } from "./overhead";
+import { heapAllocFor } from "./heap";
 
 const FIRST: u64 = DOM0_STABLE >> 12;
 const PAGES: u64 = (DOM0_STABLE_END - DOM0_STABLE) >> 12;
-/** For each page the u32 number of its frame, 0 none yet. */
-const PAGE_RECORD: usize = 4;
-const records: usize = memory.data(256 * 4, 4);
-/** Frames there are. */
-let count: u32 = 0;
+/** Pages are recorded in tables of so many, each allocated when one of its pages is first touched: u32 frames, 0 none yet. */
+const TABLE_PAGES: u32 = 1024;
+const TABLE_BYTES: usize = 1024 * 4;
+/** The tables, a pointer for each 4 MiB of the region; and the frames there are. */
+const tables: usize = memory.data(16 * 4, 4);
+const count: usize = memory.data(4, 4);
 
 /** Frames that stable memory has so far. */
 export function stableFrames(): u32 {
-  return count;
+  return load<u32>(count);
 }
 
 /** True for a page of the region. */
@@ -30,13 +32,19 @@ export function isStable(gfn: u64): bool {
 
 /** The frame of stable page `gfn`, a zeroed one at the first time; 0: memory is out, or it is mapped already. */
 export function stableFrame(d: Domain, gfn: u64): u64 {
-  const page = gfn - FIRST;
-  const record = records + <usize>page * PAGE_RECORD;
+  const page = <u32>(gfn - FIRST);
+  const slot = tables + ((<usize>page / TABLE_PAGES) << 2);
+  if (!load<usize>(slot)) {
+    const table = heapAllocFor(d, TABLE_BYTES);
+    if (!table) return 0;
+    store<usize>(slot, table);
+  }
+  const record = load<usize>(slot) + ((<usize>(page % TABLE_PAGES)) << 2);
   const known: u64 = load<u32>(record);
   if (known) return sharedFrameAt(known) ? 0 : known;
   const mfn = overheadFrame(d, FrameType.XenShared);
   if (!mfn) return 0;
   store<u32>(record, <u32>mfn);
-  count++;
+  store<u32>(count, load<u32>(count) + 1);
   return mfn;
 }

@@ -2,7 +2,7 @@
  * Which pages of the mapping region are in use. The first BUILD_PAGES are the domain builder's, which maps a batch,
  * copies, and unmaps; single pages behind them are given to whoever keeps a guest's page mapped.
  */
-import { DOM0_CODEC, DOM0_MAP } from "../../abi/domain0-layout.ts";
+import { DOM0_MAP, DOM0_MAP_END } from "../../abi/domain0-layout.ts";
 import { PAGE_SIZE } from "./window.ts";
 
 /** Address of the builder's part, and its pages: as many as one batch of mappings holds. */
@@ -16,7 +16,7 @@ const released: number[] = [];
 export function takeMapPage(): number {
   const again = released.pop();
   if (again !== undefined) return again;
-  if (fresh >= DOM0_CODEC) throw new Error("no room left for mapping guest pages");
+  if (fresh >= DOM0_MAP_END) throw new Error("no room left for mapping guest pages");
   fresh += PAGE_SIZE;
   return fresh - PAGE_SIZE;
 }

@@ -29,12 +29,15 @@ const PAGES_FOR_SMALL = PAGES / 2;
 /** The longest record, in bytes. */
 export const RECORD_BYTES = RECORD_PAGES * PAGE_SIZE - HEADER_BYTES;
 
-/** By page: whether it is part of a record. */
-const taken: boolean[] = new Array<boolean>(PAGES).fill(false);
-taken[0] = true;
+/** Pages that are part of no record. */
 let free = PAGES - 1;
-/** First page and number of pages of each domain's record. */
-const places = new Map<number, { page: number; pages: number }>();
+/** No page from here on has ever been part of one; those before it are, or are on `runs`. */
+let fresh = 1;
+/** Free runs of pages by their length, up to a record's: their first pages. */
+const runs: number[][] = Array.from({ length: RECORD_PAGES + 1 }, () => []);
+/** Where each domain's record is: PLACE x its first page + its number of pages. */
+const places = new Map<number, number>();
+const PLACE = 16;
 let sequence = 0;
 
 function header(page: number): Uint32Array {
@@ -85,19 +88,50 @@ function writeWords(values: Uint32Array, bytes: string, offset: number, sum: num
   return sum;
 }
 
-function findRoom(pages: number): number | undefined {
-  if (pages > RECORD_PAGES) return undefined;
+/** Takes a run of pages; the same few steps however many records there are. Undefined: there is none. */
+function takeRun(pages: number): number | undefined {
+  if (pages > RECORD_PAGES || free < pages) return undefined;
   if (pages > SMALL_PAGES && free - pages < PAGES_FOR_SMALL) return undefined;
-  for (let page = 0, run = 0; page < PAGES; page++) {
-    run = taken[page] ? 0 : run + 1;
-    if (run === pages) return page - pages + 1;
+  const page = runs[pages]!.pop() ?? takeFresh(pages) ?? takeOfLonger(pages) ?? (joinRuns(), takeOfLonger(pages));
+  if (page !== undefined) free -= pages;
+  return page;
+}
+
+function takeFresh(pages: number): number | undefined {
+  if (fresh + pages > PAGES) return undefined;
+  fresh += pages;
+  return fresh - pages;
+}
+
+function takeOfLonger(pages: number): number | undefined {
+  for (let length = pages; length <= RECORD_PAGES; length++) {
+    const page = runs[length]!.pop();
+    if (page === undefined) continue;
+    if (length > pages) runs[length - pages]!.push(page + pages);
+    return page;
   }
   return undefined;
 }
 
-function setTaken(page: number, pages: number, value: boolean): void {
-  free += value ? -pages : pages;
-  for (let i = page; i < page + pages; i++) taken[i] = value;
+function giveRun(page: number, pages: number): void {
+  runs[pages]!.push(page);
+  free += pages;
+}
+
+/** Finds the free runs anew, neighbours joined: when memory is full and in small pieces. */
+function joinRuns(): void {
+  const taken = new Uint8Array(PAGES);
+  for (const place of places.values()) {
+    const page = Math.floor(place / PLACE);
+    taken.fill(1, page, page + (place % PLACE));
+  }
+  for (const list of runs) list.length = 0;
+  for (let page = 1; page < fresh;) {
+    let length = 0;
+    while (length < RECORD_PAGES && page + length < fresh && taken[page + length] === 0) length++;
+    if (length > 0) runs[length]!.push(page);
+    page += Math.max(length, 1);
+  }
 }
 
 /**
@@ -106,7 +140,7 @@ function setTaken(page: number, pages: number, value: boolean): void {
  */
 export function saveRecord(domain: number, bytes: string): boolean {
   const pages = Math.ceil((HEADER_BYTES + bytes.length) / PAGE_SIZE);
-  const page = findRoom(pages);
+  const page = takeRun(pages);
   if (page === undefined) return false;
   header(0)[USED_AT] = Math.max(header(0)[USED_AT]!, page + pages);
   const { length } = bytes;
@@ -125,8 +159,7 @@ export function saveRecord(domain: number, bytes: string): boolean {
   head[SUM_AT] = sum;
   head[MAGIC_AT] = MAGIC;
   dropRecord(domain);
-  setTaken(page, pages, true);
-  places.set(domain, { page, pages });
+  places.set(domain, page * PLACE + pages);
   return true;
 }
 
@@ -134,8 +167,9 @@ export function saveRecord(domain: number, bytes: string): boolean {
 export function dropRecord(domain: number): void {
   const place = places.get(domain);
   if (place === undefined) return;
-  header(place.page)[MAGIC_AT] = 0;
-  setTaken(place.page, place.pages, false);
+  const page = Math.floor(place / PLACE);
+  header(page)[MAGIC_AT] = 0;
+  giveRun(page, place % PLACE);
   places.delete(domain);
 }
 
@@ -175,13 +209,15 @@ export function loadRecords(each: () => void = () => {}): Map<number, string> {
     if (other === undefined || other.sequence < record.sequence) {
       if (other !== undefined) header(other.page)[MAGIC_AT] = 0;
       found.set(record.domain, { page, ...record });
-      places.set(record.domain, { page, pages: record.pages });
+      places.set(record.domain, page * PLACE + record.pages);
     } else {
       header(page)[MAGIC_AT] = 0;
     }
     sequence = Math.max(sequence, record.sequence);
     page += record.pages;
   }
-  for (const { page, pages } of places.values()) setTaken(page, pages, true);
+  fresh = Math.max(used, 1);
+  for (const place of places.values()) free -= place % PLACE;
+  joinRuns();
   return new Map([...found].map(([domain, { bytes }]) => [domain, bytes]));
 }

@@ -149,12 +149,12 @@ export class FakeMachine {
     for (let page = address; page < this.nextModule; page += PAGE) this.window.map(page / PAGE, new Uint8Array(PAGE));
     this.window.write(address, data);
     this.modules.push({ name, address, size: data.length });
+  }
 
   /** Evaluates the bundle and runs it until it waits. Called again: domain 0 has crashed and is restarted. */
   async boot(): Promise<void> {
     this.events.reset();
     for (const page of [...this.maps.keys()]) this.unmap(page);
-    this.events.reset();
     for (let at = DOM0_SCRATCH; at < DOM0_SCRATCH_END; at += PAGE) this.window.unmap(at / PAGE);
     this.timer = 0;
     this.watchdogs = 0;
