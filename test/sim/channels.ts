@@ -27,7 +27,7 @@ import {
 } from "../../abi/xen.ts";
 import { expandArray, FifoView, initControl, LINKED, MASKED, PENDING } from "./fifo.ts";
 import { ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, type Steps, structured, systemTime } from "./call.ts";
-import type { Channel, Peer, Scene } from "./peer.ts";
+import { type Channel, expectUnlessTight, type Peer, type Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { type GuestCpu, Violation } from "./svm-cpu.ts";
 
@@ -40,7 +40,7 @@ const WORDS_GFN = 23;
 /** Most ports a guest has on offer. */
 const OFFERS = 6;
 /** Longest time between an event and its sleeping receiver's next instruction, ns: several rounds of full slices. */
-const WAKE_NS = 500_000_000;
+export const WAKE_NS = 500_000_000;
 
 function sharedInfo(of: Peer): DataView {
   return of.cpu!.look(SHARED_INFO_GFN * PAGE, PAGE);
@@ -121,11 +121,11 @@ function checkRecord(of: Peer): boolean {
 }
 
 /** Checks a good guest's events between two turns of the hypervisor, at virtual time `now`: all there, and it wakes. */
-export function checkEvents(of: Peer, now: number): void {
+export function checkEvents(of: Peer, now: number, wakeNs = WAKE_NS): void {
   if (!of.cpu) return;
   if (!checkRecord(of) || !of.asleep) of.dueSince = null;
   else if (of.dueSince === null) of.dueSince = now;
-  else if (now - of.dueSince > WAKE_NS) throw new Violation(`domain ${of.id} sleeps through an event`);
+  else if (now - of.dueSince > wakeNs) throw new Violation(`domain ${of.id} sleeps through an event`);
 }
 
 function lost(of: Peer, port: number): Violation {
@@ -216,11 +216,13 @@ export function channelActions(scene: Scene, me: Peer) {
     cpu.interruptsOn = !cpu.interruptsOn;
   }
 
-  /** Its shared_info is mapped. */
-  function* start(cpu: GuestCpu): Steps<void> {
+  /** Its shared_info is mapped. False: there was not the memory for it. */
+  function* start(cpu: GuestCpu): Steps<boolean> {
+    const fifo = random.oneIn(2);
+    if (fifo && !expectUnlessTight(scene, yield* initControl(cpu, 0, CONTROL_GFN), "EVTCHNOP_init_control"))
+      return false;
     me.cpu = cpu;
-    if (random.oneIn(2)) {
-      expect(yield* initControl(cpu, 0, CONTROL_GFN), 0, "EVTCHNOP_init_control");
+    if (fifo) {
       expect(yield* expandArray(cpu, WORDS_GFN), 0, "EVTCHNOP_expand_array");
       me.fifo = new FifoView(cpu, CONTROL_GFN * PAGE, [WORDS_GFN]);
     }
@@ -237,7 +239,10 @@ export function channelActions(scene: Scene, me: Peer) {
       EvtchnBindVirq.SIZE,
       () => {}, // VIRQ_TIMER, vCPU 0
     );
-    expect(result, 0, "binding VIRQ_TIMER");
+    if (!expectUnlessTight(scene, result, "binding VIRQ_TIMER")) {
+      me.cpu = null;
+      return false;
+    }
     timerPort = view.getUint32(EvtchnBindVirq.port, true);
     const callback = yield* structured(cpu, __HYPERVISOR_hvm_op, HVMOP_set_param, HvmParam.SIZE, (v) => {
       v.setUint16(HvmParam.domid, DOMID_SELF, true);
@@ -245,6 +250,7 @@ export function channelActions(scene: Scene, me: Peer) {
       v.setBigUint64(HvmParam.value, (BigInt(HVM_PARAM_CALLBACK_TYPE_VECTOR) << 56n) | UPCALL_VECTOR, true);
     });
     expect(callback.result, 0, "setting the vector of upcalls");
+    return true;
   }
 
   function* open(cpu: GuestCpu): Steps<void> {
@@ -262,8 +268,10 @@ export function channelActions(scene: Scene, me: Peer) {
       },
     );
     const alive = scene.peers.includes(target);
-    if (alive) expect(result, 0, "EVTCHNOP_alloc_unbound");
-    if (result !== 0) return;
+    if (result !== 0) {
+      if (alive) expectUnlessTight(scene, result, "EVTCHNOP_alloc_unbound");
+      return;
+    }
     const port = view.getUint32(EvtchnAllocUnbound.port, true);
     if (alive) me.offered.set(port, target.id);
     else me.left.add(port);
@@ -296,7 +304,10 @@ export function channelActions(scene: Scene, me: Peer) {
       if (result === 0) me.left.add(local);
       return;
     }
-    expect(result, 0, "EVTCHNOP_bind_interdomain to an offered port");
+    if (!expectUnlessTight(scene, result, "EVTCHNOP_bind_interdomain to an offered port")) {
+      far.peer.left.add(far.port);
+      return;
+    }
     // The binder's end starts pending: it cannot know what was sent before.
     const owed = early === 0;
     if (owed && !isPending(me, local)) throw lost(me, local);

@@ -37,6 +37,7 @@ import {
   RemoveFromPhysmap,
   XENMAPSPACE_gmfn_foreign,
   XENMEM_add_to_physmap_batch,
+  XENMEM_decrease_reservation,
   XENMEM_populate_physmap,
   XENMEM_remove_from_physmap,
   AddToPhysmapBatch,
@@ -53,6 +54,17 @@ export const GUEST_TABLES = 0x1000;
 export const GUEST_CODE = 0x4000;
 export const GUEST_SHARED_INFO = 0x5000;
 export const GUEST_DATA = 0x6000;
+
+/** A domain could not be built; nothing of it is left. */
+export class BuildFailure extends Error {
+  constructor(
+    what: string,
+    /** Negative errno, or how many of the frames were given. */
+    readonly result: number,
+  ) {
+    super(`${what} returned ${result}`);
+  }
+}
 
 export class Dom0 {
   private static readonly SPACE = 1;
@@ -197,11 +209,20 @@ export class Dom0 {
 
   /** XENMEM_populate_physmap of the given guest frame numbers; returns how many were given. */
   populate(domain: number, gfns: number[]): number {
+    return this.reserve(XENMEM_populate_physmap, domain, gfns);
+  }
+
+  /** XENMEM_decrease_reservation of them; returns how many were taken away. */
+  release(domain: number, gfns: number[]): number {
+    return this.reserve(XENMEM_decrease_reservation, domain, gfns);
+  }
+
+  private reserve(command: number, domain: number, gfns: number[]): number {
     const list = DOM0_SCRATCH + PAGE;
     const bytes = new DataView(new ArrayBuffer(gfns.length * 8));
     gfns.forEach((gfn, i) => bytes.setBigUint64(i * 8, BigInt(gfn), true));
     this.write(list, new Uint8Array(bytes.buffer));
-    return this.structured(__HYPERVISOR_memory_op, XENMEM_populate_physmap, MemoryReservation.SIZE, (v) => {
+    return this.structured(__HYPERVISOR_memory_op, command, MemoryReservation.SIZE, (v) => {
       v.setBigUint64(MemoryReservation.extent_start, BigInt(list), true);
       v.setBigUint64(MemoryReservation.nr_extents, BigInt(gfns.length), true);
       v.setUint16(MemoryReservation.domid, domain, true);
@@ -285,11 +306,18 @@ export class Dom0 {
    */
   build(program: GuestProgram, pages = 32, vcpus = 1, maxPort = 1023): number {
     const id = this.create(vcpus, maxPort);
+    const mapped: number[] = [];
     const check = (what: string, result: number, good = 0): void => {
-      if (result !== good) {
-        if (id >= 0) this.destroy(id);
-        throw new Error(`${what} returned ${result}`);
-      }
+      if (result === good) return;
+      for (const address of mapped) this.unmapForeign(address);
+      if (id >= 0) this.destroy(id);
+      throw new BuildFailure(what, result);
+    };
+    const map = (gfn: number): number => {
+      const address = this.mapForeign(id, gfn);
+      check("add_to_physmap", Math.min(address, 0));
+      mapped.push(address);
+      return address;
     };
     check("createdomain", id < 0 ? id : 0);
     check("max_vcpus", this.maxVcpus(id, vcpus));
@@ -303,16 +331,13 @@ export class Dom0 {
       pages,
     );
     // Identity page tables: four 1 GiB pages, user-accessible.
-    const tables = this.mapForeign(id, GUEST_TABLES / PAGE);
-    this.writeWords(tables, [[0, BigInt(GUEST_TABLES + PAGE) | 7n]]);
-    const directory = this.mapForeign(id, GUEST_TABLES / PAGE + 1);
+    this.writeWords(map(GUEST_TABLES / PAGE), [[0, BigInt(GUEST_TABLES + PAGE) | 7n]]);
     this.writeWords(
-      directory,
+      map(GUEST_TABLES / PAGE + 1),
       [0, 1, 2, 3].map((gib) => [gib, (BigInt(gib) << 30n) | 0x87n]),
     );
-    const code = this.mapForeign(id, GUEST_CODE / PAGE);
-    this.write(code, guestCode(this.machine.svm.program(program)));
-    for (const address of [tables, directory, code]) check("unmap", this.unmapForeign(address));
+    this.write(map(GUEST_CODE / PAGE), guestCode(this.machine.svm.program(program)));
+    for (const address of mapped.splice(0)) check("unmap", this.unmapForeign(address));
     for (let vcpu = 0; vcpu < vcpus; vcpu++) check("sethvmcontext", this.setContext(id, GUEST_CODE, vcpu));
     return id;
   }

@@ -1,7 +1,8 @@
 /** The simulation's guests as they know each other: what stands between them, whatever the hypervisor says of it. */
+import { ENOMEM } from "../../abi/errno.ts";
 import type { FifoView } from "./fifo.ts";
 import type { Random } from "./random.ts";
-import type { GuestCpu } from "./svm-cpu.ts";
+import { type GuestCpu, Violation } from "./svm-cpu.ts";
 import type { World } from "./world.ts";
 
 /** One end of an interdomain channel, as the domain that has it keeps it. */
@@ -44,6 +45,15 @@ export interface Scene {
   readonly random: Random;
   /** The domains that live. */
   readonly peers: Peer[];
+  /** Memory is nearly out: whatever takes some may be refused with -ENOMEM. */
+  readonly tight: boolean;
+}
+
+/** Whether `result` is 0. What else it may be: -ENOMEM where memory is nearly out; otherwise throws Violation. */
+export function expectUnlessTight(scene: Scene, result: number, what: string): boolean {
+  if (result === 0) return true;
+  if (scene.tight && result === -ENOMEM) return false;
+  throw new Violation(`${what}: ${result}`);
 }
 
 export function peer(good: boolean): Peer {

@@ -1,7 +1,7 @@
 /**
  * Runs many seeds in two processes.
  *
- *     npm run simulate -- [--seeds N] [--from SEED] [--rounds N]
+ *     npm run simulate -- [--tight | --busy] [--seeds N] [--from SEED] [--rounds N]
  *
  * A seed that fails is printed with the words of its violation, run again with fewer rounds until the shortest run that
  * still fails is found, and the command to replay it is shown.
@@ -13,7 +13,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { hypervisorWasm } from "../../scripts/build/assembly.ts";
 import { hypervisorModule } from "./module.ts";
-import { simulate } from "./simulate.ts";
+import { type Mode, simulate } from "./simulate.ts";
 
 export interface Failure {
   seed: number;
@@ -27,13 +27,19 @@ interface Share {
   step: number;
   count: number;
   rounds: number;
+  mode: Mode;
 }
 
 /** Runs one seed; the failure, if any, with the fewest rounds that show it. */
-export function trySeed(module: WebAssembly.Module, seed: number, rounds: number): Failure | null {
+export function trySeed(
+  module: WebAssembly.Module,
+  seed: number,
+  rounds: number,
+  mode: Mode = "plain",
+): Failure | null {
   const attempt = (n: number): string | null => {
     try {
-      simulate(module, seed, { rounds: n });
+      simulate(module, seed, { rounds: n, mode });
       return null;
     } catch (error) {
       return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -62,6 +68,7 @@ export async function runSeeds(
   count: number,
   rounds: number,
   onProgress: (done: number) => void = () => {},
+  mode: Mode = "plain",
 ): Promise<Failure[]> {
   await hypervisorModule();
   const failures: Failure[] = [];
@@ -69,7 +76,7 @@ export async function runSeeds(
   let done = 0;
   await Promise.all(
     Array.from({ length: width }, (_, i) => {
-      const share: Share = { from: from + i, step: width, count: Math.ceil((count - i) / width), rounds };
+      const share: Share = { from: from + i, step: width, count: Math.ceil((count - i) / width), rounds, mode };
       // Loaders do not reach worker threads, so the shares are processes.
       const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(share)], { execArgv: ["--import=tsx"] });
       return new Promise<void>((resolve, reject) => {
@@ -91,7 +98,7 @@ export async function runSeeds(
 function work(share: Share): void {
   const module = new WebAssembly.Module(readFileSync(hypervisorWasm));
   for (let i = 0; i < share.count; i++) {
-    const failure = trySeed(module, share.from + i * share.step, share.rounds);
+    const failure = trySeed(module, share.from + i * share.step, share.rounds, share.mode);
     if (failure) process.send!({ failure });
     if (i % 50 === 49 || i === share.count - 1) process.send!({ done: (i % 50) + 1 });
   }
@@ -104,16 +111,20 @@ async function main(): Promise<void> {
     .option("--seeds <n>", "how many seeds", Number, 10_000)
     .option("--from <seed>", "the first seed", Number, 1)
     .option("--rounds <n>", "rounds a run", Number, 60)
+    .option("--tight", "a machine that is always nearly full")
+    .option("--busy", "many guests with many vCPUs that spin")
     .parse();
   const { seeds, from, rounds } = command.opts<{ seeds: number; from: number; rounds: number }>();
+  const { tight, busy } = command.opts<{ tight?: boolean; busy?: boolean }>();
+  const mode: Mode = tight ? "tight" : busy ? "busy" : "plain";
+  const flag = mode === "plain" ? "" : `--${mode} `;
   const started = Date.now();
-  const failures = await runSeeds(from, seeds, rounds, (done) => {
-    process.stderr.write(`\r${done} of ${seeds} seeds`);
-  });
+  const onProgress = (done: number): void => void process.stderr.write(`\r${done} of ${seeds} seeds`);
+  const failures = await runSeeds(from, seeds, rounds, onProgress, mode);
   process.stderr.write("\n");
   for (const f of failures) {
     console.log(`seed ${f.seed} fails within ${f.rounds} rounds: ${f.words}`);
-    console.log(`  replay: npm run simulate -- --from ${f.seed} --seeds 1 --rounds ${f.rounds}`);
+    console.log(`  replay: npm run simulate -- ${flag}--from ${f.seed} --seeds 1 --rounds ${f.rounds}`);
   }
   console.log(`${seeds} seeds in ${((Date.now() - started) / 1000).toFixed(0)} s`);
   console.log(`${seeds - failures.length} passed, ${failures.length} failed`);

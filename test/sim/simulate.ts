@@ -3,21 +3,31 @@
  * domain 0 creates, pauses, maps and destroys; the hypervisor audits itself as it goes; in the end every domain is
  * destroyed and the frames are counted.
  */
+import { ENOMEM } from "../../abi/errno.ts";
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
-import { checkEvents, closeChannelsOf } from "./channels.ts";
-import { Dom0 } from "./dom0.ts";
+import { checkEvents, closeChannelsOf, WAKE_NS } from "./channels.ts";
+import { BuildFailure, Dom0, GUEST_CODE } from "./dom0.ts";
+import { Domain0Clock } from "./domain0-clock.ts";
 import { DATA_PAGES, FIRST_DATA_GFN, goodGuest } from "./good-guest.ts";
+import { Hog } from "./hog.ts";
 import { hostileGuest } from "./hostile-guest.ts";
 import { Machine } from "./machine.ts";
 import { peer, type Peer, type Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { Random } from "./random.ts";
-import { Violation } from "./svm-cpu.ts";
+import { type GuestProgram, Violation } from "./svm-cpu.ts";
 import { World } from "./world.ts";
 
+/**
+ * What sort of machine: `tight` is always nearly full, a hypercall that needs memory may find none; `busy` has dozens of
+ * guests with many vCPUs, most of which only spin.
+ */
+export type Mode = "plain" | "tight" | "busy";
+
 export interface SimulationOptions {
+  mode?: Mode;
   /** Rounds: each is one action of domain 0 and a few turns of the hypervisor. */
   rounds?: number;
   /** Rounds between audits. */
@@ -26,13 +36,31 @@ export interface SimulationOptions {
 }
 
 const GUEST_PAGES = 32;
-/** Guests before the first round, and at most. */
-const FIRST_GUESTS = 3;
-const MAX_GUESTS = 4;
+interface Shape {
+  memoryMib: number;
+  /** Guests before the first round, and at most. */
+  firstGuests: number;
+  maxGuests: number;
+  /** One in so many guests does something, the others only spin; 0: none spins. */
+  spinning: number;
+}
+const SHAPES: Record<Mode, Shape> = {
+  plain: { memoryMib: 8, firstGuests: 3, maxGuests: 4, spinning: 0 },
+  tight: { memoryMib: 8, firstGuests: 3, maxGuests: 6, spinning: 0 },
+  busy: { memoryMib: 32, firstGuests: 24, maxGuests: 40, spinning: 5 },
+};
+/** Frames that the self-check takes for a while. */
+const AUDIT_FRAMES = 80;
+/** Most vCPUs of a guest that spins. */
+const SPINNING_VCPUS = 16;
 /** Most turns of the hypervisor in a round. */
 const STEPS = 18;
 /** Time of a guest's entry, ns: long, so that slices end and timers run out within a few rounds. */
 const ENTRY_NS = 100_000;
+
+const spinner: GuestProgram = function* () {
+  for (;;) yield { kind: "spin", ns: 1_000_000_000 };
+};
 
 /** Free frames, as domain 0 learns them. */
 export function freeFrames(dom0: Dom0): number {
@@ -50,10 +78,13 @@ export function freeFrames(dom0: Dom0): number {
  */
 export function simulate(module: WebAssembly.Module, seed: number, options: SimulationOptions = {}): void {
   const random = new Random(seed);
-  const machine = new Machine(module, { memory: 8, onOutput: options.onOutput });
+  const mode = options.mode ?? "plain";
+  const shape = SHAPES[mode];
+  const tight = mode === "tight";
+  const machine = new Machine(module, { memory: shape.memoryMib, onOutput: options.onOutput });
   machine.svm.entryNs = ENTRY_NS;
   const dom0 = new Dom0(machine);
-  const scene: Scene = { world: new World(), random, peers: [] };
+  const scene: Scene = { world: new World(), random, peers: [], tight };
   const foreign: { peer: Peer; gfn: number; address: number }[] = [];
   machine.step(4);
   for (let page = 0; page < 4; page++) dom0.page(DOM0_SCRATCH + page * PAGE, true); // its RAM comes on first touch
@@ -83,9 +114,21 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     scene.world.gone(id);
   };
   const create = (): void => {
-    const next = peer(random.below(3) !== 0);
-    const program = next.good ? goodGuest(scene, next) : hostileGuest(scene);
-    next.id = dom0.build(program, GUEST_PAGES, random.oneIn(3) ? 2 : 1);
+    const spins = shape.spinning > 0 && random.below(shape.spinning) !== 0;
+    const next = peer(!spins && random.below(3) !== 0);
+    const program = spins ? spinner : next.good ? goodGuest(scene, next) : hostileGuest(scene);
+    const vcpus = spins ? 1 + random.below(SPINNING_VCPUS) : random.oneIn(3) ? 2 : 1;
+    try {
+      next.id = dom0.build(program, GUEST_PAGES, vcpus);
+    } catch (error) {
+      const refused = tight && error instanceof BuildFailure;
+      if (refused && (error.result === -ENOMEM || (error.result >= 0 && error.result < GUEST_PAGES))) return;
+      throw error;
+    }
+    for (let i = 1; spins && i < vcpus; i++) {
+      const result = dom0.setContext(next.id, GUEST_CODE, i);
+      if (result !== 0) throw new Violation(`starting a vCPU returned ${result}`);
+    }
     for (let i = 0; i < DATA_PAGES; i++) scene.world.fresh(next.id, FIRST_DATA_GFN + i);
     scene.peers.push(next);
     const result = dom0.unpause(next.id);
@@ -116,14 +159,16 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   audit();
   const baseline = freeFrames(dom0);
 
-  for (let i = 0; i < FIRST_GUESTS; i++) create();
+  const hog = tight ? new Hog(dom0, random) : null;
+  const clock = mode === "plain" ? null : new Domain0Clock(machine, dom0, random);
+  for (let i = 0; i < shape.firstGuests; i++) create();
   const rounds = options.rounds ?? 60;
   for (let round = 0; round < rounds; round++) {
     const victim = scene.peers.length > 0 ? random.pick(scene.peers) : null;
     switch (random.below(12)) {
       case 0:
       case 1:
-        if (scene.peers.length < MAX_GUESTS) create();
+        if (scene.peers.length < shape.maxGuests) create();
         break;
       case 2:
         if (victim && random.oneIn(2)) destroy(victim);
@@ -150,11 +195,18 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
         hostileToolstack();
         break;
     }
+    hog?.turn();
+    clock?.outside();
     machine.step(1 + random.below(STEPS));
-    for (const p of scene.peers) if (p.good) checkEvents(p, machine.now);
-    if (round % (options.auditEvery ?? 15) === 0) audit();
+    for (const p of scene.peers) if (p.good) checkEvents(p, machine.now, WAKE_NS * Math.max(1, scene.peers.length / 4));
+    if (round % (options.auditEvery ?? 15) === 0) {
+      hog?.leave(AUDIT_FRAMES);
+      audit();
+    }
   }
+  clock?.stop();
   for (const p of [...scene.peers]) destroy(p);
+  hog?.destroy();
   unmapAll(null);
   machine.step(2);
   audit();
