@@ -183,8 +183,8 @@ test("no file re-exports another's names", (t) => {
 /** What may look at every domain: listing them on request, the self-check, and the restart of domain 0. */
 const WALKERS = new Set([
   "kernel/audit/audit.ts",
-  "kernel/audit/audit-events.ts",
   "kernel/audit/audit-frames.ts",
+  "kernel/audit/audit-grants.ts",
   "kernel/audit/debug-keys.ts",
   "kernel/events/event-channel.ts", // evtchnResetsForget
   "kernel/hypercalls/control/perfc.ts",

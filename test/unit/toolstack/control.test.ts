@@ -526,3 +526,15 @@ test("an idle domain 0 wakes to pet its watchdog", async (t) => {
   await m.pass(60000);
   t.true(m.hypercalls - before > 10 && m.hypercalls - before < 200);
 });
+
+test("a create on a slow machine: turns stay short, life is shown, and the console tells how far it is", async (t) => {
+  const m = machine(
+    exec("create --kernel hello --memory 64 --paused; create --kernel hello --memory 2 --paused; list"),
+  );
+  m.frameNs = 100_000; // 51 ms for a superpage, 1.6 s for it all
+  const output = await runExec(m);
+  t.regex(output, /creating: \d+ of 64 MiB\n1\n2\n/);
+  t.is([...output.matchAll(/creating:/g)].length, 1, "a line a second, none for a short one");
+  t.regex(output, /TYPEVISOR-EXEC: 3 ok, 0 failed/);
+  t.true(m.longestTurn < 110e6, `a turn of ${m.longestTurn / 1e6} ms`);
+});

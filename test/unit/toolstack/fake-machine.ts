@@ -129,6 +129,7 @@ export class FakeMachine {
   private nextModule = DOM0_MODULES;
   private modules: FakeModule[] = [];
   private now = 1e9;
+  frameNs = 0; // what a frame given or taken costs
   private timer = 0;
   private turn: () => void = () => {};
 
@@ -362,11 +363,10 @@ export class FakeMachine {
     if (op === XENMEM_populate_physmap || op === XENMEM_decrease_reservation) {
       const domain = w.load16(arg + 24) === DOMID_SELF ? this.domain0 : this.domains.get(w.load16(arg + 24));
       if (domain === undefined) return -ESRCH;
-      const [list, extents] = [this.window.load64(arg), this.window.load64(arg + 8)];
-      const pages = 2 ** w.load32(arg + 16);
-      if (op === XENMEM_populate_physmap && domain !== this.domain0) this.populations++;
+      const [list, extents, pages] = [w.load64(arg), w.load64(arg + 8), 2 ** w.load32(arg + 16)];
+      const give = op === XENMEM_populate_physmap;
+      if (give && domain !== this.domain0) this.populations++;
       for (let i = 0; i < extents; i++) {
-        const give = op === XENMEM_populate_physmap;
         if (give && (this.freePages < pages || domain.frames.size + pages > domain.maxPages)) return i;
         const gfn = this.window.load64(list + i * 8);
         for (let p = 0; p < pages; p++) {
@@ -374,6 +374,7 @@ export class FakeMachine {
           else if (!domain.frames.delete(gfn + p)) return i;
         }
         this.freePages += give ? -pages : pages;
+        this.now += pages * this.frameNs;
       }
       return extents;
     }

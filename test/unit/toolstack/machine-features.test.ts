@@ -11,7 +11,14 @@ function facts(leaves: Leaves, msrs: [number, number, number][] = [], more: Part
     leaves: Object.entries(leaves).map(([leaf, registers]) => ({ leaf: Number(leaf), subleaf: 0, registers })),
     msrs: new Map(msrs.map(([msr, low, high]) => [msr, { low, high }])),
   };
-  const physical = { cpus: 1, cpuKhz: 2e6, capabilities: 0, totalPages: 131072, freePages: 65536 };
+  const physical = {
+    cpus: 1,
+    cpuKhz: 2e6,
+    capabilities: 0,
+    totalPages: 131072,
+    freePages: 65536,
+    availablePages: 65536,
+  };
   return { policy, physical, cpusFound: 4, iommu: 0, refusal: null, ...more };
 }
 

@@ -12,12 +12,12 @@ import { setHvmParam } from "../hypercalls/hvm.ts";
 import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { guestRefusal } from "../refusal.ts";
 import { encodeUtf8 } from "../text.ts";
-import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { acpiSize, acpiTables } from "./acpi.ts";
 import { BuildError } from "./build-error.ts";
 import { setStartContext } from "./vcpu-state.ts";
 import { parseKernel, type Kernel } from "./elf.ts";
+import { Pace, type Progress } from "./pace.ts";
 import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
 import { planGuest, type GuestLayout } from "./layout.ts";
@@ -38,15 +38,18 @@ export interface GuestConfig {
   commandLine: string;
   memoryMib: number;
   vcpus: number;
+  /** Told of a build that takes more than a second: bytes of memory given or written, and to be. */
+  progress?: Progress;
   /** Written to the domain as the last step: a domain without a handle is one whose building was interrupted. */
   handle: (id: number) => Uint8Array;
 }
 
 /**
- * Builds a PVH domain, which is paused.
+ * Builds a PVH domain, which is paused. What takes long is done in steps, between which others have their turns; the domain has no handle
+ * before it is complete.
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
-export function buildDomain(config: GuestConfig): Rings {
+export async function buildDomain(config: GuestConfig): Promise<Rings> {
   const kernel = kernelOf(config.kernel);
   const commandLine = encodeUtf8(config.commandLine);
   const ramdiskSize = config.ramdisk?.size ?? 0;
@@ -59,17 +62,18 @@ export function buildDomain(config: GuestConfig): Rings {
     acpiSize(config.vcpus),
   );
 
+  const pace = new Pace(config.progress);
   let id = -1;
   try {
     id = createDomain(config.vcpus);
     setMaxVcpus(id, config.vcpus);
     setMaxMemory(id, config.memoryMib * 1024 + (layout.extraGfns.length * PAGE_SIZE) / 1024);
-    populateGuest(id, layout);
+    await populateGuest(id, layout, pace);
     const rings = openRings(id, layout.consolePage / PAGE_SIZE, layout.storePage / PAGE_SIZE);
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
-    writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize));
+    await writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize), pace);
     setStartContext(id, kernel.entry, layout.startInfo);
     setDomainHandle(id, config.handle(id));
     return rings;
@@ -93,33 +97,47 @@ function kernelOf(image: Image): Kernel {
 }
 
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */
-function populateGuest(id: number, layout: GuestLayout): void {
-  for (const [start, size] of [
-    [0, layout.lowRam],
-    [4 * 1024 * MIB, layout.highRam],
+async function populateGuest(id: number, layout: GuestLayout, pace: Pace): Promise<void> {
+  const total = layout.lowRam + layout.highRam;
+  for (const [start, size, before] of [
+    [0, layout.lowRam, 0],
+    [4 * 1024 * MIB, layout.highRam, layout.lowRam],
   ] as const) {
-    if (size === 0) continue;
     const firstGfn = start / PAGE_SIZE;
-    const supers = populateSupers(id, firstGfn, Math.floor(size / SUPER_SIZE)) * SUPER_PAGES;
-    populateAll(id, firstGfn + supers, size / PAGE_SIZE - supers);
+    const pages = size / PAGE_SIZE;
+    const step = (done: number): Promise<void> => pace.step(before + done * PAGE_SIZE, total);
+    let done = 0;
+    const wanted = Math.floor(size / SUPER_SIZE);
+    for (let supers = 0, batch = 1; supers < wanted;) {
+      const asked = Math.min(wanted - supers, batch);
+      pace.begin();
+      const given = populateRange(id, firstGfn + done, SUPER_ORDER, asked);
+      supers += given;
+      done = supers * SUPER_PAGES;
+      if (given < asked) break; // there are no more in one piece
+      batch = pace.next(batch, BATCH_PAGES);
+      await step(done);
+    }
+    for (let batch = BATCH_PAGES; done < pages;) {
+      const asked = Math.min(pages - done, batch);
+      pace.begin();
+      populateAll(id, firstGfn + done, asked);
+      done += asked;
+      batch = pace.next(batch, BATCH_PAGES);
+      await step(done);
+    }
   }
   populateFrames(id, layout.extraGfns);
 }
 
-/** Populates superpages as long as there are any; returns how many. Petting the watchdog: memory is also zeroed. */
-function populateSupers(id: number, firstGfn: number, wanted: number): number {
-  let done = 0;
-  while (done < wanted) {
-    const batch = Math.min(wanted - done, BATCH_PAGES);
-    const given = populateRange(id, firstGfn + done * SUPER_PAGES, SUPER_ORDER, batch);
-    done += given;
-    if (given < batch) break;
-    showLife();
-  }
-  return done;
-}
-
-function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: GuestLayout, startInfo: Uint8Array): void {
+async function writeGuest(
+  id: number,
+  config: GuestConfig,
+  kernel: Kernel,
+  layout: GuestLayout,
+  startInfo: Uint8Array,
+  pace: Pace,
+): Promise<void> {
   const writer = new GuestWriter(id);
   for (const segment of kernel.segments) {
     writer.copyFromWindow(segment.address, config.kernel.address + segment.fileOffset, segment.fileSize);
@@ -129,7 +147,7 @@ function writeGuest(id: number, config: GuestConfig, kernel: Kernel, layout: Gue
   }
   writer.write(layout.startInfo, startInfo);
   writer.write(layout.acpi, acpiTables(layout.acpi, config.vcpus));
-  writer.flush();
+  await writer.flush(pace);
 }
 
 /** Says what the user can do about a hypercall's failure, where that is known. */

@@ -6,6 +6,7 @@ import { memory } from "../host.ts";
 import { foreignFrames, mapForeign, unmapBuildWindow } from "../hypercalls/memory.ts";
 import { BUILD_PAGES, BUILD_WINDOW } from "../map-space.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
+import type { Pace } from "./pace.ts";
 
 interface Piece {
   /** Guest-physical address, bytes. */
@@ -40,9 +41,10 @@ export class GuestWriter {
     if (bytes.length > 0) this.pieces.push({ address, size: bytes.length, from: bytes });
   }
 
-  /** Does what was planned. No frame stays mapped, also when it throws. */
-  flush(): void {
-    const frames = foreignFrames();
+  /** Does what was planned. No frame stays mapped, while others have their turns or when it throws. */
+  async flush(pace: Pace): Promise<void> {
+    const total = this.pieces.reduce((sum, piece) => sum + piece.size, 0);
+    let done = 0;
     let copies: Copy[] = [];
     let pages = 0;
     for (const piece of this.pieces) {
@@ -53,6 +55,7 @@ export class GuestWriter {
         const size = Math.min(piece.size - offset, room);
         copies.push({ to: BUILD_WINDOW + pages * PAGE_SIZE + within, piece, offset, size });
         const needed = Math.ceil((within + size) / PAGE_SIZE);
+        const frames = foreignFrames();
         // Guests' boot data lie below 4 GiB, so the high words of the list stay zero.
         for (let i = 0, gfn = address >>> PAGE_SHIFT; i < needed; i++) frames[2 * (pages + i)] = gfn + i;
         pages += needed;
@@ -61,6 +64,8 @@ export class GuestWriter {
           this.fill(copies, pages);
           copies = [];
           pages = 0;
+          done += BUILD_PAGES * PAGE_SIZE;
+          await pace.step(Math.min(done, total), total);
         }
       }
     }

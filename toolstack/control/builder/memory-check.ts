@@ -10,7 +10,7 @@ const MIB = 1024 * 1024;
 export function notEnoughMemory(memoryMib: number): BuildError {
   return new BuildError(
     `not enough memory: the guest is to have ${formatBytes(memoryMib * MIB)}, ` +
-      `${formatBytes(physicalInfo().freePages * PAGE_SIZE)} are free (a guest takes a little more than its own memory)`,
+      `${formatBytes(physicalInfo().availablePages * PAGE_SIZE)} are free (a guest takes a little more than its own memory)`,
   );
 }
 
@@ -19,5 +19,5 @@ export function notEnoughMemory(memoryMib: number): BuildError {
  * @throws BuildError
  */
 export function refuseTooLarge(memoryMib: number): void {
-  if (memoryMib * MIB > physicalInfo().freePages * PAGE_SIZE) throw notEnoughMemory(memoryMib);
+  if (memoryMib * MIB > physicalInfo().availablePages * PAGE_SIZE) throw notEnoughMemory(memoryMib);
 }

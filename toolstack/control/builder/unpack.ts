@@ -21,6 +21,7 @@ import { memory } from "../host.ts";
 import { populateRange, releaseRange } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { formatBytes } from "../text.ts";
+import { giveWay } from "../tasks.ts";
 import { sleep } from "../timers.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -91,14 +92,16 @@ async function unpack(image: Image, payload: Payload): Promise<Unpacked> {
       if (populateRange(DOMID_SELF, FIRST_GFN + extents * EXTENT_PAGES, EXTENT_ORDER, 1) === 0) {
         throw new BuildError(
           `${image.name}: not enough memory to unpack it: it takes ${formatBytes(wanted * EXTENT_BYTES)} for the time ` +
-            `of the domain's creation, ${formatBytes(physicalInfo().freePages * PAGE_SIZE + extents * EXTENT_BYTES)} are free`,
+            `of the domain's creation, ${formatBytes(physicalInfo().availablePages * PAGE_SIZE + extents * EXTENT_BYTES)} are free`,
         );
       }
       showLife();
+      await giveWay();
     }
     for (let at = 0; at < payload.size; at += COPY_BYTES) {
       memory.copy(input + at, image.address + payload.offset + at, Math.min(COPY_BYTES, payload.size - at));
       showLife();
+      await giveWay();
     }
     let status = beginCodec(payload.format, input, payload.size, output, payload.unpackedSize);
     while (status === CODEC_MORE) {

@@ -12,6 +12,7 @@ import { parseCount, parseMib, parseOptions } from "./options.ts";
 /** libxl's default. */
 const DEFAULT_MEMORY_MIB = 32;
 const MAX_MEMORY_MIB = 1024 * 1024;
+const MIB = 1024 * 1024;
 /** VCPUs whose APIC ids fit into xAPIC's eight bits, and what the hypervisor makes. */
 const MAX_VCPUS = 64;
 
@@ -74,20 +75,27 @@ export const createCommand: Command = {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
     }
     const ramdisk = values.get("ramdisk");
-    const domain = await context.domains.create({
-      kernel: moduleArgument("--kernel", values.get("kernel")!),
-      ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
-      commandLine: values.get("cmdline") ?? "",
-      memoryMib: parseMib("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
-      vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
-      name: values.get("name"),
-      policy: {
-        poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff, END_ACTIONS),
-        reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot, END_ACTIONS),
-        crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
-        softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
+    const progress = (done: number, total: number): void => {
+      print(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB\n`);
+      flushConsole();
+    };
+    const domain = await context.domains.create(
+      {
+        kernel: moduleArgument("--kernel", values.get("kernel")!),
+        ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
+        commandLine: values.get("cmdline") ?? "",
+        memoryMib: parseMib("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
+        vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
+        name: values.get("name"),
+        policy: {
+          poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff, END_ACTIONS),
+          reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot, END_ACTIONS),
+          crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
+          softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
+        },
       },
-    });
+      progress,
+    );
     print(`${domain.id}\n`);
     // What the guest prints through the hypervisor comes behind its id.
     flushConsole();

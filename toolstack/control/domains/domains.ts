@@ -13,6 +13,7 @@ import { isBzImage } from "../builder/bzimage.ts";
 import { refuseTooLarge } from "../builder/memory-check.ts";
 import type { Image } from "../builder/image.ts";
 import { beyondRam } from "../builder/layout.ts";
+import type { Progress } from "../builder/pace.ts";
 import { openRings, ringsOf, type Rings } from "../builder/rings.ts";
 import { openBzImage } from "../builder/unpack.ts";
 import { systemTime, wallTimeMs } from "../clock.ts";
@@ -86,6 +87,8 @@ function idOf(which: string | number): number | undefined {
 export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
   private readonly byName = new Map<string, GuestDomain>();
+  /** Names of domains that are being built. */
+  private readonly building = new Set<string>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
   /** By id: who waits until that domain is gone. */
@@ -342,15 +345,16 @@ export class Domains {
 
   /**
    * Builds a domain and connects its console; it is paused. A compressed kernel is unpacked first, which takes a while.
+   * @param progress told about once a second how far a long build is
    * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
    */
-  async create(request: CreateRequest): Promise<GuestDomain> {
+  async create(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     refuseTooLarge(request.memoryMib);
-    if (!isBzImage(request.kernel)) return this.build(request, request.kernel);
+    if (!isBzImage(request.kernel)) return this.build(request, request.kernel, progress);
     this.checkName(request);
     const { image, release } = await openBzImage(request.kernel);
     try {
-      return this.build(request, image);
+      return await this.build(request, image, progress);
     } finally {
       release();
     }
@@ -364,18 +368,28 @@ export class Domains {
   }
 
   private isTaken(name: string): boolean {
-    return name === DOMAIN_0_NAME || this.byName.has(name);
+    return name === DOMAIN_0_NAME || this.byName.has(name) || this.building.has(name);
   }
 
   /** As `create`; `kernel` is the request's, or the one inside it. */
-  private build(request: CreateRequest, kernel: Image): GuestDomain {
+  private async build(request: CreateRequest, kernel: Image, progress?: Progress): Promise<GuestDomain> {
     this.checkName(request);
     let name = request.name ?? "";
+    if (name !== "") this.building.add(name);
     const handle = (id: number) => {
       name = request.name ?? freeName(request.kernel.name, id, (taken) => this.isTaken(taken));
+      this.building.add(name);
       return handleOfName(name);
     };
-    const built = buildDomain({ ...request, kernel, handle });
+    try {
+      return this.connect(request, await buildDomain({ ...request, kernel, handle, progress }), name);
+    } finally {
+      this.building.delete(name);
+    }
+  }
+
+  /** Makes a domain just built known, with its console and its place in the store. */
+  private connect(request: CreateRequest, built: Rings, name: string): GuestDomain {
     const domain = new GuestDomain(built.id, name);
     const { vcpus } = request;
     const kib = request.memoryMib * KIB;

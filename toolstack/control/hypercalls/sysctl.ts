@@ -58,16 +58,20 @@ export interface PhysicalInfo {
   capabilities: number;
   totalPages: number;
   freePages: number;
+  /** Those of them that are not promised to someone: what a new domain can have. */
+  availablePages: number;
 }
 
 export function physicalInfo(): PhysicalInfo {
   const u = sysctl("XEN_SYSCTL_physinfo", XEN_SYSCTL_physinfo, []);
+  const freePages = number64(u, SysctlPhysinfo.free_pages / 4);
   return {
     cpus: u[SysctlPhysinfo.nr_cpus / 4]!,
     cpuKhz: u[SysctlPhysinfo.cpu_khz / 4]!,
     capabilities: u[SysctlPhysinfo.capabilities / 4]!,
     totalPages: number64(u, SysctlPhysinfo.total_pages / 4),
-    freePages: number64(u, SysctlPhysinfo.free_pages / 4),
+    freePages,
+    availablePages: Math.max(0, freePages - number64(u, SysctlPhysinfo.outstanding_pages / 4)),
   };
 }
 
