@@ -64,8 +64,8 @@ export const MUTATIONS: Mutation[] = [
   {
     name: "an event does not wake a sleeping guest",
     file: "kernel/events/event-notify.ts",
-    find: "  apicUpcall(v);\n  vcpuWake(v);",
-    replace: "  apicUpcall(v);",
+    find: "  vlapicUpcall(v);\n  vcpuWake(v);",
+    replace: "  vlapicUpcall(v);",
   },
   {
     name: "the owner of a grant is not told that it is in use",
