@@ -5,6 +5,7 @@
  */
 import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
+import { canWrite } from "./hypercalls/xen-version.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 
 /** "TVSR". */
@@ -99,6 +100,8 @@ function takeRun(pages: number): number | undefined {
 
 function takeFresh(pages: number): number | undefined {
   if (fresh + pages > PAGES) return undefined;
+  // Touching a page that memory is out for would be domain 0's end; the hypervisor, asked to write there, only refuses.
+  for (let page = fresh; page < fresh + pages; page++) if (!canWrite(DOM0_STABLE + page * PAGE_SIZE)) return undefined;
   fresh += pages;
   return fresh - pages;
 }

@@ -1,7 +1,7 @@
 /** The whole control plane against a machine of maps: sessions, domains, consoles, failures, restarts. */
 import test from "ava";
 import { XEN_DOMCTL_sethvmcontext } from "../../../abi/domctl.ts";
-import { EINVAL } from "../../../abi/errno.ts";
+import { EINVAL, ENOMEM, ENOSPC } from "../../../abi/errno.ts";
 import {
   HVM_PARAM_CONSOLE_PFN,
   HVM_PARAM_STORE_PFN,
@@ -213,6 +213,33 @@ test("a hypercall that fails in the middle of building: the domain is gone, the 
   t.regex(output, /TYPEVISOR-EXEC: 2 ok, 1 failed/);
   t.deepEqual([...m.domains.keys()], [2]);
 });
+
+for (const errno of [ENOMEM, ENOSPC]) {
+  test(`create failing with errno ${errno} at each of its hypercalls leaves nothing behind`, async (t) => {
+    const m = machine();
+    await m.boot();
+    await m.type("create --kernel hello --name before --paused\r");
+    const state = () => ({ domains: m.domains.size, mapped: m.mappedPages, ports: m.ports, free: m.freePages });
+    const before = state();
+    let failed = 0;
+    for (let passing = 0; ; passing++) {
+      m.takeOutput();
+      m.failAfter = { passing, errno };
+      await m.type("create --kernel hello --paused\r");
+      if (m.failAfter !== null) break;
+      failed++;
+      t.regex(m.takeOutput(), /create: .*\r\n.*typevisor> $/s);
+      t.deepEqual(state(), before, `hypercall ${passing}`);
+    }
+    m.failAfter = null;
+    t.true(failed > 12, `${failed} hypercalls were made to fail`);
+    t.is(m.domains.size, 2, "and with none failing it is made");
+    await m.type("destroy before\r");
+    await m.type("destroy hello\r");
+    t.is(m.domains.size, 0);
+    t.is(m.mappedPages, 0);
+  });
+}
 
 test("a machine without virtualisation says why it cannot run guests", async (t) => {
   const m = machine(exec("create --kernel hello; info"));

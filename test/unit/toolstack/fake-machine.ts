@@ -45,6 +45,8 @@ import {
   DOM0_SCRATCH,
   DOM0_SCRATCH_END,
   DOM0_SHARED_INFO,
+  DOM0_STABLE,
+  DOM0_STABLE_END,
 } from "../../../abi/domain0-layout.ts";
 import {
   Sysctl,
@@ -87,6 +89,23 @@ import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
 
+/** Hypercalls that take memory, ports or whatever else there may be none left of: their sub-operations. */
+const TAKING = new Map<number, Set<number>>([
+  [
+    __HYPERVISOR_domctl,
+    new Set([
+      XEN_DOMCTL_createdomain,
+      XEN_DOMCTL_max_vcpus,
+      XEN_DOMCTL_max_mem,
+      XEN_DOMCTL_sethvmcontext,
+      XEN_DOMCTL_setdomainhandle,
+    ]),
+  ],
+  [__HYPERVISOR_memory_op, new Set([XENMEM_populate_physmap, XENMEM_add_to_physmap_batch, XENMEM_set_memory_map])],
+  [__HYPERVISOR_event_channel_op, new Set([EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_expand_array])],
+  [__HYPERVISOR_hvm_op, new Set([HVMOP_set_param, HVMOP_get_param])],
+]);
+
 export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
   readonly domains = new Map<number, FakeDomain>();
@@ -122,6 +141,9 @@ export class FakeMachine {
   duringDomctl: (command: number) => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
+
+  /** The hypercall after `passing` others fails with `errno`, of those that take something of which there may be none left. */
+  failAfter: { passing: number; errno: number } | null = null;
 
   private readonly events: FakeEvents;
   private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
@@ -233,6 +255,11 @@ export class FakeMachine {
     if (peer) this.events.setPending(peer.number);
   }
 
+  /** Ports that domain 0 has. */
+  get ports(): number {
+    return this.domain0.ports.size;
+  }
+
   get mappedPages(): number {
     return this.maps.size;
   }
@@ -252,7 +279,8 @@ export class FakeMachine {
     // Domain 0's frame numbers are the pages of its window.
     const given = this.domain0.frames.get(page);
     if (given !== undefined) return given;
-    if (address >= DOM0_MODULES) {
+    const stable = address >= DOM0_STABLE && address < DOM0_STABLE_END;
+    if (address >= DOM0_MODULES && !stable) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }
     const fresh = new Uint8Array(PAGE);
@@ -284,6 +312,11 @@ export class FakeMachine {
     if (this.failNext !== null && this.failNext.op === op && this.failNext.command === command) {
       const { errno } = this.failNext;
       this.failNext = null;
+      return -errno;
+    }
+    if (this.failAfter !== null && TAKING.get(op)?.has(command) && this.failAfter.passing-- === 0) {
+      const { errno } = this.failAfter;
+      this.failAfter = null;
       return -errno;
     }
     switch (op) {

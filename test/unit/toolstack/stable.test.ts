@@ -1,30 +1,47 @@
 /** Records that outlive domain 0: replaced as a whole or not at all, found again, within their room. */
 import test from "ava";
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/domain0-layout.ts";
+import { EFAULT } from "../../../abi/errno.ts";
+import { DOM0_CALL_PAGE, DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/domain0-layout.ts";
+import { CallPage } from "../../../abi/software.ts";
 import { openHost } from "../../../toolstack/control/host.ts";
+import { openHypercalls } from "../../../toolstack/control/hypercall.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
 const pages = new Map<number, Uint8Array>();
 /** Pages that were touched. */
 let touched = 0;
+/** Pages that may be. */
+let memoryPages = Infinity;
 let window = fresh();
 
 /** The same memory as a new domain 0 sees it. */
 function fresh(): PagedWindow {
   return new PagedWindow((page, address) => {
-    if (address < DOM0_STABLE || address >= DOM0_STABLE_END) throw new RangeError(`outside: ${address.toString(16)}`);
-    if (!pages.has(page)) touched++;
+    const callPage = address >= DOM0_CALL_PAGE && address < DOM0_CALL_PAGE + PAGE;
+    if (!callPage && (address < DOM0_STABLE || address >= DOM0_STABLE_END))
+      throw new RangeError(`outside: ${address.toString(16)}`);
+    if (!callPage && !pages.has(page) && touched++ >= memoryPages) throw new RangeError("memory is out");
     const bytes = pages.get(page) ?? new Uint8Array(PAGE);
     pages.set(page, bytes);
     return bytes;
   });
 }
 
+/** XENVER_extraversion, which writes 16 bytes at its argument. */
+function write16(): void {
+  const address = window.load32(DOM0_CALL_PAGE + CallPage.args + 8);
+  const there = pages.has(address / PAGE) || touched < memoryPages;
+  if (there) window.write(address, new Uint8Array(16));
+  window.store32(DOM0_CALL_PAGE + CallPage.result, there ? 0 : -EFAULT >>> 0);
+  window.store32(DOM0_CALL_PAGE + CallPage.result + 4, there ? 0 : 0xffffffff);
+}
+
 /** Domain 0 starts: the module's own state is new. */
 async function start(): Promise<typeof import("../../../toolstack/control/stable.ts")> {
   window = fresh();
-  openHost({ hypercall: () => {}, exchange: () => {}, codec: () => {}, machineWindow: window });
+  openHost({ hypercall: write16, exchange: () => {}, codec: () => {}, machineWindow: window });
+  openHypercalls();
   const name = `../../../toolstack/control/stable.ts?${Math.random()}`;
   return (await import(name)) as typeof import("../../../toolstack/control/stable.ts");
 }
@@ -32,6 +49,7 @@ async function start(): Promise<typeof import("../../../toolstack/control/stable
 test.beforeEach(() => {
   pages.clear();
   touched = 0;
+  memoryPages = Infinity;
 });
 
 test.serial("at the machine's start there are none, and little is touched", async (t) => {
@@ -102,7 +120,8 @@ test.serial("what a crash left half written is not read", async (t) => {
   stable.saveRecord(1, "old");
   const before = new Map([...pages].map(([page, bytes]) => [page, bytes.slice()]));
   stable.saveRecord(1, "new");
-  for (const [page, bytes] of before) if (page !== DOM0_STABLE / PAGE) pages.set(page, bytes);
+  for (const [page, bytes] of before)
+    if (page !== DOM0_STABLE / PAGE && page !== DOM0_CALL_PAGE / PAGE) pages.set(page, bytes);
   stable = await start();
   t.deepEqual([...stable.loadRecords()], [[1, "new"]]);
   stable = await start();
@@ -140,4 +159,19 @@ test.serial("room in small pieces is joined when nothing else is left", async (t
   stable = await start();
   t.is(stable.loadRecords().get(50_000)?.length, stable.RECORD_BYTES - 4096);
   t.true(stable.saveRecord(50_001, "l".repeat(stable.RECORD_BYTES)));
+});
+
+test.serial("where memory is out there is no room, and the records there are stay", async (t) => {
+  let stable = await start();
+  stable.loadRecords();
+  memoryPages = 4;
+  t.true(stable.saveRecord(1, "one"));
+  t.true(stable.saveRecord(2, "two"));
+  t.false(stable.saveRecord(3, "three".repeat(1000)), "two pages");
+  t.true(stable.saveRecord(3, "three"));
+  t.false(stable.saveRecord(4, "four"));
+  stable.dropRecord(1);
+  t.true(stable.saveRecord(4, "four"), "in the place of another");
+  stable = await start();
+  t.deepEqual([...stable.loadRecords().keys()].sort(), [2, 3, 4]);
 });

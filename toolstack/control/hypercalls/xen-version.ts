@@ -30,3 +30,11 @@ export function xenVersion(): string {
 export function xenCapabilities(): string {
   return versionString("XENVER_capabilities", XENVER_capabilities, XEN_CAPABILITIES_INFO_LEN).trim();
 }
+
+/**
+ * Whether there is memory at `address` of the window, or can be: the hypervisor writes there, where domain 0 itself would be
+ * ended by a page that cannot be had. What is there is lost.
+ */
+export function canWrite(address: number): boolean {
+  return hypercall(__HYPERVISOR_xen_version, XENVER_extraversion, address) >= 0;
+}

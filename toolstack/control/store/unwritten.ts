@@ -23,7 +23,7 @@ interface Entry extends Unwritten {
 export class UnwrittenNodes {
   private readonly byDomain = new Map<number, Entry>();
   private readonly byTop = new Map<string, Entry>();
-  private unnamed: Entry[] = [];
+  private readonly unnamed = new Set<Entry>();
   /** Directories that have such nodes in their lists, or are to have them; how many parts their paths have at most. */
   private readonly above = new Set<string>();
   private depth = 0;
@@ -43,7 +43,7 @@ export class UnwrittenNodes {
   add(domain: number, { tops, write }: Unwritten): void {
     const entry: Entry = { domain, tops, write, named: false };
     this.byDomain.set(domain, entry);
-    this.unnamed.push(entry);
+    this.unnamed.add(entry);
     for (const top of tops) {
       this.byTop.set(top, entry);
       this.above.add(parentOf(top));
@@ -53,7 +53,7 @@ export class UnwrittenNodes {
 
   /** To be called before the node at `path` is looked up: true when something was written for it. */
   lookedAt(path: string, missing: boolean): boolean {
-    if (this.unnamed.length > 0 && this.above.has(path)) {
+    if (this.unnamed.size > 0 && this.above.has(path)) {
       this.nameAll();
       return true;
     }
@@ -74,7 +74,7 @@ export class UnwrittenNodes {
     if (entry === undefined) return;
     this.forget(entry);
     if (entry.named) for (const top of entry.tops) this.rename(parentOf(top), "", baseName(top));
-    else this.unnamed = this.unnamed.filter((other) => other !== entry);
+    else this.unnamed.delete(entry);
   }
 
   private entryOf(path: string): Entry | undefined {
@@ -98,7 +98,7 @@ export class UnwrittenNodes {
   }
 
   private nameAll(): void {
-    if (this.unnamed.length === 0) return;
+    if (this.unnamed.size === 0) return;
     const names = new Map<string, string>();
     for (const entry of this.unnamed) {
       entry.named = true;
@@ -107,7 +107,7 @@ export class UnwrittenNodes {
         names.set(directory, `${names.get(directory) ?? ""}${baseName(top)}\0`);
       }
     }
-    this.unnamed = [];
+    this.unnamed.clear();
     for (const [directory, added] of names) this.rename(directory, added, "");
   }
 }
