@@ -23,7 +23,7 @@ import {
 import { openHost } from "../../../toolstack/control/host.ts";
 import { HypercallError, openHypercalls } from "../../../toolstack/control/hypercall.ts";
 import { openScratch } from "../../../toolstack/control/scratch.ts";
-import { FakeEvents } from "./fake-events.ts";
+import { FakeFifo } from "./fake-fifo.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const window = new PagedWindow((page) => {
@@ -31,7 +31,7 @@ const window = new PagedWindow((page) => {
   window.map(page, bytes);
   return bytes;
 });
-const events = new FakeEvents(window);
+const events = new FakeFifo(window);
 let lastPort = 0;
 /** Makes EVTCHNOP_expand_array fail. */
 let full = false;

@@ -28,6 +28,11 @@ import {
   XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
 } from "../../../abi/domain-state.ts";
 import { EEXIST, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
+import {
+  EVTCHNOP_alloc_unbound,
+  EVTCHNOP_bind_interdomain,
+  EVTCHNOP_expand_array,
+} from "../../../abi/event-channel.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
   ForeignMemoryMap,
