@@ -338,7 +338,17 @@ export class Dom0 {
     );
     this.write(map(GUEST_CODE / PAGE), guestCode(this.machine.svm.program(program)));
     for (const address of mapped.splice(0)) check("unmap", this.unmapForeign(address));
-    for (let vcpu = 0; vcpu < vcpus; vcpu++) check("sethvmcontext", this.setContext(id, GUEST_CODE, vcpu));
+    check("sethvmcontext", this.setContext(id, GUEST_CODE));
+    return id;
+  }
+
+  /** As `build`, with registers for every vCPU. As on Xen only the last to get them is up; it may VCPUOP_up the others. */
+  buildWithVcpus(program: GuestProgram, pages: number, vcpus: number): number {
+    const id = this.build(program, pages, vcpus);
+    for (let vcpu = 1; vcpu < vcpus; vcpu++) {
+      const result = this.setContext(id, GUEST_CODE, vcpu);
+      if (result !== 0) throw new Error(`sethvmcontext of vCPU ${vcpu} returned ${result}`);
+    }
     return id;
   }
 

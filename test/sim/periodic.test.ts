@@ -45,7 +45,7 @@ test("a domain whose vCPUs sleep with periodic timers costs the others nothing",
     asleep++;
     for (;;) yield* hypercall(cpu, __HYPERVISOR_sched_op, SCHEDOP_block, 0);
   };
-  dom0.unpause(dom0.build(sleepers, 48, VCPUS));
+  dom0.unpause(dom0.buildWithVcpus(sleepers, 48, VCPUS));
   machine.runUntil(() => asleep === VCPUS, "all vCPUs asleep", 10_000);
   dom0.unpause(
     dom0.build(function* () {

@@ -156,7 +156,7 @@ async function busyMachine(
 ): Promise<{ machine: Machine; dom0: Dom0; busy: TimedDom0; domains: number[] }> {
   const machine = new Machine(await hypervisorModule(), { memory: 64 });
   const dom0 = new Dom0(machine);
-  const domains = Array.from({ length: DOMAINS }, () => dom0.build(spinnerOnAll(), 48, VCPUS));
+  const domains = Array.from({ length: DOMAINS }, () => dom0.buildWithVcpus(spinnerOnAll(), 48, VCPUS));
   for (const domain of domains) dom0.unpause(domain);
   const all = domains.map((domain) => () => dom0.onlineVcpus(domain) === VCPUS);
   for (const up of all) machine.runUntil(up, "all vCPUs spin", 20_000);
