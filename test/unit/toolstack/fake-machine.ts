@@ -27,7 +27,7 @@ import {
   XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
   XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
 } from "../../../abi/domain-state.ts";
-import { EEXIST, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
+import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
 import {
   EVTCHNOP_alloc_unbound,
   EVTCHNOP_bind_interdomain,
@@ -149,6 +149,9 @@ export class FakeMachine {
 
   /** The hypercall after `passing` others fails with `errno`, of those that take something of which there may be none left. */
   failAfter: { passing: number; errno: number } | null = null;
+
+  /** Pages of stable memory that can be had. */
+  stablePages = Infinity;
 
   private readonly events: FakeEvents;
   private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
@@ -346,6 +349,7 @@ export class FakeMachine {
         return this.sysctl(a1);
       case __HYPERVISOR_xen_version:
         if (a1 === 0) return (4 << 16) | 17;
+        if (a2 >= DOM0_STABLE + this.stablePages * PAGE && a2 < DOM0_STABLE_END) return -EFAULT;
         this.window.write(a2, Buffer.from(a1 === 1 ? ".fake\0" : "hvm-3.0-x86_64 \0"));
         return 0;
       default:
