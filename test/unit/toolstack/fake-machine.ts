@@ -28,11 +28,6 @@ import {
   XEN_DOMCTL_GETDOMSTATE_STATE_SHUTDOWN,
 } from "../../../abi/domain-state.ts";
 import { EEXIST, EFAULT, EINVAL, ENOENT, ENOSYS, EPERM, ESRCH } from "../../../abi/errno.ts";
-import {
-  EVTCHNOP_alloc_unbound,
-  EVTCHNOP_bind_interdomain,
-  EVTCHNOP_expand_array,
-} from "../../../abi/event-channel.ts";
 import { HVMOP_get_param, HVMOP_get_time, HVMOP_set_param } from "../../../abi/hvm.ts";
 import {
   ForeignMemoryMap,
@@ -90,26 +85,10 @@ import { FakeDomain, writeDomainInfo } from "./fake-domain.ts";
 import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { HostCodec } from "./host-codec.ts";
 import { FakeEvents } from "./fake-events.ts";
+import { TAKING } from "./fake-failures.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
-
-/** Hypercalls that take memory, ports or whatever else there may be none left of: their sub-operations. */
-const TAKING = new Map<number, Set<number>>([
-  [
-    __HYPERVISOR_domctl,
-    new Set([
-      XEN_DOMCTL_createdomain,
-      XEN_DOMCTL_max_vcpus,
-      XEN_DOMCTL_max_mem,
-      XEN_DOMCTL_sethvmcontext,
-      XEN_DOMCTL_setdomainhandle,
-    ]),
-  ],
-  [__HYPERVISOR_memory_op, new Set([XENMEM_populate_physmap, XENMEM_add_to_physmap_batch, XENMEM_set_memory_map])],
-  [__HYPERVISOR_event_channel_op, new Set([EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_expand_array])],
-  [__HYPERVISOR_hvm_op, new Set([HVMOP_set_param, HVMOP_get_param])],
-]);
 
 export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
