@@ -66,7 +66,7 @@ function halt(v: Vcpu): void {
   else vcpuDownOrShutdown(v);
 }
 
-/** There are no devices: reads give all ones, writes vanish, except into the debug console. */
+/** There are no devices: reads return all ones, writes are ignored, except to the debug console. */
 function portIo(v: Vcpu): void {
   if (v.exitIn) hvmFinishIn(v, u32.MAX_VALUE);
   else if (v.exitPort == PORT_DEBUG_CONSOLE && v.exitSize == 1) consoleByte(v.domain, <u32>v.exitValue);
@@ -74,7 +74,7 @@ function portIo(v: Vcpu): void {
 
 /**
  * An access that the nested page tables do not allow. Where nothing is mapped, and for writes to read-only memory, it is
- * done as by the local APIC or a device that is not there. If what is mapped by now allows it, the guest tries again.
+ * emulated as an access to the local APIC or to an absent device. If a mapping made meanwhile allows it, the guest retries it.
  */
 function nestedFault(v: Vcpu): void {
   const type = <u32>(physmapLookup(v.domain, v.exitGpa >> 12) & P2M_TYPE_MASK);
@@ -89,7 +89,7 @@ function nestedFault(v: Vcpu): void {
   else if (v.apicEffects) vlapicDoEffects(v);
 }
 
-/** The guest's own end: it restarts, unless HVM_PARAM_TRIPLE_FAULT_REASON says otherwise. */
+/** A triple fault shuts the guest down for a reboot, unless HVM_PARAM_TRIPLE_FAULT_REASON says otherwise. */
 function tripleFault(v: Vcpu): void {
   const d = v.domain;
   if (d.shutdown) return;
@@ -103,7 +103,7 @@ function tripleFault(v: Vcpu): void {
   domainShutdown(d, <u32>load<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3)));
 }
 
-/** Says what was wrong with it, which is most often the guest's own doing, and ends the guest. */
+/** Logs what was wrong, which is usually caused by the guest, and ends the guest. */
 function entryFailed(v: Vcpu): void {
   say("d");
   sayDec(v.domain.id);

@@ -1,4 +1,4 @@
-/** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; in the hypervisor only where it asks for them. */
+/** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; in the hypervisor only where it polls for them. */
 import { hostApicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
 import { uartPump, uartWantsService } from "../arch-x86/host/uart";
@@ -9,7 +9,7 @@ import { cpuOf } from "./records/cpu";
 export function interruptHandle(cpu: u32, vector: i32): void {
   if (<u32>vector == VECTOR_TIMER) {
     hostApicEoi();
-    cpuOf(cpu).deadlineTsc = 0; // it may have come early: the loop looks at the clock and sets it again
+    cpuOf(cpu).deadlineTsc = 0; // it may have come early: the loop checks the clock and sets it again
   } else if (<u32>vector == VECTOR_SERIAL) {
     do {
       consoleInput();

@@ -38,7 +38,7 @@ import { setTscOffset } from "../arch-x86/state";
 import { vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { upcallPending } from "./events/event-notify";
 
-/** Sends what the ICR of `v` says. */
+/** Sends the interrupt described by the ICR of `v`. */
 export function ipiSend(v: Vcpu): void {
   const l = vlapicOf(v);
   const icr = l.icr;
@@ -49,7 +49,7 @@ export function ipiSend(v: Vcpu): void {
     vlapicError(v, ESR_SEND_ILLEGAL);
     return;
   }
-  // The INIT that is only to take the line back does nothing on processors of this century.
+  // An INIT level de-assert has no effect on current processors.
   if (delivery == DELIVERY_INIT && (icr & (ICR_LEVEL | ICR_ASSERT)) == ICR_LEVEL) return;
   const d = v.domain;
   const first: u32 = delivery == DELIVERY_LOWEST ? d.lowestPriorityVcpu + 1 : 0;
@@ -60,7 +60,7 @@ export function ipiSend(v: Vcpu): void {
     if (delivery != DELIVERY_LOWEST) {
       deliver(target, delivery, icr & ICR_VECTOR);
     } else if (vlapicEnabled(vlapicOf(target))) {
-      // Among equals each in turn.
+      // Round robin among those of equal priority.
       if (least == null || vlapicPpr(target) < vlapicPpr(least)) least = target;
     }
   }
@@ -100,7 +100,7 @@ function init(v: Vcpu): void {
   vlapicTimerArm(v);
 }
 
-/** Starts a vCPU that waits for it; without effect on others. */
+/** Starts a vCPU that waits for a SIPI; no effect on others. */
 function startup(v: Vcpu, vector: u32): void {
   if (v.initialised) return;
   fpuToMemory(v);
@@ -115,7 +115,7 @@ function startup(v: Vcpu, vector: u32): void {
 export function vlapicDoEffects(v: Vcpu): void {
   const effects = v.apicEffects;
   v.apicEffects = 0;
-  // An upcall by the vCPU's own vector came while the APIC was off: it took no note of it.
+  // An upcall by the vCPU's own vector that came while the APIC was disabled was not recorded in it.
   if (effects & APIC_EFFECT_ENABLED && upcallPending(v)) vlapicUpcall(v);
   if (effects & APIC_EFFECT_TIMER) vlapicTimerArm(v);
   if (effects & APIC_EFFECT_IPI) ipiSend(v);

@@ -1,5 +1,5 @@
 /**
- * The hypervisor module's entry: `start` once on the boot CPU, then `step` for ever on each CPU. Everything else that is
+ * The hypervisor module's entry points: `start` once on the boot CPU, then `step` forever on each CPU. Everything else that is
  * exported serves the shim's crash reports and the simulation.
  */
 import { BootInfo } from "../abi/boot-info";
@@ -51,11 +51,11 @@ export { audit };
 
 const boot: usize = memory.data(12288, 8);
 
-/** Longest stretch without a look at the clock while one vCPU has the CPU to itself, ns. */
+/** Longest time without checking the clock while one vCPU has the CPU to itself, ns. */
 const ALONE_NS: u64 = 1000000000;
 /**
- * A vCPU's time record is refreshed at a switch when it is older than this, ns: guests count on from it by the TSC. And
- * whenever the guest's TSC was given another offset since.
+ * A vCPU's time record is refreshed at a switch when it is older than this, ns (guests extrapolate from it by the TSC), or
+ * when the guest's TSC offset has changed since.
  */
 const TIME_FRESH_NS: u64 = 1000000000;
 
@@ -105,8 +105,8 @@ function banner(): void {
 }
 
 /**
- * One turn of a CPU's loop: what time has brought, then one entry of the vCPU whose turn it is and the handling of its
- * exit; or idle until an interrupt. The shim calls it for ever.
+ * One turn of a CPU's loop: due timers and the scheduler, then one entry of the chosen vCPU and the handling of its
+ * exit; or idle until an interrupt. The shim calls it forever.
  */
 export function step(cpu: u32): void {
   const c = cpuOf(cpu);
@@ -131,7 +131,7 @@ export function step(cpu: u32): void {
   }
 }
 
-/** Runs what is due, chooses who runs next and until when. Null: nobody. */
+/** Runs due timers, chooses the vCPU that runs next and until when. Null: none. */
 function turn(c: Cpu, cpu: u32): Vcpu | null {
   if (c.interruptTaken) {
     const vector = c.interruptTaken - 1;

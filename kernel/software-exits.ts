@@ -28,7 +28,7 @@ const exit: usize = memory.data(64, 8);
 
 const EXITS: StaticArray<SoftwareExitHandler> = [hypercall, blockWithEvents, interrupt, pageFault, trap, grow];
 
-/** Runs the domain until it leaves, and handles why. */
+/** Runs the domain until it exits, and handles the exit. */
 export function softwareRun(v: Vcpu): void {
   if (v.hypercallPending) {
     const from = hw.rdtsc();
@@ -82,7 +82,7 @@ function trapWords(kind: u32): string {
   return "processor exception";
 }
 
-/** memory.grow: allowed up to the engine's limit; the frames come when they are touched. */
+/** memory.grow: allowed up to the engine's limit; frames are allocated at first touch. */
 function grow(v: Vcpu): void {
   const pages = load<u64>(exit + SoftwareExit.pages) * FRAMES_PER_WASM_PAGE;
   const ok = pages >= softwareOf(v.domain).enginePages && pages <= u32.MAX_VALUE && engineGrow(v.domain, <u32>pages);

@@ -1,6 +1,6 @@
 /**
- * Hypercalls behind which nothing stands here: platform and device models' calls, PV page tables, file system of run-time
- * parameters, performance counters. They are refused as Xen 4.17 refuses them to a PVH guest: same errno, same order of checks.
+ * Unimplemented hypercalls: platform and device-model calls, PV page tables, hypfs (run-time parameters), performance
+ * counters. They are refused as Xen 4.17 refuses them to a PVH guest: same errno, same order of checks.
  */
 import { E2BIG, EACCES, EFAULT, EINVAL, ENODATA, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../abi/errno";
 import { DmOpBuf } from "../../abi/dm-op";
@@ -18,7 +18,7 @@ import { Vcpu } from "../records/vcpu";
 const DM_OP_BUFFERS: u32 = 2;
 const DM_OP_BUF: Layout = [LONG, LONG];
 
-/** Numbers without a handler, and those that Xen gives HVM guests none for. */
+/** Numbers without a handler, and those for which Xen has no handler for HVM guests. */
 export function noCall(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
   return -ENOSYS;
 }
@@ -37,7 +37,7 @@ export function mmuextOp(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a
   if (id == DOMID_SELF) return -EINVAL;
   const d = domainById(id);
   if (d == null || changetype<usize>(d) == changetype<usize>(v.domain)) return -ESRCH;
-  return d.kind == DomainKind.Hvm ? -EINVAL : -EPERM; // domain 0 stands where Xen's PV one does
+  return d.kind == DomainKind.Hvm ? -EINVAL : -EPERM; // treated like Xen's PV domain 0
 }
 
 /** HYPERVISOR_xenpmu_op: Xen's answer with performance monitoring off, its default. */
@@ -45,7 +45,7 @@ export function xenpmuOp(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a
   return -EOPNOTSUPP;
 }
 
-/** HYPERVISOR_dm_op: domain `a1`, `a2` buffers listed at `a3`. Nobody emulates devices for a domain but the hypervisor. */
+/** HYPERVISOR_dm_op: domain `a1`, `a2` buffers listed at `a3`. There are no device models outside the hypervisor. */
 export function dmOp(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
   const buffers = <u32>a2;
   if (!buffers) return -ENODATA;
@@ -66,7 +66,7 @@ export function hypfsOp(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6
   return v.domain.privileged ? -ENOSYS : -EPERM;
 }
 
-/** The number by which Xen goes on with a long XEN_DOMCTL_shadow_op; none is ever under way here. */
+/** The number by which Xen continues a long XEN_DOMCTL_shadow_op; here none is ever in progress. */
 export function pagingDomctlContinue(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, a1, Domctl.SIZE)) return -EFAULT;

@@ -84,7 +84,7 @@ export function copyStructureTo(v: Vcpu, gva: u64, ptr: usize, size: u32, layout
   if (!v.hypercallCompat) return copyToGuest(v, gva, ptr, size);
   const narrow = scratch(v) + (SCRATCH_BYTES - NARROW_BYTES);
   const bytes = narrowSize(layout);
-  // What lies between the fields stays the guest's.
+  // Padding between the fields is left unchanged in guest memory.
   if (!copyFromGuest(v, narrow, gva, bytes)) return false;
   convert(ptr, narrow, layout, false);
   return copyToGuest(v, gva, narrow, bytes);

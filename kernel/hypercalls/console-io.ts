@@ -1,6 +1,6 @@
 /**
  * The console hypercall (xen/xen.h, CONSOLEIO_*) and debug port 0xE9. Domain 0 owns the serial line: its bytes go out as
- * they are, and it reads what is typed after VIRQ_CONSOLE. Guests write whole lines of printable text into the log, as
+ * they are, and it reads console input after VIRQ_CONSOLE. Guests write whole lines of printable text to the log, as
  * on a Xen built with verbose debugging.
  */
 import { E2BIG, EFAULT, ENOMEM, ENOSYS, EPERM } from "../../abi/errno";
@@ -18,9 +18,9 @@ import { consoleByte } from "../domains/guest-log";
 import { preemptNeeded } from "../records/cpu";
 import { consoleInputTake } from "../events/console-input";
 
-/** Bytes between looks at the clock. */
+/** Bytes between checks of the clock. */
 const COPY_BYTES: u32 = 256;
-/** While the serial port is behind, time until it is looked at again, ns: it takes a hundred bytes by then. */
+/** While the serial port is busy, time until it is checked again, ns: enough for about a hundred bytes. */
 const RETRY_NS: u64 = 10000000;
 
 /** CONSOLEIO_* for any domain: see xen/xen.h. */
@@ -54,7 +54,7 @@ function write(v: Vcpu, total: u32, buffer: u64): i64 {
   return 0;
 }
 
-/** The serial port is behind: the caller sleeps until some of what waits has gone out, and then goes on. */
+/** The serial port is busy: the caller sleeps until some of the queued output has been sent, and then continues. */
 function writeLater(v: Vcpu, rest: u32, buffer: u64): i64 {
   const rc = hypercallRestart(v, CONSOLEIO_write, rest, buffer, 0, 0, 0);
   pollTimerSet(v, nowNs() + RETRY_NS);

@@ -1,4 +1,4 @@
-/** __HYPERVISOR_event_channel_op: copies arguments in and out, checks who may name whom, and calls event-channel.ts. */
+/** __HYPERVISOR_event_channel_op: copies arguments in and out, checks access to other domains, and calls event-channel.ts. */
 import { EFAULT, EINVAL, ENOSYS, ERESTART, ESRCH } from "../../abi/errno";
 import {
   EVTCHNOP_alloc_unbound,
@@ -161,7 +161,7 @@ function argumentSize(op: u32): u32 {
   }
 }
 
-/** Tells the guest its new port; a port that cannot be told is closed again. `port` may be an errno. */
+/** Returns the new port to the guest; if the copy fails, the port is closed again. `port` may be an errno. */
 function answerPort(v: Vcpu, d: Domain, port: i32, buffer: usize, gva: u64): i64 {
   if (port < 0) return port;
   store<u32>(buffer, port);
@@ -216,7 +216,7 @@ function initControl(v: Vcpu, arg: usize, gva: u64): i64 {
   return copyToGuest(v, gva, arg, EvtchnInitControl.SIZE) ? 0 : -EFAULT;
 }
 
-/** Closes all ports of a domain: its own, or one that domain 0 has paused. A long one goes on after a preemption. */
+/** Closes all ports of the caller's domain, or of one that domain 0 has paused. Continues after a preemption. */
 function reset(v: Vcpu, arg: usize, a2: u64, resuming: bool): i64 {
   const d = eventTarget(v, load<u16>(arg, EvtchnReset.dom));
   if (d == null) return accessError;

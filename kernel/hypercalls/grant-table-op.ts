@@ -85,7 +85,7 @@ export function grantTableOp(v: Vcpu, a1: u64, a2: u64, a3: u64, _a4: u64, _a5: 
   }
 }
 
-/** What Xen gives to HVM guests. */
+/** Operations that Xen offers to HVM guests. */
 function isOffered(op: u32): bool {
   return (
     elementSize(op) != 0 ||
@@ -112,7 +112,7 @@ function elementSize(op: u32): u32 {
   }
 }
 
-/** How a 32-bit caller lays an element out. */
+/** The 32-bit layout of an element. */
 function elementLayout(op: u32): Layout {
   switch (op) {
     case GNTTABOP_map_grant_ref:
@@ -126,7 +126,7 @@ function elementLayout(op: u32): Layout {
   }
 }
 
-/** Runs a batched operation element by element; a long batch goes on after a preemption where it stopped. */
+/** Runs a batched operation element by element; after a preemption a long batch continues where it stopped. */
 function elements(v: Vcpu, op: u32, gva: u64, count: u32): i64 {
   const size = elementSize(op);
   const layout = elementLayout(op);
@@ -165,7 +165,7 @@ function performElement(v: Vcpu, op: u32, element: usize): void {
   }
 }
 
-/** The result of an element could not be told: a mapping whose handle the guest would not know is undone. */
+/** The result of an element could not be copied back: a mapping whose handle the guest does not know is undone. */
 function giveUp(v: Vcpu, op: u32, element: usize): i64 {
   if (op == GNTTABOP_map_grant_ref && load<i16>(element, GnttabMapGrantRef.status) == <i16>GNTST_okay) {
     const handle = load<u32>(element, GnttabMapGrantRef.handle);
@@ -192,7 +192,7 @@ function setupTableFor(v: Vcpu, arg: usize): i32 {
   const list = load<u64>(arg, GnttabSetupTable.frame_list);
   let status = GNTST_okay;
   for (let i: u32 = 0; i < frames; i++) {
-    // A frame not mapped anywhere is told as ~0, Xen's INVALID_M2P_ENTRY.
+    // A frame that is not mapped anywhere is reported as ~0, Xen's INVALID_M2P_ENTRY.
     store<u64>(arg, sharedFrameAt(grantFrameMfn(d, i)) - 1, 64);
     if (!copyLongTo(v, list, i, arg + 64)) status = GNTST_bad_virt_addr;
   }
@@ -216,7 +216,7 @@ function querySize(v: Vcpu, gva: u64): i64 {
   return copyToGuest(v, gva, arg, GnttabQuerySize.SIZE) ? 0 : -EFAULT;
 }
 
-/** GNTTABOP_set_version: the version in use is told, whether the wanted one can be had or not. */
+/** GNTTABOP_set_version: returns the version in use, whether the requested one is supported or not. */
 function setVersion(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, GnttabSetVersion.SIZE)) return -EFAULT;
@@ -238,7 +238,7 @@ function getVersion(v: Vcpu, gva: u64): i64 {
   return copyToGuest(v, at, arg + GnttabGetVersion.version, 4) ? 0 : -EFAULT;
 }
 
-/** Exchanges two entries of the caller's table that nobody uses. GNTST_*. */
+/** Swaps two entries of the caller's table that are not in use. GNTST_*. */
 function swap(d: Domain, a: u32, b: u32): i32 {
   const t = grants(d);
   const limit = grantEntries(t);

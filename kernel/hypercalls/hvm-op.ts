@@ -1,6 +1,6 @@
 /**
- * __HYPERVISOR_hvm_op: parameters of a hardware-virtualised domain, upcall vectors, and a few services (xen/hvm). Who may
- * set and read which parameter is Xen's rule: some are the guest's own, most are the toolstack's, some are gone.
+ * __HYPERVISOR_hvm_op: parameters of a hardware-virtualised domain, upcall vectors, and a few services (xen/hvm). Access to
+ * parameters follows Xen: some belong to the guest, most to the toolstack, some are obsolete.
  */
 import { EEXIST, EFAULT, EINVAL, ENODEV, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../abi/errno";
 import {
@@ -69,9 +69,9 @@ import { Vcpu } from "../records/vcpu";
 import { vlapicUpcall } from "../events/vlapic-delivery";
 import { upcallPending } from "../events/event-notify";
 import { hvmParam, hvmCallbackVector } from "../domains/hvm-params";
-/** Most that SHUTDOWN_* reaches: SHUTDOWN_soft_reset. */
+/** Largest SHUTDOWN_* code: SHUTDOWN_soft_reset. */
 const SHUTDOWN_MAX: u64 = 5;
-/** Bytes of a 32-bit TSS, the least that a virtual-8086 one takes. */
+/** Bytes of a 32-bit TSS, the minimum for virtual-8086 mode. */
 const TSS_BYTES: u64 = 104;
 
 /**
@@ -100,13 +100,13 @@ export function hvmOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64, _
       if (!copyFromGuest(v, arg, a2, HvmPagetableDying.SIZE)) return -EFAULT;
       const d = domainNamed(v, load<u16>(arg, HvmPagetableDying.domid));
       if (d == null) return -ESRCH;
-      // Only shadow paging would want to know.
+      // Only relevant to shadow paging.
       return changetype<usize>(d) == changetype<usize>(v.domain) ? -EINVAL : -EOPNOTSUPP;
     }
     case HVMOP_xentrace: {
       if (!copyFromGuest(v, arg, a2, HvmXentrace.SIZE)) return -EFAULT;
       const bad = load<u16>(arg, HvmXentrace.extra_bytes) > 28 || load<u16>(arg, HvmXentrace.event) & 0xf000;
-      return bad ? -EINVAL : 0; // no trace buffer: nobody listens
+      return bad ? -EINVAL : 0; // there is no trace buffer
     }
     case HVMOP_guest_request_vm_event:
       return a2 == 0 ? 0 : -EINVAL; // no monitor is ever attached
@@ -146,7 +146,7 @@ function guestSets(index: u32): bool {
   );
 }
 
-/** Parameters of the past: nobody may set or read them. */
+/** Obsolete parameters: they can be neither set nor read. */
 function isGone(index: u32): bool {
   return (
     index == HVM_PARAM_PAE_ENABLED ||
@@ -234,7 +234,7 @@ function setParam(v: Vcpu, d: Domain, index: u32, value: u64): i32 {
   return 0;
 }
 
-/** The way of upcalls has changed: who waits with one pending must take it. */
+/** The upcall method has changed: vCPUs that wait with an upcall pending must take it. */
 function upcallsAfresh(d: Domain): void {
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);

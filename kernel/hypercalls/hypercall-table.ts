@@ -1,6 +1,6 @@
 /**
  * The hypercall table, and the two ways into it: VMCALL/VMMCALL of a hardware guest, the call page of a
- * software-isolated domain. One screen shows what is there; the numbers are __HYPERVISOR_* of xen/xen.h.
+ * software-isolated domain. The numbers are __HYPERVISOR_* of xen/xen.h.
  */
 import { EPERM } from "../../abi/errno";
 import { CallPage } from "../../abi/software";
@@ -154,7 +154,7 @@ export function hypercallSoftware(v: Vcpu): void {
   finishSoftware(v, result);
 }
 
-/** Goes on with a software domain's hypercall that was left unfinished. */
+/** Continues an unfinished hypercall of a software domain. */
 export function hypercallSoftwareContinue(v: Vcpu): void {
   v.hypercallPending = 0;
   const result = hypercallCall(

@@ -1,5 +1,5 @@
 /**
- * What every hypercall handler is made of: its type, and how it stops half-way to be continued. The table of handlers
+ * The type of hypercall handlers, and how a handler stops half-way to be continued. The table of handlers
  * is in hypercall-table.ts.
  */
 import { ENOSYS } from "../../abi/errno";
@@ -7,11 +7,11 @@ import { Vcpu } from "../records/vcpu";
 
 /**
  * A hypercall: called with the caller and its six arguments as they were in its registers (upper halves zero for a
- * 32-bit caller). Returns the result, a negative errno having changed nothing, or what hypercallRestart returned.
+ * 32-bit caller). Returns the result, a negative errno (nothing has changed), or what hypercallRestart returned.
  */
 export type Handler = (v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5: u64, a6: u64) => i64;
 
-/** Not a result: see hypercallRestart. No handler returns it otherwise. */
+/** Not a result: see hypercallRestart. Handlers return it in no other case. */
 export const HYPERCALL_RESTART: i64 = i64.MIN_VALUE;
 
 /**
@@ -28,7 +28,7 @@ export function hypercallRestart(v: Vcpu, a1: u64, a2: u64, a3: u64, a4: u64, a5
   return HYPERCALL_RESTART;
 }
 
-/** The table, handed up here because handlers (multicall) call through it and it names the handlers. */
+/** The table, set from above because handlers (multicall) call through it and it refers to the handlers. */
 let table: usize = 0;
 
 /** Sets the table that hypercallCall looks in. */

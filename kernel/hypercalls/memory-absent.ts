@@ -1,5 +1,5 @@
 /**
- * Memory operations behind which nothing stands here: exchanging frames, access rights of monitors, reserved memory of
+ * Unimplemented memory operations: exchanging frames, access rights of monitors, reserved memory of
  * devices, demand population, virtual NUMA. Errno and order of checks are Xen 4.17's.
  */
 import { EFAULT, EINVAL, ENODEV, EOPNOTSUPP, EPERM, ESRCH } from "../../abi/errno";
@@ -26,7 +26,7 @@ const EXCHANGE: Layout = [LONG, LONG, 4, 4, 2, PAD, LONG, LONG, 4, 4, 2, PAD, LO
 const RESERVED: Layout = [4, 4, LONG, 4, 2];
 
 /**
- * XENMEM_exchange: a list that is used up already is a success. Frames of one's choice mean nothing to translated guests.
+ * XENMEM_exchange: an empty or completely processed list succeeds. Choosing machine frames is meaningless to translated guests.
  * @param orderMax largest extent, as a power of two of frames
  */
 export function memoryExchange(v: Vcpu, gva: u64, orderMax: u32): i64 {
@@ -50,7 +50,7 @@ export function memoryExchange(v: Vcpu, gva: u64, orderMax: u32): i64 {
   return mayTarget(v, d) ? -EOPNOTSUPP : -EPERM;
 }
 
-/** XENMEM_access_op: Xen has it for others than the caller, on Intel's processors. */
+/** XENMEM_access_op: Xen supports it on other domains than the caller, on Intel processors. */
 export function memoryAccess(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, MemAccessOp.SIZE)) return -EFAULT;
@@ -61,7 +61,7 @@ export function memoryAccess(v: Vcpu, gva: u64): i64 {
   return v.domain.privileged ? -ENODEV : -EPERM;
 }
 
-/** XENMEM_reserved_device_memory_map: no device has any. */
+/** XENMEM_reserved_device_memory_map: no device has reserved memory. */
 export function reservedDeviceMemory(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   const size = ReservedDeviceMemoryMap.SIZE;
@@ -71,7 +71,7 @@ export function reservedDeviceMemory(v: Vcpu, gva: u64): i64 {
   return copyStructureTo(v, gva, arg, size, RESERVED) ? 0 : -EFAULT;
 }
 
-/** XENMEM_set_pod_target, XENMEM_get_pod_target: memory that appears on demand is not offered; a guest's target is what it has. */
+/** XENMEM_set_pod_target, XENMEM_get_pod_target: populate-on-demand is not offered; a guest's target is its current memory. */
 export function podTarget(v: Vcpu, op: u32, gva: u64): i64 {
   const arg = scratch(v);
   if (!copyFromGuest(v, arg, gva, PodTarget.SIZE)) return -EFAULT;

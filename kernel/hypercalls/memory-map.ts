@@ -19,13 +19,13 @@ const ENTRIES_MAX: u32 = 1024;
 const BATCH: u32 = 128;
 
 const MEMORY_MAP: Layout = [4, LONG];
-/** The number of entries, too, begins where a register's width is aligned. */
+/** The count of entries in a 32-bit or 64-bit structure is aligned to a register's width. */
 const FOREIGN_MEMORY_MAP: Layout = [2, LONG, LONG];
 
 /** Linear address of BootInfo, which has the machine's map. */
 let boot: usize = 0;
 
-/** Says where BootInfo is; once, from `start`. */
+/** Sets the address of BootInfo; once, from `start`. */
 export function memoryMapStart(bootInfo: usize): void {
   boot = bootInfo;
 }
@@ -56,7 +56,7 @@ export function setMemoryMap(v: Vcpu, gva: u64): i64 {
   return 0;
 }
 
-/** XENMEM_memory_map: as many entries as the caller has room for. -ENOSYS when nobody set a map, as Xen. */
+/** XENMEM_memory_map: as many entries as fit the caller's buffer. -ENOSYS if no map was set, as Xen. */
 export function getMemoryMap(v: Vcpu, gva: u64): i64 {
   const arg = scratch(v);
   const d = v.domain;

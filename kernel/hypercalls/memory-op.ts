@@ -1,7 +1,7 @@
 /**
  * __HYPERVISOR_memory_op: a domain's memory as a toolstack or the guest itself changes it (xen/memory.h). Reservations
- * are lists of extents; the three reservation calls return how many extents were done, whatever went wrong, and a long
- * one goes on after a preemption with that number in the upper bits of the command.
+ * are lists of extents; the three reservation calls return the number of extents done even after an error, and after a
+ * preemption they continue with that number in the upper bits of the command.
  */
 import {
   EACCES,
@@ -87,7 +87,7 @@ const OP_BITS: u64 = 6;
 const OP_MASK: u64 = 63;
 /** Most extents whose number still fits the command when the call is restarted. */
 const EXTENTS_MAX: u64 = 0xffffffff >> OP_BITS;
-/* The structures that 32-bit callers lay out differently, and that not only domain 0 gets to use. */
+/* Structures with a different 32-bit layout that callers other than domain 0 may use. */
 const RESERVATION: Layout = [LONG, LONG, 4, 4, 2];
 const ADD_TO_PHYSMAP: Layout = [2, 2, 4, LONG, LONG];
 const ADD_TO_PHYSMAP_BATCH: Layout = [2, 2, 2, 2, LONG, LONG, LONG];
@@ -119,7 +119,7 @@ export function memoryOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64
     default:
       break;
   }
-  // Everything else is done in one go. Xen tells start extents from operations only where it expects them.
+  // All others are done in one go. Xen separates a start extent from the operation only for those that can be continued.
   if (start) return isKnown(op) ? -EINVAL : -ENOSYS;
   switch (op) {
     case XENMEM_maximum_ram_page:
@@ -154,7 +154,7 @@ export function memoryOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a5: u64
       return 0; // Xen's answer when it is built without memory sharing
     case XENMEM_machphys_compat_mfn_list:
       return -EOPNOTSUPP; // and without 32-bit PV guests
-    default: // paging and sharing, which Debian's Xen is built without; the table of machine frames, which is not there
+    default: // paging and sharing, which Debian's Xen is built without; the table of machine frames, which does not exist here
       return -ENOSYS;
   }
 }
@@ -184,7 +184,7 @@ function reservation(v: Vcpu, op: u32, start: u64, gva: u64): i64 {
   const list = load<u64>(arg, MemoryReservation.extent_start);
   const d = domainNamed(v, load<u16>(arg, MemoryReservation.domid));
   if (d == null || !mayTarget(v, d) || order > ORDER_MAX) return start;
-  // Nodes are a preference that one node always satisfies; memory that appears on demand is not offered.
+  // Node preferences are always satisfied with one node; populate-on-demand is not offered.
   if (op == XENMEM_populate_physmap && (flags & XENMEMF_populate_on_demand) != 0) return start;
   let done = start;
   for (; done < extents; done++) {
@@ -208,7 +208,7 @@ function extent(d: Domain, op: u32, gfn: u64, order: u32): bool {
     return true;
   }
   if (op == XENMEM_populate_physmap) return giveRam(d, gfn, order) == 0;
-  // increase_reservation: frames that nothing maps until the guest is given up, as Xen does for translated guests.
+  // increase_reservation: frames that stay unmapped until the guest is destroyed, as Xen does for translated guests.
   return ramAlloc(d, order) != 0;
 }
 

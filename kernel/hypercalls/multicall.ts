@@ -38,7 +38,7 @@ function calls(v: Vcpu, list: u64, total: u32): i64 {
     active = false;
     v.hypercallOp = op;
     if (result == HYPERCALL_RESTART) {
-      // The entry gets the arguments with which its call goes on, then the multicall starts again at it.
+      // The arguments of the continued call are written to the entry, then the multicall restarts at this entry.
       saveRestart(v);
       if (!copyStructureTo(v, at, entry, MulticallEntry.SIZE, ENTRY)) return -EFAULT;
       return hypercallRestart(v, at, total - i, 0, 0, 0, 0);

@@ -1,6 +1,6 @@
 /**
  * The physical-device hypercall. A PVH guest has no physical interrupts and no I/O privileges, so Xen refuses all of it
- * with -ENOSYS; and domain 0 here reaches devices through its I/O domain, not through this.
+ * with -ENOSYS; domain 0 here does not access devices through this call either.
  */
 import { ENOSYS } from "../../abi/errno";
 import { Vcpu } from "../records/vcpu";

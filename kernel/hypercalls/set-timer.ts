@@ -3,7 +3,7 @@ import { singleshotSet, singleshotStop } from "../domains/vcpu-timers";
 import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
 
-/** Timeouts further away than this (13 days), or negative, are a wrapped clock: an event soon helps such a guest most. */
+/** Timeouts further away than this (13 days), or negative, are taken for a wrapped clock: an early event is the best answer. */
 const FAR_NS: i64 = 1 << 50;
 const SOON_NS: u64 = 100000000;
 

@@ -93,7 +93,7 @@ export function vcpuOp(caller: Vcpu, cmd: u64, id: u64, arg: u64, a4: u64, a5: u
 
 function initialise(caller: Vcpu, v: Vcpu, arg: u64): i64 {
   if (vcpuInfoIsHidden(v)) return -EINVAL;
-  // A software domain has the one vCPU it was built with.
+  // A software domain has exactly the one vCPU it was built with.
   if (v.domain.kind != DomainKind.Hvm) return -EINVAL;
   const at = contextArea;
   if (!copyFromGuest(caller, at, arg, VcpuHvmContext.SIZE)) return -EFAULT;
@@ -123,7 +123,7 @@ function registerRunstate(caller: Vcpu, v: Vcpu, arg: u64): i64 {
   return 0;
 }
 
-/** What Xen's guest_handle_okay checks: an address a guest may have at all; whether memory is there shows later. */
+/** What Xen's guest_handle_okay checks: a valid guest address; whether memory is mapped there is checked later. */
 function canonical(address: u64): bool {
   return <u64>((<i64>(address << 16)) >> 16) == address;
 }
@@ -138,8 +138,8 @@ function setPeriodic(caller: Vcpu, v: Vcpu, arg: u64): i64 {
 }
 
 /**
- * A time gone by raises the event at once, whether VCPU_SSHOTTMR_future is given or not: so do Xen 4.17's later point
- * releases, which ceased to return -ETIME.
+ * A time in the past raises the event immediately, whether VCPU_SSHOTTMR_future is given or not: like Xen 4.17's later point
+ * releases, which no longer return -ETIME.
  */
 function setSingleshot(v: Vcpu, arg: u64): i64 {
   const at = scratch(v);

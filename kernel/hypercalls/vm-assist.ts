@@ -1,4 +1,4 @@
-/** HYPERVISOR_vm_assist: of its kinds only the update flag in the run state area means anything to HVM guests. */
+/** HYPERVISOR_vm_assist: of its types only VMASST_TYPE_runstate_update_flag applies to HVM guests. */
 import { EINVAL, ENOSYS } from "../../abi/errno";
 import { VMASST_CMD_disable, VMASST_CMD_enable, VMASST_TYPE_runstate_update_flag } from "../../abi/xen";
 import { Vcpu } from "../records/vcpu";

@@ -1,4 +1,4 @@
-/** The version hypercall (xen/version.h): Xen 4.17's interface, and what lies behind it. */
+/** The version hypercall (xen/version.h): Xen 4.17's interface, and the implementation's own name. */
 import { EFAULT, EINVAL, ENODATA, ENOSYS, EPERM } from "../../abi/errno";
 import {
   XENFEAT_auto_translated_physmap,

@@ -24,8 +24,8 @@ import { sharedFrameAt } from "../../memory/frames";
 export function domainInfo(d: Domain, at: usize): void {
   memory.fill(at, 0, DomctlGetdomaininfo.SIZE);
   let flags: u32 = (d.shutdownCode & XEN_DOMINF_shutdownmask) << XEN_DOMINF_shutdownshift;
-  // From the first call of destroydomain on. Xen sets it when all is given back that can be; here a domain 0 that was
-  // restarted in the middle of a destroy finds by it what it has to go on with.
+  // From the first call of destroydomain on. Xen sets it when everything that can be freed has been; here a domain 0 that
+  // was restarted in the middle of a destroy finds by it which domains it must continue to destroy.
   if (d.life != DomainLife.Alive) flags |= XEN_DOMINF_dying;
   if (d.kind == DomainKind.Hvm) flags |= XEN_DOMINF_hvm_guest | XEN_DOMINF_hap;
   if (d.shutdown) flags |= XEN_DOMINF_shutdown;

@@ -50,7 +50,7 @@ import { grantTableLimits } from "../../grants/grant-frames";
 
 const FLAGS_KNOWN: u32 = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap | XEN_DOMCTL_CDF_oos_off | XEN_DOMCTL_CDF_xs_domain;
 const PAUSES_MAX: u32 = 0x7fffffff;
-/** tsc_mode values of gettscinfo: the guest reads the hardware's counter, by default and by wish. */
+/** tsc_mode values of gettscinfo: the guest reads the hardware's counter, by default and on request. */
 const TSC_MODE_DEFAULT: u32 = 0;
 const TSC_MODE_NEVER_EMULATE: u32 = 2;
 
@@ -98,7 +98,7 @@ export function createDomain(arg: usize): i32 {
   return 0;
 }
 
-/** getdomaininfo: of the named domain, or of the next one above a name nobody has. */
+/** getdomaininfo: of the domain with that id, or, if there is none, of the one with the next higher id. */
 export function getDomainInfo(arg: usize): i32 {
   const wanted: u32 = load<u16>(arg, Domctl.domain);
   if (wanted >= DOMID_FIRST_RESERVED) return -EINVAL;
@@ -135,7 +135,7 @@ export function getDomainState(v: Vcpu, d: Domain | null, arg: usize): i32 {
   return 0;
 }
 
-/** destroydomain. 0, or -ERESTART to go on after a preemption; -EINVAL for oneself. */
+/** destroydomain. 0, or -ERESTART to continue after a preemption; -EINVAL for the caller itself. */
 export function destroyDomain(v: Vcpu, d: Domain): i32 {
   if (isSelf(v, d)) return -EINVAL;
   return domainKill(d, v);
@@ -151,14 +151,14 @@ export function unpauseDomain(d: Domain): i32 {
   return domainUnpause(d);
 }
 
-/** resumedomain: a domain that shut itself down (suspend) goes on. -EINVAL for oneself, and for one being destroyed. */
+/** resumedomain: resumes a domain that shut itself down (suspend). -EINVAL for the caller itself, and for a dying domain. */
 export function resumeDomain(v: Vcpu, d: Domain): i32 {
   if (isSelf(v, d) || d.life != DomainLife.Alive) return -EINVAL;
   domainResume(d);
   return 0;
 }
 
-/** max_mem, KiB. -ENOMEM when what is kept for the page tables of so much memory is not available. */
+/** max_mem, KiB. -ENOMEM if the reserve for page tables of that much memory is not available. */
 export function maxMem(d: Domain, u: usize): i32 {
   const pages = load<u64>(u, DomctlMaxMem.max_memkb) >> 2;
   const before = d.maxPages;
@@ -184,14 +184,14 @@ export function setHandle(d: Domain, u: usize): i32 {
   return 0;
 }
 
-/** setdebugging: no debugger can be attached; off is what it is. */
+/** setdebugging: no debugger can be attached, so it is always off. */
 export function setDebugging(v: Vcpu, d: Domain, u: usize): i32 {
   if (isSelf(v, d)) return -EINVAL;
   return load<u8>(u, DomctlSetdebugging.enable) ? -EOPNOTSUPP : 0;
 }
 
 /**
- * get_paging_mempool_size: what was set, 0 for the default. It is the pool of the domain's page tables: promised to it in
+ * get_paging_mempool_size: the size set, 0 for the default. It is the pool for the domain's page tables: promised to it in
  * full, and its limit (kernel/memory/overhead.ts).
  */
 export function getMempool(d: Domain, u: usize): i32 {
@@ -199,7 +199,7 @@ export function getMempool(d: Domain, u: usize): i32 {
   return 0;
 }
 
-/** -EINVAL not whole pages; -ENOMEM so much is not available. */
+/** -EINVAL not whole pages; -ENOMEM not enough memory. */
 export function setMempool(d: Domain, u: usize): i32 {
   const size = load<u64>(u, DomctlPagingMempool.size);
   if (size & 0xfff || size >> 44 != 0) return -EINVAL;
@@ -237,7 +237,7 @@ export function hypercallInit(v: Vcpu, d: Domain, u: usize): i32 {
   return hypercallPageWrite(d, gfn << 12, scratch(v)) ? 0 : -EACCES;
 }
 
-/** gettscinfo, settscinfo: guests read the hardware's counter; asking for that succeeds, for anything else not. */
+/** gettscinfo, settscinfo: guests read the hardware's counter; only requests for that mode succeed. */
 export function tscInfo(v: Vcpu, d: Domain, u: usize, set: bool): i32 {
   if (isSelf(v, d)) return -EINVAL;
   if (set) {

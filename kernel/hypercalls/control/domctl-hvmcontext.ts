@@ -42,14 +42,14 @@ const HEADER_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmSaveHeader.SIZE;
 const CPU_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwCpu.SIZE;
 const LAPIC_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwLapic.SIZE;
 const LAPIC_REGS_RECORD: u32 = HvmSaveDescriptor.SIZE + HvmHwLapicRegs.SIZE;
-/** Of an hvm_hw_lapic that older versions wrote; what is missing is zero. */
+/** Of an hvm_hw_lapic written by older versions; missing fields are zero. */
 const LAPIC_SIZE_MIN: u32 = 16;
 
-/** Walk through the caller's buffer. */
+/** Position in the caller's buffer. */
 let cursor: u64 = 0;
 let remaining: u32 = 0;
 
-/** -EINVAL unless `d` is a hardware domain other than the caller's, alive. */
+/** -EINVAL unless `d` is a hardware domain other than the caller's, and not dying. */
 function refused(v: Vcpu, d: Domain): bool {
   return d.kind != DomainKind.Hvm || d.life != DomainLife.Alive || changetype<usize>(d) == changetype<usize>(v.domain);
 }

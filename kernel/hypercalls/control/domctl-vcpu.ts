@@ -27,7 +27,7 @@ import { runstateCpuNs } from "../../scheduling/runstate";
 
 /** Bytes behind the structure in the scratch page that bitmaps pass through. */
 const WORK: usize = 256;
-/** "Leave the cap as it is." */
+/** The cap is not to be changed. */
 const CAP_UNCHANGED: u32 = 0xffff;
 
 export function getVcpuInfo(d: Domain, u: usize): i32 {
@@ -43,7 +43,7 @@ export function getVcpuInfo(d: Domain, u: usize): i32 {
   return 0;
 }
 
-/** setvcpuaffinity, getvcpuaffinity: hard is kept; soft is a preference that is accepted and without effect. */
+/** setvcpuaffinity, getvcpuaffinity: hard affinity is obeyed; soft affinity is accepted and has no effect. */
 export function vcpuAffinity(caller: Vcpu, d: Domain, u: usize, set: bool): i32 {
   const id = load<u32>(u, DomctlVcpuaffinity.vcpu);
   const flags = load<u32>(u, DomctlVcpuaffinity.flags);

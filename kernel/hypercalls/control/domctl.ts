@@ -1,7 +1,7 @@
 /**
  * __HYPERVISOR_domctl: building, running and ending domains, for domain 0 (xen/domctl.h, interface version 15H). The
- * switch below is the whole interface; what is not in it is -ENOSYS. Each operation works on a copy of the caller's
- * structure in the scratch page and says whether that is to be copied back.
+ * switch below is the whole interface; any other operation is -ENOSYS. Each operation works on a copy of the caller's
+ * structure in the scratch page and sets a flag if the copy is to be copied back.
  */
 import { EACCES, EFAULT, ENOSYS, EOPNOTSUPP, EPERM, ERESTART, ESRCH } from "../../../abi/errno";
 import {
@@ -96,7 +96,7 @@ export function domctl(v: Vcpu, a1: u64, _a2: u64, _a3: u64, _a4: u64, _a5: u64,
     if (!v.domain.privileged) return -EPERM;
     const rc = getDomainState(v, null, arg);
     if (rc || copyToGuest(v, a1, arg, Domctl.SIZE)) return rc;
-    domainChanged(load<u16>(arg, Domctl.domain)); // not told of
+    domainChanged(load<u16>(arg, Domctl.domain)); // not reported to the caller
     return -EFAULT;
   }
   const d = domainById(load<u16>(arg, Domctl.domain));
@@ -109,7 +109,7 @@ export function domctl(v: Vcpu, a1: u64, _a2: u64, _a3: u64, _a4: u64, _a5: u64,
   return rc;
 }
 
-/** The interface version that a command is of: 0 for the stable ones. */
+/** The interface version of a command: 0 for the stable ones. */
 function interfaceOf(command: u32): u32 {
   return command == XEN_DOMCTL_get_domain_state ? 0 : XEN_DOMCTL_INTERFACE_VERSION;
 }
@@ -123,7 +123,7 @@ function withoutDomain(command: u32, arg: usize): i32 {
 function withDomain(v: Vcpu, d: Domain, command: u32, arg: usize): i32 {
   const u = arg + Domctl.u;
   switch (command) {
-    // Life.
+    // Life cycle.
     case XEN_DOMCTL_createdomain:
     case XEN_DOMCTL_getdomaininfo:
       return withoutDomain(command, arg);
@@ -140,7 +140,7 @@ function withDomain(v: Vcpu, d: Domain, command: u32, arg: usize): i32 {
       return resumeDomain(v, d);
     case XEN_DOMCTL_soft_reset:
       return domainSoftReset(d, v);
-    // What it may have.
+    // Resources and limits.
     case XEN_DOMCTL_max_mem:
       return maxMem(d, u);
     case XEN_DOMCTL_max_vcpus:
@@ -192,13 +192,13 @@ function withDomain(v: Vcpu, d: Domain, command: u32, arg: usize): i32 {
       return schedulerOp(d, u);
     case XEN_DOMCTL_sendtrigger:
       return sendTrigger(d, u);
-    // A hardware guest's address size and registers are told in other ways: Xen's answer.
+    // A hardware guest's address size and registers are reported by other operations: Xen's answer.
     case XEN_DOMCTL_set_address_size:
     case XEN_DOMCTL_get_address_size:
     case XEN_DOMCTL_setvcpucontext:
     case XEN_DOMCTL_getvcpucontext:
       return -EOPNOTSUPP;
-    // Domain 0 has no devices of its own to give away.
+    // Domain 0 has no devices that it could assign.
     case XEN_DOMCTL_iomem_permission:
     case XEN_DOMCTL_ioport_permission:
     case XEN_DOMCTL_irq_permission:

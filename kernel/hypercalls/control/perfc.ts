@@ -1,10 +1,10 @@
 /**
- * XEN_SYSCTL_perfc_op: named counters. Here they tell where the machine's memory is (frames by use; they sum to the
- * total), what domain 0's hypercalls cost, what the machine and its virtualisation hardware offer, and how often each domain's vCPUs left
- * their guest and why.
+ * XEN_SYSCTL_perfc_op: named counters. Here they report the use of the machine's memory (frames by type; they sum to the
+ * total), the cost of domain 0's hypercalls, the features of the machine and its virtualisation hardware, and the number of
+ * exits of each domain's vCPUs by reason.
  *
- * The last ones have a value for each domain, by ascending id; the counter "domains" has the ids. A caller learns by a
- * query without buffers how much room it needs; domain 0, the only caller, makes domains itself and so sees no more later.
+ * The exit counters have a value for each domain, by ascending id; the counter "domains" has the ids. A query without buffers
+ * returns the space needed; domain 0, the only caller, creates the domains itself, so their number does not grow in between.
  */
 import { EFAULT, EINVAL, EOPNOTSUPP } from "../../../abi/errno";
 import {
@@ -45,7 +45,7 @@ const NAMES: StaticArray<string> = [
   "software.calls",
   "software.ticks_low",
   "software.ticks_high",
-  // From here on a value for each domain: its id, then its exits.
+  // The following have a value for each domain: its id, then its exits.
   "domains",
   // Settled in arch-x86, by HvmVcpu.settled*.
   "exits.cpuid",
@@ -84,7 +84,7 @@ const BATCH: u32 = 128;
 /**
  * The operation.
  * @param work room for a descriptor and 128 values
- * @returns 0, -EFAULT, -EINVAL, -EOPNOTSUPP for a reset: most of these are no counts
+ * @returns 0, -EFAULT, -EINVAL, -EOPNOTSUPP for a reset: most of these are not counts
  */
 export function perfc(v: Vcpu, u: usize, work: usize): i32 {
   const command = load<u32>(u, SysctlPerfcOp.cmd);
@@ -120,7 +120,7 @@ export function perfc(v: Vcpu, u: usize, work: usize): i32 {
   return 0;
 }
 
-/** Frames by use. Stable memory is domain 0's, though its frames are of the type that outlives it. */
+/** Frames by use. Stable memory counts as domain 0's, although its frames have the type of those that survive a restart. */
 function framesFor(type: u32): u32 {
   const frames = framesOfType(type);
   if (type == FrameType.XenShared) return frames - stableFrames();
@@ -138,7 +138,7 @@ function machineValue(i: u32): u32 {
   return <u32>(softwareCallTicks() >> 32);
 }
 
-/** Exits modulo 2^32: whoever looks often enough sees how many there were meanwhile. */
+/** Exits modulo 2^32: callers that sample often enough can compute differences. */
 function domainValue(d: Domain, i: u32): u32 {
   if (i == DOMAINS) return d.id;
   let sum: u64 = 0;

@@ -125,8 +125,8 @@ export function numaInfo(v: Vcpu, u: usize, work: usize): i32 {
 let leaves: u32 = 0;
 
 /**
- * get_cpu_policy: CPUID of the machine, and on Intel the MSRs that say what VT-x can do. `raw` and `host` are the same
- * here; what guests see is not told this way. Null lists ask for how much room is needed.
+ * get_cpu_policy: CPUID of the machine, and on Intel the MSRs that report VT-x capabilities. `raw` and `host` are the same
+ * here; the guests' policy is not returned. Null lists ask for the space needed.
  */
 export function cpuPolicy(v: Vcpu, u: usize, work: usize): i32 {
   const which = load<u32>(u, SysctlCpuPolicy.index);

@@ -1,6 +1,6 @@
 /**
  * __HYPERVISOR_sysctl: the machine as a whole, for domain 0 (xen/sysctl.h, interface version 15H). The switch below is the
- * whole interface; what is not in it is -ENOSYS.
+ * whole interface; any other operation is -ENOSYS.
  */
 import { EACCES, EFAULT, EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../../abi/errno";
 import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT } from "../../../abi/domctl";
