@@ -6,9 +6,16 @@
 import { ENOMEM } from "../../abi/errno.ts";
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
-import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, __HYPERVISOR_sysctl } from "../../abi/xen.ts";
+import {
+  __HYPERVISOR_domctl,
+  __HYPERVISOR_memory_op,
+  __HYPERVISOR_sysctl,
+  __HYPERVISOR_vcpu_op,
+} from "../../abi/xen.ts";
+import { VCPUOP_up } from "../../abi/vcpu.ts";
+import { expect, hypercall } from "./call.ts";
 import { checkEvents, closeChannelsOf, WAKE_NS } from "./channels.ts";
-import { BuildFailure, Dom0, GUEST_CODE } from "./dom0.ts";
+import { BuildFailure, Dom0 } from "./dom0.ts";
 import { Domain0Clock } from "./domain0-clock.ts";
 import { DATA_PAGES, FIRST_DATA_GFN, goodGuest } from "./good-guest.ts";
 import { Hog } from "./hog.ts";
@@ -58,9 +65,18 @@ const STEPS = 18;
 /** Time of a guest's entry, ns: long, so that slices end and timers run out within a few rounds. */
 const ENTRY_NS = 100_000;
 
-const spinner: GuestProgram = function* () {
-  for (;;) yield { kind: "spin", ns: 1_000_000_000 };
-};
+/** Spins on every vCPU: the one that the builder left up starts the others. */
+function spinner(vcpus: number): GuestProgram {
+  let first = true;
+  return function* (cpu) {
+    const starting = first ? vcpus : 0;
+    first = false;
+    for (let vcpu = 0; vcpu < starting; vcpu++) {
+      expect(yield* hypercall(cpu, __HYPERVISOR_vcpu_op, VCPUOP_up, vcpu, 0), 0, "VCPUOP_up");
+    }
+    for (;;) yield { kind: "spin", ns: 1_000_000_000 };
+  };
+}
 
 /** Free frames, as domain 0 learns them. */
 export function freeFrames(dom0: Dom0): number {
@@ -116,18 +132,14 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   const create = (): void => {
     const spins = shape.spinning > 0 && random.below(shape.spinning) !== 0;
     const next = peer(!spins && random.below(3) !== 0);
-    const program = spins ? spinner : next.good ? goodGuest(scene, next) : hostileGuest(scene);
     const vcpus = spins ? 1 + random.below(SPINNING_VCPUS) : random.oneIn(3) ? 2 : 1;
+    const program = spins ? spinner(vcpus) : next.good ? goodGuest(scene, next) : hostileGuest(scene);
     try {
-      next.id = dom0.build(program, GUEST_PAGES, vcpus);
+      next.id = spins ? dom0.buildWithVcpus(program, GUEST_PAGES, vcpus) : dom0.build(program, GUEST_PAGES, vcpus);
     } catch (error) {
       const refused = tight && error instanceof BuildFailure;
       if (refused && (error.result === -ENOMEM || (error.result >= 0 && error.result < GUEST_PAGES))) return;
       throw error;
-    }
-    for (let i = 1; spins && i < vcpus; i++) {
-      const result = dom0.setContext(next.id, GUEST_CODE, i);
-      if (result !== 0) throw new Violation(`starting a vCPU returned ${result}`);
     }
     for (let i = 0; i < DATA_PAGES; i++) scene.world.fresh(next.id, FIRST_DATA_GFN + i);
     scene.peers.push(next);
