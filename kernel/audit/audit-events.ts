@@ -34,7 +34,7 @@ export function auditEvents(d: Domain): void {
   auditFifo(d);
 }
 
-/** Queues end in ports that have an event word, and belong to a domain in FIFO mode. */
+/** The tails of queues are ports that have an event word, and only domains in FIFO mode have queues. */
 function auditFifo(d: Domain): void {
   const fifo = changetype<DomainFifo | null>(eventsOf(d).fifo);
   if (fifo != null) rule(fifo.words <= EVTCHN_FIFO_NR_CHANNELS, d, "event words beyond the last port", fifo.words);
@@ -98,7 +98,7 @@ function auditVirqs(d: Domain): void {
   }
 }
 
-/** Whether `pointer` is a domain's: its record is in memory of the heap, and is what its id leads to. */
+/** Whether `pointer` is a domain: it points into the heap, and looking up its id returns the same record. */
 function isListed(pointer: usize): bool {
   return (
     heapBacks(pointer, offsetof<Domain>()) && domainById(changetype<Domain>(pointer).id) == changetype<Domain>(pointer)

@@ -1,6 +1,6 @@
 /**
- * Audit of memory: each frame has the references that mappings account for, no frame has two owners or two places in its
- * owner's memory, what a domain reaches is its own or lent to it, and all sums agree.
+ * Audit of memory: each frame has exactly the references that mappings account for, no frame has two owners or is mapped twice
+ * in its owner's memory, a domain can access only frames of its own or shared with it, and all totals agree.
  *
  * Expected references are counted in a table of the heap, a window of the frame table at a time, so that the audit works
  * on machines of any size.
@@ -51,7 +51,7 @@ const COUNT: u32 = 0x3fffffff;
 let counters: usize = 0;
 let first: u64 = 0;
 
-/** Audits every frame. Without memory for its table it says so and checks nothing. */
+/** Audits every frame. If there is no memory for its table, it logs that and checks nothing. */
 export function auditFrames(): void {
   counters = heapTake((<usize>WINDOW) << 2);
   if (!counters) {
@@ -80,7 +80,7 @@ function note(mfn: u64, by: u32): void {
   if (counter) store<u32>(counter, load<u32>(counter) + by);
 }
 
-/** Counts what `d` refers to; checks its lists and mappings on the first window. */
+/** Counts the references of `d`; checks its lists and mappings on the first window. */
 function gather(d: Domain, check: bool): void {
   let listed: u32 = 0;
   for (let mfn: u64 = d.firstFrame; mfn != 0 && listed <= d.totalPages; mfn = frameNext(mfn)) {

@@ -1,6 +1,6 @@
 /**
- * Audit of grants: every handle is mapped where it says, as what it says, and the granting domain's record counts it;
- * every counted use has its handle.
+ * Audit of grants: every handle is mapped at the address and with the kind it records, and the granting domain's record counts
+ * it; every counted use has a handle.
  */
 import { GNTMAP_readonly } from "../../abi/grant-table";
 import { P2M_GRANT_RO, P2M_GRANT_RW } from "../../arch-x86/p2m-types";
@@ -12,8 +12,8 @@ import { Mapping, mappingLimit, mappingOf } from "../grants/grant-map";
 import { entryMfn, entryType, physmapLookup } from "../memory/physmap";
 
 /**
- * Audits the grants of all domains. In time that is linear in handles and entries: each handle is taken off the count of
- * the entry that it uses, then no entry has a use left, then all are put back.
+ * Audits the grants of all domains, in time linear in handles and entries: each handle is subtracted from the use count of
+ * its entry, then all counts must be zero, then the counts are restored.
  */
 export function auditGrants(): void {
   each(auditHandles);
@@ -68,13 +68,13 @@ function auditHandles(d: Domain): void {
   rule(free + used == limit, d, "free handles are not", limit - used);
 }
 
-/** The record of the entry that a handle uses; null where its owner, who is dying, has no table any more. */
+/** The record of the entry that a handle uses; null if its owner is dying and no longer has a table. */
 function usedEntry(m: Mapping): Active | null {
   const owner = domainById(m.domid);
   return owner != null && owner.grants && m.ref < grantEntries(grants(owner)) ? activeOf(grants(owner), m.ref) : null;
 }
 
-/** Between hypercalls only mappings use entries: with all handles taken off, none is left. */
+/** Between hypercalls only mappings use entries: with all handles subtracted, all counts are zero. */
 function auditEntries(d: Domain): void {
   const t = grants(d);
   for (let ref: u32 = 0; ref < grantEntries(t); ref++) {
@@ -83,7 +83,7 @@ function auditEntries(d: Domain): void {
   }
 }
 
-/** Puts back what auditHandles took off. */
+/** Restores the counts that auditHandles subtracted. */
 function restoreUses(d: Domain): void {
   const t = grants(d);
   for (let handle: u32 = 0; handle < mappingLimit(t); handle++) {

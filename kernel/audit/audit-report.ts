@@ -1,4 +1,4 @@
-/** How the audits report: each violation a line of the log, the first few in full, all of them counted. */
+/** Reports of the audits: the first few violations are logged, all are counted. */
 import { say, sayDec, sayEnd, sayHex } from "../../arch-x86/log";
 import { Domain } from "../records/domain";
 
@@ -16,9 +16,9 @@ export function auditCount(): u32 {
 }
 
 /**
- * A rule is broken.
- * @param d whose affair it is; null the machine's
- * @param what in words, followed by the number
+ * Reports a violation.
+ * @param d the domain concerned; null for the machine
+ * @param what description, followed by the number
  */
 export function violation(d: Domain | null, what: string, number: u64): void {
   violations++;

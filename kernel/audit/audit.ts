@@ -1,7 +1,7 @@
 /**
- * The self-check: every invariant that the parts of the kernel promise each other, verified by walking the frame table,
+ * The self-check: all invariants between parts of the kernel, verified by walking the frame table,
  * all physmaps, event channels and grant tables. For the simulation, after every few steps, and for a debug key.
- * Calling context: between hypercalls; nothing changes.
+ * Calling context: between hypercalls; changes nothing.
  */
 import { auditEvents } from "./audit-events";
 import { auditFrames } from "./audit-frames";
@@ -11,7 +11,7 @@ import { vcpuOf } from "../records/domain-access";
 import { Domain } from "../records/domain";
 import { domainById, domainFirst } from "../records/domain-list";
 
-/** Checks everything; the number of violations, each logged. 0 is good. */
+/** Checks everything; returns the number of violations, each logged. */
 export function audit(): u32 {
   auditBegin();
   let before: i32 = -1;

@@ -1,4 +1,4 @@
-/** Debug keys (XEN_SYSCTL_debug_keys): each prints something about the hypervisor to its log. */
+/** Debug keys (XEN_SYSCTL_debug_keys): each prints part of the hypervisor's state to its log. */
 import { hvmDescribe } from "../../arch-x86/hvm";
 import { HvmExit } from "../../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../../arch-x86/log";
@@ -12,7 +12,7 @@ import { framesOfType, FrameType } from "../memory/frames";
 import { activeOf, grantEntries, grants } from "../grants/grant-frames";
 import { mappingLimit, mappingOf } from "../grants/grant-map";
 
-/** Lines about the ports, entries or handles of one domain, which has as many as it likes. */
+/** Most lines about the ports, entries or handles of one domain, whose number a guest controls. */
 const LINES_MAX: u32 = 64;
 
 function andMore(): void {
@@ -20,7 +20,7 @@ function andMore(): void {
   sayEnd();
 }
 
-/** Runs the key; false only when an audit found violations. Keys that do not exist list those that do. */
+/** Runs the key; false only when an audit found violations. Unknown keys print the list of keys. */
 export function debugKey(key: u32): bool {
   switch (key) {
     case 0x61: // a
@@ -108,7 +108,7 @@ function stateOf(d: Domain): void {
   }
 }
 
-/** What a crash report has, of each vCPU that has got registers. */
+/** The registers and stack of each vCPU that has been initialised, as in a crash report. */
 function registersOf(d: Domain): void {
   for (let i: u32 = 0; d.kind == DomainKind.Hvm && i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);

@@ -1,6 +1,6 @@
 /**
- * Domains and vCPUs: creating them and giving everything back. A domain that is destroyed keeps its id, as Dying, until
- * the last frame that others still map of it is let go; then nothing of it is left.
+ * Creation and destruction of domains and vCPUs. A destroyed domain keeps its id, as Dying, until the last of its frames that
+ * others still map is released; then its record is freed.
  */
 import { XEN_X86_EMU_LAPIC } from "../../abi/domctl";
 import { EEXIST, EINVAL, ENOMEM, ENOSPC } from "../../abi/errno";
@@ -108,7 +108,7 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
   return null;
 }
 
-/** The parts every domain has; a part that is missing on failure is recognised by its null pointer. */
+/** Allocates the parts every domain has; after a failure, missing parts have a null pointer. */
 function domainPartsInit(d: Domain, maxVcpus: u32): i32 {
   d.vcpuCount = maxVcpus;
   let rc = overheadReclaim(d);
@@ -123,7 +123,7 @@ function domainPartsInit(d: Domain, maxVcpus: u32): i32 {
   return rc;
 }
 
-/** Gives back what domainPartsInit made and what was added to it since, except memory and vCPUs. */
+/** Frees what domainPartsInit allocated and what was added since, except memory and vCPUs. */
 function domainPartsFree(d: Domain): void {
   overheadClaim(d, 0);
   watchdogsFree(d);
@@ -139,7 +139,7 @@ function domainPartsFree(d: Domain): void {
   d.vcpuCount = 0;
 }
 
-/** The last step: the id is free again. */
+/** The last step: frees the record and the id. */
 function domainRecordFree(d: Domain): void {
   assert(
     d.heapBytes == 0 && d.overheadPages == 0 && d.totalPages == 0,
@@ -199,7 +199,7 @@ function freeParts(v: Vcpu): void {
   heapFreeFor(d, changetype<usize>(v), offsetof<Vcpu>());
 }
 
-/** Takes a vCPU out of everything and frees it; its domain is dying and it is not the caller. */
+/** Removes a vCPU from all queues and frees it; its domain is dying and it is not the caller. */
 function vcpuDestroy(v: Vcpu): void {
   const d = v.domain;
   vcpuTimersStop(v);
@@ -217,9 +217,9 @@ function vcpuDestroy(v: Vcpu): void {
 }
 
 /**
- * XEN_DOMCTL_destroydomain: stops the domain for good and gives back all it holds. Not the caller's own domain.
+ * XEN_DOMCTL_destroydomain: stops the domain permanently and frees its resources. Not for the caller's own domain.
  * @param caller whose slice bounds the work, null for no bound
- * @returns 0 when done (the id lingers while others map its frames), or -ERESTART: call again
+ * @returns 0 when done (the id stays in use while others map its frames), or -ERESTART: call again
  */
 export function domainKill(d: Domain, caller: Vcpu | null): i32 {
   if (d.life == DomainLife.Alive) {
@@ -234,7 +234,7 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
     watchdogsFree(d);
     evtchnTeardownBegin(d);
   }
-  if (!d.vcpus) return 0; // done before; others still hold frames of it
+  if (!d.vcpus) return 0; // already done; others still map frames of it
   let rc = grantTableReleaseMappings(d, caller);
   if (rc) return rc;
   rc = physmapTeardown(d, caller);
@@ -253,10 +253,10 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
   return 0;
 }
 
-/** Frees those dying domains that were asked for and whose last frame has come back. From the CPU's loop. */
+/** Frees the dying domains queued by domainReapLater whose last frame has been freed. From the CPU's loop. */
 export function domainsReap(): void {
   for (let d = domainReapTake(); d != null; d = domainReapTake()) {
-    // Still being taken apart, or some of its frames are mapped by others: the next of them to come back asks again.
+    // Still being destroyed, or some of its frames are mapped by others: it is queued again when the next of them is freed.
     if (d.life != DomainLife.Dying || d.vcpus || d.totalPages) continue;
     domainChanged(d.id);
     domainRecordFree(d);

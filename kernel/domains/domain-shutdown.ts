@@ -1,7 +1,7 @@
 /**
- * How a domain ends running: by its own SCHEDOP_shutdown, by a toolstack's, or because it crashed. It stays, with its
- * memory, until domain 0 destroys it; domain 0 hears of it by VIRQ_DOM_EXC and reads the reason with getdomaininfo.
- * When domain 0 itself shuts down the machine goes off; when it crashes it is started anew.
+ * Shutdown of a domain: by its own SCHEDOP_shutdown, by the toolstack, or by a crash. The domain remains, with its
+ * memory, until domain 0 destroys it; domain 0 is notified by VIRQ_DOM_EXC and reads the reason with getdomaininfo.
+ * When domain 0 itself shuts down, the machine is powered off; when it crashes, it is restarted.
  */
 import { SHUTDOWN_crash, SHUTDOWN_reboot, SHUTDOWN_watchdog, SHUTDOWN_poweroff } from "../../abi/sched";
 import { VIRQ_DOM_EXC } from "../../abi/xen";
@@ -59,7 +59,7 @@ export function domainCrash(d: Domain, reason: string): void {
   domainShutdown(d, SHUTDOWN_crash);
 }
 
-/** domainCrash for something a vCPU did: names and describes only that one. */
+/** domainCrash caused by one vCPU: only the state of that vCPU is logged. */
 export function vcpuCrash(v: Vcpu, reason: string): void {
   const d = v.domain;
   if (d.shutdown) return;
@@ -74,7 +74,7 @@ export function vcpuCrash(v: Vcpu, reason: string): void {
   domainShutdown(d, SHUTDOWN_crash);
 }
 
-/** Takes a vCPU down; the last one of the domain takes the domain with it, as a power-off. */
+/** Takes a vCPU down; if it was the last one up, the domain shuts down with SHUTDOWN_poweroff. */
 export function vcpuDownOrShutdown(v: Vcpu): i64 {
   const d = v.domain;
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
@@ -88,7 +88,7 @@ export function vcpuDownOrShutdown(v: Vcpu): i64 {
   return 0;
 }
 
-/** Asks for a fresh start, at the next turn of the loop: the caller may stand in the middle of the domain's hypercall. */
+/** Requests a restart at the next turn of the loop: the caller may be in the middle of the domain's hypercall. */
 export function softwareRestartLater(d: Domain, why: string): void {
   const s = softwareOf(d);
   if (s.restartWanted) return;
@@ -106,7 +106,7 @@ export function softwareRestartLater(d: Domain, why: string): void {
   c.reschedule = 1;
 }
 
-/** As softwareRestartLater, for what is no fault of the domain's: it is not counted among its crashes. */
+/** As softwareRestartLater, for a restart that the domain did not cause: it is not counted as a crash. */
 export function softwareRestartForgiven(d: Domain, why: string): void {
   const s = softwareOf(d);
   if (!s.restartWanted) s.restartForgiven = 1;

@@ -1,16 +1,16 @@
 /**
- * What a guest writes into the hypervisor's log, by console_io or port 0xE9: gathered into whole lines of printable text, so
- * many a second. What is beyond that is dropped, and a line says how many lines were.
+ * A guest's output to the hypervisor's log, by console_io or port 0xE9: collected into whole lines of printable text, with a
+ * rate limit. Lines beyond the limit are dropped, and a line reports how many.
  */
 import { Domain } from "../records/domain";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
 import { dmesgLineFrom, dmesgTakesGuests } from "../machine/dmesg";
 import { nowNs } from "../scheduling/time";
 
-/** Longest line kept for a guest; what goes beyond is a line of its own. Xen's DOMAIN_PBUF_SIZE. */
+/** Longest line buffered for a guest; longer ones are split. Xen's DOMAIN_PBUF_SIZE. */
 const LINE_BYTES: u32 = 200;
 
-/** Lines that a domain may write at once, and the time for which it may write another one. */
+/** Lines that a domain may write in a burst, and the time per additional line. */
 const BURST_LINES: u64 = 64;
 const LINE_NS: u64 = 50000000;
 
@@ -45,7 +45,7 @@ function flush(d: Domain): void {
   d.consoleLength = 0;
 }
 
-/** Takes one line from the domain's allowance: each moves the time up to which it has written on, no further than a burst. */
+/** Takes one line from the domain's allowance: each line advances the domain's time mark, at most a burst ahead. */
 function mayWrite(d: Domain): bool {
   const now = nowNs();
   const after = max(d.consoleLinesNs, now) + LINE_NS;
@@ -74,7 +74,7 @@ function putNumber(at: usize, value: u32): u32 {
   return length;
 }
 
-/** One line, behind "(d", the id, ") ". */
+/** One line, prefixed with "(d", the id, ") ". */
 function write(d: Domain, text: usize, length: u32): void {
   store<u16>(head, 0x6428);
   const end = 2 + putNumber(head + 2, d.id);
@@ -82,7 +82,7 @@ function write(d: Domain, text: usize, length: u32): void {
   dmesgLineFrom(head, end + 2, text, length);
 }
 
-/** Prints what a domain that is going away left without a newline, and frees its line. */
+/** Prints the unfinished line of a domain that is being freed, and frees its buffer. */
 export function consoleLineFree(d: Domain): void {
   if (!d.consoleLine) return;
   if (d.consoleLength) flush(d);

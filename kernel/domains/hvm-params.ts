@@ -1,4 +1,4 @@
-/** Parameters of a hardware-virtualised domain (xen/hvm/params.h): where they are kept. Who may set which is hypercalls/hvm-op.ts's. */
+/** Storage of a hardware-virtualised domain's parameters (xen/hvm/params.h). hypercalls/hvm-op.ts checks access. */
 import { Domain } from "../records/domain";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
 import { ENOMEM } from "../../abi/errno";
@@ -7,7 +7,7 @@ import { SHUTDOWN_reboot } from "../../abi/sched";
 
 const PARAMS_BYTES: usize = 64 * 8;
 
-/** Gives a new domain its table of parameters, with Xen's first values. 0 or -ENOMEM. */
+/** Allocates a new domain's table of parameters, with Xen's initial values. 0 or -ENOMEM. */
 export function hvmParamsInit(d: Domain): i32 {
   d.hvmParams = heapAllocFor(d, PARAMS_BYTES);
   if (!d.hvmParams) return -ENOMEM;

@@ -1,10 +1,10 @@
 /**
- * XEN_DOMCTL_soft_reset: a domain that has shut down goes on in its own memory and with its vCPUs' registers, as if its
- * kernel had just been started: what it had asked of the hypervisor is taken back. A kernel that starts another one
- * (Linux's kexec) shuts down with SHUTDOWN_soft_reset for it and goes on behind its own hypercall.
+ * XEN_DOMCTL_soft_reset: a domain that has shut down continues with its memory and its vCPUs' registers, but all state that it
+ * had set up in the hypervisor is reset as for a new domain. A kernel that starts another one (Linux's kexec) shuts down with
+ * SHUTDOWN_soft_reset for this and continues after that hypercall.
  *
- * As Xen's domain_soft_reset and arch_domain_soft_reset, and three things more, for nobody is left who could end them: the
- * domain's mappings of others' grants go, its timers stop, its watchdogs are freed.
+ * As Xen's domain_soft_reset and arch_domain_soft_reset, plus three things that the new kernel could not undo: the
+ * domain's mappings of others' grants are removed, its timers are stopped, its watchdogs are freed.
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
 import { evtchnReset, evtchnResetBy } from "../events/event-channel";
@@ -21,7 +21,7 @@ import { periodicSet, singleshotStop } from "./vcpu-timers";
 import { watchdogsFree } from "./watchdogs";
 
 /**
- * Lets a domain that shut down go on (also XEN_DOMCTL_resumedomain's). No effect on one that did not.
+ * Resumes a domain that has shut down (also for XEN_DOMCTL_resumedomain). No effect on others.
  */
 export function domainResume(d: Domain): void {
   if (!d.shutdown) return;
@@ -31,10 +31,10 @@ export function domainResume(d: Domain): void {
 }
 
 /**
- * Resets `d` for `by`, who has paused it.
- * @returns 0; -ERESTART gave way: to be called again; -EINVAL not a hardware domain of another's that is alive, has shut
- *   down and is paused; -EBUSY a reset of its event channels by somebody else is under way; -ENOMEM its memory limit leaves
- *   no frame to put where shared_info is mapped (nothing has changed)
+ * Resets `d`, which has been paused, on behalf of `by`.
+ * @returns 0; -ERESTART preempted: call again; -EINVAL not another, live hardware domain that has shut down and is
+ * paused; -EBUSY another domain's reset of its event channels is in progress; -ENOMEM its memory limit leaves
+ * no frame to replace the mapping of shared_info (nothing has changed)
  */
 export function domainSoftReset(d: Domain, by: Vcpu): i32 {
   if (d.kind != DomainKind.Hvm || d.life != DomainLife.Alive || changetype<usize>(d) == changetype<usize>(by.domain)) {
@@ -42,9 +42,9 @@ export function domainSoftReset(d: Domain, by: Vcpu): i32 {
   }
   if (!d.shutdown || !d.pauseCount) return -EINVAL;
   const resuming = evtchnResetBy(d, by.domain);
-  // A hole would be left when the next kernel maps it elsewhere, in what that kernel takes for RAM.
+  // Otherwise a hole would remain in what the next kernel takes for RAM when it maps shared_info elsewhere.
   if (!replaceByRam(d, d.sharedInfoMfn)) return -ENOMEM;
-  // The first of what may give way: it is done, and at once done again, when the second goes on.
+  // The first preemptible step: once done, repeating it is cheap when the second one continues.
   let rc = grantTableReleaseMappings(d, by);
   if (!rc) rc = evtchnReset(d, by, resuming);
   if (rc) return rc;
@@ -63,13 +63,13 @@ export function domainSoftReset(d: Domain, by: Vcpu): i32 {
   return 0;
 }
 
-/** Puts RAM where the domain has mapped the hypervisor's frame `mfn`, if anywhere. False: its limit, or no memory. */
+/** Replaces the domain's mapping of the hypervisor's frame `mfn`, if any, by RAM. False: at its limit, or no memory. */
 function replaceByRam(d: Domain, mfn: u64): bool {
   const gfn = sharedFrameAt(mfn);
   return gfn == 0 || giveRam(d, gfn - 1, 0) == 0;
 }
 
-/** The same for the frames of the grant table, as far as the limit goes: a kernel may have mapped them over RAM. */
+/** The same for the frames of the grant table, up to the memory limit: a kernel may have mapped them over RAM. */
 function fillGrantFrames(d: Domain): void {
   for (let i: u32 = 0; ; i++) {
     const mfn = grantFrameOf(d, i);

@@ -13,8 +13,8 @@ import { Vcpu } from "../records/vcpu";
 import { vlapicTimerExpired } from "../events/vlapic-delivery";
 
 /**
- * What a timer costs those in whose time it comes, ns: an exit, a turn of the loop, the event. Its vCPU pays when it does
- * not run itself.
+ * CPU time that a timer's expiry takes from the running vCPU, ns: an exit, a turn of the loop, the event. It is charged to the
+ * timer's vCPU if that is not the one running.
  */
 const TIMER_COST_NS: u64 = 2000;
 
@@ -47,8 +47,8 @@ function apicExpired(at: usize): void {
 }
 
 /**
- * The vCPU has got the CPU: its periodic timer goes on, with an event at once if one has become due. As on Xen it ticks
- * only while the vCPU runs, so that one that sleeps, is paused or is shut down costs nothing.
+ * The vCPU has been scheduled: its periodic timer resumes, with an immediate event if one has become due. As on Xen it ticks
+ * only while the vCPU runs, so that a vCPU that sleeps, is paused or is shut down costs nothing.
  */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
@@ -61,7 +61,7 @@ function periodicGoOn(v: Vcpu, now: u64): void {
   else timerSet(changetype<Timer>(v.periodicTimer), v.periodLastNs + v.periodNs);
 }
 
-/** The vCPU has left the CPU. */
+/** The vCPU has been descheduled. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function periodicSuspend(v: Vcpu): void {
@@ -84,7 +84,7 @@ export function vcpuTimersInit(v: Vcpu): i32 {
   return 0;
 }
 
-/** Stops them all: the vCPU will not run again, or starts anew. */
+/** Stops them all: the vCPU will not run again, or is restarted. */
 export function vcpuTimersStop(v: Vcpu): void {
   if (!v.singleshotTimer) return;
   timerStop(changetype<Timer>(v.singleshotTimer));
@@ -110,7 +110,7 @@ export function singleshotStop(v: Vcpu): void {
   timerStop(changetype<Timer>(v.singleshotTimer));
 }
 
-/** Sets the period, 0 to stop; with a period the first event comes at once, as on Xen, or as soon as the vCPU runs. */
+/** Sets the period, 0 to stop; with a period the first event comes immediately, as on Xen, or as soon as the vCPU runs. */
 export function periodicSet(v: Vcpu, periodNs: u64): void {
   timerStop(changetype<Timer>(v.periodicTimer));
   v.periodNs = periodNs;

@@ -1,6 +1,6 @@
 /**
  * A domain's watchdogs (SCHEDOP_watchdog, xen/sched.h): timers that shut the domain down with SHUTDOWN_watchdog unless they
- * are set anew in time.
+ * are refreshed in time.
  */
 import { Domain, DomainKind } from "../records/domain";
 import { Timer, timerStop, timerInit, timerSet } from "../scheduling/timer";
@@ -27,8 +27,8 @@ function watchdogTimer(d: Domain, index: u32): Timer {
 }
 
 /**
- * Nanoseconds that a software-isolated domain's vCPU has been runnable without a CPU: others had it, which is no fault of
- * the domain's. 0 for all other domains, whose watchdogs count all time, as Xen's do.
+ * Nanoseconds that a software-isolated domain's vCPU has been runnable while others had the CPU, which do not count against
+ * its watchdog. 0 for all other domains, whose watchdogs count all time, as Xen's do.
  */
 function waitedNs(d: Domain): u64 {
   const v = d.kind == DomainKind.Software ? vcpuOf(d, 0) : null;
@@ -48,7 +48,7 @@ function watchdogSecondExpired(at: usize): void {
   watchdogExpired(changetype<Domain>(at), 1);
 }
 
-/** The time is over: what the domain spent waiting for a CPU is added to it, and when that is nothing it is shut down. */
+/** The timer expired: it is extended by the time the domain waited for a CPU; if that is 0, the domain is shut down. */
 function watchdogExpired(d: Domain, index: u32): void {
   if (d.shutdown) return;
   const waited = waitedNs(d) - load<u64>(d.watchdogs + WATCHDOG_WAITED + ((<usize>index) << 3));

@@ -1,7 +1,7 @@
 /**
- * What is typed on the serial console, until domain 0 takes it (CONSOLEIO_read). While the ring is full the serial port is
- * left alone: its FIFO fills, RTS is down, and whoever sends waits (a terminal by RTS, QEMU by the full FIFO). Input that a
- * sender without flow control pushes into the full FIFO is lost there, and the log says so.
+ * Serial console input, buffered until domain 0 reads it (CONSOLEIO_read). While the ring is full the serial port is not
+ * read: its FIFO fills, RTS is deasserted, and the sender waits (a terminal by RTS, QEMU by the full FIFO). Input that a
+ * sender without flow control pushes into the full FIFO is lost, which is logged.
  */
 import { VIRQ_CONSOLE } from "../../abi/xen";
 import { say, sayEnd } from "../../arch-x86/log";
@@ -11,13 +11,13 @@ import { copyToGuest } from "../memory/guest-copy";
 import { Vcpu } from "../records/vcpu";
 
 const RING_BYTES: u32 = 4096;
-/** The port is read again once there is room for so many bytes. */
+/** The port is read again once there is room for this many bytes. */
 const RESUME_BYTES: u32 = 2048;
 const ring: usize = memory.data(4096);
 
 @unmanaged
 class ConsoleInput {
-  /** Bytes ever taken by domain 0, and ever put into the ring. */
+  /** Total bytes read by domain 0, and written to the ring. */
   read: u32;
   written: u32;
   /** The ring was full: the port is held. */
@@ -28,7 +28,7 @@ class ConsoleInput {
 
 const input = changetype<ConsoleInput>(memory.data(16, 8));
 
-/** The serial port has received something: takes what there is room for and tells domain 0. */
+/** The serial port has received something: stores what fits and notifies domain 0. */
 export function consoleInput(): void {
   let any = false;
   while (input.written - input.read < RING_BYTES) {
@@ -51,8 +51,8 @@ export function consoleInput(): void {
 }
 
 /**
- * Gives domain 0 up to `count` bytes of input at `buffer`.
- * @returns how many there were, or -1 where the buffer cannot be written; what was copied before is taken then
+ * Copies up to `count` bytes of input to domain 0's `buffer`.
+ * @returns how many were copied, or -1 if the buffer cannot be written; bytes copied before that are consumed
  */
 export function consoleInputTake(v: Vcpu, count: u32, buffer: u64): i64 {
   let done: u32 = 0;

@@ -33,7 +33,7 @@ function raise(v: Vcpu, port: u32): void {
   markUpcall(v);
 }
 
-/** Makes `port` of `d` pending, to be taken by `v`. Does nothing for a port pending already, as Xen. */
+/** Makes `port` of `d`, bound to `v`, pending. Does nothing if the port is already pending, as Xen. */
 export function twoLevelSetPending(d: Domain, v: Vcpu, port: u32): void {
   if (!d.sharedInfoMfn) return;
   const bit = bitOf(port);
@@ -54,7 +54,7 @@ export function twoLevelIsMasked(d: Domain, port: u32): bool {
   return d.sharedInfoMfn != 0 && (hw.load64(wordPa(d, SharedInfo.evtchn_mask, port)) & bitOf(port)) != 0;
 }
 
-/** Clears the mask bit; an event that waited behind it is raised on `v`. */
+/** Clears the mask bit; if the port is pending, the event is raised on `v`. */
 export function twoLevelUnmask(d: Domain, v: Vcpu, port: u32): void {
   if (!d.sharedInfoMfn) return;
   const bit = bitOf(port);

@@ -44,25 +44,25 @@ function unlockBoth(a: Domain, b: Domain): void {
   if (changetype<usize>(a) != changetype<usize>(b)) hw.unlock(b.events);
 }
 
-// --- Life --------------------------------------------------------------------------------------------------------------
+// --- Life cycle --------------------------------------------------------------------------------------------------------
 
-/** Gives a new domain its (empty) table of ports. 0 or -ENOMEM. */
+/** Allocates a new domain's (empty) table of ports. 0 or -ENOMEM. */
 export function evtchnInit(d: Domain): i32 {
   const rc = portsInit(d);
   if (!rc) evtchnSetLimit(d, u32.MAX_VALUE);
   return rc;
 }
 
-/** Lowers the highest port number (XEN_DOMCTL_createdomain's max_evtchn_port); larger values mean all there are. */
+/** Lowers the highest port number (XEN_DOMCTL_createdomain's max_evtchn_port); larger values mean no limit. */
 export function evtchnSetLimit(d: Domain, maxPort: u32): void {
   eventsOf(d).maxPort = min(maxPort, EVTCHN_FIFO_NR_CHANNELS - 1);
 }
 
 /**
  * EVTCHNOP_reset: closes every port, leaving peers unbound, and puts the domain back to the 2-level ABI.
- * @param by who asked: the reset gives way when its slice is over; null for no bound
- * @param resuming to go on with a reset that gave way
- * @returns 0; -ERESTART gave way; -EBUSY a reset is under way, or none that could be gone on with; -EAGAIN ports were
+ * @param by the calling vCPU: the reset is preempted when its slice is over; null for no limit
+ * @param resuming continues a preempted reset
+ * @returns 0; -ERESTART preempted; -EBUSY a reset is in progress, or there is none to continue; -EAGAIN ports were
  * bound meanwhile
  */
 export function evtchnReset(d: Domain, by: Vcpu | null, resuming: bool): i32 {
@@ -83,12 +83,12 @@ export function evtchnReset(d: Domain, by: Vcpu | null, resuming: bool): i32 {
   return 0;
 }
 
-/** Whether a reset of `d` that `by` asked for has given way and not yet gone on. */
+/** Whether a reset of `d` requested by `by` was preempted and has not continued yet. */
 export function evtchnResetBy(d: Domain, by: Domain): bool {
   return d.events != 0 && eventsOf(d).resetAt != 0 && eventsOf(d).resetBy == by.id;
 }
 
-/** Forgets the resets that `by` has under way: it has restarted and will not go on with them. */
+/** Cancels the unfinished resets of `by`: it has restarted and will not continue them. */
 export function evtchnResetsForget(by: Domain): void {
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
     const d = changetype<Domain>(at);
@@ -96,14 +96,14 @@ export function evtchnResetsForget(by: Domain): void {
   }
 }
 
-/** The domain is dying: whatever reset it had under way, every port is to be closed. Before evtchnTeardown. */
+/** The domain is dying: cancels any reset in progress, since every port is to be closed. Before evtchnTeardown. */
 export function evtchnTeardownBegin(d: Domain): void {
   if (d.events) eventsOf(d).resetAt = 0;
 }
 
 /**
- * Closes every port of a dying domain, which can bind no more; `resetAt` notes how far it has come.
- * @param by whose slice bounds the work; null for no bound
+ * Closes every port of a dying domain, which can bind no more; `resetAt` records the progress.
+ * @param by the vCPU whose slice limits the work; null for no limit
  * @returns 0, or -ERESTART: call again
  */
 export function evtchnTeardown(d: Domain, by: Vcpu | null): i32 {
@@ -139,7 +139,7 @@ function freePort(d: Domain): i32 {
   let port = e.hint;
   while (port < e.valid && portOf(d, port)!.state != PortState.Free) port++;
   e.hint = port;
-  // A free port may be on a queue still (FIFO): not to be given out before the guest has taken it off.
+  // A free port may still be on a queue (FIFO): it must not be allocated before the guest has removed it.
   while (port < e.valid && (portOf(d, port)!.state != PortState.Free || isBusy(d, port))) port++;
   if (port > e.maxPort || port >= portsOfAbi(d)) return -ENOSPC;
   if (port >= e.valid && !portsGrow(d)) return -ENOMEM;
@@ -181,7 +181,7 @@ export function evtchnAllocUnbound(d: Domain, remote: u32): i32 {
 }
 
 /**
- * EVTCHNOP_bind_interdomain: a new port of `d` bound to `remotePort` of `remote`, which must be unbound and meant for
+ * EVTCHNOP_bind_interdomain: a new port of `d` bound to `remotePort` of `remote`, which must be unbound and reserved for
  * `d`. The new port starts pending, since sends to the unbound one were lost. Port number or negative errno.
  */
 export function evtchnBindInterdomain(d: Domain, remote: Domain, remotePort: u32): i32 {
@@ -244,7 +244,7 @@ export function evtchnClose(d: Domain, port: u32): i32 {
   if (p == null) return -EINVAL;
   hw.lock(d.events);
   if (p.state == PortState.Interdomain) {
-    // Both locks, in order: let go of ours first, then see whether the port is still what it was.
+    // Both locks, in order: release ours first, then check whether the port has changed.
     const remote = changetype<Domain>(<usize>p.peer);
     hw.unlock(d.events);
     lockBoth(d, remote);
@@ -296,7 +296,7 @@ function notify(d: Domain, vcpu: u32, port: u32): void {
   if (v != null) setPending(d, v, port);
 }
 
-/** EVTCHNOP_bind_vcpu: who takes the events of `port`. Per-vCPU VIRQs and IPIs stay where they are. 0 or negative errno. */
+/** EVTCHNOP_bind_vcpu: selects the vCPU notified of `port`. Not for per-vCPU VIRQs and IPIs. 0 or negative errno. */
 export function evtchnBindVcpu(d: Domain, port: u32, vcpu: u32): i32 {
   if (vcpuOf(d, vcpu) == null) return -ENOENT;
   const p = portOf(d, port);
@@ -324,7 +324,7 @@ export function evtchnSetPriority(d: Domain, port: u32, priority: u32): i32 {
   return p == null ? -EINVAL : setPriority(d, p, priority);
 }
 
-/** The domain that `id` means to `v`, if `v` may act on it; else null with the errno in `accessError`. */
+/** The domain that `id` refers to in a call by `v`, if `v` may act on it; else null with the errno in `accessError`. */
 export function eventTarget(v: Vcpu, id: u32): Domain | null {
   const d = domainNamed(v, id);
   if (d == null) {
@@ -350,7 +350,7 @@ export function sendVirq(v: Vcpu, virq: u32): void {
   if (port) setPending(v.domain, v, port);
 }
 
-/** Raises a global VIRQ on the domain that handles it: domain 0, or who XEN_DOMCTL_set_virq_handler named. */
+/** Raises a global VIRQ on its handler: domain 0, or the domain set by XEN_DOMCTL_set_virq_handler. */
 export function sendGlobalVirq(virq: u32): void {
   const d = domainById(load<u32>(virqHandlers + ((<usize>virq) << 2)));
   if (d == null) return;
@@ -360,7 +360,7 @@ export function sendGlobalVirq(virq: u32): void {
   if (port) notify(d, portOf(d, port)!.vcpu, port);
 }
 
-/** Whether `d` is the one that a global VIRQ is raised on. */
+/** Whether `d` is the handler of a global VIRQ. */
 export function handlesVirq(d: Domain, virq: u32): bool {
   return load<u32>(virqHandlers + ((<usize>virq) << 2)) == d.id;
 }

@@ -1,6 +1,6 @@
 /**
- * What a domain sees of its event channels, whichever ABI it uses: 2-level (event-2l.ts), in which every domain begins,
- * or FIFO (event-fifo.ts), to which it may switch. All who raise or look at events come through here.
+ * The guest-visible state of event channels in either ABI: 2-level (event-2l.ts), in which every domain starts,
+ * or FIFO (event-fifo.ts), to which it may switch. All code that raises or checks events goes through here.
  */
 import { EINVAL, ENOSYS } from "../../abi/errno";
 import { EVTCHN_2L_NR_CHANNELS, EVTCHN_FIFO_NR_CHANNELS } from "../../abi/event-channel";
@@ -29,13 +29,13 @@ export function portsOfAbi(d: Domain): u32 {
   return eventsOf(d).fifo ? EVTCHN_FIFO_NR_CHANNELS : EVTCHN_2L_NR_CHANNELS;
 }
 
-/** Makes `port`, which is usable, pending, to be taken by `v`. */
+/** Makes `port`, which is usable and bound to `v`, pending. */
 export function setPending(d: Domain, v: Vcpu, port: u32): void {
   if (eventsOf(d).fifo) fifoSetPending(d, v, port);
   else twoLevelSetPending(d, v, port);
 }
 
-/** Takes the pending bit away: the port is being closed. */
+/** Clears the pending bit: the port is being closed. */
 export function clearPending(d: Domain, port: u32): void {
   if (eventsOf(d).fifo) fifoClearPending(d, port);
   else twoLevelClearPending(d, port);
@@ -49,12 +49,12 @@ export function isMasked(d: Domain, port: u32): bool {
   return eventsOf(d).fifo ? fifoIsMasked(d, port) : twoLevelIsMasked(d, port);
 }
 
-/** Whether a port that nobody has bound cannot be given out yet. */
+/** Whether a free port cannot be allocated yet. */
 export function isBusy(d: Domain, port: u32): bool {
   return eventsOf(d).fifo != 0 && fifoIsBusy(d, port);
 }
 
-/** Unmasks `port`, which is usable; an event that waited is raised on `v`. */
+/** Unmasks `port`, which is usable; a pending event is raised on `v`. */
 export function unmask(d: Domain, v: Vcpu, port: u32): void {
   if (eventsOf(d).fifo) fifoUnmask(d, v, port);
   else twoLevelUnmask(d, v, port);
@@ -66,7 +66,7 @@ export function setPriority(d: Domain, p: Port, priority: u32): i32 {
 }
 
 /**
- * SCHEDOP_poll's question.
+ * The check for SCHEDOP_poll.
  * @returns 1 when one of the `count` u32 ports at linear `ports` is pending, else 0; -EINVAL for one that is not in use
  */
 export function anyPending(d: Domain, ports: usize, count: u32): i32 {

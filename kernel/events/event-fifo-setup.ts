@@ -1,7 +1,7 @@
 /**
  * Switching a domain to the FIFO ABI of event channels and back: control blocks and pages of event words. They are RAM
- * of the guest, on which a reference is held as long as they are in use: the guest may give such a page back, it only
- * does not become free before. Errors and their order are those of Xen 4.17.
+ * of the guest, on which a reference is held while they are in use: if the guest returns such a page, it becomes free only
+ * afterwards. Errors and their order are those of Xen 4.17.
  */
 import { EINVAL, ENOENT, ENOMEM, ENOSPC, EOPNOTSUPP } from "../../abi/errno";
 import { EVTCHN_2L_NR_CHANNELS, EVTCHN_FIFO_PRIORITY_DEFAULT, EvtchnFifoControlBlock } from "../../abi/event-channel";
@@ -27,7 +27,7 @@ import { Vcpu } from "../records/vcpu";
 
 /**
  * EVTCHNOP_init_control: the control block of vCPU `vcpu` is at `offset` of frame `gfn`. The first one switches the
- * domain: ports that are bound keep what they have pending until there are event words.
+ * domain: pending events of bound ports are recorded until there are event words.
  * @returns 0; -ENOENT no such vCPU; -EINVAL a bad place, not the guest's RAM, or the vCPU has one; -ENOMEM
  */
 export function fifoInitControl(d: Domain, vcpu: u32, gfn: u64, offset: u32): i32 {
@@ -61,7 +61,7 @@ function initControl(d: Domain, v: Vcpu, gfn: u64, offset: u32): i32 {
   return 0;
 }
 
-/** What is pending in shared_info waits in the ports' records for the event words to come. */
+/** Moves pending events from shared_info to the ports' records until event words are added. */
 function keepPending(d: Domain): void {
   const e = eventsOf(d);
   for (let port: u32 = 1; port < e.valid && port < EVTCHN_2L_NR_CHANNELS; port++) {
@@ -104,7 +104,7 @@ function expandArray(d: Domain, gfn: u64): i32 {
   return 0;
 }
 
-/** Back to the 2-level ABI: lets go of all pages. No port is bound. Does nothing for a domain that is not in FIFO mode. */
+/** Back to the 2-level ABI: releases all pages. No port is bound. Does nothing for a domain that is not in FIFO mode. */
 export function fifoDestroy(d: Domain): void {
   const e = eventsOf(d);
   if (!e.fifo) return;

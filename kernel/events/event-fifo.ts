@@ -2,13 +2,13 @@
  * The guest's side of event channels, FIFO ABI (xen/event_channel.h, "FIFO ABI"). Each port has an event word in pages
  * of the guest: PENDING, MASKED, LINKED, BUSY and a link to the next port. Ports that are pending and not masked form
  * queues, one for each priority of each vCPU; a queue's head and the bitmap of queues that are not empty are in the
- * vCPU's control block, guest memory too. Only the hypervisor appends, only the guest takes off.
+ * vCPU's control block, also guest memory. Only the hypervisor appends to a queue, only the guest removes from it.
  *
- * A hostile guest may write anything there at any time. So the tail of a queue is kept here and nowhere else, no port
+ * A hostile guest may write anything there at any time. So the tail of a queue is kept only in the hypervisor, no port
  * number is ever read from guest memory, every update is one atomic operation on one word, and each is tried a fixed
- * number of times. What the guest spoils are its own queues.
+ * number of times. A guest can corrupt only its own queues.
  *
- * Setting up and taking down is event-fifo-setup.ts.
+ * event-fifo-setup.ts sets it up and tears it down.
  */
 import { EACCES, EINVAL } from "../../abi/errno";
 import {
@@ -60,7 +60,7 @@ const BUSY: u32 = 1 << EVTCHN_FIFO_BUSY;
 const LINK_MASK: u32 = (1 << EVTCHN_FIFO_LINK_BITS) - 1;
 /**
  * A well-behaved guest changes a tail's word at most this often while something is appended: BUSY keeps it from
- * unmasking, which leaves setting and clearing MASKED, clearing PENDING, and taking it off the queue.
+ * unmasking, which leaves setting and clearing MASKED, clearing PENDING, and removing it from the queue.
  */
 const TRIES: u32 = 5;
 
@@ -70,7 +70,7 @@ function fifoOf(d: Domain): DomainFifo {
   return changetype<DomainFifo>(eventsOf(d).fifo);
 }
 
-/** Where the frame of page `page` of event words is noted. */
+/** Address of the entry for the frame of page `page` of event words. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function fifoFrameSlot(fifo: DomainFifo, page: u32): usize {
@@ -83,7 +83,7 @@ function tailSlot(queues: usize, priority: u32): usize {
   return queues + TAILS_AT + ((<usize>priority) << 2);
 }
 
-/** The port at the tail of a queue of `v`, 0 for none; the guest may have taken it off since. */
+/** The port at the tail of a queue of `v`, 0 for none; the guest may have removed it since. */
 export function fifoTail(v: Vcpu, priority: u32): u32 {
   return load<u32>(tailSlot(v.fifo, priority));
 }
@@ -108,9 +108,9 @@ function clearBit(pa: u64, bit: u32): void {
 }
 
 /**
- * Makes `port` pending and, unless it is masked or on a queue already, puts it on the queue of `v` for its priority.
- * Without an event word it waits for one. Without a control block of `v` it is lost: the guest must not use a vCPU's
- * events before (Xen's rule).
+ * Makes `port` pending and, unless it is masked or already on a queue, appends it to the queue of `v` for its priority.
+ * Without an event word the event is recorded until there is one. If `v` has no control block the event is lost: the guest
+ * must not use a vCPU's events before setting one up (Xen's rule).
  */
 export function fifoSetPending(d: Domain, v: Vcpu, port: u32): void {
   const p = portOf(d, port)!;
@@ -137,10 +137,10 @@ function controlPa(v: Vcpu): u64 {
   return changetype<VcpuFifo>(v.fifo).control;
 }
 
-/** Appends `port`, whose word is LINKED already, to its queue. True when it is the first there: the head names it. */
+/** Appends `port`, whose word is already LINKED, to its queue. True if the queue was empty and its head was set. */
 function enqueue(d: Domain, v: Vcpu, port: u32, p: Port): bool {
-  // It may have been the tail of the queue it was on before, of this or another vCPU: the guest took it off, so that
-  // queue is empty, though its word says LINKED once more.
+  // It may have been the tail of its previous queue, of this or another vCPU: the guest has removed it, so that queue is
+  // empty, although the word is LINKED again.
   const before = vcpuOf(d, p.lastVcpu);
   if (before != null && before.fifo) {
     const slot = tailSlot(before.fifo, p.lastPriority);
@@ -157,8 +157,8 @@ function enqueue(d: Domain, v: Vcpu, port: u32, p: Port): bool {
 }
 
 /**
- * Writes `port` into the link of the tail's word if that is LINKED still. False: the queue has become empty. A guest
- * that changes the word at every try breaks the protocol; its event counts as appended and is lost, as on Xen.
+ * Writes `port` into the link of the tail's word if that is still LINKED. False: the queue has become empty. A guest
+ * that changes the word at every attempt violates the protocol; its event counts as appended and is lost, as on Xen.
  */
 function linkTo(word: u64, port: u32): bool {
   let seen = hw.load32(word);
@@ -180,7 +180,7 @@ function linkTo(word: u64, port: u32): bool {
   return true;
 }
 
-/** Takes PENDING away. The guest will find the port on its queue, see that it is not pending, and go on. */
+/** Clears PENDING. The guest will find the port on its queue, see that it is not pending, and skip it. */
 export function fifoClearPending(d: Domain, port: u32): void {
   portOf(d, port)!.waiting = 0;
   const word = wordPa(d, port);
@@ -198,13 +198,13 @@ export function fifoIsMasked(d: Domain, port: u32): bool {
   return word == 0 || (hw.load32(word) & MASKED) != 0;
 }
 
-/** Whether the port is on a queue: its number must not be given out again before the guest has taken it off. */
+/** Whether the port is on a queue: its number must not be allocated again before the guest has removed it. */
 export function fifoIsBusy(d: Domain, port: u32): bool {
   const word = wordPa(d, port);
   return word != 0 && (hw.load32(word) & LINKED) != 0;
 }
 
-/** Clears MASKED; an event that waited behind it goes on its queue. */
+/** Clears MASKED; a pending event is put on its queue. */
 export function fifoUnmask(d: Domain, v: Vcpu, port: u32): void {
   const word = wordPa(d, port);
   if (!word) return;
@@ -212,7 +212,7 @@ export function fifoUnmask(d: Domain, v: Vcpu, port: u32): void {
   if (hw.load32(word) & PENDING) fifoSetPending(d, v, port);
 }
 
-/** EVTCHNOP_set_priority: for the next time that it is put on a queue. 0, -EACCES port not in use, -EINVAL. */
+/** EVTCHNOP_set_priority: takes effect when it is next put on a queue. 0, -EACCES port not in use, -EINVAL. */
 export function fifoSetPriority(p: Port, priority: u32): i32 {
   if (!usable(p)) return -EACCES;
   if (priority > EVTCHN_FIFO_PRIORITY_MIN) return -EINVAL;

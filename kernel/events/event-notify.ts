@@ -1,6 +1,5 @@
 /**
- * Telling a vCPU that it has events: the upcall flag of its vcpu_info, and the end of its wait. Both event channel ABIs
- * end here.
+ * Notifying a vCPU of events: sets the upcall flag of its vcpu_info and wakes it. Used by both event channel ABIs.
  */
 import { VcpuInfo } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
@@ -11,7 +10,7 @@ import { vcpuInfoPa } from "./shared-info";
 import { POLL_ANY, Vcpu } from "../records/vcpu";
 import { vlapicUpcall } from "./vlapic-delivery";
 
-/** Sets evtchn_upcall_pending of `v` and wakes it when that is news. */
+/** Sets evtchn_upcall_pending of `v` and wakes it if the flag was clear. */
 export function markUpcall(v: Vcpu): void {
   const info = vcpuInfoPa(v);
   if (!info) return;
@@ -20,7 +19,7 @@ export function markUpcall(v: Vcpu): void {
   vcpuWake(v);
 }
 
-/** Wakes the vCPUs in SCHEDOP_poll that may be waiting for `port`: those that named it alone, or several, or none. */
+/** Wakes the vCPUs in SCHEDOP_poll that may be waiting for `port`: those that poll only it, several ports, or none. */
 export function wakePollers(d: Domain, port: u32): void {
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);
@@ -29,8 +28,8 @@ export function wakePollers(d: Domain, port: u32): void {
 }
 
 /**
- * Whether `v` has an upcall to take: evtchn_upcall_pending, and for software domains not evtchn_upcall_mask. Xen ignores
- * the mask of HVM vCPUs, whose interrupt flag does that work.
+ * Whether `v` has a deliverable upcall: evtchn_upcall_pending, and for software domains not evtchn_upcall_mask. Xen ignores
+ * the mask for HVM vCPUs, which have the interrupt flag instead.
  */
 export function upcallPending(v: Vcpu): bool {
   const info = vcpuInfoPa(v);

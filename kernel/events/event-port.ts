@@ -1,6 +1,6 @@
 /**
  * The records behind event channels: a domain's table of ports. Records come in buckets, buckets in groups, each
- * allocated when the port numbers grow into it: a domain pays for the ports it uses, 131,072 at most.
+ * allocated when port numbers reach it: a domain is charged only for the ports it uses, 131,072 at most.
  */
 import { ENOMEM } from "../../abi/errno";
 import { Domain } from "../records/domain";
@@ -8,7 +8,7 @@ import { heapAllocFor, heapFreeFor } from "../memory/heap";
 
 export const enum PortState {
   Free = 0,
-  /** Port 0: never given out. */
+  /** Port 0: never allocated. */
   Reserved = 1,
   Unbound = 2,
   Interdomain = 3,
@@ -23,7 +23,7 @@ export class Port {
   /** Interdomain: the peer's port. */
   peerPort: u32;
   state: u8; // PortState
-  /** vCPU that takes the event. */
+  /** vCPU that is notified of the event. */
   vcpu: u8;
 
   // FIFO ABI only.
@@ -31,7 +31,7 @@ export class Port {
   priority: u8;
   /** 1: raised before there was an event word for it. */
   waiting: u8;
-  /** The queue it was last put on; outlives the port's closing, since the guest may not have taken it off yet. */
+  /** The queue it was last put on; kept when the port is closed, since the guest may not have removed it yet. */
   lastVcpu: u8;
   lastPriority: u8;
 }
@@ -93,14 +93,14 @@ export function portOf(d: Domain, port: u32): Port | null {
   return changetype<Port | null>(bucket + <usize>(port % BUCKET_PORTS) * PORT_BYTES);
 }
 
-/** Whether the guest may do anything with the port: it is bound, or open to be. */
+/** Whether the guest may use the port: it is bound or unbound, not free. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function usable(p: Port): bool {
   return p.state > <u8>PortState.Reserved;
 }
 
-/** Gives a new domain its table, with port 0 in it. 0 or -ENOMEM, nothing left behind. */
+/** Allocates a new domain's table, with port 0. 0, or -ENOMEM with nothing allocated. */
 export function portsInit(d: Domain): i32 {
   d.events = heapAllocFor(d, EVENTS_BYTES);
   if (!d.events) return -ENOMEM;
@@ -113,7 +113,7 @@ export function portsInit(d: Domain): i32 {
   return 0;
 }
 
-/** Adds a bucket of free ports. False when memory is out. The caller has seen to it that port `valid` may exist. */
+/** Adds a bucket of free ports. False when memory is out. The caller has checked that port `valid` may exist. */
 export function portsGrow(d: Domain): bool {
   const e = eventsOf(d);
   const slot = groupSlot(d, e.valid);

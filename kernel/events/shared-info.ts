@@ -1,6 +1,6 @@
 /**
- * shared_info and vcpu_info: what the hypervisor shows a domain in memory. Time (pvclock) and wall clock as in xen/xen.h.
- * Everything is written here and read by guests, with version counters that are odd while a record changes.
+ * shared_info and vcpu_info, the memory shared with a domain. Time (pvclock) and wall clock as in xen/xen.h.
+ * Records are written here and read by guests, with version counters that are odd during an update.
  */
 import { EINVAL, ENOMEM, ENXIO } from "../../abi/errno";
 import { SharedInfo, VcpuInfo, VcpuTimeInfo, XEN_LEGACY_MAX_VCPUS, XEN_PVCLOCK_TSC_STABLE_BIT } from "../../abi/xen";
@@ -16,7 +16,7 @@ import { rtcSeconds } from "../scheduling/rtc";
 import { nsAtTsc } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
 
-/** vcpu_info records in one frame of those that no guest sees. */
+/** vcpu_info records in one of the frames that are not visible to the guest. */
 const HIDDEN_PER_FRAME: u32 = 4096 / VcpuInfo.SIZE;
 /** Seconds since 1970 at system time 0. */
 let wallSeconds: u64 = 0;
@@ -29,7 +29,7 @@ export function sharedInfoStart(): void {
   wallSeconds = now > up ? now - up : 0;
 }
 
-/** Gives a domain its zeroed shared_info frame. 0 or -ENOMEM. */
+/** Allocates a domain's zeroed shared_info frame. 0 or -ENOMEM. */
 export function sharedInfoInit(d: Domain): i32 {
   d.sharedInfoMfn = overheadFrame(d, FrameType.XenShared);
   if (!d.sharedInfoMfn) return -ENOMEM;
@@ -37,7 +37,7 @@ export function sharedInfoInit(d: Domain): i32 {
   return 0;
 }
 
-/** Undoes sharedInfoInit; frames of guest memory that hold a vcpu_info are let go with their vCPU. */
+/** Undoes sharedInfoInit; frames of guest memory that hold a vcpu_info are released with their vCPU. */
 export function sharedInfoFree(d: Domain): void {
   if (!d.sharedInfoMfn) return;
   overheadFrameFree(d, d.sharedInfoMfn);
@@ -49,8 +49,8 @@ export function sharedInfoFree(d: Domain): void {
 }
 
 /**
- * Makes sure that vCPU `id` has a vcpu_info: shared_info has 32. One from there up has a record of its own, which no guest
- * sees, until it registers one: so what is noted for it is its own, as it is for the others. 0 or -ENOMEM.
+ * Makes sure that vCPU `id` has a vcpu_info: shared_info has 32. A vCPU from 32 up has a private record, not visible to the
+ * guest, until it registers one, so that its events are recorded separately, as for the others. 0 or -ENOMEM.
  */
 export function vcpuInfoReserve(d: Domain, id: u32): i32 {
   if (id < XEN_LEGACY_MAX_VCPUS) return 0;
@@ -62,7 +62,7 @@ export function vcpuInfoReserve(d: Domain, id: u32): i32 {
   return d.hiddenInfoMfn1 ? 0 : -ENOMEM;
 }
 
-/** Where vCPU `id`, from 32 up, has its vcpu_info until it registers one. */
+/** Address of the vcpu_info of vCPU `id`, from 32 up, until it registers one. */
 function hiddenInfoPa(d: Domain, id: u32): u64 {
   const index = id - XEN_LEGACY_MAX_VCPUS;
   const mfn = index < HIDDEN_PER_FRAME ? d.hiddenInfoMfn0 : d.hiddenInfoMfn1;
@@ -80,7 +80,7 @@ export function vcpuInfoInit(v: Vcpu): void {
   if (v.domain.kind == DomainKind.Software) hw.store8(v.infoPa + VcpuInfo.evtchn_upcall_mask, 1);
 }
 
-/** Lets go of the frame that VCPUOP_register_vcpu_info took. */
+/** Releases the frame referenced by VCPUOP_register_vcpu_info. */
 export function vcpuInfoFree(v: Vcpu): void {
   if (v.infoMfn) framePut(v.infoMfn);
   vcpuInfoInit(v);
@@ -93,12 +93,12 @@ export function vcpuInfoPa(v: Vcpu): u64 {
   return v.infoPa;
 }
 
-/** True while a vCPU has only one that no guest sees: Xen then refuses to initialise it. */
+/** True while a vCPU's vcpu_info is not visible to the guest: Xen then refuses to initialise it. */
 export function vcpuInfoIsHidden(v: Vcpu): bool {
   return v.id >= XEN_LEGACY_MAX_VCPUS && !v.infoMfn;
 }
 
-/** Gives every vCPU its slot of shared_info back, and makes that page as it was when the domain was made. */
+/** Moves every vCPU's vcpu_info back to shared_info, and resets that page to its initial contents. */
 export function sharedInfoReset(d: Domain): void {
   hw.zeroFrame(d.sharedInfoMfn);
   updateWallclock(d);
@@ -111,8 +111,8 @@ export function sharedInfoReset(d: Domain): void {
 }
 
 /**
- * VCPUOP_register_vcpu_info: moves vcpu_info into the guest's own frame, once in a vCPU's life. All ports are looked at
- * afresh by its next upcall, which the caller raises (markUpcall).
+ * VCPUOP_register_vcpu_info: moves vcpu_info to the guest's own frame, only once per vCPU. All ports are rechecked
+ * at its next upcall, which the caller raises (markUpcall).
  * @param mayMove the vCPU is the caller itself or down
  * @returns 0; -ENXIO crossing the page or misaligned; -EINVAL registered before, running, or not the guest's RAM
  */
@@ -128,13 +128,13 @@ export function vcpuInfoMove(v: Vcpu, gfn: u64, offset: u32, mayMove: bool): i32
   if (vcpuInfoIsHidden(v)) hw.store8(pa + VcpuInfo.evtchn_upcall_mask, 1);
   v.infoMfn = mfn;
   v.infoPa = pa;
-  // An event may have been noted in the old place meanwhile: one upcall too many is harmless, one too few is not.
+  // An event may have been recorded in the old place meanwhile: a spurious upcall is harmless, a lost one is not.
   hw.store64(pa + VcpuInfo.evtchn_pending_sel, u64.MAX_VALUE);
   updateTime(v);
   return 0;
 }
 
-/** Writes vcpu_time_info afresh, and its copy for user space. The vCPU runs on this CPU or not at all. */
+/** Rewrites vcpu_time_info, and its copy for user space. The vCPU runs on this CPU or not at all. */
 export function updateTime(v: Vcpu): void {
   const tsc = hw.rdtsc();
   v.timeTscOffset = v.tscOffset;

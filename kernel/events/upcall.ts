@@ -22,8 +22,8 @@ function directVector(v: Vcpu): u32 {
 }
 
 /**
- * Before each entry of a hardware guest: injects the upcall, else what its local APIC has, or opens the interrupt window
- * until the guest can take it.
+ * Before each entry of a hardware guest: injects the upcall, else the local APIC's interrupt, or requests an interrupt window
+ * if the guest cannot take it yet.
  */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
@@ -31,7 +31,7 @@ export function upcallDeliver(v: Vcpu): void {
   if (upcallPending(v)) {
     const vector = directVector(v);
     if (vector) {
-      // The line stays up until the guest clears the flag: once the handler lets interrupts in again, look again.
+      // The line stays asserted until the guest clears the flag: check again when the handler re-enables interrupts.
       if (hvmOfferInterrupt(v, vector)) hvmOfferInterrupt(v, vector);
       return;
     }
@@ -40,8 +40,8 @@ export function upcallDeliver(v: Vcpu): void {
 }
 
 /**
- * Whether an event or interrupt would get through to the vCPU now, so that it must not block. A hardware guest with interrupts off
- * can be told nothing: it may block, and wakes when an event comes, as on Xen.
+ * Whether an event or interrupt could be delivered to the vCPU now, so that it must not block. A hardware guest with interrupts
+ * off cannot be interrupted: it may block, and wakes when an event comes, as on Xen.
  */
 export function eventDeliverable(v: Vcpu): bool {
   if (v.nmiPending) return true;
@@ -50,7 +50,7 @@ export function eventDeliverable(v: Vcpu): bool {
   return some && hvmInterruptsEnabled(v);
 }
 
-/** SCHEDOP_block, HLT, and the end of a software domain's turn: lets upcalls in, then waits unless one is there. */
+/** SCHEDOP_block, HLT, and the end of a software domain's turn: enables upcalls, then waits unless one is pending. */
 export function blockWithEvents(v: Vcpu): void {
   hw.store8(vcpuInfoPa(v) + VcpuInfo.evtchn_upcall_mask, 0);
   if (!eventDeliverable(v)) vcpuBlock(v);

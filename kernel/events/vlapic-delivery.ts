@@ -1,6 +1,6 @@
 /**
- * The kernel's part of a guest's local APICs (arch-x86/vlapic/state.ts has the registers): their life, their timers, interrupts
- * that arrive at one, and what a guest's use of its own asks for. A domain has them when it was created with
+ * The kernel's part of a guest's local APICs (arch-x86/vlapic/state.ts has the registers): creation, timers, delivery of
+ * interrupts, and actions requested by a guest's APIC accesses. A domain has them if it was created with
  * XEN_X86_EMU_LAPIC. Interprocessor interrupts are in ipi.ts.
  */
 import { ENOMEM } from "../../abi/errno";
@@ -14,7 +14,7 @@ import { nsAtTsc } from "../scheduling/time";
 import { Timer, timerSet, timerStop } from "../scheduling/timer";
 import { Vcpu } from "../records/vcpu";
 
-/** Gives a new vCPU its APIC, after hvmVcpuInit. 0 or -ENOMEM. */
+/** Allocates a new vCPU's APIC, after hvmVcpuInit. 0 or -ENOMEM. */
 export function vlapicCreate(v: Vcpu): i32 {
   v.vlapic = heapAllocFor(v.domain, offsetof<Vlapic>());
   if (!v.vlapic) return -ENOMEM;
@@ -29,14 +29,14 @@ export function vlapicDestroy(v: Vcpu): void {
   v.vlapic = 0;
 }
 
-/** Its state was loaded by a toolstack: the timer goes on, and what waits is delivered. */
+/** Its state was loaded by a toolstack: the timer resumes, and pending interrupts are delivered. */
 export function vlapicRestored(v: Vcpu): void {
   v.apicEffects = 0;
   vlapicTimerArm(v);
   if (v.apicVector) vcpuWake(v);
 }
 
-/** An interrupt message arrives. Wakes the vCPU if it can get through. False: it was waiting already. */
+/** Accepts an interrupt message and wakes the vCPU if it is deliverable. False: it was already pending. */
 export function vlapicInterrupt(v: Vcpu, vector: u32): bool {
   const news = vlapicPost(v, vector);
   if (v.apicVector) vcpuWake(v);
@@ -50,7 +50,7 @@ export function vlapicUpcall(v: Vcpu): void {
   if (v.upcallVector && v.vlapic) vlapicInterrupt(v, v.upcallVector);
 }
 
-/** Before an entry that upcalls have no use for: injects the APIC's interrupt, or opens the window until it can be taken. */
+/** Before an entry without an upcall: injects the APIC's interrupt, or requests an interrupt window. */
 export function vlapicDeliver(v: Vcpu): void {
   const vector = vlapicVector(v);
   if (!vector) {
@@ -60,7 +60,7 @@ export function vlapicDeliver(v: Vcpu): void {
   if (!hvmOfferInterrupt(v, vector)) return;
   vlapicAccept(v);
   if (v.apicTimerStalled) vlapicTimerArm(v);
-  // A higher one has come meanwhile: as soon as the handler lets interrupts in.
+  // A higher one has arrived meanwhile: deliver it when the handler re-enables interrupts.
   if (v.apicVector) hvmOfferInterrupt(v, v.apicVector);
 }
 
@@ -74,8 +74,8 @@ export function vlapicTimerArm(v: Vcpu): void {
 }
 
 /**
- * Callback of the kernel's timer. A periodic one whose last interrupt still waits goes on when that is delivered: a guest
- * that takes none costs nothing.
+ * Callback of the kernel's timer. A periodic timer whose last interrupt is still pending resumes when that is delivered: a
+ * guest that takes no interrupts costs nothing.
  */
 export function vlapicTimerExpired(at: usize): void {
   const v = changetype<Vcpu>(at);
