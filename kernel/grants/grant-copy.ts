@@ -1,6 +1,6 @@
 /**
  * GNTTABOP_copy: bytes from one page to another, each named by a grant reference of some domain or by a gfn of the
- * caller's own. Each element pins both sides, copies and lets go.
+ * caller's own. Each element pins both sides, copies and unpins them.
  */
 import { GNTCOPY_dest_gref, GNTCOPY_source_gref } from "../../abi/grant-table";
 import {
@@ -81,7 +81,7 @@ function transfer(op: usize, from: u64, to: u64): i32 {
     hw.copyPhys(toPa, fromPa, length);
     return GNTST_okay;
   }
-  // Within one frame the two may overlap: by pieces through linear memory, from the end that keeps the source intact.
+  // Within one frame the two may overlap: copied piecewise through linear memory, in the direction that is safe.
   const buffer = op + SCRATCH_BYTES / 2;
   const piece: u32 = SCRATCH_BYTES / 2;
   for (let done: u32 = 0; done < length;) {

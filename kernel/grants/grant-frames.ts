@@ -1,7 +1,7 @@
 /**
- * What a domain's grant table is made of: the shared frames the guest writes its entries (version 1) into, and beside
- * each the hypervisor's own record of the entries in use ("active"), so that nothing a guest does to the shared copy
- * can mislead the accounting. Active records come in chunks, allocated when an entry of the chunk is first used.
+ * A domain's grant table: the shared frames in which the guest writes its entries (version 1), and for
+ * each the hypervisor's own record of the entries in use ("active"), so that the accounting does not depend on
+ * the shared copy. Active records come in chunks, allocated when an entry of the chunk is first used.
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
 import { GrantEntryV1 } from "../../abi/grant-table";
@@ -15,7 +15,7 @@ import { overheadFrame, overheadFrameFree } from "../memory/overhead";
 export const GRANT_FRAMES_MAX: u32 = 64;
 /** Most pages of handles: 262,144 mappings. Xen's default for gnttab_max_maptrack_frames. */
 export const MAPTRACK_FRAMES_MAX: u32 = 1024;
-/** The only version served: gnttab=max-ver:1 in Xen's terms. */
+/** The only version supported: gnttab=max-ver:1 in Xen's terms. */
 export const GRANT_VERSION: u32 = 1;
 
 const ENTRIES_PER_FRAME: u32 = 4096 / GrantEntryV1.SIZE;
@@ -33,11 +33,11 @@ export class GrantTable {
   /** grant-map.ts: maxMaptrackFrames pointers to pages of Mapping, 0 until the domain maps something. */
   maptrack: usize;
   maptrackPages: u32;
-  /** First free handle; NO_HANDLE when every one is taken. */
+  /** First free handle; NO_HANDLE if all are in use. */
   freeHandle: u32;
   /** Grants of others this domain has mapped. */
   mapped: u32;
-  /** The first handle that a release of all mappings, under way, has not looked at: no mapping is below it. 0: none is. */
+  /** Progress of a release of all mappings: handles below this have been released. 0: none in progress. */
   releaseAt: u32;
 }
 
@@ -57,9 +57,9 @@ const FRAME_BYTES: usize = 40;
 @unmanaged
 export class Active {
   mfn: u32;
-  /** The domain it is used by, while reads or writes is not 0. */
+  /** The domain using it, while reads or writes is not 0. */
   domid: u16;
-  /** Uses (mappings, copies under way) that only read, and that may write. */
+  /** Uses (mappings, copies in progress) that only read, and that may write. */
   reads: u16;
   writes: u16;
 }
@@ -88,7 +88,7 @@ function chunkSlot(t: GrantTable, ref: u32): usize {
   return frame + CHUNKS_AT + ((<usize>(ref % ENTRIES_PER_FRAME) / CHUNK_ENTRIES) << 2);
 }
 
-/** Gives a new domain its grant table, one frame long, with Xen's default limits. 0 or -ENOMEM. */
+/** Allocates a new domain's grant table, one frame long, with Xen's default limits. 0 or -ENOMEM. */
 export function grantTableInit(d: Domain): i32 {
   d.grants = heapAllocFor(d, TABLE_BYTES);
   if (!d.grants) return -ENOMEM;
@@ -123,7 +123,7 @@ export function grantTableLimits(d: Domain | null, maxFrames: i32, maxMaptrackFr
 }
 
 /**
- * Frees the table of a dying domain that maps nothing any more. Others may still map frames it granted: their own
+ * Frees the table of a dying domain that has no mappings left. Others may still map frames it granted: their own
  * records (grant-map.ts) and the frames' references are enough to undo that. May be called again.
  */
 export function grantTableFree(d: Domain): void {
@@ -145,15 +145,15 @@ export function grantTableFree(d: Domain): void {
 }
 
 /**
- * Withdraws everything a domain has granted: domain 0 starts anew and its entries name memory it no longer has. Uses
- * under way go on until their users end them; till then those entries cannot be used anew.
+ * Revokes everything a domain has granted: domain 0 is restarted and its entries refer to memory it no longer has. Uses
+ * in progress continue until their users end them; until then those entries cannot be reused.
  */
 export function grantTableReset(d: Domain): void {
   if (!d.grants) return;
   for (let i: u32 = 0; i < grants(d).frames; i++) zeroFrame(frameOf(grants(d), i).mfn);
 }
 
-/** Makes the table at least `frames` long. False, with what could be had, beyond maxFrames or out of memory. */
+/** Grows the table to at least `frames`. False, possibly partly grown, beyond maxFrames or out of memory. */
 export function grantGrow(d: Domain, frames: u32): bool {
   const t = grants(d);
   if (frames > t.maxFrames) return false;
@@ -178,7 +178,7 @@ export function grantFrameMfn(d: Domain, index: u64): u64 {
   return frameOf(grants(d), <u32>index).mfn;
 }
 
-/** The same for a frame that the table has already; 0 where the table ends before it. */
+/** The same without growing the table; 0 beyond its end. */
 export function grantFrameOf(d: Domain, index: u32): u64 {
   return d.grants && index < grants(d).frames ? frameOf(grants(d), index).mfn : 0;
 }

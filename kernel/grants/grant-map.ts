@@ -1,7 +1,7 @@
 /**
- * GNTTABOP_map_grant_ref and unmap_grant_ref: another domain's granted frame at a gfn of the caller, known by a handle.
- * Handles are the caller's own table ("maptrack"), so that a mapping can be undone whatever either side does meanwhile:
- * a handle remembers owner, reference, kind and gfn, and unmapping checks the address against it.
+ * GNTTABOP_map_grant_ref and unmap_grant_ref: another domain's granted frame at a gfn of the caller, identified by a handle.
+ * Handles are in the caller's own table ("maptrack"), so that a mapping can be undone whatever either side does meanwhile:
+ * a handle records owner, reference, kind and gfn, and unmapping checks the address against it.
  */
 import { ERESTART } from "../../abi/errno";
 import {
@@ -57,7 +57,7 @@ export function mappingLimit(t: GrantTable): u32 {
   return t.maptrackPages * PAGE_MAPPINGS;
 }
 
-/** Makes sure there is a free handle; NO_HANDLE when the domain has all it may have, or out of memory. */
+/** Makes sure there is a free handle; NO_HANDLE at the domain's limit, or out of memory. */
 function handleReady(d: Domain): u32 {
   const t = grants(d);
   if (t.freeHandle != NO_HANDLE) return t.freeHandle;
@@ -138,7 +138,7 @@ export function grantUnmap(d: Domain, handle: u32, hostAddr: u64): i32 {
   const t = grants(d);
   const m = mappingOf(t, handle);
   if (m == null || !m.flags) return GNTST_bad_handle;
-  if (!hostAddr) return GNTST_okay; // Xen: nothing named, nothing done
+  if (!hostAddr) return GNTST_okay; // as Xen: an address of 0 is ignored
   if (hostAddr >> 12 != m.gfn) return GNTST_general_error;
   drop(d, t, m, handle);
   return GNTST_okay;
@@ -166,9 +166,9 @@ function drop(d: Domain, t: GrantTable, m: Mapping, handle: u32): void {
 }
 
 /**
- * Ends every mapping of a domain that is dying (or is domain 0 being restarted) and frees the handles. Before
+ * Removes every mapping of a domain that is dying (or is domain 0 being restarted) and frees the handles. Before
  * physmapTeardown. May be called again.
- * @param caller whose slice bounds the work; null: no bound
+ * @param caller the vCPU whose slice limits the work; null: no limit
  * @returns 0, or -ERESTART when it is to be called again
  */
 export function grantTableReleaseMappings(d: Domain, caller: Vcpu | null = null): i32 {

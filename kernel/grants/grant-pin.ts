@@ -1,10 +1,10 @@
 /**
- * Using a grant and letting go of it. "Pinning" checks the entry that the granting domain wrote, tells that domain by
- * GTF_reading / GTF_writing that it is in use, counts the use in the active record and takes a reference on the frame.
+ * Pinning and unpinning a grant. "Pinning" checks the entry that the granting domain wrote, marks it as in use by
+ * GTF_reading / GTF_writing, counts the use in the active record and takes a reference on the frame.
  *
  * The owner may rewrite its entry at any moment. Flags and domain id are one 32-bit word that is changed only by
- * compare-and-exchange on the value that was checked; the frame number is read once, after the flags hold, and from
- * then on only the active record counts.
+ * compare-and-exchange on the value that was checked; the frame number is read once, after the flags are set, and from
+ * then on only the active record is used.
  */
 import {
   GNTST_bad_gntref,
@@ -27,7 +27,7 @@ import { frameGet, framePut } from "../memory/frames";
 import { Active, activeMake, activeOf, grantEntries, grantEntryPa, grants } from "./grant-frames";
 import { entryMfn, entryType, physmapLookup } from "../memory/physmap";
 
-/** Uses of one entry; one more is refused. */
+/** Most uses of one entry. */
 const PINS_MAX: u16 = 0x7fff;
 /** A guest that changes its entry this often while it is being pinned is refused, as Xen does after five tries. */
 const TRIES: u32 = 5;
@@ -50,7 +50,7 @@ export function grantPin(owner: Domain, ref: u32, user: u32, readonly: bool, map
 
 function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: bool): i64 {
   const pa = grantEntryPa(grants(owner), ref);
-  // A record is made for entries that grant something only: a stranger's guesses cost the owner nothing.
+  // A record is allocated only for entries that grant something: guessed references cost the owner nothing.
   if (activeOf(grants(owner), ref) == null && !permits(hw.load32(pa), user, mapping)) return GNTST_general_error;
   const a = activeMake(owner, ref);
   if (a == null) return GNTST_no_space;
@@ -73,7 +73,7 @@ function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: 
   return mfn;
 }
 
-/** The machine frame behind `gfn` if it is the owner's RAM and may be used so; 0 otherwise. */
+/** The machine frame behind `gfn` if it is the owner's RAM and permits this use; 0 otherwise. */
 function grantedFrame(owner: Domain, gfn: u32, readonly: bool): u64 {
   const entry = physmapLookup(owner, gfn);
   const type = entryType(entry);
@@ -108,7 +108,7 @@ function retract(pa: u64, a: Active, readonly: bool): void {
 }
 
 /**
- * Lets go of one use. No translation to the frame may be left: the reference dropped here can be the last.
+ * Ends one use. No translation to the frame may be left: the reference dropped here can be the last.
  * @param mfn what grantPin returned
  * @param readonly as it was pinned
  */
@@ -123,6 +123,6 @@ export function grantUnpin(owner: Domain, ref: u32, mfn: u64, readonly: bool): v
     retract(grantEntryPa(t, ref), a, readonly);
     hw.unlock(owner.grants);
   }
-  // An owner without a table is dying and its entries are gone; this reference is all that is left of the use.
+  // An owner without a table is dying and its entries have been freed; only this reference is left of the use.
   framePut(mfn);
 }

@@ -19,7 +19,7 @@ const ENTRIES_MAX: u32 = 1024;
 const BATCH: u32 = 128;
 
 const MEMORY_MAP: Layout = [4, LONG];
-/** The count of entries in a 32-bit or 64-bit structure is aligned to a register's width. */
+/** nr_entries, too, is aligned to the width of a register. */
 const FOREIGN_MEMORY_MAP: Layout = [2, LONG, LONG];
 
 /** Linear address of BootInfo, which has the machine's map. */

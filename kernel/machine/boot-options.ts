@@ -1,17 +1,17 @@
-/** Words of Typevisor's command line that the hypervisor itself obeys; the others are domain 0's. */
+/** Options on Typevisor's command line for the hypervisor itself; the others are for domain 0. */
 import { BootInfo } from "../../abi/boot-info";
 import { hvmEntryUnchecked } from "../../arch-x86/hvm";
 import { say, sayEnd } from "../../arch-x86/log";
 import { dmesgRefuseGuests } from "./dmesg";
 
 /**
- * Obeys them. Once, from `start`.
+ * Applies them. Once, from `start`.
  *
- * `unchecked-entry`: registers that a toolstack or a guest gives a vCPU are taken although the processor will refuse to
- * enter them. For tests of what is said then; without it they are refused with -EINVAL.
+ * `unchecked-entry`: registers that a toolstack or a guest sets for a vCPU are accepted even if VM entry will fail
+ * with them. For tests of the diagnosis of a failed entry; without it they are refused with -EINVAL.
  *
- * `guest-log=off`: guests may not write into the log, neither by CONSOLEIO_write, which is then refused with -EPERM as on a
- * release build of Xen, nor by port 0xE9. Default `guest-log=on`: they may, a number of lines a second.
+ * `guest-log=off`: guests may not write to the log, neither by CONSOLEIO_write, which then returns -EPERM as on a
+ * release build of Xen, nor by port 0xE9. Default `guest-log=on`: they may, with a rate limit.
  */
 export function bootOptions(boot: usize): void {
   if (isGiven(boot + BootInfo.commandLine, "guest-log=off")) dmesgRefuseGuests();
@@ -21,7 +21,7 @@ export function bootOptions(boot: usize): void {
   sayEnd();
 }
 
-/** Whether the NUL-terminated line at `line` has this word between blanks. */
+/** Whether the NUL-terminated line at `line` contains this word, separated by blanks. */
 function isGiven(line: usize, word: string): bool {
   let at: usize = line;
   while (true) {

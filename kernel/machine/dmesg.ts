@@ -1,35 +1,35 @@
 /**
- * The hypervisor's log: its latest lines in memory, which domain 0 reads (`dmesg`), and the first serial port, which it shares
+ * The hypervisor's log: the latest lines in memory, which domain 0 reads (`dmesg`), and the first serial port, which it shares
  * with domain 0's console. Lines of the hypervisor start with "(TV) ", those of guests with "(dN) ".
  *
- * Guests' lines are kept in a ring of their own, so that however much they write, what the hypervisor said stays. Readers get
- * both in the order in which they were written. Nothing here waits for the port: a line for which it is too far behind is
- * only kept, and how many there were is said when it has caught up.
+ * Guests' lines are kept in a separate ring, so that they never displace the hypervisor's lines. Readers get
+ * both in the order in which they were written. Nothing here waits for the port: lines that it cannot keep up with are
+ * only kept in memory, and their number is printed when it has caught up.
  */
 import { uartRoom, uartWrite } from "../../arch-x86/host/uart";
 import * as hw from "../../arch-x86/hw";
 
-/** A ring of lines, the oldest of which make room for new ones. A line is a header, then its text with a newline. */
+/** A ring of lines; new lines overwrite the oldest. A line is a header, then its text with a newline. */
 @unmanaged
 class LineRing {
   /** Linear address, and bytes: a power of two. */
   base: usize;
   size: u32;
-  /** Bytes ever put in, and the place of the oldest line that is whole, modulo 2^32. */
+  /** Total bytes written, and the position of the oldest complete line, modulo 2^32. */
   written: u32;
   first: u32;
-  /** The line at which a reader stands, and how much of it it has had. */
+  /** The reader's current line, and the bytes of it already read. */
   cursor: u32;
   taken: u32;
 }
 
-/** Of a line's header: its number, which is how many bytes of text there were before it, and its length. Modulo 2^32. */
+/** Of a line's header: its number (the bytes of text logged before it) and its length. Modulo 2^32. */
 const HEADER_BYTES: u32 = 8;
 const OWN_BYTES: u32 = 65536;
 const GUESTS_BYTES: u32 = 16384;
-/** Longest line as it is kept, head and newline included. */
+/** Longest line stored, prefix and newline included. */
 const LINE_BYTES: u32 = 528;
-/** Room in the port's ring that domain 0's output leaves to the log. */
+/** Space in the port's ring that domain 0's output leaves for the log. */
 const LOG_ROOM: u32 = 4096;
 
 const own = changetype<LineRing>(memory.data(offsetof<LineRing>(), 8));
@@ -38,14 +38,14 @@ const ownBytes: usize = memory.data(65536);
 const guestsBytes: usize = memory.data(16384);
 const line: usize = memory.data(528);
 
-/** Bytes of text ever logged, and how many of them were cleared. */
+/** Total bytes of text logged, and how many of them were cleared. */
 let total: u64 = 0;
 let cleared: u64 = 0;
 let driver: bool = false;
 let guestsRefused: bool = false;
-/** The serial console stands at the start of a line. */
+/** The serial console's cursor is at the start of a line. */
 let lineStart: bool = true;
-/** Lines for which the port was too far behind. */
+/** Lines not sent because the port was too slow. */
 let unseen: u32 = 0;
 const prefix: usize = memory.data<u8>([0x28, 0x54, 0x56, 0x29, 0x20]); // "(TV) "
 const newline: usize = memory.data<u8>([0x0d, 0x0a]);
@@ -61,7 +61,7 @@ export function dmesgRefuseGuests(): void {
   guestsRefused = true;
 }
 
-/** Whether guests may. */
+/** Whether guests may write to the log. */
 export function dmesgTakesGuests(): bool {
   return !guestsRefused;
 }
@@ -71,7 +71,7 @@ function serial(ptr: usize, length: u32): void {
   else hw.serialWrite(ptr, length);
 }
 
-/** Bytes that consoleWrite takes now without losing any, newlines not counted twice. */
+/** Bytes that consoleWrite accepts now without loss; newlines count once. */
 export function consoleRoom(): u32 {
   const room = uartRoom();
   return room > LOG_ROOM ? (room - LOG_ROOM) >> 1 : 0;
@@ -135,7 +135,7 @@ function show(head: usize, headLength: u32, ptr: usize, length: u32): void {
     unseen++;
     return;
   }
-  // Domain 0 may have left a prompt on the line: the log starts one of its own.
+  // Domain 0 may have left a prompt on the line: the log starts a new one.
   if (!lineStart) consoleWrite(newline + 1, 1);
   if (unseen) sayUnseen();
   consoleWrite(head, headLength);
@@ -155,7 +155,7 @@ function sayUnseen(): void {
   consoleWrite(newline + 1, 1);
 }
 
-/** A whole line of a guest's, `head` saying whose: both given without newline, together shorter than LINE_BYTES. */
+/** A whole line of a guest, with the prefix `head`: both without newline, together shorter than LINE_BYTES. */
 export function dmesgLineFrom(head: usize, headLength: u32, ptr: usize, length: u32): void {
   keep(guests, head, headLength, ptr, length);
   show(head, headLength, ptr, length);
@@ -167,17 +167,17 @@ export function dmesgLine(ptr: usize, length: u32): void {
   show(prefix, 5, ptr, length);
 }
 
-/** Bytes of text ever logged. */
+/** Total bytes of text logged. */
 export function dmesgWritten(): u64 {
   return total;
 }
 
-/** Forgets what was logged before byte number `upTo` (XEN_SYSCTL_readconsole with clear). */
+/** Clears everything before byte number `upTo` (XEN_SYSCTL_readconsole with clear). */
 export function dmesgClear(upTo: u64): void {
   cleared = upTo;
 }
 
-/** Begins to read, with the oldest byte that is there, not cleared, and among the latest `bytes`: for dmesgNext. */
+/** Starts reading with dmesgNext at the oldest byte available that is not cleared and among the latest `bytes`. */
 export function dmesgRewind(bytes: u64): void {
   rewind(own, min(bytes, total - cleared));
   rewind(guests, min(bytes, total - cleared));
@@ -198,18 +198,18 @@ function lengthAt(ring: LineRing): u32 {
   return wordAt(ring, ring.cursor + 4);
 }
 
-/** Bytes of text logged since before the next one that the reader gets. */
+/** Bytes of text from the reader's position to the end of the log. */
 function age(ring: LineRing): u64 {
   return <u32>total - (wordAt(ring, ring.cursor) + ring.taken);
 }
 
-/** The ring whose next byte is the older one; null: there is no more. */
+/** The ring whose next line is older; null if both are exhausted. */
 function older(): LineRing | null {
   if (guests.cursor == guests.written) return own.cursor == own.written ? null : own;
   return own.cursor == own.written || age(guests) > age(own) ? guests : own;
 }
 
-/** Copies the rest of the next line, newline included, or `room` bytes of it, to dmesgText(). 0: there is no more, or no room. */
+/** Copies the rest of the next line, newline included, or `room` bytes of it, to dmesgText(). 0: no more lines, or no room. */
 export function dmesgNext(room: u32): u32 {
   const ring = older();
   if (ring == null) return 0;
@@ -225,12 +225,12 @@ export function dmesgNext(room: u32): u32 {
   return piece;
 }
 
-/** Where dmesgNext leaves it. */
+/** Address of dmesgNext's result. */
 export function dmesgText(): usize {
   return line;
 }
 
-/** Number of the first byte that dmesgNext has not given yet. */
+/** Number of the first byte that dmesgNext has not returned yet. */
 export function dmesgPosition(): u64 {
   const ring = older();
   return ring == null ? total : total - age(ring);

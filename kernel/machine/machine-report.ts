@@ -1,4 +1,4 @@
-/** What this machine has, found once at start: counters of perfc.ts, and one line of the log. `check` says it at length. */
+/** The machine's features, detected once at start: counters of perfc.ts, and one log line. `check` prints them in detail. */
 import { acpiCpus, acpiIommu, IOMMU_AMD, IOMMU_INTEL } from "../../arch-x86/host/acpi";
 import {
   HVM_FEATURE_DEADLINE,
@@ -16,7 +16,7 @@ import { virtualisationReady } from "./virtualisation";
 let cpus: u32 = 0;
 let iommu: u32 = 0;
 
-/** Processors that the firmware names; 0 when it does not say. */
+/** Processors listed by the firmware; 0 if unknown. */
 export function cpusFound(): u32 {
   return cpus;
 }
@@ -28,7 +28,7 @@ export function iommuFound(): u32 {
 
 let lacks: u32 = 0;
 
-/** Says `words` among what is missing, if it is. */
+/** Adds `words` to the list of missing features, if missing. */
 function lacking(there: bool, words: string): void {
   if (there) return;
   say(lacks++ == 0 ? "; lacks " : ", ");
@@ -36,7 +36,7 @@ function lacking(there: bool, words: string): void {
 }
 
 /**
- * Looks, and says it. Once, when virtualisation has been started.
+ * Detects and logs the features. Once, when virtualisation has been enabled.
  * @param rsdp physical address of ACPI's root pointer, 0 for none
  */
 export function machineReport(rsdp: u64): void {

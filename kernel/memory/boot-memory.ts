@@ -1,6 +1,6 @@
 /**
- * Which RAM the loader left to the hypervisor: the memory map, without the first MiB, the shim and the boot modules. Only
- * asked while the frame table is built.
+ * RAM available to the hypervisor: the memory map, without the first MiB, the shim and the boot modules. Used only
+ * while the frame table is built.
  */
 import { BootInfo } from "../../abi/boot-info";
 
@@ -9,7 +9,7 @@ export const FRAMES_MAX: u64 = 1 << 27;
 /** RAM below 1 MiB is the firmware's and the CPU start code's. */
 export const FIRST_MFN: u64 = 0x100;
 
-/** Where the stretch that bootNextUsable found ends. */
+/** End of the range that bootNextUsable found. */
 let stretchEnd: u64 = 0;
 
 /** The first frame at or after `from` that the hypervisor may use, 0 when there is none; sets bootStretchEnd. */
@@ -57,7 +57,7 @@ function skipHeld(boot: usize, mfn: u64, end: u64): u64 {
   return mfn;
 }
 
-/** The first frame after the stretch that bootNextUsable found last: held by someone, or no RAM. */
+/** The first frame after the range that bootNextUsable found last: in use, or not RAM. */
 export function bootStretchEnd(): u64 {
   return stretchEnd;
 }

@@ -1,7 +1,7 @@
 /**
- * RAM for domains, by what is promised and to whom. XENMEM_claim_pages sets memory aside for a domain that is being built,
- * so that building several at once cannot leave each with half of what it needs; it shrinks as the domain is given RAM.
- * Domain 0's claim is what it may touch and has not touched yet (software-memory.ts).
+ * Allocation of RAM to domains, subject to claims. XENMEM_claim_pages reserves memory for a domain that is being built,
+ * so that building several at once cannot leave each with half of what it needs; the claim shrinks as the domain is allocated
+ * RAM. Domain 0's claim is what it may touch and has not touched yet (software-memory.ts).
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
 import { Domain, DomainKind, DomainLife } from "../records/domain";
@@ -9,8 +9,8 @@ import { domainFrameAllocRun } from "./frames";
 import { framesAvailable, promise, promiseAgain, promiseEnd } from "./promises";
 
 /**
- * Claims so many frames that `d` would have `pages` in all; 0 gives the claim up.
- * @returns 0; -EINVAL: dying, domain 0, a claim stands already, fewer than it has, more than it may have; -ENOMEM
+ * Claims enough frames for `d` to have `pages` in total; 0 cancels the claim.
+ * @returns 0; -EINVAL: dying, domain 0, it already has a claim, fewer than it has, more than it may have; -ENOMEM
  */
 export function claimPages(d: Domain, pages: u64): i32 {
   if (d.kind == DomainKind.Software) return -EINVAL;
@@ -25,13 +25,13 @@ export function claimPages(d: Domain, pages: u64): i32 {
   return 0;
 }
 
-/** Gives up what is left of a domain's claim: it is built, or dying. */
+/** Cancels the rest of a domain's claim: it is built, or dying. */
 export function claimRelease(d: Domain): void {
   promiseEnd(d.claimedPages);
   d.claimedPages = 0;
 }
 
-/** Makes the claim of `d` at least `frames`, as far as there are frames that nobody else was promised. False: not all. */
+/** Raises the claim of `d` to at least `frames`, as far as unpromised frames are available. False: not all. */
 export function claimAtLeast(d: Domain, frames: u32): bool {
   if (frames <= d.claimedPages) return true;
   const more = min(frames - d.claimedPages, framesAvailable());
@@ -41,8 +41,8 @@ export function claimAtLeast(d: Domain, frames: u32): bool {
 }
 
 /**
- * As domainFrameAllocRun, of frames that `d` has claimed or that are promised to nobody. The claim shrinks only when memory
- * was given. Domain 0's is for what it touches, not for what it asks for.
+ * As domainFrameAllocRun, from frames that `d` has claimed or that are not promised. The claim shrinks only when memory
+ * was allocated. Domain 0's claim is for memory it touches, not for explicit requests.
  * @returns the first frame's number; 0: at maxPages, not alive, or memory is out or promised to others
  */
 export function ramAlloc(d: Domain, order: u32): u64 {
@@ -65,7 +65,7 @@ function alloc(d: Domain, order: u32, claimed: u32): u64 {
   return mfn;
 }
 
-/** What was allocated since the claim was `claimed` has been given back: so is the claim. */
+/** The memory allocated since the claim was `claimed` has been freed: the claim is restored. */
 export function claimRestore(d: Domain, claimed: u32): void {
   if (claimed <= d.claimedPages) return;
   promiseAgain(claimed - d.claimedPages);

@@ -1,4 +1,4 @@
-/** Giving a domain's RAM back. */
+/** Freeing a domain's RAM. */
 import { ERESTART } from "../../abi/errno";
 import { Domain } from "../records/domain";
 import { domainFramesRelease } from "./frames";
@@ -6,7 +6,7 @@ import { domainFramesRelease } from "./frames";
 /** Frames released in one go, some hundred microseconds' worth. */
 const RELEASE_BATCH: u32 = 2048;
 
-/** Lets go of all RAM on the domain's list. -ERESTART: call again. */
+/** Releases all RAM on the domain's list. -ERESTART: call again. */
 export function domainReleaseMemory(d: Domain): i32 {
   domainFramesRelease(d, RELEASE_BATCH);
   return d.firstFrame ? -ERESTART : 0;

@@ -1,12 +1,12 @@
 /**
- * The frame table: who owns each 4 KiB frame of the machine, what for, and how many references keep it. Allocation is a
- * buddy system, so that runs and superpages can be had and neighbours merge when they come back.
+ * The frame table: owner, use and reference count of each 4 KiB frame of the machine. Allocation is a
+ * buddy system, so that runs and superpages can be allocated and freed neighbours merge.
  *
  * A domain's frame carries one reference for its allocation (FRAME_ALLOCATED, on the domain's list) and one for every
- * mapping that others hold. Dropping the allocation only unlinks it; the last reference gives the frame back, and
- * only then does the domain's totalPages shrink. So a frame never changes hands while anyone can still reach it.
+ * mapping that others hold. Dropping the allocation only unlinks it; dropping the last reference frees the frame, and
+ * only then does the domain's totalPages shrink. So a frame is never reused while it is still accessible.
  *
- * Frames are zeroed when they are handed out, never with another owner's bytes in them. Calling context: any CPU,
+ * Frames are zeroed when they are allocated, so they never contain another owner's data. Calling context: any CPU,
  * interrupts off; the lock is held for short, bounded work only.
  */
 import { BootInfo } from "../../abi/boot-info";
@@ -18,7 +18,7 @@ import { domainById, domainReapLater } from "../records/domain-list";
 
 /** What a frame is used for. Reserved is 0 so that one zeroed, shared page can describe holes in the address space. */
 export const enum FrameType {
-  /** Not RAM, or RAM that is never handed out (the first MiB). */
+  /** Not RAM, or RAM that is never allocated (the first MiB). */
   Reserved = 0,
   Free = 1,
   /** A hardware-virtualised guest's RAM. */
@@ -63,7 +63,7 @@ const ORDER_INSIDE: u8 = 0xff;
 const FRAME_SHIFT: u64 = 4;
 
 let table: usize = 0;
-/** Frame numbers from here up are unknown to the table. */
+/** The table has no entries for frame numbers from here up. */
 let limit: u64 = 0;
 let tableEndPage: u32 = 0;
 let ramFrames: u32 = 0;
@@ -108,7 +108,7 @@ function unlinkFree(mfn: u64, order: u32): void {
   f.flags = ORDER_INSIDE;
 }
 
-/** Takes a block of 2^order frames off the free lists, splitting a larger one; 0 when there is none. */
+/** Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. */
 function takeBlock(order: u32): u64 {
   for (let o = order; o <= ORDER_MAX; o++) {
     const mfn: u64 = load<u32>(freeHeads + ((<usize>o) << 2));
@@ -123,7 +123,7 @@ function takeBlock(order: u32): u64 {
   return 0;
 }
 
-/** Puts a block back and merges it with its free neighbours. */
+/** Frees a block and merges it with its free neighbours. */
 function giveBlock(start: u64, startOrder: u32): void {
   let mfn = start;
   let order = startOrder;
@@ -143,7 +143,7 @@ function giveBlock(start: u64, startOrder: u32): void {
   pushFree(mfn, order);
 }
 
-/** Puts [start, end) back, whose entries say free and ORDER_INSIDE already, in blocks as large as they can be. */
+/** Frees [start, end), whose entries are already marked free and ORDER_INSIDE, in blocks as large as possible. */
 function giveRun(start: u64, end: u64): void {
   while (start < end) {
     let order: u32 = 0;
@@ -153,7 +153,7 @@ function giveRun(start: u64, end: u64): void {
   }
 }
 
-/** Hands [start, end) of never-used RAM to the free lists. */
+/** Adds [start, end) of unused RAM to the free lists. */
 function addFree(start: u64, end: u64): void {
   for (let mfn = start; mfn < end; mfn++) {
     const f = at(mfn);
@@ -170,7 +170,7 @@ function addFree(start: u64, end: u64): void {
 
 // --- Start ---------------------------------------------------------------------------------------------------------------
 
-/** Marks the RAM frames of [base, base + size) bytes as `type`, held for ever by the hypervisor. */
+/** Marks the RAM frames of [base, base + size) bytes as `type`, held forever by the hypervisor. */
 function markHeld(boot: usize, base: u64, size: u64, type: u32): void {
   const end = (base + size + 0xfff) >> 12;
   for (let mfn = base >> 12; mfn < end && mfn < limit; mfn++) {
@@ -255,7 +255,7 @@ export function framesEndPage(): u32 {
   return tableEndPage;
 }
 
-// --- Questions -----------------------------------------------------------------------------------------------------------
+// --- Queries -------------------------------------------------------------------------------------------------------------
 
 /** Frames of RAM in the machine. */
 export function totalFrames(): u32 {
@@ -276,7 +276,7 @@ export function framesLimit(): u64 {
   return limit;
 }
 
-/** RAM that this table manages (free or given to someone); the shim's own and holes are not. */
+/** RAM that this table manages (free or allocated); excludes holes and the shim's memory. */
 export function frameValid(mfn: u64): bool {
   if (mfn >= limit) return false;
   const type = at(mfn).type;
@@ -320,14 +320,14 @@ function frameBegin(mfn: u64, owner: u32, type: u32): void {
 
 /**
  * One zeroed frame with one reference.
- * @returns its number, 0 when none is left
+ * @returns its number, 0 if out of memory
  */
 export function frameAlloc(owner: u32, type: u32): u64 {
   return frameAllocRun(1, owner, type);
 }
 
 /**
- * `frames` zeroed frames in a row, each with one reference, to be freed one by one.
+ * `frames` zeroed, consecutive frames, each with one reference, to be freed one by one.
  * @returns the first one's number, 0 when there is no such run
  */
 export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
@@ -348,7 +348,7 @@ export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
   return mfn;
 }
 
-/** Drops the allocation reference of a frame got from frameAlloc; the frame goes back when it was the last one. */
+/** Drops the allocation reference of a frame got from frameAlloc; the frame is freed if it was the last one. */
 export function frameFree(mfn: u64): void {
   const f = at(mfn);
   assert((f.flags & FRAME_ALLOCATED) != 0 && f.type != <u8>FrameType.Free, "frame freed twice");
@@ -359,8 +359,8 @@ export function frameFree(mfn: u64): void {
 // --- A domain's memory ---------------------------------------------------------------------------------------------------
 
 /**
- * 2^order zeroed frames of RAM in a row for a domain, naturally aligned, on its list, with their allocation references; all
- * or none. Whether they are promised to others is claims.ts's to know, through which all come.
+ * 2^order zeroed, consecutive frames of RAM for a domain, naturally aligned, on its list, with their allocation references;
+ * all or none. Promises to others are checked by claims.ts, through which all callers go.
  * @returns the first one's number; 0 when the domain is at maxPages, is not alive, or memory is out
  */
 export function domainFrameAllocRun(d: Domain, order: u32): u64 {
@@ -381,7 +381,7 @@ export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   return mfn;
 }
 
-/** Gives a run of frames to a domain, the last one at the head of its list. */
+/** Assigns a run of frames to a domain, the last one at the head of its list. */
 function listRun(d: Domain, mfn: u64, frames: u32, type: u32): void {
   let next = d.firstFrame;
   if (next) at(next).prev = <u32>mfn;
@@ -401,13 +401,13 @@ function listRun(d: Domain, mfn: u64, frames: u32, type: u32): void {
 }
 
 /**
- * domainFrameRelease of up to `most` frames from the head of the domain's list. Frames in a row, as they mostly are there,
- * go back together.
+ * domainFrameRelease of up to `most` frames from the head of the domain's list. Consecutive frames, the usual case,
+ * are freed together.
  */
 export function domainFramesRelease(d: Domain, most: u32): void {
   hw.lock(lockWord);
   const type: u32 = d.kind == DomainKind.Software ? FrameType.Engine : FrameType.Guest;
-  let first: u64 = 0; // the run that is to go back, growing downwards
+  let first: u64 = 0; // the run to be freed, growing downwards
   let end: u64 = 0;
   let freed: u32 = 0;
   for (let n: u32 = 0; n < most && d.firstFrame; n++) {
@@ -417,7 +417,7 @@ export function domainFramesRelease(d: Domain, most: u32): void {
     f.next = 0;
     f.prev = 0;
     f.flags &= ~FRAME_ALLOCATED;
-    if (--f.refs) continue; // the last one to let go of it gives it back
+    if (--f.refs) continue; // freed with its last reference
     f.owner = <u16>DOMID_XEN;
     f.type = <u8>FrameType.Free;
     f.flags = ORDER_INSIDE;
@@ -439,7 +439,7 @@ export function domainFramesRelease(d: Domain, most: u32): void {
   hw.unlock(lockWord);
 }
 
-/** Takes a frame off its domain's list and drops its allocation reference; mappings of others may keep it a while. */
+/** Removes a frame from its domain's list and drops its allocation reference; it stays allocated while others map it. */
 export function domainFrameRelease(d: Domain, mfn: u64): void {
   hw.lock(lockWord);
   const f = at(mfn);
@@ -456,7 +456,7 @@ export function domainFrameRelease(d: Domain, mfn: u64): void {
 
 /**
  * Takes a reference on a frame that `owner` has allocated (its RAM, or the hypervisor's frames held for it).
- * @returns false, with nothing taken, when it is not that domain's or is being given back
+ * @returns false, with no reference taken, if it is not that domain's or is being freed
  */
 export function frameGet(mfn: u64, owner: u32): bool {
   if (!frameValid(mfn)) return false;
@@ -472,7 +472,7 @@ export function frameGet(mfn: u64, owner: u32): bool {
   return ok;
 }
 
-/** Drops a reference; the last one gives the frame back. */
+/** Drops a reference; the frame is freed with the last one. */
 export function framePut(mfn: u64): void {
   hw.lock(lockWord);
   const f = at(mfn);
@@ -498,14 +498,14 @@ export function framePut(mfn: u64): void {
 
 /**
  * Where its domain has the XenShared frame `mfn` (shared_info, grant table, stable memory) mapped: gfn + 1, 0 nowhere.
- * The one place where that is kept.
+ * It is recorded only here.
  */
 export function sharedFrameAt(mfn: u64): u64 {
   assert(at(mfn).type == <u8>FrameType.XenShared, "not a frame that a domain shares with the hypervisor");
   return at(mfn).next;
 }
 
-/** Notes where its domain has the XenShared frame `mfn` mapped now: gfn + 1, 0 nowhere. */
+/** Records where its domain has the XenShared frame `mfn` mapped: gfn + 1, 0 nowhere. */
 export function sharedFrameMoved(mfn: u64, gfnPlusOne: u64): void {
   assert(at(mfn).type == <u8>FrameType.XenShared, "not a frame that a domain shares with the hypervisor");
   at(mfn).next = <u32>gfnPlusOne;

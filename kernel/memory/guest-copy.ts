@@ -3,7 +3,7 @@
  * hardware-virtualised vCPU, straight through the physmap for a software-isolated one, whose linear addresses are its
  * guest-physical ones.
  *
- * Every hypercall argument passes here, so nothing is believed: each page is translated, looked up in the physmap and
+ * All hypercall arguments are copied here, so nothing is trusted: each page is translated, looked up in the physmap and
  * checked for its type at the moment of the copy. As in Xen a write to read-only memory is discarded without an error.
  * Calling context: the vCPU is on this CPU, or its domain is not running.
  */
@@ -57,14 +57,14 @@ function translate(v: Vcpu, gva: u64, access: u32): u64 {
   return machineAddress(v.domain, (load<u64>(slot, 8) << 12) | (gva & 0xfff));
 }
 
-/** The vCPU whose latest translations are kept, 0 for none; for reading and for writing: page, frame. */
+/** The vCPU whose latest translations are cached, 0 for none; for reading and for writing: page, frame. */
 let keptFor: usize = 0;
 const kept: usize = memory.data(32, 8);
 const NO_PAGE: u64 = ~0;
 
 /**
- * Until guestTranslationsForget, what `v`'s page tables say of the pages copied last is not read again, as the guest's
- * own processor may keep it until the guest runs on. What the physmap says is looked up each time.
+ * Until guestTranslationsForget, translations of the pages copied last by `v`'s page tables are cached, as a
+ * TLB would do until the guest continues. The physmap is looked up each time.
  */
 export function guestTranslationsKeep(v: Vcpu): void {
   store<u64>(kept, NO_PAGE);

@@ -1,14 +1,14 @@
 /**
- * Changes of a guest's physical memory that move ownership or references: giving RAM, taking it back, unhooking a page,
- * mapping frames of Xen's own or of another domain. The errors and the order of checks are those of Xen's
+ * Changes of a guest's physical memory that move ownership or references: allocating RAM, freeing it, unmapping a page,
+ * mapping frames of the hypervisor or of another domain. The errors and the order of checks are those of Xen's
  * guest_remove_page, p2m_add_page, p2m_add_foreign and xenmem_add_to_physmap_one.
  *
  * What an entry means for ownership:
  *   RAM       the domain's own frame, kept by its allocation; the mapping holds no reference
  *   SHARED    shared_info or a grant-table frame, kept by the domain; no reference
  *   FOREIGN   one reference on the other domain's frame, counted in foreignMaps
- *   GRANT_*   as FOREIGN, but only its handle (grant-table.ts) can take it away
- *   MODULE    a boot module in domain 0's window; stays for ever
+ *   GRANT_*   as FOREIGN, but can only be unmapped by its handle (grant-table.ts)
+ *   MODULE    a boot module in domain 0's window; permanent
  */
 import { EINVAL, EEXIST, ENOENT, ENOMEM, ENXIO, EPERM, EXDEV } from "../../abi/errno";
 import {
@@ -35,7 +35,7 @@ import {
 } from "./physmap";
 
 /**
- * Allocates 2^order frames of RAM and maps them at `gfn`. RAM that was mapped there stays the domain's, unreachable, as
+ * Allocates 2^order frames of RAM and maps them at `gfn`. RAM that was mapped there remains allocated to the domain, unmapped, as
  * on Xen. All or nothing.
  * @returns 0, -ENOMEM, -EINVAL (range, alignment), -EPERM where a grant or foreign frame is in the way
  */
@@ -71,18 +71,18 @@ function giveRamRun(d: Domain, gfn: u64, order: u32): i32 {
   return giveRamSingly(d, gfn, frames);
 }
 
-/** Maps a run, first unhooking what is there. An order-0 failure restores what was there. */
+/** Maps a run, unmapping previous contents first. An order-0 failure restores the previous mapping. */
 function mapOver(d: Domain, gfn: u64, mfn: u64, order: u32): i32 {
   const rc = physmapMapOrder(d, gfn, mfn, P2M_RAM, order);
   if (rc != -EEXIST) return rc;
-  if (order) return -ENOMEM; // the caller goes on page by page
+  if (order) return -ENOMEM; // the caller continues page by page
   const old = physmapUnmap(d, gfn);
   if (!old) return -ENOMEM;
   if (entryType(old) == P2M_SHARED) sharedFrameMoved(entryMfn(old), 0);
-  return physmapMap(d, gfn, mfn, P2M_RAM); // its table is there: cannot fail
+  return physmapMap(d, gfn, mfn, P2M_RAM); // its table exists: cannot fail
 }
 
-/** Memory is in pieces, or something is mapped inside the range: single frames, all or none. */
+/** Memory is fragmented, or something is mapped inside the range: single frames, all or none. */
 function giveRamSingly(d: Domain, gfn: u64, frames: u64): i32 {
   for (let i: u64 = 0; i < frames; i++) {
     const mfn = ramAlloc(d, 0);
@@ -103,7 +103,7 @@ function giveRamSingly(d: Domain, gfn: u64, frames: u64): i32 {
 }
 
 /**
- * Takes the page at `gfn` away and frees it if it is the domain's own RAM (XENMEM_decrease_reservation).
+ * Unmaps the page at `gfn` and frees it if it is the domain's own RAM (XENMEM_decrease_reservation).
  * @returns 0; -ENOENT nothing there; -ENXIO a page that is not the domain's own; -ENOMEM
  */
 export function removePage(d: Domain, gfn: u64): i32 {
@@ -118,8 +118,8 @@ export function removePage(d: Domain, gfn: u64): i32 {
 }
 
 /**
- * Takes the mapping at `gfn` away without freeing the domain's own RAM (XENMEM_remove_from_physmap); a foreign frame
- * loses its reference.
+ * Removes the mapping at `gfn` without freeing the domain's own RAM (XENMEM_remove_from_physmap); the reference on a foreign
+ * frame is dropped.
  * @returns 0; -ENOENT nothing there, or a grant; -EPERM a boot module; -ENOMEM
  */
 export function unhookPage(d: Domain, gfn: u64): i32 {
@@ -136,14 +136,14 @@ export function unhookPage(d: Domain, gfn: u64): i32 {
   return 0;
 }
 
-/** Clears `gfn` for a new mapping: frees RAM there, unhooks a frame of Xen's own. 0 or as removePage, never -ENOENT. */
+/** Clears `gfn` for a new mapping: frees RAM, unmaps a frame of the hypervisor. 0 or as removePage, never -ENOENT. */
 function makeRoom(d: Domain, gfn: u64): i32 {
   const rc = removePage(d, gfn);
   return rc == -ENOENT ? 0 : rc;
 }
 
 /**
- * Maps shared_info or a grant-table frame at `gfn`, taking it away from where the domain had it before.
+ * Maps shared_info or a grant-table frame at `gfn`, removing its previous mapping.
  * @returns 0, -EINVAL, -ENXIO (a grant or foreign frame is there), -ENOMEM
  */
 export function mapShared(d: Domain, gfn: u64, mfn: u64): i32 {
@@ -160,7 +160,7 @@ export function mapShared(d: Domain, gfn: u64, mfn: u64): i32 {
 }
 
 /**
- * The frame behind `gfn`, with a reference, for the hypervisor to write in whatever becomes of the mapping.
+ * The frame behind `gfn`, with a reference, so that the hypervisor can write to it even if the mapping changes.
  * @returns 0 when there is none of the domain's own RAM
  */
 export function pinRam(d: Domain, gfn: u64): u64 {

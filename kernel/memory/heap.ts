@@ -2,8 +2,8 @@
  * The hypervisor's heap, for objects that live as long as a domain, a vCPU or a mapping. Nothing on the exit path
  * allocates. Objects up to SMALL_MAX bytes share 4 KiB pages, one size class a page; larger ones have whole pages.
  *
- * Linear pages above the frame table are given frames on demand; a page whose last object is freed gives its frame back
- * at once, so that the machine's accounting returns exactly to where it was.
+ * Linear pages above the frame table are backed by frames on demand; when a page's last object is freed, its frame is freed
+ * immediately, so that the accounting returns exactly to its previous values.
  */
 import { DOMID_XEN } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
@@ -40,7 +40,7 @@ let basePage: u32 = 0;
 /** No free page below this one. */
 let searchFrom: u32 = 0;
 
-/** A page of that table: its own frame, and how many heap pages it speaks of. */
+/** A page of that table: its own frame, and the number of heap pages it describes. */
 @unmanaged
 class TablePage {
   mfn: u32;
@@ -51,7 +51,7 @@ const FRAMES_PER_TABLE_PAGE: u32 = 1024;
 const TABLE_PAGES: u32 = HEAP_PAGES / FRAMES_PER_TABLE_PAGE;
 const tablePages: usize = memory.data(8 * 128);
 
-/** Fixes where the heap lies; after framesInit, before any allocation. */
+/** Sets the heap's location; after framesInit, before any allocation. */
 export function heapInit(): void {
   tableStart = framesEndPage();
   basePage = tableStart + TABLE_PAGES;
@@ -67,7 +67,7 @@ function setUse(page: u32, used: bool): void {
   store<u8>(p, used ? load<u8>(p) | bit : load<u8>(p) & ~bit);
 }
 
-/** Gives linear page `page` of space 0 a zeroed frame; its number, 0 when out of memory. */
+/** Backs linear page `page` of space 0 with a zeroed frame; its number, 0 when out of memory. */
 function mapFrame(page: u32): u64 {
   const mfn = frameAlloc(DOMID_XEN, FrameType.Heap);
   if (mfn && hw.spaceMap(0, page, mfn, 1) != 0) {
@@ -82,7 +82,7 @@ function unmapFrame(page: u32, mfn: u64): void {
   frameFree(mfn);
 }
 
-/** Gives heap page `page` a frame, and the page of the frame-number table that notes it, if it is the first there. */
+/** Backs heap page `page` with a frame, and allocates the page of the frame-number table that records it, if needed. */
 function back(page: u32): bool {
   const entry = changetype<TablePage>(tablePages + <usize>(page / FRAMES_PER_TABLE_PAGE) * TABLE_PAGE_BYTES);
   const tablePage = tableStart + page / FRAMES_PER_TABLE_PAGE;
@@ -170,27 +170,27 @@ function newSlab(c: u32): usize {
   return base;
 }
 
-/** Whether linear memory of the heap is behind all of [ptr, ptr + bytes): what is there may be read, whatever it is. */
+/** Whether all of [ptr, ptr + bytes) is backed by heap pages and thus readable. */
 export function heapBacks(ptr: usize, bytes: usize): bool {
   const first = <u32>(ptr >> 12);
   const last = <u32>((ptr + bytes - 1) >> 12);
   return first >= basePage && last - basePage < HEAP_PAGES && inUse(first - basePage) && inUse(last - basePage);
 }
 
-/** Bytes that `size` bytes of the heap cost: those of their size class, or whole pages. */
+/** Bytes of heap used by an allocation of `size` bytes: its size class, or whole pages. */
 function costOf(size: usize): u32 {
   return <u32>(size > SMALL_MAX ? (size + PAGE - 1) & ~(PAGE - 1) : sizeOfClass(classFor(size)));
 }
 
 /**
- * Allocates `size` bytes of zeroes, 16-byte aligned (page-aligned from 2,033 bytes up), that no domain is charged for.
- * @returns the linear address, 0 when out of memory that is promised to nobody
+ * Allocates `size` bytes of zeroes, 16-byte aligned (page-aligned from 2,033 bytes up), not charged to any domain.
+ * @returns the linear address, 0 when out of unpromised memory
  */
 export function heapAlloc(size: usize): usize {
   return framesAvailable() >= <u32>((size + PAGE - 1) / PAGE) ? heapTake(size) : 0;
 }
 
-/** As heapAlloc, from what is kept for the hypervisor too: for what goes back before anything else happens. */
+/** As heapAlloc, also from the hypervisor's reserve: for memory that is freed before anything else happens. */
 export function heapTake(size: usize): usize {
   if (size > SMALL_MAX) {
     hw.lock(lockWord);
@@ -215,7 +215,7 @@ export function heapTake(size: usize): usize {
   return object;
 }
 
-/** Gives back what heapAlloc(size) returned; 0 is ignored. `size` must be the same. */
+/** Frees memory from heapAlloc(size); 0 is ignored. `size` must be the same. */
 export function heapFree(ptr: usize, size: usize): void {
   if (!ptr) return;
   hw.lock(lockWord);
@@ -247,7 +247,7 @@ export function heapAllocFor(d: Domain, size: usize): usize {
   return ptr;
 }
 
-/** As heapFree, for what heapAllocFor(d, size) returned. */
+/** As heapFree, for memory from heapAllocFor(d, size). */
 export function heapFreeFor(d: Domain, ptr: usize, size: usize): void {
   if (!ptr) return;
   heapFree(ptr, size);

@@ -1,8 +1,8 @@
 /**
- * What is held for a domain beyond its RAM: nested page tables, control blocks, shared_info, frames of its grant table,
- * objects on the hypervisor's heap. Much of it a guest makes grow as it likes, so it is charged to the domain. A domain is
- * promised what it needs for ordinary work when it is created (overheadClaim), may take more as long as there are frames
- * promised to nobody, and has a limit: what exceeds either fails for that domain alone.
+ * Memory allocated on behalf of a domain beyond its RAM: nested page tables, control blocks, shared_info, frames of its grant
+ * table, objects on the hypervisor's heap. A guest can make much of it grow, so it is charged to the domain. A domain is
+ * promised what it needs for ordinary work when it is created (overheadClaim), may use more as long as there are unpromised
+ * frames, and has a limit: allocations beyond either fail for that domain only.
  */
 import { ENOMEM } from "../../abi/errno";
 import { DOMID_XEN } from "../../abi/xen";
@@ -11,7 +11,7 @@ import { domainById } from "../records/domain-list";
 import { frameAlloc, frameAllocRun, frameFree, frameOwner, FrameType, totalFrames } from "./frames";
 import { framesAvailable, promise, promiseAgain, promiseEnd } from "./promises";
 
-/** Frames promised to a domain; to one more for each vCPU; and one page table for so many frames of RAM that it may have. */
+/** Frames promised to a domain; in addition for each vCPU; and RAM frames of its limit per promised page table. */
 const CLAIM_BASE: u32 = 24;
 const CLAIM_PER_VCPU: u32 = 4;
 const CLAIM_RAM_FRAMES: u32 = 512;
@@ -24,7 +24,7 @@ const LIMIT_TABLES: u32 = 256;
 const LIMIT_RAM_FRAMES: u32 = 128;
 const LIMIT_PER_VCPU: u32 = 32;
 
-/** To whom frames taken by arch-x86 are charged, and as what: see frameChargeBegin. */
+/** The domain charged for frames allocated by arch-x86, and their type: see frameChargeBegin. */
 let chargeOwner: u32 = DOMID_XEN;
 let chargeType: u32 = FrameType.Control;
 
@@ -33,22 +33,22 @@ export function overheadUsed(d: Domain): u32 {
   return d.overheadPages + ((d.heapBytes + 4095) >> 12);
 }
 
-/** Frames it may be charged at most. */
+/** The most frames that may be charged to it. */
 export function overheadLimit(d: Domain): u32 {
   if (d.privileged) return u32.MAX_VALUE;
   const tables = d.mempoolBytes ? <u32>(d.mempoolBytes >> 12) : LIMIT_TABLES + d.maxPages / LIMIT_RAM_FRAMES;
   return tables + LIMIT_PER_VCPU * d.vcpuCount;
 }
 
-/** Frames promised to it and not taken up yet. */
+/** Frames promised to it and not used yet. */
 export function overheadPromised(d: Domain): u32 {
   const used = overheadUsed(d);
   return d.overheadClaim > used ? d.overheadClaim - used : 0;
 }
 
 /**
- * Charges `d` with whole frames and bytes of the heap, about to be taken.
- * @returns false, with nothing charged: beyond its limit, or beyond its claim and all others are promised
+ * Charges `d` for whole frames and bytes of heap about to be allocated.
+ * @returns false, with nothing charged: beyond its limit, or beyond its claim with no unpromised frames left
  */
 export function overheadTake(d: Domain, frames: u32, bytes: u32): bool {
   const used = overheadUsed(d);
@@ -67,7 +67,7 @@ export function overheadTake(d: Domain, frames: u32, bytes: u32): bool {
   return true;
 }
 
-/** Takes a charge back; what of it was promised is so again. */
+/** Reverses a charge; the part that came from its promise is promised again. */
 export function overheadGive(d: Domain, frames: u32, bytes: u32): void {
   assert(d.overheadPages >= frames && d.heapBytes >= bytes, "a domain gives back more than it was charged");
   const before = overheadPromised(d);
@@ -76,7 +76,7 @@ export function overheadGive(d: Domain, frames: u32, bytes: u32): void {
   promiseAgain(overheadPromised(d) - before);
 }
 
-/** Promises `d` so many frames in all, those that it has included. 0; -ENOMEM: they are not available, nothing changed. */
+/** Promises `d` this many frames in total, including those in use. 0; -ENOMEM: not available, nothing changed. */
 export function overheadClaim(d: Domain, frames: u32): i32 {
   const before = overheadPromised(d);
   const claim = d.overheadClaim;
@@ -91,8 +91,8 @@ export function overheadClaim(d: Domain, frames: u32): i32 {
 }
 
 /**
- * Promises `d` what follows from its vCPUs and maxPages; a pool that the toolstack has set is promised in full. After a
- * change of any of them. 0; -ENOMEM: not available, and the promise as it was.
+ * Promises `d` what its vCPUs and maxPages require; a pool size set by the toolstack is promised in full. Called after a
+ * change of any of these. 0; -ENOMEM: not available, the promise is unchanged.
  */
 export function overheadReclaim(d: Domain): i32 {
   if (d.life != DomainLife.Alive || d.kind == DomainKind.Software) return 0;
@@ -102,7 +102,7 @@ export function overheadReclaim(d: Domain): i32 {
   return overheadClaim(d, tables + CLAIM_BASE + CLAIM_PER_VCPU * d.vcpuCount);
 }
 
-/** One zeroed frame of `type` for `d`, charged. Its number, 0 beyond its quota or when none is left. */
+/** One zeroed frame of `type`, charged to `d`. Its number, 0 beyond its quota or out of memory. */
 export function overheadFrame(d: Domain, type: u32): u64 {
   if (!overheadTake(d, 1, 0)) return 0;
   const mfn = frameAlloc(d.id, type);
@@ -117,7 +117,7 @@ export function overheadFrameFree(d: Domain, mfn: u64): void {
 }
 
 /**
- * From here to frameChargeEnd, frames that arch-x86 takes count as `type` (Table or Control) of domain `owner`. Calls do
+ * Until frameChargeEnd, frames allocated by arch-x86 are charged to domain `owner` as `type` (Table or Control). Calls do
  * not nest.
  */
 export function frameChargeBegin(owner: u32, type: u32): void {

@@ -1,10 +1,10 @@
 /**
- * A domain's guest-physical memory: which frame is at which gfn, as what. It is the P2M of arch-x86, which the
- * processor walks for hardware guests; for software domains it only records, and hw's linear-memory pages mirror it
+ * A domain's guest-physical memory: the frame and type of each gfn. It is the P2M of arch-x86, which the
+ * processor walks for hardware guests; for software domains it is only a record, mirrored in hw's linear-memory pages
  * (gfn = linear address >> 12).
  *
- * Ownership and references are the callers' business (guest-pages.ts, grant-table.ts); the rule here is that when a
- * function has returned, nothing translates to what it took away: the caller may let go of the frame.
+ * Ownership and references are handled by the callers (guest-pages.ts, grant-table.ts); the rule here is that when a
+ * function has returned, no translation to an unmapped frame is left: the caller may release the frame.
  */
 import { EINVAL, ENOMEM, ERESTART } from "../../abi/errno";
 import { DOM0_SCRATCH, DOM0_WINDOW_END } from "../../abi/domain0-layout";
@@ -59,7 +59,7 @@ export function entryType(entry: u64): u32 {
   return <u32>(entry & P2M_TYPE_MASK);
 }
 
-/** Gives a new domain an empty p2m. The domain is already in the list of domains. 0 or -ENOMEM. */
+/** Allocates a new domain's empty p2m. The domain is already in the list of domains. 0 or -ENOMEM. */
 export function physmapInit(d: Domain): i32 {
   d.p2m = heapAllocFor(d, offsetof<P2m>());
   if (!d.p2m) return -ENOMEM;
@@ -93,7 +93,7 @@ export function physmapMap(d: Domain, gfn: u64, mfn: u64, type: u32): i32 {
   return physmapMapOrder(d, gfn, mfn, type, 0);
 }
 
-/** As physmapMap for 2^order frames in a row (order 0..9), all or none; gfn and mfn naturally aligned. */
+/** As physmapMap for 2^order consecutive frames (order 0..9), all or none; gfn and mfn naturally aligned. */
 export function physmapMapOrder(d: Domain, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
   const frames: u64 = (<u64>1) << order;
   if (!d.p2m || gfn >= d.maxGfn || frames > d.maxGfn - gfn || ((gfn | mfn) & (frames - 1)) != 0) return -EINVAL;
@@ -134,7 +134,7 @@ function writable(type: u32): bool {
 }
 
 /**
- * Unmaps one gfn; translations of it are gone from every vCPU before its next entry.
+ * Unmaps one gfn; translations of it are flushed on every vCPU before its next entry.
  * @returns the entry that was there, 0 when there was none (or, rarely, no memory to split the superpage it is part of)
  */
 export function physmapUnmap(d: Domain, gfn: u64): u64 {
@@ -148,7 +148,7 @@ export function physmapUnmap(d: Domain, gfn: u64): u64 {
   return old;
 }
 
-/** Makes every vCPU of `d` forget its nested translations before it next runs. */
+/** Makes every vCPU of `d` flush its nested translations before it next runs. */
 export function physmapFlush(d: Domain): void {
   if (d.kind != DomainKind.Hvm) return;
   for (let i: u32 = 0; i < d.vcpuCount; i++) {
@@ -168,9 +168,9 @@ export function physmapNext(d: Domain, gfn: u64): u64 {
 }
 
 /**
- * Empties the p2m of a domain that will not run meanwhile: foreign frames lose the reference this mapping held, the
- * domain's own RAM stays on its list. Grants have been let go before (grantTableReleaseMappings).
- * @param caller whose slice bounds the work; null: no bound
+ * Empties the p2m of a domain that will not run meanwhile: references held by mappings of foreign frames are dropped, the
+ * domain's own RAM stays on its list. Grants have been unmapped before (grantTableReleaseMappings).
+ * @param caller the vCPU whose slice limits the work; null: no limit
  * @returns 0, or -ERESTART when it is to be called again
  */
 export function physmapClear(d: Domain, caller: Vcpu | null = null): i32 {

@@ -1,34 +1,34 @@
 /**
- * Free frames that are promised: to domains whose memory is being built (claims.ts), to domain 0 for what it may touch
- * (software-memory.ts), to every domain for what is held on its behalf beyond its RAM (overhead.ts), and to the hypervisor
- * itself. Whoever takes a frame takes it from a promise of its own or from those that are promised to nobody. So a domain
- * that takes all it can get leaves everybody else what they were promised, and domain 0 always able to put an end to it.
+ * Free frames that are promised (reserved): to domains being built (claims.ts), to domain 0 for memory it may touch
+ * (software-memory.ts), to every domain for allocations on its behalf beyond its RAM (overhead.ts), and to the hypervisor
+ * itself. Every allocation uses either the allocator's own promise or unpromised frames. So a domain that takes all it can
+ * get leaves all others what they were promised, and domain 0 can always destroy it.
  */
 import * as hw from "../../arch-x86/hw";
 import { freeFrames } from "./frames";
 
 /**
- * Frames kept for the hypervisor: pages of its heap are filled by objects of many domains and so take more frames than the
- * domains are charged for; and what an audit needs while it runs (kernel/audit/audit-frames.ts).
+ * Frames reserved for the hypervisor: pages of its heap hold objects of many domains and so may use more frames than are
+ * charged to the domains; and memory needed by a running audit (kernel/audit/audit-frames.ts).
  */
 export const HYPERVISOR_RESERVE: u32 = 128;
 
 const lockWord: usize = memory.data(4);
 const promised: usize = memory.data(4); // u32, without HYPERVISOR_RESERVE
 
-/** Free frames that are promised to someone. */
+/** Free frames that are promised. */
 export function promisedFrames(): u32 {
   return load<u32>(promised) + HYPERVISOR_RESERVE;
 }
 
-/** Free frames that are promised to nobody. */
+/** Free frames that are not promised. */
 export function framesAvailable(): u32 {
   const free = freeFrames();
   const kept = promisedFrames();
   return free > kept ? free - kept : 0;
 }
 
-/** Promises `frames` more. False, with nothing promised, where so many are not available. */
+/** Promises `frames` more. False, with nothing promised, if they are not available. */
 export function promise(frames: u32): bool {
   hw.lock(lockWord);
   const ok = frames <= framesAvailable();
@@ -37,7 +37,7 @@ export function promise(frames: u32): bool {
   return ok;
 }
 
-/** A promise of `frames` is taken up: they are no longer free. Or given up. */
+/** Ends a promise of `frames`: they have been allocated, or the promise was cancelled. */
 export function promiseEnd(frames: u32): void {
   if (!frames) return;
   hw.lock(lockWord);
@@ -46,7 +46,7 @@ export function promiseEnd(frames: u32): void {
   hw.unlock(lockWord);
 }
 
-/** Frames taken up by a promise have come back, or are about to: they are promised as before. */
+/** Frames allocated from a promise have been freed, or are about to be: they are promised again. */
 export function promiseAgain(frames: u32): void {
   if (!frames) return;
   hw.lock(lockWord);

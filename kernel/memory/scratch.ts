@@ -1,6 +1,6 @@
 /**
  * Working memory for hypercall arguments: one page of linear memory for each physical CPU, so that structures can be
- * copied from a guest, checked and copied back without allocating. Its contents live for one hypercall; a handler owns
+ * copied from a guest, checked and copied back without allocating. Its contents are valid during one hypercall; a handler owns
  * the whole page while it runs (handlers do not nest, except within multicall, which keeps its own copy).
  */
 import { Vcpu } from "../records/vcpu";

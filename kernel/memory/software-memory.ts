@@ -1,7 +1,7 @@
 /**
- * Memory of a software-isolated domain, which appears when it is first touched: zeroed RAM below the engine's current
- * size and from the start info to the end of the scratch region, stable memory behind that, boot modules in their window.
- * Whatever else it touches is not there.
+ * Memory of a software-isolated domain, which is allocated at first touch: zeroed RAM below the engine's current
+ * size and from the start info to the end of the scratch region, stable memory after that, boot modules in their window.
+ * No other address is valid.
  *
  * Calling context: from its page faults, and from copies on behalf of its hypercalls.
  */
@@ -18,23 +18,23 @@ import { isStable, stableFrame } from "./stable-memory";
 /** Linear address of BootInfo, kept for the modules' places. */
 let boot: usize = 0;
 
-/** Says where BootInfo is; before domain 0 runs. */
+/** Sets the address of BootInfo; before domain 0 runs. */
 export function softwareMemoryInit(bootInfo: usize): void {
   boot = bootInfo;
 }
 
 /**
- * Memory that domain 0 touches comes when it is touched, and what cannot be had then would be its end. So all that it may
- * touch is claimed before: its windows and an engine larger than its image, so that it can work when all other memory is
- * taken; a growth of the engine beyond that is refused, which its program sees as an exception, unless it can be claimed.
- * On machines too small to run guests of any use (the simulation's) these are shares of their memory.
+ * Domain 0's memory is allocated at first touch, and a failure at that point would crash it. So all memory that it may
+ * touch is claimed in advance: its windows and an engine larger than its image, so that it can work when all other memory is
+ * in use; growth of the engine beyond that is refused, which its program sees as an exception, unless it can be claimed.
+ * On machines too small for useful guests (the simulation's) these are fractions of their memory.
  */
 const ENGINE_ROOM: u32 = 1024;
 const WINDOW_PAGES: u32 = (DOM0_SCRATCH_END - DOM0_START_INFO) >> 12;
 
 /** Whole pages outside the engine and the windows: the call page. */
 const OTHER_PAGES: u32 = 1;
-/** Frames for page tables, event channels and what else is held for domain 0, and those of stable memory. */
+/** Frames for page tables, event channels and other allocations for domain 0, and those of stable memory. */
 const OVERHEAD: u32 = 160;
 const STABLE_FRAMES: u32 = 256;
 
@@ -47,7 +47,7 @@ export function softwareOverhead(): u32 {
   return min(OVERHEAD, total / 64) + min(STABLE_FRAMES, total / 64) + <u32>(modules / 512) + 1;
 }
 
-/** Claims what a domain that begins, and has no RAM yet, may touch; its engine's memory has `image` pages at first. */
+/** Claims the memory that a starting domain without RAM may touch; its engine's memory initially has `image` pages. */
 export function softwareClaim(d: Domain, image: u32): void {
   const s = softwareOf(d);
   const total = totalFrames();
@@ -57,7 +57,7 @@ export function softwareClaim(d: Domain, image: u32): void {
   claimAtLeast(d, s.enginePagesClaimed + min(WINDOW_PAGES, total / 16) + OTHER_PAGES);
 }
 
-/** Lets its engine's memory grow to `pages` of 4 KiB. False: above the limit, or not to be had. */
+/** Lets its engine's memory grow to `pages` of 4 KiB. False: above the limit, or out of memory. */
 export function engineGrow(d: Domain, pages: u32): bool {
   const s = softwareOf(d);
   if (pages > s.enginePagesMax) return false;
@@ -100,8 +100,8 @@ function moduleFrame(gfn: u64): u64 {
 }
 
 /**
- * Puts memory at `gfn` of a software domain if the layout has some there and nothing is mapped yet.
- * @returns false: none belongs there, or memory is out
+ * Maps memory at `gfn` of a software domain if the layout has memory there and nothing is mapped yet.
+ * @returns false: not a valid address, or out of memory
  */
 export function softwarePopulate(d: Domain, gfn: u64): bool {
   if (isModule(gfn)) {
@@ -117,7 +117,7 @@ export function softwarePopulate(d: Domain, gfn: u64): bool {
   return isTouchable(d, gfn) && softwareGiveFrame(d, gfn) != 0;
 }
 
-/** Whether a fault at linear `address` that softwareTouchPage could not serve is for want of memory. */
+/** Whether a fault at linear `address` that softwareTouchPage could not resolve was due to lack of memory. */
 export function softwareLacksMemory(d: Domain, address: u64, write: bool): bool {
   const gfn = address >> 12;
   if (physmapLookup(d, gfn)) return false;
@@ -125,7 +125,7 @@ export function softwareLacksMemory(d: Domain, address: u64, write: bool): bool 
   return isStable(gfn) || isTouchable(d, gfn);
 }
 
-/** Whether zeroed RAM comes where `gfn` is touched. */
+/** Whether `gfn` is backed by zeroed RAM at first touch. */
 function isTouchable(d: Domain, gfn: u64): bool {
   return gfn < softwareOf(d).enginePages || (gfn >= DOM0_START_INFO >> 12 && gfn < DOM0_SCRATCH_END >> 12);
 }

@@ -1,7 +1,7 @@
 /**
- * Memory of domain 0 that outlives it: what the control plane keeps there, its successor finds after a crash. The frames
- * are the hypervisor's own, one for each page that was ever touched, and show at DOM0_STABLE as shared_info shows at its
- * place.
+ * Memory of domain 0 that is preserved across its restart: the control plane finds its records there after a crash. The frames
+ * belong to the hypervisor, one for each page that was ever touched, and are mapped at DOM0_STABLE in the same way as
+ * shared_info.
  */
 import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout";
 import { Domain } from "../records/domain";
@@ -11,10 +11,10 @@ import { heapAllocFor } from "./heap";
 
 const FIRST: u64 = DOM0_STABLE >> 12;
 const PAGES: u64 = (DOM0_STABLE_END - DOM0_STABLE) >> 12;
-/** Pages are recorded in tables of so many, each allocated when one of its pages is first touched: u32 frames, 0 none yet. */
+/** Pages per table; a table is allocated when one of its pages is first touched: u32 frames, 0 none yet. */
 const TABLE_PAGES: u32 = 1024;
 const TABLE_BYTES: usize = 1024 * 4;
-/** The tables, a pointer for each 4 MiB of the region; and the frames there are. */
+/** The tables, a pointer for each 4 MiB of the region; and the number of frames. */
 const tables: usize = memory.data(16 * 4, 4);
 const count: usize = memory.data(4, 4);
 
@@ -30,7 +30,7 @@ export function isStable(gfn: u64): bool {
   return gfn - FIRST < PAGES;
 }
 
-/** The frame of stable page `gfn`, a zeroed one at the first time; 0: memory is out, or it is mapped already. */
+/** The frame of stable page `gfn`, newly zeroed the first time; 0: out of memory, or already mapped. */
 export function stableFrame(d: Domain, gfn: u64): u64 {
   const page = <u32>(gfn - FIRST);
   const slot = tables + ((<usize>page / TABLE_PAGES) << 2);

@@ -1,26 +1,26 @@
-/** What the hypervisor keeps for each physical CPU: an array indexed by CPU number. */
+/** Per-CPU records: an array indexed by CPU number. */
 import { Vcpu } from "./vcpu";
 import * as hw from "../../arch-x86/hw";
 
-/** CPUs this hypervisor can know. One runs today. */
+/** Most CPUs supported by the data structures. Only one is started today. */
 export const CPUS_MAX: u32 = 64;
 
 @unmanaged
 export class Cpu {
-  /** Vcpu that runs here or ran last and still may; 0 none. */
+  /** Vcpu that runs here, or that ran last and is still runnable; 0 none. */
   current: usize;
   /** HvmVcpu whose FPU state is in the registers; 0 none. */
   fpuOwner: usize;
-  /** Host TSC at which the present entry must end: end of slice or next timer. */
+  /** Host TSC at which the current entry must end: end of slice or next timer. */
   deadlineTsc: u64;
   /** System time at which the current vCPU's slice ends, ns. */
   sliceEndNs: u64;
-  /** 1: the scheduler must choose anew before the next entry. */
+  /** 1: the scheduler must choose again before the next entry. */
   reschedule: u32;
   online: u32;
   /** System time spent idle, ns. */
   idleNs: u64;
-  /** Virtual run time of the vCPU chosen last: where newcomers start. */
+  /** Virtual run time of the vCPU chosen last: the initial value for new vCPUs. */
   schedFloor: u64;
   /** Roots of the heaps of runnable vCPUs that wait: prompt ones, those that just woke, and the others. */
   schedPrompt: usize;
@@ -29,7 +29,7 @@ export class Cpu {
   /** vCPUs in all of them. */
   schedWaiting: u32;
   schedLock: u32;
-  /** Software-isolated domains of this CPU to be started anew before anything else runs: a list of Domain, 0 none. */
+  /** Software-isolated domains of this CPU to be restarted before anything else runs: a list of Domain, 0 none. */
   restarts: usize;
   /** An interrupt that preemptNeeded has taken and the loop will serve: its vector plus one, 0 none. */
   interruptTaken: u32;
@@ -45,9 +45,9 @@ export function cpuOf(cpu: u32): Cpu {
 }
 
 /**
- * True when a long hypercall should stop here and go on later: the caller's slice or the next timer is due, or an interrupt
- * is there, which this takes for the CPU's loop to serve at its next turn. Handlers with unbounded work ask after every few
- * dozen microseconds' worth of it, and have done some of it each time they are called.
+ * True when a long hypercall should be preempted: the caller's slice has ended, the next timer is due, or an interrupt
+ * is pending, which is acknowledged here and served by the CPU's loop at its next turn. Handlers with unbounded work poll it
+ * every few dozen microseconds, and make some progress each time they are called.
  */
 export function preemptNeeded(v: Vcpu): bool {
   const c = cpuOf(v.cpu);

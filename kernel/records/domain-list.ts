@@ -1,7 +1,7 @@
 /**
  * All domains, found by id. A two-level table of pointers, its second level allocated by the page on first use; the list in
- * ascending id that walks over all domains follow; the ids whose domains changed since somebody asked; and the dying
- * domains whose last frame may have come back. Nothing here takes longer where there are more domains.
+ * ascending id for walks over all domains; the ids whose domains changed since the last query; and the dying
+ * domains whose last frame may have been freed. No operation here depends on the number of domains.
  */
 import { DOMID_FIRST_RESERVED } from "../../abi/xen";
 import { cpuOf } from "./cpu";
@@ -17,9 +17,9 @@ const leaves: usize = memory.data(4 * 512);
 class DomainList {
   /** The domain with the lowest id. */
   first: usize;
-  /** Domains that may be ready to go, linked by Domain.reapNext: see domainReapLater. */
+  /** Domains that may be ready to be freed, linked by Domain.reapNext: see domainReapLater. */
   reap: usize;
-  /** Where the search for the next domain's id begins. */
+  /** Start of the search for the next domain's id. */
   nextId: u32;
 }
 
@@ -48,8 +48,8 @@ export function domainFrom(from: u32): Domain | null {
 }
 
 /**
- * An id that no domain has. Ids are given out in turn, so that a name is not reused while someone may still mean the old
- * bearer. u32.MAX_VALUE: all are taken.
+ * A free id. Ids are allocated in ascending order with wrap-around, so that an id is not reused while references to
+ * its previous domain may still exist. u32.MAX_VALUE: all are in use.
  */
 export function domainFreeId(): u32 {
   let id = idSetFree(used, max<u32>(list.nextId, 1), DOMID_FIRST_RESERVED);
@@ -60,7 +60,7 @@ export function domainFreeId(): u32 {
 }
 
 /**
- * Enters a domain; its id must be free.
+ * Adds a domain; its id must be free.
  * @param leaf a zeroed block of DOMAIN_LEAF_BYTES, used if `domainNeedsLeaf(id)` said so
  */
 export function domainEnter(d: Domain, leaf: usize): void {
@@ -81,7 +81,7 @@ export function domainEnter(d: Domain, leaf: usize): void {
   if (d.next) changetype<Domain>(d.next).previous = changetype<usize>(d);
 }
 
-/** True when no domain of id's block has been entered: domainEnter then needs a block of DOMAIN_LEAF_BYTES. */
+/** True if there is no domain in id's block yet: domainEnter then needs a block of DOMAIN_LEAF_BYTES. */
 export function domainNeedsLeaf(id: u32): bool {
   return load<usize>(leaves + (((<usize>id) >> LEAF_BITS) << 2)) == 0;
 }
@@ -89,8 +89,8 @@ export function domainNeedsLeaf(id: u32): bool {
 export const DOMAIN_LEAF_BYTES: usize = LEAF_BYTES;
 
 /**
- * Takes a domain out.
- * @returns the block of its leaf when it was the last in it: to be freed by the caller; else 0
+ * Removes a domain.
+ * @returns its leaf if it was the last domain in it, to be freed by the caller; else 0
  */
 export function domainRemove(d: Domain): usize {
   const slot = leaves + (((<usize>d.id) >> LEAF_BITS) << 2);
@@ -106,7 +106,7 @@ export function domainRemove(d: Domain): usize {
 
 // --- Changes -------------------------------------------------------------------------------------------------------------
 
-/** Notes that a domain has shut down or gone; whoever handles VIRQ_DOM_EXC asks by domainChangedTake. */
+/** Records that a domain has shut down or been freed; the handler of VIRQ_DOM_EXC queries it by domainChangedTake. */
 export function domainChanged(id: u32): void {
   idSetAdd(changed, id);
 }
@@ -118,7 +118,7 @@ export function domainChangedTake(): i32 {
   return id;
 }
 
-/** All that there are count as changed: somebody begins to ask who knows of none. */
+/** Marks all existing domains as changed, for a new handler that knows of none. */
 export function domainChangedAll(): void {
   memory.copy(changed, used, ID_SET_BYTES);
 }
@@ -126,8 +126,8 @@ export function domainChangedAll(): void {
 // --- Dying domains -------------------------------------------------------------------------------------------------------
 
 /**
- * Asks for a look, at the next turn of the loop, at whether a dying domain can go. Called where freeing the domain on
- * the spot would pull the ground from under the caller.
+ * Queues a dying domain to be checked, and freed if possible, at the next turn of the loop. Called where freeing the
+ * domain immediately would free memory that the caller still uses.
  */
 export function domainReapLater(d: Domain): void {
   if (d.reapWanted) return;
@@ -137,7 +137,7 @@ export function domainReapLater(d: Domain): void {
   cpuOf(0).reschedule = 1;
 }
 
-/** Takes the next domain to be looked at; null for none. */
+/** Dequeues the next domain to be checked; null for none. */
 export function domainReapTake(): Domain | null {
   const d = changetype<Domain | null>(list.reap);
   if (d != null) {
@@ -147,7 +147,7 @@ export function domainReapTake(): Domain | null {
   return d;
 }
 
-/** Whether there are any. */
+/** Whether any are queued. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function domainReapWanted(): bool {

@@ -1,6 +1,6 @@
 /**
  * A domain: owner of frames, event channels and grants, and the container of its vCPUs. One heap object each, found by
- * id through a two-level table. Life: created (paused) -> runs -> dying (resources being given back) -> gone.
+ * id through a two-level table. Life cycle: created (paused) -> running -> dying (resources being freed) -> freed.
  */
 
 export const enum DomainKind {
@@ -10,12 +10,12 @@ export const enum DomainKind {
 
 export const enum DomainLife {
   Alive = 1,
-  /** destroydomain was called; frames still referenced by others keep it here until they are let go. */
+  /** destroydomain was called; the record remains until all references to its frames are dropped. */
   Dying = 2,
   Dead = 3,
 }
 
-/** Domain.shutdownCode of a domain that was not shut down; toolstacks see its low byte. No guest can give it. */
+/** Domain.shutdownCode of a domain that was not shut down; toolstacks see its low byte. Guests cannot set it. */
 export const SHUTDOWN_CODE_INVALID: u32 = 0xffffffff;
 
 @unmanaged
@@ -42,11 +42,11 @@ export class Domain {
   firstFrame: u32; // head of the list of frames it owns (mfn), 0 none: kernel/memory/frames.ts
   totalPages: u32;
   maxPages: u32;
-  /** Frames of Xen's own held for it: p2m tables, VMCS, shared_info, grant table: kernel/memory/overhead.ts. */
+  /** Hypervisor frames charged to it: p2m tables, VMCS, shared_info, grant table: kernel/memory/overhead.ts. */
   overheadPages: u32;
-  /** Bytes of the hypervisor's heap held for it, each object with those of its size class. */
+  /** Bytes of the hypervisor's heap charged to it, each object rounded up to its size class. */
   heapBytes: u32;
-  /** Frames it is promised for both. */
+  /** Frames promised to it for both. */
   overheadClaim: u32;
   /** Foreign domains' frames it maps, plus grants: for accounting and for the self-check. */
   foreignMaps: u32;
@@ -63,7 +63,7 @@ export class Domain {
   /** Xen's "handle": 16 bytes, as two u64. */
   handle0: u64;
   handle1: u64;
-  /** CPU time used by its vCPUs that no longer run, ns. */
+  /** CPU time used by its vCPUs that no longer exist, ns. */
   cpuTimeNs: u64;
   createdNs: u64;
   /** wallclock offset in seconds (XEN_DOMCTL_settimeoffset). */
@@ -72,7 +72,7 @@ export class Domain {
   runstateUpdateFlag: u32;
   /** Vector of HVM_PARAM_CALLBACK_IRQ (type 2, HVM_PARAM_CALLBACK_TYPE_VECTOR), 0 none: set by kernel/hypercalls/hvm-op.ts. */
   callbackVector: u32;
-  /** A line of console output not ended yet: kernel/hypercalls/console-io.ts. */
+  /** An unfinished line of console output: kernel/hypercalls/console-io.ts. */
   consoleLine: usize;
   consoleLength: u32;
   /** Lines dropped since the last one that was written, and the system time up to which it has written lines, ns. */
@@ -82,7 +82,7 @@ export class Domain {
   maxGfn: u64;
   next: usize; // list of all domains, ascending id
   previous: usize;
-  /** 1 while it is on the list of domains to be looked at by domainsReap; and the next one there. */
+  /** 1 while it is on the list of domains to be checked by domainsReap; and the next one there. */
   reapWanted: u32;
   reapNext: usize;
 
@@ -90,9 +90,9 @@ export class Domain {
   /** XENMEM_set_memory_map: the E820 table shown to the guest, and its number of entries. */
   memoryMap: usize;
   memoryMapEntries: u32;
-  /** XENMEM_claim_pages: frames set aside for it and not yet allocated. */
+  /** XENMEM_claim_pages: frames reserved for it and not yet allocated. */
   claimedPages: u32;
-  /** The highest gfn that was ever mapped, as XENMEM_maximum_gpfn tells it. */
+  /** The highest gfn that was ever mapped, as returned by XENMEM_maximum_gpfn. */
   highestGfn: u64;
   /** XEN_DOMCTL_set_paging_mempool_size, bytes: limits its page tables, which come from the free frames; 0 a default. */
   mempoolBytes: u64;

@@ -1,9 +1,9 @@
 /**
  * A set of domain ids, 0 .. 0x7FFF: a bit for each id, and above them a bit for each word that is not zero. Finding the
- * next or the one before takes a dozen steps however many ids there are.
+ * next or previous id takes a dozen steps regardless of the number of ids.
  */
 
-/** Bytes of a set, zeroed: 512 words of 64 ids, then 8 words that stand for those. 8-byte aligned. */
+/** Bytes of a set, zeroed: 512 words of 64 ids, then 8 words that summarise those. 8-byte aligned. */
 export const ID_SET_BYTES: usize = 4096 + 64;
 const GROUPS_AT: usize = 4096;
 const GROUPS: u32 = 8;

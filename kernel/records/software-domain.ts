@@ -1,22 +1,22 @@
 /**
- * What the hypervisor keeps for each software-isolated domain beside its Domain record: one heap object each, charged to
+ * The record of a software-isolated domain in addition to its Domain record: one heap object each, charged to
  * the domain, reached through Domain.software.
  */
 import { Domain } from "./domain";
 
-/** Restarts within CRASH_WINDOW_NS (software-restart.ts) that are forgiven. */
+/** Restarts tolerated within CRASH_WINDOW_NS (software-restart.ts). */
 export const RESTARTS_MAX: u32 = 5;
 
 @unmanaged
 export class SoftwareDomain {
   /** Physical address of its call page (abi/software.ts, CallPage). */
   callPagePa: u64;
-  /** Which of hw's linear memories is its own. */
+  /** Number of its linear memory (a space of hw). */
   space: u32;
-  /** Present size of its engine's memory, and the most it may have, in 4 KiB pages. */
+  /** Current size of its engine's memory, and its maximum, in 4 KiB pages. */
   enginePages: u32;
   enginePagesMax: u32;
-  /** Pages of the engine's memory that are there or claimed, enginePages or more. */
+  /** Pages of the engine's memory that are allocated or claimed, enginePages or more. */
   enginePagesClaimed: u32;
   /** Times it was restarted. */
   restarts: u32;
@@ -26,7 +26,7 @@ export class SoftwareDomain {
   restartTime2: u64;
   restartTime3: u64;
   restartTime4: u64;
-  /** 1 from softwareRestartLater until it is started anew; and the next Domain on its CPU's list (Cpu.restarts). */
+  /** 1 from softwareRestartLater until it is restarted; and the next Domain on its CPU's list (Cpu.restarts). */
   restartWanted: u32;
   nextRestart: usize;
   /** 1: that restart is not counted as a crash. */

@@ -16,7 +16,7 @@ export const enum VcpuRun {
   Running = 3,
 }
 
-/** Vcpu.pollPort of a poll of several ports, or of none: any event ends it, as on Xen. */
+/** Vcpu.pollPort for a poll of several ports, or of none: any event ends it, as on Xen. */
 export const POLL_ANY: u32 = 0xffffffff;
 
 @unmanaged
@@ -31,7 +31,7 @@ export class Vcpu extends HvmVcpu {
   cpu: u32; // physical CPU it belongs to
   affinity: u64; // CPUs it may run on, bit per CPU
 
-  // vcpu_info: where the guest sees it.
+  // vcpu_info: its location in the guest's memory.
   infoMfn: u64; // frame, 0 while it is the one in shared_info
   /** Physical address of the vcpu_info wherever it is; never 0: kernel/events/shared-info.ts. */
   infoPa: u64;
@@ -66,7 +66,7 @@ export class Vcpu extends HvmVcpu {
   periodLastNs: u64;
   pollTimer: usize;
   apicTimer: usize;
-  /** 1: the local APIC's timer goes on once the interrupt that waits is delivered (kernel/events/vlapic-delivery.ts). */
+  /** 1: the local APIC's timer resumes when its pending interrupt is delivered (kernel/events/vlapic-delivery.ts). */
   apicTimerStalled: u32;
   /** Port bound to each per-vCPU VIRQ, index VIRQ number 0..23: offset into a u32 table, 0 = none. */
   virqPorts: usize;
@@ -78,9 +78,9 @@ export class Vcpu extends HvmVcpu {
   schedHeapNext: usize;
   schedHeapPrev: usize;
   schedWeight: u32;
-  /** 1 from its waking until its first short stretch on a CPU is over. */
+  /** 1 from its wake-up until its first short run on a CPU is over. */
   schedUrgent: u32;
-  /** 1: domain 0's: runs before all others as long as it has budget, ns. */
+  /** 1: a vCPU of domain 0: runs before all others as long as it has budget, ns. */
   schedPrompt: u32;
   schedBudgetNs: u64;
   /** System time at which it last got the CPU, ns; of a prompt one that waits, to which its budget is counted. */
@@ -88,7 +88,7 @@ export class Vcpu extends HvmVcpu {
   /** Exits by HvmExit number: pointer to a u64 table. */
   exitCounts: usize;
 
-  // The hypercall under way or to be continued: kernel/hypercalls/hypercall.ts.
+  // The hypercall in progress or to be continued: kernel/hypercalls/hypercall.ts.
   hypercallOp: u32;
   /** 1 while a caller outside 64-bit mode is served: structures have their 32-bit layout. */
   hypercallCompat: u32;

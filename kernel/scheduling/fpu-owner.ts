@@ -1,4 +1,4 @@
-/** Whose FPU state is in a CPU's registers. */
+/** The vCPU whose FPU state is in a CPU's registers. */
 import { hvmFpuSwitch } from "../../arch-x86/hvm";
 import { cpuOf } from "../records/cpu";
 import { Vcpu } from "../records/vcpu";

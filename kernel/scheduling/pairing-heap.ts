@@ -1,7 +1,7 @@
 /**
- * A priority queue without storage of its own: nodes live inside the objects that wait (timers, runnable vCPUs), so
- * putting one in never fails. Pairing heap: insert and peek O(1), removal O(log n) amortised (Fredman, Sedgewick, Sleator,
- * Tarjan 1986). Equal keys leave in no promised order.
+ * An intrusive priority queue: nodes are embedded in the queued objects (timers, runnable vCPUs), so
+ * insertion never fails. Pairing heap: insert and peek O(1), removal O(log n) amortised (Fredman, Sedgewick, Sleator,
+ * Tarjan 1986). The order of equal keys is unspecified.
  */
 @unmanaged
 export class HeapNode {
@@ -64,7 +64,7 @@ function meldSiblings(first: usize): usize {
   return root;
 }
 
-/** Puts a node in; its key is set, and it is in no heap. @returns the new root */
+/** Inserts a node; its key is set, and it is in no heap. @returns the new root */
 export function heapInsert(root: usize, n: HeapNode): usize {
   n.child = 0;
   n.next = 0;
@@ -72,7 +72,7 @@ export function heapInsert(root: usize, n: HeapNode): usize {
   return meld(root, changetype<usize>(n));
 }
 
-/** Takes a node out that is in this heap. @returns the new root, 0 when empty */
+/** Removes a node that is in this heap. @returns the new root, 0 when empty */
 export function heapRemove(root: usize, n: HeapNode): usize {
   const rest = meldSiblings(n.child);
   let result = rest;

@@ -11,7 +11,7 @@ const HOURS_24: u32 = 0x02;
 const BINARY: u32 = 0x04;
 const PM: u32 = 0x80;
 
-/** Bit 7 of the index keeps NMIs off; they are not used here, so it stays clear. */
+/** Bit 7 of the index disables NMIs; that is not needed here, so it stays clear. */
 function cmos(register: u32): u32 {
   hw.out8(INDEX, register);
   return hw.in8(DATA) & 0xff;
@@ -28,7 +28,7 @@ function daysSince1970(year: u32, month: u32, day: u32): u64 {
   return <u64>y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
 }
 
-/** Seconds since 1970; 0 when the clock shows nonsense or is not there. */
+/** Seconds since 1970; 0 if the clock is invalid or absent. */
 export function rtcSeconds(): u64 {
   // Two equal readings outside an update: the registers change one after the other. 1,000 tries outlast an update.
   let previous: u64 = u64.MAX_VALUE;

@@ -48,7 +48,7 @@ export function runstateCpuNs(v: Vcpu, now: u64): u64 {
   return running ? v.runstateTime0 + (now - v.runstateSince) : v.runstateTime0;
 }
 
-/** Brings the guest's registered copy up to date; the vCPU has just got the CPU. No effect without one. */
+/** Updates the guest's registered copy; the vCPU has just been scheduled. No effect without one. */
 export function updateRunstate(v: Vcpu): void {
   if (!v.runstateGva) return;
   runstateRecord(v, record, v.runstateSince);

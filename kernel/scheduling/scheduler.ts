@@ -1,14 +1,15 @@
 /**
- * Which vCPU runs. Fair by time used: each vCPU has a virtual run time that grows as it runs, slower for a higher
- * weight, and the one that is furthest behind goes next, for up to a slice. A vCPU that wakes is urgent: it gets the CPU
- * at the hypervisor's next turn, for a short stretch, and then competes as all others. What it uses so is booked, and who
- * is far ahead of the others is not urgent, so waking often gains nobody more than their share.
+ * Chooses which vCPU runs. Fair by CPU time: each vCPU has a virtual run time that grows as it runs, slower for a higher
+ * weight, and the vCPU with the smallest one runs next, for up to a slice. A vCPU that wakes is urgent: it gets the CPU
+ * at the hypervisor's next turn, for a short time, and then competes like all others. That time is charged, and a vCPU
+ * far ahead of the others is not made urgent, so waking often does not gain more than the fair share.
  *
  * Domain 0 is prompt: as long as it has budget it gets the CPU at the hypervisor's next turn, before all others. Its budget
- * shrinks as it runs and grows as it does not, ns for ns; when it is used up, domain 0 waits until a part of it is there
- * again. So it never waits for longer than REST_NS, however many run, and the others have half the CPU if it never sleeps.
+ * shrinks while it runs and grows while it does not, ns for ns; when it is used up, domain 0 waits until part of it has been
+ * replenished. So it never waits longer than REST_NS, however many vCPUs are runnable, and the others get half the CPU even if
+ * it never sleeps.
  *
- * The rest of the kernel knows only the exported functions; another policy can take this one's place behind them.
+ * The rest of the kernel uses only the exported functions; the policy can be replaced behind them.
  * Calling context: any CPU, interrupts off.
  */
 import { RUNSTATE_blocked, RUNSTATE_offline, RUNSTATE_runnable, RUNSTATE_running } from "../../abi/vcpu";
@@ -25,20 +26,20 @@ import { runstateSet } from "./runstate";
 /** Bits of Vcpu.pauseFlags. */
 export const PAUSE_DOMAIN: u32 = 1;
 export const PAUSE_SHUTDOWN: u32 = 4;
-/** Being destroyed: set once, never cleared, so that nothing can make the domain run on what is being taken apart. */
+/** Being destroyed: set once, never cleared, so that the domain cannot run while its resources are being freed. */
 export const PAUSE_DYING: u32 = 8;
 
-/** How long a vCPU runs while others wait. */
+/** Time slice of a vCPU while others wait. */
 export const SLICE_NS: u64 = 10000000;
-/** How long a vCPU that woke runs before it competes with the others. */
+/** Time that a woken vCPU runs before it competes with the others. */
 const URGENT_NS: u64 = 1000000;
-/** Who is ahead of the others by more than this is not urgent when it wakes. */
+/** A vCPU that is ahead of the others by more than this is not urgent when it wakes. */
 const AHEAD_NS: u64 = 10000000;
 /** A waiting vCPU takes the CPU within the running one's slice only if it is behind by more than this. */
 const PREEMPT_NS: u64 = 1000000;
-/** Longest stretch that a prompt vCPU runs while others wait. */
+/** Longest uninterrupted run of a prompt vCPU while others wait. */
 const BUDGET_NS: u64 = 5000000;
-/** What it waits for when its budget is used up: the longest it waits at all. */
+/** The budget it waits for when its budget is used up: the longest wait. */
 const REST_NS: u64 = 2500000;
 /** Neutral weight; virtual time runs at WEIGHT / schedWeight of real time. */
 export const SCHED_WEIGHT: u32 = 256;
@@ -93,12 +94,12 @@ function settle(v: Vcpu, woken: bool): void {
   const c = cpuOf(v.cpu);
   hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
   if (c.current == changetype<usize>(v)) {
-    // Whatever it is now, the loop decides before it enters again.
+    // In any case the loop chooses again before the next entry.
     if (!vcpuEligible(v)) c.reschedule = 1;
   } else {
     if (vcpuEligible(v)) {
       if (heapHolds(nodeOf(v))) {
-        // It waits already.
+        // It is already queued.
       } else if (v.schedPrompt) {
         promptWait(v, nowNs());
         enqueue(c, v);
@@ -108,7 +109,7 @@ function settle(v: Vcpu, woken: bool): void {
         v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
         enqueue(c, v);
         const running = changetype<Vcpu | null>(c.current);
-        // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
+        // The first waiting vCPU ends the extended run of a vCPU that was alone: its slice applies again.
         const first = c.schedWaiting == 1;
         if (first || running == null) c.reschedule = 1;
         else if (!running.schedPrompt && (v.schedUrgent || v.schedKey + PREEMPT_NS < liveKey(running)))
@@ -122,7 +123,7 @@ function settle(v: Vcpu, woken: bool): void {
   hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
 }
 
-/** Virtual run time of the vCPU on the CPU, what it has used since it was last charged included. */
+/** Virtual run time of the current vCPU, including the time since it was last charged. */
 function liveKey(v: Vcpu): u64 {
   return v.schedKey + virtualTime(v, nowNs() - v.schedSinceNs);
 }
@@ -131,7 +132,7 @@ function virtualTime(v: Vcpu, ns: u64): u64 {
   return v.schedWeight == SCHED_WEIGHT ? ns : (ns * SCHED_WEIGHT) / v.schedWeight;
 }
 
-/** Gives a prompt vCPU that has not run since schedSinceNs the budget for that time. */
+/** Replenishes the budget of a prompt vCPU that has not run since schedSinceNs. */
 function refill(v: Vcpu, now: u64): void {
   if (now > v.schedSinceNs) v.schedBudgetNs = min(v.schedBudgetNs + (now - v.schedSinceNs), BUDGET_NS);
   v.schedSinceNs = now;
@@ -153,7 +154,7 @@ export function schedulerAdd(v: Vcpu): void {
   v.runstateSince = nowNs();
 }
 
-/** Takes a vCPU that is about to be freed out of everything; it is not the caller. */
+/** Removes a vCPU that is about to be freed from all queues; it is not the caller. */
 export function schedulerRemove(v: Vcpu): void {
   const c = cpuOf(v.cpu);
   v.run = VcpuRun.Down;
@@ -173,7 +174,7 @@ export function vcpuWake(v: Vcpu): void {
   settle(v, true);
 }
 
-/** The vCPU waits for an event. The caller has made sure that none is there. */
+/** The vCPU waits for an event. The caller has checked that none is pending. */
 export function vcpuBlock(v: Vcpu): void {
   if (v.run != VcpuRun.Runnable && v.run != VcpuRun.Running) return;
   v.run = VcpuRun.Blocked;
@@ -224,7 +225,7 @@ export function domainUnpause(d: Domain): i32 {
   return 0;
 }
 
-/** SCHEDOP_yield: gives the CPU to the first who waits, and the lead it may have had over that one. */
+/** SCHEDOP_yield: yields the CPU to the first waiting vCPU, and gives up any lead over it. */
 export function schedulerYield(v: Vcpu): void {
   const c = cpuOf(v.cpu);
   if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
@@ -247,8 +248,8 @@ export function schedulerCharge(c: Cpu, now: u64): void {
 }
 
 /**
- * Charges a vCPU that may be waiting or asleep for work that the hypervisor does for it in others' time, before what
- * follows from that work (its waking). No effect on the one that is on its CPU, which pays by the clock.
+ * Charges a vCPU that may be waiting or asleep for work that the hypervisor does for it while others run, before the
+ * work wakes it. No effect on the vCPU that is running, which is charged by the clock.
  */
 export function schedulerOwe(v: Vcpu, ns: u64): void {
   const c = cpuOf(v.cpu);
@@ -266,8 +267,8 @@ export function schedulerOwe(v: Vcpu, ns: u64): void {
 }
 
 /**
- * Chooses who runs on this CPU from `now` on, and sets c.current and the end of its slice.
- * @returns null when nobody can run
+ * Chooses the vCPU that runs on this CPU from `now` on, and sets c.current and the end of its slice.
+ * @returns null if none is runnable
  */
 export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
   hw.lock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
@@ -294,7 +295,7 @@ function choose(c: Cpu, now: u64): usize {
   const expired = now >= c.sliceEndNs;
   const prompt = stays && previous!.schedPrompt != 0;
   if (prompt && previous!.schedBudgetNs) return c.current;
-  // Also one whose short stretch domain 0 interrupts again and again has its end.
+  // The short run also ends if domain 0 interrupts it repeatedly.
   if (previous != null && (expired || previous.schedKey > c.schedFloor + AHEAD_NS)) previous.schedUrgent = 0;
   if (c.schedPrompt && changetype<HeapNode>(c.schedPrompt).key <= now) {
     return changetype<usize>(vcpuOfNode(c.schedPrompt));
@@ -302,13 +303,13 @@ function choose(c: Cpu, now: u64): usize {
   if (stays && previous!.schedUrgent) return c.current;
   if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
   if (!c.schedQueue) {
-    // A budget counts only while others want the CPU.
+    // A budget matters only while others wait for the CPU.
     return stays ? c.current : c.schedPrompt ? changetype<usize>(vcpuOfNode(c.schedPrompt)) : 0;
   }
   const first = vcpuOfNode(c.schedQueue);
   if (stays && !prompt) {
-    // Within a slice only someone far behind comes in; at its end the one furthest behind, be it the same. A yield has
-    // made the two equal.
+    // Within a slice only a vCPU far behind preempts; at its end the one furthest behind runs, possibly the same. A yield
+    // has made the two equal.
     const ahead = expired ? first.schedKey > previous!.schedKey : first.schedKey + PREEMPT_NS >= previous!.schedKey;
     if (ahead) return c.current;
   }
@@ -340,8 +341,8 @@ function startSlice(c: Cpu, v: Vcpu, now: u64): void {
 }
 
 /**
- * Until when the vCPU that schedulerPick gave at `now` may run without another choice, ns of system time.
- * @param aloneNs for how long, while nobody waits
+ * The time until which the vCPU chosen by schedulerPick at `now` may run without rescheduling, ns of system time.
+ * @param aloneNs the limit while no other vCPU waits
  */
 export function schedulerDeadline(c: Cpu, now: u64, aloneNs: u64): u64 {
   if (!c.schedWaiting) return now + aloneNs;
@@ -349,7 +350,7 @@ export function schedulerDeadline(c: Cpu, now: u64, aloneNs: u64): u64 {
   return changetype<Vcpu>(c.current).schedPrompt ? c.sliceEndNs : min(c.sliceEndNs, prompt);
 }
 
-/** Lets a CPU's loop choose at its first turn. */
+/** Makes a CPU's loop choose a vCPU at its first turn. */
 export function schedulerStart(c: Cpu): void {
   c.reschedule = 1;
 }

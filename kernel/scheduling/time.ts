@@ -1,13 +1,13 @@
 /**
- * System time: nanoseconds since the shim's first instruction, the same for every domain. It is the TSC through one
- * multiplication, the very one that guests do with their vcpu_time_info, so both agree to the nanosecond.
+ * System time: nanoseconds since the shim's first instruction, the same for every domain. It is computed from the TSC by the
+ * same multiplication that guests do with their vcpu_time_info, so both agree to the nanosecond.
  */
 import * as hw from "../../arch-x86/hw";
 import { nsToTsc, tscToNs } from "../../arch-x86/host/tsc";
 
 let zeroTsc: u64 = 0;
 
-/** Fixes system time 0 at `tsc`; before any use of the others. */
+/** Sets system time 0 to `tsc`; before any other function is used. */
 export function timeInit(tsc: u64): void {
   zeroTsc = tsc;
 }
