@@ -1,10 +1,10 @@
 /**
- * BootInfo: what the shim learnt from the loader (Multiboot 2 or PVH), flattened. Written by boot/, read by kernel/.
+ * BootInfo: the loader's information (Multiboot 2 or PVH), flattened. Written by boot/, read by kernel/.
  * Offsets in bytes, little-endian u64 unless noted.
  */
 export namespace BootInfo {
   export const tscEntry: u32 = 0; // TSC at the shim's first instruction
-  export const shimBase: u32 = 8; // physical range no one else may touch: image, page tables, stacks, reserve
+  export const shimBase: u32 = 8; // physical range reserved for the shim: image, page tables, stacks, reserve
   export const shimSize: u32 = 16;
   export const rsdp: u32 = 24; // physical address of ACPI's RSDP, 0 if unknown
   export const flags: u32 = 32; // bit 0: booted by PVH, bit 1: by Multiboot 2, bit 2: on UEFI

@@ -1,6 +1,6 @@
 /**
- * XEN_DOMCTL_get_domain_state: which domain has changed, without a walk over all. Of Xen 4.20, where xenstored uses it;
- * 4.17 has nothing of the kind. A stable operation: xen_domctl's interface_version is 0.
+ * XEN_DOMCTL_get_domain_state: reports a domain that has changed, without walking over all. From Xen 4.20, where xenstored
+ * uses it; 4.17 has no equivalent. A stable operation: xen_domctl's interface_version is 0.
  *
  * Source: Xen 4.20's public/domctl.h.
  */

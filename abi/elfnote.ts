@@ -1,4 +1,4 @@
-/** ELF notes by which a guest's image tells how it wants to be started: xen/elfnote.h. Note name "Xen". */
+/** ELF notes by which a guest's image specifies how it is to be started: xen/elfnote.h. Note name "Xen". */
 
 /** Virtual address of the PV entry point: its presence without PHYS32_ENTRY marks a kernel for PV only. */
 export const XEN_ELFNOTE_ENTRY: u32 = 1;

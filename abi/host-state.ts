@@ -1,4 +1,4 @@
-/** What hw.hostState tells of the processor's state under the shim. Mirrored by boot/cpu.c. */
+/** The host's processor state as returned by hw.hostState. Mirrored by boot/cpu.c. */
 
 /** Host values by number for hw.hostState. Selectors, then bases, then addresses. */
 export const HOST_STATE_CS: u32 = 0;

@@ -1,4 +1,4 @@
-/** Register state handed to VCPUOP_initialise by HVM guests: xen/hvm/hvm_vcpu.h. */
+/** Register state passed to VCPUOP_initialise by HVM guests: xen/hvm/hvm_vcpu.h. */
 
 export const VCPU_HVM_MODE_32B: u32 = 0;
 export const VCPU_HVM_MODE_64B: u32 = 1;

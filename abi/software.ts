@@ -1,6 +1,6 @@
 /**
- * The container of a software-isolated domain: what domain 0's sandbox, the shim and the hypervisor agree on.
- * It plays the part that VMCS/VMCB play for hardware guests; the hypercalls made through it are Xen's.
+ * The container of a software-isolated domain: the interface between domain 0's sandbox, the shim and the hypervisor.
+ * It corresponds to the VMCS/VMCB of hardware guests; the hypercalls made through it are Xen's.
  *
  * Read by AssemblyScript (kernel/), TypeScript (toolstack/control, test/) and mirrored by boot/software.h.
  */
@@ -10,7 +10,7 @@ export const SOFTWARE_EXIT_HYPERCALL: u32 = 0; // the call page holds number and
 export const SOFTWARE_EXIT_TURN_END: u32 = 1; // the event loop has nothing more to do: SCHEDOP_block semantics
 export const SOFTWARE_EXIT_INTERRUPT: u32 = 2; // preempted; SoftwareExit.vector
 export const SOFTWARE_EXIT_PAGE_FAULT: u32 = 3; // SoftwareExit.address not mapped, or not writable; retried at next entry
-export const SOFTWARE_EXIT_TRAP: u32 = 4; // SoftwareExit.trap; the stack was reported on the console; it cannot go on
+export const SOFTWARE_EXIT_TRAP: u32 = 4; // SoftwareExit.trap; the stack was printed on the console; it cannot continue
 export const SOFTWARE_EXIT_GROW: u32 = 5; // SoftwareExit.pages = wanted size in 64 KiB pages; write SoftwareExit.result before re-entry
 
 /** SoftwareExit record: offsets of u64 fields. */
@@ -47,4 +47,4 @@ export namespace CallPage {
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
 export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds them
 export const HOST_CALL_EXCHANGE: u32 = 2; // atomic compare-and-exchange through the call page
-export const HOST_CALL_CODEC: u32 = 3; // begins a run of the codec or goes on with it, by the call page
+export const HOST_CALL_CODEC: u32 = 3; // starts or continues a run of the codec, described in the call page

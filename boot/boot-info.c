@@ -1,6 +1,6 @@
 /*
- * What the loader tells: memory map, modules, command line, ACPI's root. Multiboot 2 (specification 3.6) and Xen's PVH
- * (struct hvm_start_info) are flattened into one record, which is all that anyone else reads (abi/boot-info.ts).
+ * The loader's information: memory map, modules, command line, ACPI root pointer. Multiboot 2 (specification 3.6) and Xen's
+ * PVH (struct hvm_start_info) are flattened into one record, which all other code uses (abi/boot-info.ts).
  */
 #include "shim.h"
 

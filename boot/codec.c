@@ -1,6 +1,6 @@
 /*
- * The codec's module (codec/) by way of wasm2c: a sandbox in domain 0's. It runs on domain 0's stack and time; its linear
- * memory is the end of domain 0's window, and what goes wrong in it is a status that domain 0 gets.
+ * The codec module (codec/), compiled by wasm2c: a sandbox inside domain 0's. It runs on domain 0's stack and CPU time; its
+ * linear memory is the end of domain 0's window, and its failures are returned to domain 0 as a status.
  */
 #include "software.h"
 

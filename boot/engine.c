@@ -1,6 +1,6 @@
 /*
- * Domain 0's engine: QuickJS by way of wasm2c, its imports, and the loop around the control plane's turn(). All of this
- * runs inside the sandbox, on the domain's stack, interruptible; the file alone is compiled with SSE.
+ * Domain 0's engine: QuickJS compiled by wasm2c, its imports, and the loop around the control plane's turn(). All of this
+ * runs inside the sandbox, on the domain's stack, interruptible; this is the only file compiled with SSE.
  *
  * The module's names are minified; build/gen/engine-exports.h maps readable ones to them (scripts/build/engine-
  * names.ts).
@@ -62,7 +62,7 @@ static bool prepared;
 static inline u8 *at(u32 address) { return (u8 *)ENGINE_BASE + address; }
 static inline u32 read_u32(u32 address) { return *(u32 *)at(address); }
 
-/* The snapshot holds what instantiation would put into memory: only table and globals are made here. */
+/* The snapshot contains what instantiation would write to memory: only table and globals are initialised here. */
 void engine_reset(void) {
   if (!prepared) {
     Z_engine_init_module();
@@ -221,7 +221,7 @@ IMPORT(void, freeHostRef, u32 runtime, u32 reference) { UNUSED(runtime, referenc
 /* --- The loop ----------------------------------------------------------------------------------------------- */
 
 /*
- * Prints an exception that nobody caught, with its stack, and frees it. QTS_Dump gives JSON of name, message and stack.
+ * Prints an uncaught exception with its stack, and frees it. QTS_Dump gives JSON of name, message and stack.
  */
 static void print_exception(u32 exception) {
   u32 text = QTS_Dump(&engine, SNAPSHOT_CONTEXT, exception);
@@ -241,7 +241,7 @@ static void print_exception(u32 exception) {
 }
 
 /*
- * Runs promise jobs until none is left. A job's exception comes back as the result itself; otherwise that is a number.
+ * Runs promise jobs until none is left. The result is a job's exception, otherwise a number.
  */
 static void run_jobs(void) {
   while (QTS_IsJobPending(&engine, SNAPSHOT_RUNTIME)) {

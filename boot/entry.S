@@ -2,8 +2,8 @@
  * The first instructions: Multiboot 2 header, PVH note, and the way from 32-bit protected mode to 64-bit C.
  *
  * Both loaders arrive in 32-bit protected mode, paging off, interrupts off, flat segments (Multiboot 2 specification
- * 3.3; Xen's PVH boot ABI): EBX points at the loader's information. EAX tells Multiboot 2 by its magic; PVH enters
- * elsewhere.
+ * 3.3; Xen's PVH boot ABI): EBX points at the loader's information. With Multiboot 2 EAX has its magic; PVH has a
+ * separate entry point.
  */
 #include "layout.h"
 
@@ -82,7 +82,7 @@ pvh_entry:
   cmp $CPUID1_ECX_NEEDED, %ecx
   jne refuse
 
-  /* Temporary tables on the engine's stack, which nobody uses yet: the first 4 GiB, identity, 2 MiB pages. */
+  /* Temporary page tables on the engine's stack, which is not in use yet: the first 4 GiB, identity, 2 MiB pages. */
   mov $boot_tables, %edi
   xor %eax, %eax
   mov $(2 * PAGE_SIZE / 4), %ecx

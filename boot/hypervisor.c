@@ -1,4 +1,4 @@
-/* The hypervisor module: TypeScript by way of wasm2c, with the hw imports inlined into it. */
+/* The hypervisor module: TypeScript compiled by wasm2c, with the hw imports inlined into it. */
 #include "hw.h"
 
 #define WASM_PAGE_FRAMES 16

@@ -1,6 +1,6 @@
 /*
  * 256 entry stubs and their common tail. Each stub pushes its vector (and a zero where the processor pushes no error
- * code), so that every entry leaves the same record: struct trap_frame of trap.h.
+ * code), so that every entry saves the same record: struct trap_frame of trap.h.
  */
 #include "layout.h"
 

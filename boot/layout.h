@@ -5,7 +5,7 @@
  *   SHIM_BASE ..                    the shim's image, stacks and page tables (identity)      text RX, data RW
  *   HYPERVISOR_BASE + 4 GiB         linear memory of the hypervisor module (space 0)         RW, mapped page by page
  *   ENGINE_BASE + 4 GiB             linear memory of domain 0's engine (space 1)             RW, mapped page by page
- *   CODEC_BASE + CODEC_SIZE         its end once more: linear memory of the codec            as the engine's
+ *   CODEC_BASE + CODEC_SIZE         the end of that one: linear memory of the codec          as the engine's
  *   PHYSMAP_BASE + pa               RAM and firmware tables, the shim's own range left out   RW, cached
  *   MMIO_VIRTUAL + (pa - MMIO_PHYSICAL)  local APIC, I/O APIC, HPET                          RW, uncached
  *
@@ -15,14 +15,14 @@
 #ifndef TYPEVISOR_LAYOUT_H
 #define TYPEVISOR_LAYOUT_H
 
-/* 16 MiB: UEFI firmware (OVMF) keeps ranges of its own between 8 and 9 MiB, and Linux has loaded here for decades. */
+/* 16 MiB: UEFI firmware (OVMF) uses ranges between 8 and 9 MiB, and Linux has loaded at 16 MiB for decades. */
 #define SHIM_BASE 0x1000000
 
 #define PAGE_SIZE 4096
 /* Below 2 GiB, so that an instruction can hold it and a field's offset as its displacement. The shim ends below it. */
 #define HYPERVISOR_BASE 0x40000000
 #define ENGINE_BASE 0x2000000000
-/* The codec reaches nothing below its base, and nothing above but what is its own: it ends with the engine's. */
+/* The codec cannot access anything below its base or above its own memory, whose end is that of the engine's. */
 #define CODEC_BASE (ENGINE_BASE + 0xe0000000) /* abi/domain0-layout.ts, DOM0_CODEC */
 #define CODEC_SIZE 0x1ff00000
 #define LINEAR_SIZE 0x100000000

@@ -1,5 +1,5 @@
 /*
- * What gcc and the generated code expect of a C library: copying, filling, comparing, counting bits.
+ * The C library functions that gcc and the generated code need: copying, filling, comparing, counting bits.
  *
  * Short blocks are moved by words in a loop: `rep movs` costs some 30 cycles before its first byte. Compiled with
  * -fno-tree-loop-distribute-patterns, or gcc would turn these loops into calls of themselves.

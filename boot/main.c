@@ -1,4 +1,4 @@
-/* The shim's course: learn what the loader knows, build page tables, set up the CPU, start the hypervisor. */
+/* The shim's main function: read the loader's information, build page tables, set up the CPU, start the hypervisor. */
 #include "shim.h"
 
 NORETURN void shim_main(u64 info, u32 entered_by) {

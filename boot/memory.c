@@ -1,10 +1,10 @@
 /*
  * Page tables: one set for everything, four levels, built once; later only leaves of the linear memories change.
  *
- * The physmap holds RAM and firmware's tables: not the shim's own range, and no device that the memory map tells from a
- * table. (Small reserved ranges next to RAM count as tables.) So a wrong physical address from the hypervisor faults, and
- * hw.h needs but one comparison per access. Table pages come from a fixed pool
- * behind the image, reached by their physical addresses.
+ * The physmap covers RAM and firmware tables, but not the shim's own range or devices, as far as the memory map
+ * distinguishes them from tables. (Small reserved ranges next to RAM count as tables.) So a wrong physical address from the
+ * hypervisor faults, and hw.h needs only one comparison per access. Table pages come from a fixed pool
+ * after the image, accessed by their physical addresses.
  */
 #include "shim.h"
 
@@ -45,7 +45,7 @@ void *pool_take(u32 count) {
   return page;
 }
 
-/* The table below entry `index` of `above`, made if absent; NULL when the pool is empty. */
+/* The table below entry `index` of `above`, allocated if absent; NULL when the pool is empty. */
 static u64 *table_below(u64 *above, u64 index) {
   if (!(above[index] & PRESENT)) {
     u64 page = (u64)pool_take(1);

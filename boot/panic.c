@@ -1,4 +1,4 @@
-/* The ends that nobody wanted: refusals at boot, and broken invariants. */
+/* Fatal errors: unsuitable machines at boot, and broken invariants. */
 #include "shim.h"
 
 void refuse(const char *text) {

@@ -1,4 +1,4 @@
-/* Powering off and resetting, by every way known, most standard first. */
+/* Powering off and resetting, by every known method, most standard first. */
 #include "shim.h"
 
 #define SLEEP_ENABLE (1u << 13) /* ACPI 4.8.3.2.1: PM1 control */

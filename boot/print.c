@@ -3,7 +3,7 @@
 
 #define LSR (COM1 + 5)
 #define LSR_TRANSMIT_EMPTY 0x20
-/* Port reads to wait for the UART; a machine without one reads all ones, which look like "empty". */
+/* Port reads to wait for the UART; without one the port reads all ones, which means "empty". */
 #define PATIENCE 1000000
 
 static void send(u8 byte) {

@@ -1,6 +1,6 @@
 /*
  * wasm2c's runtime for three modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is
- * ever freed: the modules live as long as the machine.
+ * ever freed: the modules exist until power-off.
  */
 #include <stdarg.h>
 
@@ -75,7 +75,7 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, u32 initial_pages, u32 ma
   }
 }
 
-/* memory.grow: the hypervisor maps what it needs (hw.spaceMap), the engine asks by import, the codec never does. */
+/* memory.grow: the hypervisor maps memory itself (hw.spaceMap), the engine requests it by an import, the codec never grows. */
 u32 wasm_rt_grow_memory(wasm_rt_memory_t *memory, u32 pages) {
   (void)memory;
   (void)pages;

@@ -1,5 +1,5 @@
 /*
- * What the shim's C files share. Everything runs on the boot CPU with interrupts off, except the inside of a
+ * Declarations shared by the shim's C files. Everything runs on the boot CPU with interrupts off, except the inside of a
  * software-isolated domain (software.h). All but engine.c is compiled without SSE, so that a guest's FPU state stays in
  * the registers while the hypervisor handles its exit.
  */
@@ -60,7 +60,7 @@ _Static_assert(sizeof(struct boot_info) == 12288, "abi/boot-info.ts");
 extern struct boot_info boot_info;
 extern u64 entry_tsc;
 
-/* Copies what the loader at physical address `info` says into boot_info; runs on the first 4 GiB identity-mapped. */
+/* Copies the loader's information at physical address `info` to boot_info; needs the first 4 GiB identity-mapped. */
 void read_loader_info(u64 info, u32 entered_by);
 /* Replaces every module that is a container of modules (README.md) by its parts; needs the physmap. */
 void split_modules(void);
@@ -79,11 +79,11 @@ extern u8 pool[];
 
 /* First physical address beyond everything the physmap may hold. */
 extern u64 physical_end;
-/* Pages of `pool` handed out. */
+/* Pages of `pool` allocated. */
 extern u32 pool_used;
 
 /*
- * Takes `count` consecutive zeroed pages from the pool; NULL when it has not that many left. They are never given back.
+ * Takes `count` consecutive zeroed pages from the pool; NULL if fewer are left. They are never freed.
  */
 void *pool_take(u32 count);
 /* Builds the final page tables from boot_info's memory map and switches to them. */
@@ -172,7 +172,7 @@ void copy_string(char *to, const char *from, size_t size);
 
 /* --- hypervisor.c ------------------------------------------------------------------------------------------- */
 
-/* Starts the hypervisor module and runs its loop for ever. */
+/* Starts the hypervisor module and runs its loop forever. */
 NORETURN void hypervisor_run(void);
 
 #endif

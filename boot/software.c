@@ -1,7 +1,7 @@
-/* Entering, leaving and resetting software-isolated domains, and the table of those there are. */
+/* Entering, leaving and resetting software-isolated domains, and the table of these domains. */
 #include "software.h"
 
-/* What switch_stack finds on a fresh stack: six callee-saved registers, then the address to return to. */
+/* The frame that switch_stack expects on a new stack: six callee-saved registers, then the return address. */
 struct fresh_stack {
   u64 callee_saved[6], entry;
 };
@@ -40,7 +40,7 @@ void software_reset(u32 space) {
   domain->trapped = domain->nested = false;
 }
 
-/* The first that a fresh domain does, from software_begin. */
+/* Entry point of a new or reset domain, from software_begin. */
 void software_main(void) { software_current->main(); }
 
 u32 software_enter(u32 space, struct software_exit *info) {

@@ -40,22 +40,22 @@ struct call_page {
 #define HOST_CALL_EXCHANGE 2
 #define HOST_CALL_CODEC 3
 
-/* One software-isolated domain; which one is said by the number of its linear memory (hw's `space`). */
+/* One software-isolated domain, identified by the number of its linear memory (hw's `space`). */
 struct software_domain {
   const char *name;                     /* in reports */
   u64 base;                             /* its linear memory */
   const u8 *guard, *stack, *stack_end;  /* its native stack, and the page below it that is never mapped */
-  const u32 *image;                     /* build/snapshot.bin: what its memory is at the start */
+  const u32 *image;                     /* build/snapshot.bin: the initial contents of its memory */
   void (*reset)(void);                  /* prepares its module once, and its instance at every reset */
   void (*main)(void);                   /* its own code, on its stack; never returns */
-  u64 rsp;                              /* where it goes on; 0 before the first reset */
+  u64 rsp;                              /* where it continues; 0 before the first reset */
   bool trapped;                         /* its run has ended: it can only be reset */
   bool nested;                          /* inside software_nest */
   void *nest_return[5];                 /* __builtin_setjmp's */
   u32 exit_reason;
   struct software_exit *exit;           /* where the exit record goes */
 };
-/* The domain on whose stack this CPU is; NULL while it is on the hypervisor's. */
+/* The domain whose stack this CPU is using; NULL while it is on the hypervisor's. */
 extern struct software_domain *software_current;
 /* The domain with that linear memory; panics for any other number. */
 struct software_domain *software_domain(u32 space);
@@ -74,7 +74,7 @@ struct software_exit *software_info(void);
 NORETURN void software_trap(u32 trap);
 /*
  * Runs work(arguments) on the domain's stack, as a sandbox in the sandbox: whatever would end the domain's run ends the
- * work instead, and the result is then `trapped`. Every page fault in it is a trap: its memory is there beforehand.
+ * work instead, and the result is then `trapped`. Every page fault in it is a trap: its memory is mapped in advance.
  */
 u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped);
 /* Begins a report's line with the current domain's name: "Domain 0's sandbox: " or the nested one's. */

@@ -1,8 +1,7 @@
 /*
  * Exceptions and interrupts. A fault of the hypervisor's own code is a broken invariant: the machine stops with a
  * report. In a software-isolated domain a missing page is an exit to the hypervisor and anything else ends that
- * domain's run. Interrupts arrive in the domain (it is preempted) or while the hypervisor asks for them, never
- * elsewhere.
+ * domain's run. Interrupts are enabled only inside the domain (it is preempted) and where the hypervisor polls for them.
  */
 #include "trap.h"
 
@@ -35,7 +34,7 @@ static u64 read_cr2(void) {
 
 static bool in_guard(u64 address, const u8 *guard) { return address - (u64)guard < PAGE_SIZE; }
 
-/* Whether the current domain's stack has room for a trap frame and what is kept below it. */
+/* Whether the current domain's stack has room for a trap frame and the data below it. */
 static bool domain_stack_has_room(u64 rsp) {
   return rsp >= (u64)software_current->stack + STACK_RESERVE && rsp <= (u64)software_current->stack_end;
 }

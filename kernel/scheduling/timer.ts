@@ -16,7 +16,7 @@ export class Timer extends HeapNode {
 
 let root: usize = 0;
 const lockWord: usize = memory.data(4);
-/** Set when the earliest deadline moved to an earlier time: what the CPU was programmed for no longer holds. */
+/** Set when the earliest deadline moved to an earlier time: the CPU's timer must be reprogrammed. */
 let sooner: bool = false;
 
 /** Prepares a timer, not armed. `fn` is a top-level function, called with `arg`. */
@@ -29,7 +29,7 @@ export function timerInit(t: Timer, fn: TimerFn, arg: usize): void {
   t.arg = arg;
 }
 
-/** Arms it (again) for `deadlineNs` of system time; a time gone by fires at the CPU's next turn. */
+/** Arms it (again) for `deadlineNs` of system time; a time in the past fires at the CPU's next turn. */
 export function timerSet(t: Timer, deadlineNs: u64): void {
   hw.lock(lockWord);
   if (heapHolds(t)) root = heapRemove(root, t);
@@ -73,7 +73,7 @@ export function timersNext(): u64 {
   return root ? changetype<HeapNode>(root).key : u64.MAX_VALUE;
 }
 
-/** True when a timer was armed for before all others since the latest timersRun: the CPU must be programmed anew. */
+/** True when a new earliest deadline was set since the last timersRun: the CPU's timer must be reprogrammed. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function timersSooner(): bool {

@@ -13,14 +13,14 @@ import { softwareBegin } from "./software-restart";
 const DOM0_SPACE: u32 = 1;
 /** Most memory its engine may have: 64 MiB, in 4 KiB pages. */
 const ENGINE_PAGES_MAX: u32 = 16384;
-/** What it may give to its codec while that unpacks a kernel. */
+/** Memory that it may allocate for its codec while that unpacks a kernel. */
 const CODEC_PAGES: u32 = (DOM0_WINDOW_END - DOM0_CODEC) >> 12;
 /** The call page and a few more. */
 const OTHER_PAGES: u32 = 16;
 
 const error: usize = memory.data(4);
 
-/** Builds domain 0 and lets it run; false when memory is out. */
+/** Builds domain 0 and unpauses it; false when out of memory. */
 export function dom0Start(): bool {
   const d = domainCreate(0, DomainKind.Software, 0, 1, error);
   if (d == null) return false;

@@ -1,7 +1,7 @@
 /**
- * Starting a software-isolated domain, and starting it anew after it crashed, ran away or shut down as crashed: its
- * memory is thrown away, what it held of others is let go, and it begins again from the heap snapshot in the image.
- * Guests run on; their event channels to it become unbound until it binds them again.
+ * Starting a software-isolated domain, and restarting it after it crashed, hung or shut down as crashed: its
+ * memory is discarded, its mappings of other domains are removed, and it starts again from the heap snapshot in the image.
+ * Guests keep running; their event channels to it become unbound until it binds them again.
  */
 import { DOM0_CALL_PAGE, DOM0_SHARED_INFO } from "../../abi/domain0-layout";
 import * as hw from "../../arch-x86/hw";
@@ -26,10 +26,10 @@ import { watchdogsFree } from "../domains/watchdogs";
 import { RESTARTS_MAX, SoftwareDomain, softwareOf } from "../records/software-domain";
 import { Cpu } from "../records/cpu";
 
-/** A crash beyond RESTARTS_MAX of them within this time means that it will never work. */
+/** After more than RESTARTS_MAX crashes within this time the domain is not restarted again. */
 const CRASH_WINDOW_NS: u64 = 60000000000;
 
-/** Does what softwareRestartLater asked for, for the first on the list of CPU `c`. From its loop, in no one's hypercall. */
+/** Performs the restart requested by softwareRestartLater for the first on the list of CPU `c`. From its loop only. */
 export function softwareRestart(c: Cpu): void {
   const d = changetype<Domain>(c.restarts);
   const s = softwareOf(d);
@@ -41,7 +41,7 @@ export function softwareRestart(c: Cpu): void {
   if (!softwareBegin(d)) panic("no memory to restart domain 0");
 }
 
-/** Notes a crash; too many in a short time are the end. */
+/** Records a crash; too many in a short time stop the machine. */
 function countCrash(s: SoftwareDomain): void {
   const now = nowNs();
   const oldest =
@@ -53,7 +53,7 @@ function countCrash(s: SoftwareDomain): void {
   s.restarts++;
 }
 
-/** Lets go of everything the domain holds; it keeps its id, its vCPU and its (empty) tables. */
+/** Releases all resources of the domain; it keeps its id, its vCPU and its (empty) tables. */
 function softwareClear(d: Domain): void {
   const v = vcpuOf(d, 0)!;
   vcpuTimersStop(v);
@@ -75,7 +75,7 @@ function softwareClear(d: Domain): void {
 
 /**
  * Fills the domain's memory from the snapshot and makes its vCPU ready at the engine's entry.
- * @returns false when memory is out
+ * @returns false when out of memory
  */
 export function softwareBegin(d: Domain): bool {
   const s = softwareOf(d);
@@ -98,7 +98,7 @@ export function softwareBegin(d: Domain): bool {
   return true;
 }
 
-/** Events start masked, as for a PV guest; whatever state the vCPU was in, it is runnable. */
+/** Events start masked, as for a PV guest; the vCPU becomes runnable regardless of its previous state. */
 function begin(v: Vcpu): void {
   vcpuInfoFree(v);
   updateTime(v);

@@ -1,4 +1,4 @@
-/** What software-isolated domains cost the hypervisor, for benchmarks: read through XEN_SYSCTL_perfc_op. */
+/** Hypercall counts and time of software-isolated domains, for benchmarks: read through XEN_SYSCTL_perfc_op. */
 
 let calls: u64 = 0;
 let ticks: u64 = 0;

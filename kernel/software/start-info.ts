@@ -1,7 +1,7 @@
 /**
  * Domain 0's hvm_start_info (xen/arch-x86/hvm/start_info.h): Typevisor's command line and the boot modules, at
- * DOM0_START_INFO in its window. The layout and the meaning of the fields are those of a PVH guest's, so that the
- * control plane reads of its boot what any PVH dom0 reads.
+ * DOM0_START_INFO in its window. Layout and meaning of the fields are the same as for a PVH guest, so that the
+ * control plane reads the same information as any PVH dom0.
  */
 import { BootInfo } from "../../abi/boot-info";
 import { HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../abi/hvm";
@@ -27,7 +27,7 @@ function textLength(at: usize, most: u32): u32 {
   return length;
 }
 
-/** Writes it all; its pages come on first touch, zeroed. False when memory is out. Modules that do not fit the window are left out. */
+/** Writes it; its pages are allocated at first touch, zeroed. False when out of memory. Modules beyond the window are omitted. */
 export function startInfoBuild(d: Domain): bool {
   const modules = <u32>load<u64>(boot + BootInfo.moduleCount);
   let at: u64 = DOM0_START_INFO + HvmStartInfo.SIZE;
@@ -51,7 +51,7 @@ export function startInfoBuild(d: Domain): bool {
     store<u64>(record + HvmModlistEntry.cmdline_paddr, at);
     if (!copyToGuestPhysical(d, list + i * HvmModlistEntry.SIZE, record, HvmModlistEntry.SIZE)) return false;
     if (!copyToGuestPhysical(d, at, name, length)) return false;
-    at += length + 1; // the NUL is there already
+    at += length + 1; // memory is already zeroed
     shown++;
   }
   const line = boot + BootInfo.commandLine;

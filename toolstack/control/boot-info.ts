@@ -1,6 +1,6 @@
 /**
- * What domain 0 was started with: its command line and the boot modules, from the hvm_start_info that the hypervisor
- * made. A module's name is the first word of its own command line, without the folder.
+ * Domain 0's boot parameters: its command line and the boot modules, from the hvm_start_info written by the
+ * hypervisor. A module's name is the first word of its command line, without the folder.
  */
 import { HvmModlistEntry, HvmStartInfo } from "../../abi/hvm.ts";
 import { DOM0_START_INFO } from "../../abi/domain0-layout.ts";
@@ -9,7 +9,7 @@ import { memory } from "./host.ts";
 import { decodeUtf8 } from "./text.ts";
 import { load64, PAGE_SIZE } from "./window.ts";
 
-/** A NUL-terminated string, read page by page: what lies behind its last page need not be mapped. */
+/** A NUL-terminated string, read page by page: memory after its last page need not be mapped. */
 function readText(address: number): string {
   const bytes: number[] = [];
   for (let at = address; at !== 0;) {

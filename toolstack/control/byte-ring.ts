@@ -1,4 +1,4 @@
-/** The latest bytes of a stream, up to a limit, in as much memory: whoever writes byte by byte costs no more. */
+/** The latest bytes of a stream, up to a limit, using no more memory than that even if written byte by byte. */
 const FIRST_BYTES = 256;
 
 export class ByteRing {
@@ -24,7 +24,7 @@ export class ByteRing {
     return this.bytes.length;
   }
 
-  /** Adds bytes at the end; the oldest make room for them. @returns how many were lost */
+  /** Appends bytes, dropping the oldest if necessary. @returns how many were lost */
   add(input: Uint8Array): number {
     if (input.length === 0) return 0;
     const { limit } = this;
@@ -60,14 +60,14 @@ export class ByteRing {
     return copy;
   }
 
-  /** Takes the oldest bytes off, `count` of them; an empty ring gives its memory back. */
+  /** Removes the `count` oldest bytes; an empty ring frees its memory. */
   drop(count: number): void {
     this.used -= count;
     this.start = this.used === 0 ? 0 : (this.start + count) % this.bytes.length;
     if (this.used === 0) this.bytes = new Uint8Array(0);
   }
 
-  /** The oldest bytes, `most` of them at most, taken off. */
+  /** Removes and returns the oldest bytes, at most `most`. */
   take(most: number): Uint8Array {
     const taken = this.peek(most);
     this.drop(taken.length);

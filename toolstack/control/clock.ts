@@ -1,6 +1,6 @@
 /**
- * Time. The engine's sandbox has no RDTSC with which to count on from vcpu_time_info, so the exact system time is asked
- * of the hypervisor, a microsecond's work.
+ * Time. The engine's sandbox has no RDTSC with which to extrapolate from vcpu_time_info, so the exact system time is queried
+ * from the hypervisor, which takes about a microsecond.
  */
 import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
 import { SharedInfo } from "../../abi/xen.ts";
@@ -14,7 +14,7 @@ export function systemTime(): number {
   return guestTime();
 }
 
-/** Wall-clock time in milliseconds since 1970; 0 when the hypervisor knows none. */
+/** Wall-clock time in milliseconds since 1970; 0 if the hypervisor does not know it. */
 export function wallTimeMs(): number {
   for (;;) {
     const version = memory.load32(WALLCLOCK);

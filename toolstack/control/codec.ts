@@ -1,4 +1,4 @@
-/** The codec's gate: decompression in a sandbox of its own, a step at a time, by the call page. */
+/** Interface to the codec: decompression in a separate sandbox, a step at a time, through the call page. */
 import { CODEC_CONTINUE } from "../../abi/codec.ts";
 import { CallPage } from "../../abi/software.ts";
 import { DOM0_CALL_PAGE, DOM0_CODEC } from "../../abi/domain0-layout.ts";
@@ -28,7 +28,7 @@ export function beginCodec(
   return call();
 }
 
-/** Goes on with the run, for some milliseconds: CODEC_MORE, CODEC_DONE, or what is wrong. */
+/** Continues the run for some milliseconds: CODEC_MORE, CODEC_DONE, or an error status. */
 export function stepCodec(): number {
   memory.store32(DOM0_CALL_PAGE + CallPage.codecArguments, CODEC_CONTINUE);
   return call();

@@ -1,4 +1,4 @@
-/** The processor in words: model and virtualisation features, from its CPUID leaves and capability MSRs. */
+/** A description of the processor: model and virtualisation features, from its CPUID leaves and capability MSRs. */
 import type { CpuidRegisters, CpuPolicy } from "./hypercalls/sysctl.ts";
 
 const BRAND_FIRST = 0x80000002;

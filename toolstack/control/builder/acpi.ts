@@ -1,5 +1,5 @@
 /**
- * The minimal ACPI tables of a PVH guest: hardware-reduced, local APICs only. Made once for each place and number of
+ * The minimal ACPI tables of a PVH guest: hardware-reduced, local APICs only. Generated once for each address and number of
  * vCPUs, then reused: a domain's creation only copies them.
  *
  * Source: ACPI 6.2 chapters 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.11 (DSDT), 5.2.12 (MADT).

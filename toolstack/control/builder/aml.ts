@@ -1,5 +1,5 @@
 /**
- * The little of ACPI's machine language (AML) that a guest's DSDT is made of: \_SB with one processor device per vCPU.
+ * The subset of ACPI Machine Language (AML) that a guest's DSDT needs: \_SB with one processor device per vCPU.
  *
  * Source: ACPI 6.2, chapter 20.2 (encodings), 8.4 (processor devices: _HID "ACPI0007", _UID as in the MADT).
  */
@@ -22,7 +22,7 @@ function text(characters: string): number[] {
   return Array.from(characters, (c) => c.charCodeAt(0));
 }
 
-/** A PkgLength (20.2.4) in front of what it counts, itself included: one byte, or two for more than 63. */
+/** A PkgLength (20.2.4) followed by its contents; it counts itself: one byte, or two for more than 63. */
 function packaged(content: number[]): number[] {
   if (content.length + 1 < 64) return [content.length + 1, ...content];
   const length = content.length + 2;

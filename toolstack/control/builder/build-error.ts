@@ -1,4 +1,4 @@
-/** What is wrong with a guest's image or configuration, in words for the user. */
+/** An error in a guest's image or configuration, with a message for the user. */
 export class BuildError extends Error {
   override name = "BuildError";
 }

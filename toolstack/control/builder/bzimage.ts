@@ -1,6 +1,6 @@
 /**
- * Linux's bzImage: real-mode code, a decompressor, and in it the payload, a compressed vmlinux with its size behind it.
- * We run neither of the first two: a PVH guest starts in the vmlinux.
+ * Linux's bzImage: real-mode code, a decompressor, and in it the payload, a compressed vmlinux followed by its size.
+ * The first two are not executed: a PVH guest starts in the vmlinux.
  *
  * Source: Linux's Documentation/arch/x86/boot.rst ("The Real-Mode Kernel Header").
  */
@@ -18,21 +18,21 @@ const PAYLOAD_LENGTH = 0x24c;
 const HEADER_END = 0x250;
 
 const HDRS = 0x53726448;
-/** The first protocol that tells where the payload is. */
+/** The first protocol version with the payload's location. */
 const VERSION_WITH_PAYLOAD = 0x208;
 const LOADED_HIGH = 1;
 const SECTOR = 512;
 const DEFAULT_SETUP_SECTS = 4;
-/** The size of the vmlinux, behind every payload or, with gzip, its last field. */
+/** The size of the vmlinux, after the payload or, with gzip, its last field. */
 const SIZE_BYTES = 4;
 
 /** How a payload is compressed, by its first bytes. */
 interface Compression {
   name: string;
   magic: number[];
-  /** CODEC_*; undefined for what is not supported. */
+  /** CODEC_*; undefined if not supported. */
   format?: number;
-  /** The size behind it is part of the format itself. */
+  /** The trailing size is part of the format itself. */
   ownSize?: boolean;
 }
 
@@ -70,8 +70,8 @@ export function isBzImage(image: Image): boolean {
 }
 
 /**
- * Finds the kernel in a bzImage: a payload to be unpacked, or, where it is not compressed, the image of the vmlinux.
- * @throws BuildError that says what is wrong with the image, or which compression is not supported
+ * Finds the kernel in a bzImage: a payload to be unpacked, or, if it is not compressed, the image of the vmlinux.
+ * @throws BuildError describing the error in the image, or the unsupported compression
  */
 export function findPayload(image: Image): Payload | Image {
   const fail = (text: string) => new BuildError(`${image.name}: ${text}`);

@@ -8,7 +8,7 @@ export interface NoteRegion {
   align: number;
 }
 
-/** Calls `each` with type and descriptor of every note named "Xen"; throws what `damaged` makes of a broken one. */
+/** Calls `each` with type and descriptor of every note named "Xen"; throws the result of `damaged` for a malformed one. */
 function forEachXenNote(
   regions: NoteRegion[],
   damaged: () => Error,

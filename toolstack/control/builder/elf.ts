@@ -19,7 +19,7 @@ export interface Segment {
   fileSize: number;
 }
 
-/** What the domain builder needs to know of a kernel. */
+/** The properties of a kernel that the domain builder needs. */
 export interface Kernel {
   /** Guest-physical address of the 32-bit PVH entry point. */
   entry: number;
@@ -114,7 +114,7 @@ class Fields {
 
 /**
  * Reads a kernel image's headers.
- * @throws BuildError that says what is wrong with the image
+ * @throws BuildError describing the error in the image
  */
 export function parseKernel(image: Image): Kernel {
   const layout = checkIdentity(image);
@@ -250,7 +250,7 @@ function checkOverlaps(image: Image, segments: Segment[]): void {
   }
 }
 
-/** Notes that only the section headers tell of: images whose linker script made no PT_NOTE. */
+/** Notes found only through section headers: images whose linker script made no PT_NOTE. */
 function sectionNotes(image: Image, layout: Layout, header: Fields): NoteRegion[] {
   const fields = layout.sectionHeader;
   const sections = readTable(

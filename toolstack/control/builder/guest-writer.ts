@@ -1,6 +1,6 @@
 /**
- * Writing into a domain's memory: what is to be written is collected, then guest frames are mapped in batches, filled
- * and unmapped again. One batch, of 2 MiB, is all that a small guest needs.
+ * Writing to a domain's memory: writes are collected, then guest frames are mapped in batches, filled
+ * and unmapped again. A small guest needs a single batch, of 2 MiB.
  */
 import { memory } from "../host.ts";
 import { foreignFrames, mapForeign, unmapBuildWindow } from "../hypercalls/memory.ts";

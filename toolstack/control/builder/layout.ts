@@ -1,14 +1,14 @@
 /**
- * Where everything goes in a PVH guest's physical memory: where Xen's toolstack puts it, for guests rely on it that nothing
- * but RAM lies in the first megabyte.
+ * A PVH guest's physical memory layout. It follows Xen's toolstack, since guests rely on the first megabyte containing nothing
+ * but RAM.
  *
  *   0           RAM, up to 3 GiB; kernels are linked to run at 1 MiB or above. Behind the kernel the ramdisk, behind that
  *               the start information with the command line, the memory map and the list of modules
  *   3 GiB       hole: the local APIC, ACPI tables, and Xen's special pages up to 0xff000000
  *   4 GiB       the rest of the RAM
  *
- * On Xen the ACPI tables are at 0xfc000000. Here they end where the special pages begin: so one nested page table is enough
- * for all of them, which a small guest would feel. Nobody looks for them but through the start information.
+ * On Xen the ACPI tables are at 0xfc000000. Here they end where the special pages begin, so that one nested page table covers
+ * all of them, which matters for small guests. Guests find the tables only through the start information.
  */
 import { XEN_HVM_MEMMAP_TYPE_ACPI, XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from "../../../abi/hvm.ts";
 import type { MemoryRange } from "../hypercalls/memory.ts";
@@ -20,7 +20,7 @@ import type { Kernel, Segment } from "./elf.ts";
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
-/** End of RAM below the hole, and where it goes on. */
+/** End of RAM below the hole, and its continuation. */
 const LOW_RAM_END = 3 * GIB;
 const HIGH_RAM_START = 4 * GIB;
 /** Xen's special pages, X86_HVM_END_SPECIAL_REGION and below: eight, of which two are used (libxenguest, xg_dom_x86.c). */
@@ -73,7 +73,7 @@ export function planGuest(
 ): GuestLayout {
   const lowRam = Math.min(memorySize, LOW_RAM_END);
   const highRam = memorySize - lowRam;
-  // A kernel may end below 1 MiB; what a PC has there is nobody's business.
+  // A kernel may end below 1 MiB; there are no PC devices in that range.
   const ramdisk = Math.max(wholePages(checkFits(name, kernel.segments, lowRam, memorySize)), MIB);
   const startInfo = ramdisk + wholePages(ramdiskSize);
   if (startInfo + startInfoSize > lowRam) {

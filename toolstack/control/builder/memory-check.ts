@@ -1,4 +1,4 @@
-/** Whether there is memory for a guest, in words. */
+/** Checks that there is enough memory for a guest, with error messages. */
 import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { formatBytes } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -6,7 +6,7 @@ import { BuildError } from "./build-error.ts";
 
 const MIB = 1024 * 1024;
 
-/** Why a guest of that size cannot be made now. */
+/** Why a guest of that size cannot be created now. */
 export function notEnoughMemory(memoryMib: number): BuildError {
   return new BuildError(
     `not enough memory: the guest is to have ${formatBytes(memoryMib * MIB)}, ` +
@@ -15,7 +15,7 @@ export function notEnoughMemory(memoryMib: number): BuildError {
 }
 
 /**
- * Refuses a guest that has no room at all, before any memory is given: populating takes long, and others would be without.
+ * Refuses a guest that cannot fit, before allocating any memory: populating takes long, and would starve other domains.
  * @throws BuildError
  */
 export function refuseTooLarge(memoryMib: number): void {

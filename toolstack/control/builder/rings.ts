@@ -1,4 +1,4 @@
-/** The event channels of a guest's console and xenstore rings: made when it is built, and again when it is reset. */
+/** The event channels of a guest's console and xenstore rings: allocated when it is built, and again when it is reset. */
 import {
   HVM_PARAM_CONSOLE_EVTCHN,
   HVM_PARAM_CONSOLE_PFN,
@@ -19,7 +19,7 @@ export interface Rings {
   storePort: number;
 }
 
-/** Allocates a port for each ring and tells the guest where all is. */
+/** Allocates a port for each ring and sets the guest's HVM parameters for them. */
 export function openRings(id: number, consoleGfn: number, storeGfn: number): Rings {
   const consolePort = allocUnbound(id, DOMAIN_0);
   setHvmParam(id, HVM_PARAM_CONSOLE_PFN, consoleGfn);
@@ -30,7 +30,7 @@ export function openRings(id: number, consoleGfn: number, storeGfn: number): Rin
   return { id, consoleGfn, consolePort, storeGfn, storePort };
 }
 
-/** What a guest was told. */
+/** Ports and frames that were passed to a guest. */
 export function ringsOf(id: number): Rings {
   return {
     id,

@@ -17,7 +17,7 @@ export function startInfoSize(commandLine: Uint8Array): number {
   return COMMAND_LINE_AT + commandLine.length + 1;
 }
 
-/** Makes the start information for the place that the layout gives it. */
+/** Builds the start information for the address that the layout assigns to it. */
 export function makeStartInfo(layout: GuestLayout, commandLine: Uint8Array, ramdiskSize: number): Uint8Array {
   const base = layout.startInfo;
   const bytes = new Uint8Array((startInfoSize(commandLine) + 3) & ~3);

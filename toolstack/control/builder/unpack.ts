@@ -1,6 +1,6 @@
 /**
- * Unpacking a compressed kernel: the codec gets memory for as long as it takes, works a step at a time, and between the
- * steps domain 0 does what else is to be done. The kernel lies there until it is released; nothing of it is kept.
+ * Unpacking a compressed kernel: the codec is given memory temporarily and works a step at a time; between the
+ * steps domain 0 does other work. The kernel stays in the codec's memory until it is released; nothing of it is kept.
  */
 import {
   CODEC_CHECKSUM,
@@ -29,7 +29,7 @@ import { BuildError } from "./build-error.ts";
 import { findPayload, type Payload } from "./bzimage.ts";
 import { WindowImage, type Image } from "./image.ts";
 
-/** The codec's memory is given and taken by these: 2 MiB. */
+/** Unit in which the codec's memory is populated and freed: 2 MiB. */
 const EXTENT_ORDER = 9;
 const EXTENT_PAGES = 2 ** EXTENT_ORDER;
 const EXTENT_BYTES = EXTENT_PAGES * PAGE_SIZE;
@@ -40,11 +40,11 @@ const COPY_BYTES = 16 * 1024 * 1024;
 /** An image in memory of its own. */
 export interface Unpacked {
   image: Image;
-  /** Gives the memory back; the image is gone. */
+  /** Frees the memory; the image is no longer valid. */
   release: () => void;
 }
 
-/** Settled when the one before has given the codec's memory back. */
+/** Resolved when the previous user has freed the codec's memory. */
 let free: Promise<void> = Promise.resolve();
 
 /**
@@ -57,8 +57,8 @@ export async function openBzImage(image: Image): Promise<Unpacked> {
 }
 
 /**
- * Unpacks `payload` of `image`; whoever comes while another kernel is there waits until it is released.
- * @throws BuildError that says what is wrong with the payload, or that memory is out; nothing is kept then
+ * Unpacks `payload` of `image`; waits until a kernel unpacked before has been released.
+ * @throws BuildError describing the error in the payload, or that memory is exhausted; all memory is freed then
  */
 async function unpack(image: Image, payload: Payload): Promise<Unpacked> {
   const before = free;

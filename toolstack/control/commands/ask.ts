@@ -1,4 +1,4 @@
-/** Commands that ask a guest for something it does itself, through the store. */
+/** Commands that make requests to a guest through the store. */
 import { SHUTDOWN_reboot } from "../../../abi/sched.ts";
 import { print } from "../console/output.ts";
 import {
@@ -62,7 +62,7 @@ async function ask(request: ShutdownRequest, words: string[], context: CommandCo
   if (isFailure(reason)) throw new CommandError(`${domain} has ended: ${reason}`);
 }
 
-/** Waits for a domain's end, saying now and then how it stands. Throws CommandError when it did not come. */
+/** Waits for a domain to end, reporting progress from time to time. Throws CommandError if it does not. */
 async function endWithin(
   domain: GuestDomain,
   seconds: number,
@@ -145,7 +145,7 @@ export const memSetCommand: Command = {
     const { target, most } = memoryTarget(local, domain.id);
     if (!(target >= 0 && most >= 0)) throw new CommandError(`${domainPath(domain.id)}/memory does not say what it has`);
     const kib = parseMib("SIZE", size, 1, Math.floor(most / 1024)) * 1024;
-    // What the domain may own beyond its target (pages of the builder's) it goes on to own.
+    // The domain's allowance beyond its target (pages of the builder) is kept.
     const beyond = (domainInfo(domain.id).maxPages * PAGE_SIZE) / 1024 - target;
     setMaxMemory(domain.id, kib + Math.max(beyond, 0));
     setMemoryTarget(local, domain.id, uuidOfName(domain.name), kib);

@@ -1,4 +1,4 @@
-/** A command that failed for a reason the user understands: shown without a stack. */
+/** An expected failure of a command: shown without a stack. */
 export class CommandError extends Error {
   override name = "CommandError";
 }

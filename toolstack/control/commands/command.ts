@@ -1,29 +1,29 @@
-/** What a command is, and what it gets. */
+/** The definition of a command, and its context. */
 import type { Domains } from "../domains/domains.ts";
 import type { Interruption } from "../interruption.ts";
 
 /** Takes the console's input while a command runs. */
 export interface InputTaker {
-  /** How many bytes it has room for now; where it was 0, the command calls `inputWanted` when it no longer is. */
+  /** Bytes it can accept now; after 0, the command calls `inputWanted` when it can accept more. */
   room(): number;
-  /** Takes bytes, as many as it has room for at most; returns how many of them it used. Not all: it is done. */
+  /** Takes at most as many bytes as it can accept; returns how many it used. Fewer than given: it is done. */
   take(bytes: Uint8Array): number;
 }
 
 export interface CommandContext {
   domains: Domains;
   interruption: Interruption;
-  /** False in exec mode: nobody is there to type. */
+  /** False in exec mode: there is no interactive input. */
   interactive: boolean;
   /** The line is the same as the one before it. */
   repeated: boolean;
-  /** Gives the console's input to the command until it ends or gives it back with null. */
+  /** Routes the console's input to the command until it ends or calls this with null. */
   takeInput(taker: InputTaker | null): void;
   /** The taker has room again. */
   inputWanted(): void;
   /** Ends the machine: SHUTDOWN_poweroff or SHUTDOWN_reboot. In exec mode its verdict is printed first. */
   endMachine(reason: number): void;
-  /** The command's text behind its name, as it was typed. */
+  /** The command's text after its name, as typed. */
   rawArguments: string;
 }
 
@@ -36,7 +36,7 @@ export interface Command {
   /** More, for `help NAME`. */
   details?: string[];
   /**
-   * @param words the words behind the name, quotes taken off
+   * @param words the words after the name, quotes removed
    * @throws CommandError, BuildError or HypercallError: the command failed
    */
   run(words: string[], context: CommandContext): void | Promise<void>;

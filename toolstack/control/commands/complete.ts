@@ -1,4 +1,4 @@
-/** What the tab key offers: command names, options, boot modules, domains. */
+/** Tab completion: command names, options, boot modules, domains. */
 import { bootModules } from "../boot-info.ts";
 import type { Domains } from "../domains/domains.ts";
 import { commands, findCommand } from "./table.ts";

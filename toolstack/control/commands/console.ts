@@ -40,7 +40,7 @@ async function talk(domain: GuestDomain, context: CommandContext): Promise<void>
   if (console.attached) throw new CommandError(`the console of ${domain} is shown already`);
   if (context.interactive) print(`[${domain}: Ctrl-] leaves]\n`);
   console.attach({ show: printBytes, ready: () => context.inputWanted() });
-  // Without a person nobody can leave: what is there is shown.
+  // Non-interactively the console cannot be left: only the available output is shown.
   if (context.interactive) {
     const reason = await new Promise<EndReason | null>((resolve) => {
       domain.onEnd(resolve);
@@ -57,7 +57,7 @@ async function talk(domain: GuestDomain, context: CommandContext): Promise<void>
     });
     context.takeInput(null);
     if (!atLineStart()) print("\n");
-    // A domain that ends by itself is told of by a notice.
+    // The end of a domain is reported by a notice.
     if (reason === "destroyed") print(`${domain} has ended: ${reason}\n`);
   }
   console.attach(null);

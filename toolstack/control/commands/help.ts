@@ -29,7 +29,7 @@ function explain(all: Command[], name: string): void {
   explainCommand(command);
 }
 
-/** Prints what `help NAME` and `NAME --help` say. */
+/** Prints the help of `help NAME` and `NAME --help`. */
 export function explainCommand(command: Command): void {
   print(`${command.name} ${command.usage}`.trimEnd() + "\n");
   print(`  ${command.summary}\n`);

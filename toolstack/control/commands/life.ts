@@ -27,7 +27,7 @@ function domainArguments(words: string[], domains: Domains): GuestDomain[] {
   return [...new Set(parseOptions(words, {}, ["ID..."]).rest.map((which) => namedDomain(which, domains)))];
 }
 
-/** Waits for a destroyed domain to disappear; says so if it does not. */
+/** Waits until a destroyed domain no longer exists; prints a message if it remains. */
 export async function waitUntilGone(domain: GuestDomain, domains: Domains): Promise<void> {
   if (await domains.gone(domain)) return;
   print(`${domain} is dying: other domains still use some of its memory\n`);

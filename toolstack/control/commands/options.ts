@@ -1,7 +1,7 @@
-/** Strict reading of a command's options and arguments: what is not declared is an error that names what is. */
+/** Strict parsing of a command's options and arguments: an undeclared one is an error that lists the declared ones. */
 import { CommandError } from "./command-error.ts";
 
-/** `value`: the option takes one, and this word stands for it in the usage line; without: it is a switch. */
+/** `value`: the option takes a value, and this is its name in the usage line; without: it is a switch. */
 export interface OptionSpec {
   value?: string;
   required?: boolean;
@@ -10,7 +10,7 @@ export interface OptionSpec {
 export interface ParsedOptions {
   values: Map<string, string>;
   switches: Set<string>;
-  /** Words that are no options. */
+  /** Words that are not options. */
   rest: string[];
 }
 

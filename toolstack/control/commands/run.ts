@@ -9,12 +9,12 @@ import { explainCommand } from "./help.ts";
 import { findCommand, isCommand } from "./table.ts";
 import { splitCommands, splitWords } from "./words.ts";
 
-/** Explains a command instead of running it, wherever it stands among the words; a value such as this is given with "=". */
+/** Explains a command instead of running it, at any position; as an option's value it must be given with "=". */
 const HELP = "--help";
 
 export type RunContext = Omit<CommandContext, "rawArguments">;
 
-/** An error in the user's words: expected ones in one line, others with their stack. */
+/** Text of an error: expected ones on one line, others with their stack. */
 function errorText(error: unknown): string {
   if (error instanceof CommandError || error instanceof BuildError) return error.message;
   if (error instanceof HypercallError) return `the hypervisor refused ${error.message}`;
@@ -38,7 +38,7 @@ export async function runCommand(text: string, context: RunContext): Promise<boo
       explainCommand(command);
       return true;
     }
-    // What the hypervisor and guests print meanwhile comes behind the command's own line.
+    // Output of the hypervisor and guests in the meantime follows the command's own line.
     flushConsole();
     await command.run(words, { ...context, rawArguments });
     return true;

@@ -15,7 +15,7 @@ const MAX_INTERVAL_S = 3600;
 const MAX_COUNT = 1_000_000;
 const COUNTS = 0x100000000;
 
-/** What a terminal understands (ECMA-48). */
+/** Terminal control sequences (ECMA-48). */
 const HOME = "\x1b[H";
 const CLEAR = "\x1b[H\x1b[J";
 const TO_LINE_END = "\x1b[K";

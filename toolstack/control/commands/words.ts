@@ -1,13 +1,13 @@
 /**
  * Command lines: `;` separates commands, blanks separate words, '...' and "..." keep both together, a backslash takes
- * the next character as it is (except between single quotes). The argument of `js` is JavaScript and taken as it
- * stands, up to a `;` outside its own brackets and strings behind which a command's name stands.
+ * the next character literally (except between single quotes). The argument of `js` is JavaScript and used
+ * verbatim, up to a `;` outside brackets and strings that is followed by a command's name.
  */
 import { CommandError } from "./command-error.ts";
 import { depths } from "./script.ts";
 
 /**
- * The commands of a line, trimmed, empty ones left out.
+ * The commands of a line, trimmed, without empty ones.
  * @param isCommand whether a word is a command's name
  * @throws CommandError for an open quote
  */
@@ -53,7 +53,7 @@ function scriptEnd(line: string, start: number, isCommand: (word: string) => boo
   return line.length;
 }
 
-/** The words of one command, quotes taken off. Throws CommandError for an open quote. */
+/** The words of one command, quotes removed. Throws CommandError for an open quote. */
 export function splitWords(command: string): string[] {
   const words: string[] = [];
   let word: string | undefined;

@@ -54,7 +54,7 @@ function describeState({ shutdown, shutdownCode }: DomainInfo, { online, blocked
   return blocked ? "blocked" : running ? "running" : "waiting for a CPU";
 }
 
-/** What will be delivered to the guest next, as far as its processor knows. */
+/** Events pending for delivery to the guest, from its processor state. */
 function pendingEvents(vcpu: VcpuState): string {
   const event = vcpu.word("pending_event");
   const parts: string[] = [];
@@ -103,7 +103,7 @@ function showMemory(memory: GuestMemory, vcpu: VcpuState, stack: Stack): void {
 
 function showCallers(vcpu: VcpuState, stack: Stack, symbols: Symbols | null): void {
   const addresses = [vcpu.register("rip"), ...stack.callers.map(({ address }) => address)];
-  // A call may be its function's last instruction: what it returns to is then the next function's.
+  // A call may be its function's last instruction: the return address then belongs to the next function.
   const names = symbols?.(addresses.map((address, i) => (i === 0 || address === 0n ? address : address - 1n)));
   print("  call trace:\n");
   addresses.forEach((address, i) => {

@@ -15,7 +15,7 @@ function pathArgument(text: string): string {
   return path;
 }
 
-/** Does something to the store, and says in words what is wrong with it. */
+/** Performs a store operation, turning its errors into messages. */
 function attempt<T>(path: string, work: () => T): T {
   try {
     return work();

@@ -1,6 +1,6 @@
 /**
- * Input from the machine's serial console: VIRQ_CONSOLE tells of it, CONSOLEIO_read takes it. What nobody has room for is left
- * with the hypervisor, which lets the sender wait.
+ * Input from the machine's serial console: VIRQ_CONSOLE announces it, CONSOLEIO_read reads it. Input that cannot be accepted yet
+ * stays in the hypervisor, which makes the sender wait.
  */
 import { VIRQ_CONSOLE } from "../../../abi/xen.ts";
 import { onVirq } from "../events.ts";
@@ -11,7 +11,7 @@ import { reserveScratch } from "../scratch.ts";
 const PIECE = 512;
 const buffer = reserveScratch(PIECE);
 
-/** Where input goes. */
+/** Destination of input. */
 export interface InputSink {
   /** How many bytes it has room for now. */
   room(): number;
@@ -22,9 +22,9 @@ export interface InputSink {
 let sink: InputSink | null = null;
 let reading = false;
 
-/** Reads what is there, as far as there is room for it: called also when there is room again. */
+/** Reads available input as far as there is room; also called when there is room again. */
 export function readInput(): void {
-  // A sink that makes room while it is given input is served by the loop that is running.
+  // A sink that makes room while it receives input is served by the loop already running.
   if (sink === null || reading) return;
   reading = true;
   try {
@@ -39,7 +39,7 @@ export function readInput(): void {
   }
 }
 
-/** Hands input to `to` from now on, beginning with what was typed before anyone listened. */
+/** Delivers input to `to` from now on, beginning with input typed before there was a sink. */
 export function openInput(to: InputSink): void {
   sink = to;
   onVirq(VIRQ_CONSOLE, readInput);

@@ -52,7 +52,7 @@ export class KeyDecoder {
     if (this.sequence !== null) return this.continueSequence(byte);
     if (this.partial.length > 0) {
       if ((byte & 0xc0) === 0x80) return this.addToCharacter(byte);
-      // The character was cut short: it is forgotten, and the byte begins something new.
+      // The character was incomplete: it is dropped, and the byte starts a new one.
       this.partial = [];
     }
     if (byte === 0x1b) {

@@ -1,6 +1,6 @@
 /**
- * A line editor: the line scrolls sideways within the terminal's width, less one column, and never wraps. It knows nothing of
- * consoles or commands: bytes in, text out.
+ * A line editor: the line scrolls horizontally within the terminal's width minus one column, and never wraps. It is independent
+ * of consoles and commands: bytes in, text out.
  */
 import { columnsOf } from "./columns.ts";
 import { KeyDecoder } from "./keys.ts";
@@ -8,9 +8,9 @@ import { KeyDecoder } from "./keys.ts";
 /** Characters of the longest line. */
 export const LINE_MAX = 8192;
 const HISTORY_MAX = 200;
-/** Characters of all lines that are kept together. */
+/** Total characters of all lines in the history. */
 const HISTORY_CHARACTERS = 64 * 1024;
-/** Asks a terminal for its size, as xterm has it; one that does not know the question ignores it. */
+/** Asks a terminal for its size, as xterm has it; others ignore the request. */
 const ASK_SIZE = "\x1b[18t";
 
 export interface LineEditorHost {
@@ -19,7 +19,7 @@ export interface LineEditorHost {
   complete(before: string): string[];
   /** Columns of the terminal. */
   columns(): number;
-  /** The terminal has said how large it is. */
+  /** The terminal has reported its size. */
   resized(columns: number, rows: number): void;
 }
 
@@ -62,7 +62,7 @@ export class LineEditor {
     this.shown = this.prompt.length;
   }
 
-  /** Takes prompt and line off the screen, for output that comes between. */
+  /** Removes prompt and line from the screen, for other output. */
   hide(): void {
     this.host.write("\r\x1b[K");
   }

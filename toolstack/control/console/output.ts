@@ -1,7 +1,7 @@
 /**
- * Output to the machine's serial console. It waits in a queue and goes to the hypervisor in pieces: at the end of a turn,
- * after the promise jobs that wrote it, and as a task for what is more than one turn's. A serial line is slow: who has much
- * to print is to wait for it (`printed`, `whenDrained`).
+ * Output to the machine's serial console. It is queued and passed to the hypervisor in pieces: at the end of a turn,
+ * after the promise jobs that wrote it, and as a task for output beyond one turn's share. A serial line is slow: callers with
+ * much output must wait for it (`printed`, `whenDrained`).
  */
 import type { Interruption } from "../interruption.ts";
 import { memory } from "../host.ts";
@@ -17,7 +17,7 @@ const LF = 0x0a;
 const PIECE = 256;
 /** Bytes of UTF-8 for a UTF-16 code unit, at most. */
 const UTF8_MAX = 3;
-/** Output beyond this waits with who makes it. */
+/** Queue length beyond which producers must wait. */
 const FULL = 16 * 1024;
 /** Room of a chunk for bytes: many small ones share it. */
 const CHUNK_BYTES = 1024;
@@ -32,7 +32,7 @@ interface ByteChunk {
   used: number;
 }
 
-/** What waits: from chunk number `first` on, and of that one what is behind its first `at` bytes or characters. */
+/** The queue starts at chunk number `first`, of which the first `at` bytes or characters have been written. */
 let chunks: (string | ByteChunk)[] = [];
 let first = 0;
 let at = 0;
@@ -88,12 +88,12 @@ export function printBytes(bytes: Uint8Array): void {
   promiseFlush();
 }
 
-/** True when the cursor is at the beginning of a line, once all has been written. */
+/** True if the cursor will be at the beginning of a line once all has been written. */
 export function atLineStart(): boolean {
   return latest === LF || latest === 0;
 }
 
-/** True when so much waits that who makes more should wait too. */
+/** True if the queue is so long that producers should wait. */
 export function outputFull(): boolean {
   return queued >= FULL;
 }
@@ -103,7 +103,7 @@ export function whenDrained(listener: () => void): void {
   listeners.push(listener);
 }
 
-/** What waits and has not gone out is not shown. */
+/** Drops queued output. */
 export function dropOutput(): void {
   chunks = [];
   first = at = queued = 0;
@@ -124,7 +124,7 @@ export async function printed(interruption: Interruption): Promise<void> {
   await giveWay();
 }
 
-/** Characters of `text` from `from` on, `most` or one more: no pair of surrogates is taken apart. */
+/** Characters of `text` from `from` on, `most` or one more: surrogate pairs are not split. */
 function pieceOf(text: string, from: number, most: number): string {
   const end = from + most;
   const split = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
@@ -166,7 +166,7 @@ function writePiece(): void {
   consoleWrite(buffer.address, used);
 }
 
-/** Hands what was written so far to the hypervisor: a piece at least, what is more than this turn's part follows by itself. */
+/** Passes queued output to the hypervisor: at least one piece; output beyond this turn's share follows by itself. */
 export function flushConsole(): void {
   while (queued > 0) {
     writePiece();

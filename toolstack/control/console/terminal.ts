@@ -18,12 +18,12 @@ export function terminalSize(): Readonly<TerminalSize> {
   return size;
 }
 
-/** Takes a size that was told; one that no terminal has is ignored. */
+/** Sets the reported size; an implausible one is ignored. */
 export function setTerminalSize(columns: number, rows: number): void {
   if (columns >= NARROWEST && columns <= WIDEST && rows > 0 && rows <= WIDEST) size = { columns, rows };
 }
 
-/** Takes what `terminal=` says: "132x43". */
+/** Sets the size from the option `terminal=`: "132x43". */
 export function readTerminalSize(text: string | undefined): void {
   const [, columns, rows] = /^(\d{1,4})x(\d{1,4})$/.exec(text ?? "") ?? [];
   if (columns !== undefined) setTerminalSize(Number(columns), Number(rows));

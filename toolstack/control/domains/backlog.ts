@@ -1,4 +1,4 @@
-/** Output of a guest that nobody looks at: its latest bytes, up to a limit. */
+/** Output of a guest whose console is not displayed: its latest bytes, up to a limit. */
 import { ByteRing } from "../byte-ring.ts";
 
 export class Backlog {
@@ -10,7 +10,7 @@ export class Backlog {
     this.ring = new ByteRing(limit);
   }
 
-  /** Bytes of memory that it takes. */
+  /** Bytes of memory that it uses. */
   get capacity(): number {
     return this.ring.capacity;
   }

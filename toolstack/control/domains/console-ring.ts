@@ -1,6 +1,6 @@
 /**
  * Domain 0's end of a guest's console ring (xen/io/console.h). The guest shares the page and may write anything into it
- * at any moment: indexes are read once, masked at use, and believed only as far as the ring's size.
+ * at any moment: indexes are read once, masked at use, and trusted only within the ring's size.
  */
 import { XENCONS_IN_SIZE, XENCONS_OUT_SIZE, XenconsInterface } from "../../../abi/console.ts";
 import { memory } from "../host.ts";
@@ -30,8 +30,8 @@ export class ConsoleRing {
   }
 
   /**
-   * Takes what the guest has written. A producer index that claims more than the ring holds is nonsense: we catch up
-   * with it and take nothing.
+   * Reads what the guest has written. A producer index that implies more than the ring's size is invalid: we skip to
+   * it and read nothing.
    * @returns the bytes, none if there are none
    */
   receive(): Uint8Array {

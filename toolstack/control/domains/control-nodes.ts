@@ -1,24 +1,24 @@
 /**
- * Asking a guest to do something, through the nodes it watches: Xen's docs/misc/xenstore-paths.pandoc, "control" and
+ * Requests to a guest through the nodes it watches: Xen's docs/misc/xenstore-paths.pandoc, "control" and
  * "memory", and what libxl does for xl shutdown, sysrq, vcpu-set and mem-set.
  */
 import type { LocalStore } from "../store/local.ts";
 import { domainPath } from "./domain-nodes.ts";
 
-/** What control/shutdown may ask for. */
+/** Requests in control/shutdown. */
 export type ShutdownRequest = "poweroff" | "reboot";
 
-/** Asks a domain to end by itself. */
+/** Requests a domain to shut down. */
 export function askShutdown(local: LocalStore, domain: number, request: ShutdownRequest): void {
   local.write(`${domainPath(domain)}/control/shutdown`, request);
 }
 
-/** True when the guest says that it obeys that request. */
+/** True if the guest announces support for that request. */
 export function obeys(local: LocalStore, domain: number, request: ShutdownRequest): boolean {
   return local.read(`${domainPath(domain)}/control/feature-${request}`) === "1";
 }
 
-/** True when the guest has taken the request: it empties the node then. */
+/** True if the guest has accepted the request, by emptying the node. */
 export function hasTakenShutdown(local: LocalStore, domain: number): boolean {
   return local.read(`${domainPath(domain)}/control/shutdown`) === "";
 }
@@ -28,7 +28,7 @@ export function sendSysrq(local: LocalStore, domain: number, key: string): void 
   local.write(`${domainPath(domain)}/control/sysrq`, key);
 }
 
-/** Number of vCPUs the domain was made with. */
+/** Number of vCPUs the domain was created with. */
 export function vcpuNodes(local: LocalStore, domain: number): number {
   return local.list(`${domainPath(domain)}/cpu`)?.length ?? 0;
 }
@@ -40,7 +40,7 @@ export function setOnlineVcpus(local: LocalStore, domain: number, online: number
   }
 }
 
-/** KiB that a domain is to have, and the most it may be asked to have; NaN where the nodes say nothing. */
+/** KiB that a domain is to have, and the most it may be asked to have; NaN if the nodes are missing. */
 export function memoryTarget(local: LocalStore, domain: number): { target: number; most: number } {
   const number = (node: string) => Number(local.read(`${domainPath(domain)}/memory/${node}`) ?? NaN);
   return { target: number("target"), most: number("static-max") };
