@@ -138,11 +138,14 @@ function turn(c: Cpu, cpu: u32): Vcpu | null {
     c.interruptTaken = 0;
     interruptHandle(cpu, vector);
   }
-  timersRun(nowNs());
-  if (domainReapWanted()) domainsReap();
-  while (c.restarts) softwareRestart(c);
+  let now = nowNs();
+  if (timersRun(now)) now = nowNs();
+  if (domainReapWanted() || c.restarts) {
+    domainsReap();
+    while (c.restarts) softwareRestart(c);
+    now = nowNs();
+  }
   const before = c.current;
-  const now = nowNs();
   const v = schedulerPick(c, now);
   const until = v == null ? u64.MAX_VALUE : schedulerDeadline(c, now, ALONE_NS);
   if (before != c.current) {

@@ -22,10 +22,10 @@ export class Cpu {
   idleNs: u64;
   /** Virtual run time of the vCPU chosen last: the initial value for new vCPUs. */
   schedFloor: u64;
-  /** Roots of the heaps of runnable vCPUs that wait: prompt ones, those that just woke, and the others. */
-  schedPrompt: usize;
+  /** Roots of the heaps of runnable vCPUs that wait, one for each SchedClass, in its order. */
+  schedFair: usize;
   schedUrgent: usize;
-  schedQueue: usize;
+  schedPrompt: usize;
   /** vCPUs in all of them. */
   schedWaiting: u32;
   schedLock: u32;

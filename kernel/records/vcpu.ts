@@ -16,7 +16,17 @@ export const enum VcpuRun {
   Running = 3,
 }
 
-/** Vcpu.pollPort for a poll of several ports, or of none: any event ends it, as on Xen. */
+/** How a vCPU waits for the CPU (kernel/scheduling/scheduler.ts). */
+export const enum SchedClass {
+  /** By its virtual run time. */
+  Fair = 0,
+  /** It woke, and its first short stretch on a CPU is not over. */
+  Urgent = 1,
+  /** Domain 0's, always: it runs before all others as long as it has budget. */
+  Prompt = 2,
+}
+
+/** Vcpu.pollPort of a poll of several ports, or of none: any event ends it, as on Xen. */
 export const POLL_ANY: u32 = 0xffffffff;
 
 @unmanaged
@@ -78,10 +88,9 @@ export class Vcpu extends HvmVcpu {
   schedHeapNext: usize;
   schedHeapPrev: usize;
   schedWeight: u32;
-  /** 1 from its wake-up until its first short run on a CPU is over. */
-  schedUrgent: u32;
-  /** 1: a vCPU of domain 0: runs before all others as long as it has budget, ns. */
-  schedPrompt: u32;
+  /** Changes only while it waits in no heap. */
+  schedClass: u32; // SchedClass
+  /** Of a prompt one: for how long it may run before all others, ns. */
   schedBudgetNs: u64;
   /** System time at which it last got the CPU, ns; of a prompt one that waits, to which its budget is counted. */
   schedSinceNs: u64;

@@ -20,7 +20,7 @@ import { Domain, DomainKind } from "../records/domain";
 import { HeapNode, heapHolds, heapInsert, heapRemove } from "./pairing-heap";
 import { nowNs } from "./time";
 import { Timer, timerArmed, timerStop } from "./timer";
-import { Vcpu, VcpuRun } from "../records/vcpu";
+import { SchedClass, Vcpu, VcpuRun } from "../records/vcpu";
 import { runstateSet } from "./runstate";
 
 /** Bits of Vcpu.pauseFlags. */
@@ -66,20 +66,24 @@ export function vcpuOnCpu(v: Vcpu): bool {
   return cpuOf(v.cpu).current == changetype<usize>(v);
 }
 
-/** Queues by what the vCPU is: prompt ones, by when they may run, and urgent ones have heaps of their own. */
+/** Where the root of the heap is in which `v` waits: there is one for each class. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function rootOf(c: Cpu, v: Vcpu): usize {
+  return changetype<usize>(c) + offsetof<Cpu>("schedFair") + ((<usize>v.schedClass) << 2);
+}
+
 function enqueue(c: Cpu, v: Vcpu): void {
   if (heapHolds(nodeOf(v))) return;
-  if (v.schedPrompt) c.schedPrompt = heapInsert(c.schedPrompt, nodeOf(v));
-  else if (v.schedUrgent) c.schedUrgent = heapInsert(c.schedUrgent, nodeOf(v));
-  else c.schedQueue = heapInsert(c.schedQueue, nodeOf(v));
+  const root = rootOf(c, v);
+  store<usize>(root, heapInsert(load<usize>(root), nodeOf(v)));
   c.schedWaiting++;
 }
 
 function dequeue(c: Cpu, v: Vcpu): void {
   if (!heapHolds(nodeOf(v))) return;
-  if (v.schedPrompt) c.schedPrompt = heapRemove(c.schedPrompt, nodeOf(v));
-  else if (v.schedUrgent) c.schedUrgent = heapRemove(c.schedUrgent, nodeOf(v));
-  else c.schedQueue = heapRemove(c.schedQueue, nodeOf(v));
+  const root = rootOf(c, v);
+  store<usize>(root, heapRemove(load<usize>(root), nodeOf(v)));
   c.schedWaiting--;
 }
 
@@ -99,21 +103,21 @@ function settle(v: Vcpu, woken: bool): void {
   } else {
     if (vcpuEligible(v)) {
       if (heapHolds(nodeOf(v))) {
-        // It is already queued.
-      } else if (v.schedPrompt) {
+        // It waits already.
+      } else if (v.schedClass == SchedClass.Prompt) {
         promptWait(v, nowNs());
         enqueue(c, v);
         c.reschedule = 1;
       } else {
         v.schedKey = max(v.schedKey, c.schedFloor);
-        v.schedUrgent = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? 1 : 0;
+        v.schedClass = woken && v.schedKey <= c.schedFloor + AHEAD_NS ? SchedClass.Urgent : SchedClass.Fair;
         enqueue(c, v);
         const running = changetype<Vcpu | null>(c.current);
-        // The first waiting vCPU ends the extended run of a vCPU that was alone: its slice applies again.
-        const first = c.schedWaiting == 1;
-        if (first || running == null) c.reschedule = 1;
-        else if (!running.schedPrompt && (v.schedUrgent || v.schedKey + PREEMPT_NS < liveKey(running)))
-          c.reschedule = 1;
+        // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
+        if (c.schedWaiting == 1 || running == null) c.reschedule = 1;
+        else if (running.schedClass != SchedClass.Prompt) {
+          if (v.schedClass == SchedClass.Urgent || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
+        }
       }
     } else {
       dequeue(c, v);
@@ -148,7 +152,7 @@ function promptWait(v: Vcpu, now: u64): void {
 export function schedulerAdd(v: Vcpu): void {
   v.run = VcpuRun.Down;
   v.schedWeight = SCHED_WEIGHT;
-  v.schedPrompt = v.domain.privileged && v.domain.kind == DomainKind.Software ? 1 : 0;
+  v.schedClass = v.domain.privileged && v.domain.kind == DomainKind.Software ? SchedClass.Prompt : SchedClass.Fair;
   v.schedBudgetNs = BUDGET_NS;
   v.runstate = RUNSTATE_offline;
   v.runstateSince = nowNs();
@@ -230,9 +234,12 @@ export function schedulerYield(v: Vcpu): void {
   const c = cpuOf(v.cpu);
   if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
   schedulerCharge(c, nowNs());
-  if (v.schedPrompt) v.schedBudgetNs = 0;
-  else if (c.schedQueue) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedQueue).key);
-  v.schedUrgent = 0;
+  if (v.schedClass == SchedClass.Prompt) {
+    v.schedBudgetNs = 0;
+  } else {
+    if (c.schedFair) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedFair).key);
+    v.schedClass = SchedClass.Fair;
+  }
   c.sliceEndNs = 0;
   c.reschedule = 1;
 }
@@ -242,7 +249,7 @@ export function schedulerCharge(c: Cpu, now: u64): void {
   const v = changetype<Vcpu | null>(c.current);
   if (v == null || now <= v.schedSinceNs) return;
   const used = now - v.schedSinceNs;
-  if (v.schedPrompt) v.schedBudgetNs -= min(used, v.schedBudgetNs);
+  if (v.schedClass == SchedClass.Prompt) v.schedBudgetNs -= min(used, v.schedBudgetNs);
   else v.schedKey += virtualTime(v, used);
   v.schedSinceNs = now;
 }
@@ -254,7 +261,7 @@ export function schedulerCharge(c: Cpu, now: u64): void {
 export function schedulerOwe(v: Vcpu, ns: u64): void {
   const c = cpuOf(v.cpu);
   if (c.current == changetype<usize>(v)) return;
-  if (v.schedPrompt) {
+  if (v.schedClass == SchedClass.Prompt) {
     v.schedBudgetNs -= min(ns, v.schedBudgetNs);
     return;
   }
@@ -281,8 +288,8 @@ export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
     changetype<Vcpu>(chosen).run = VcpuRun.Running; // it may have blocked and been woken since
     if (now >= c.sliceEndNs) startSlice(c, changetype<Vcpu>(chosen), now);
   }
-  if (chosen && !changetype<Vcpu>(chosen).schedPrompt) {
-    const waiting = c.schedQueue ? changetype<HeapNode>(c.schedQueue).key : u64.MAX_VALUE;
+  if (chosen && changetype<Vcpu>(chosen).schedClass != SchedClass.Prompt) {
+    const waiting = c.schedFair ? changetype<HeapNode>(c.schedFair).key : u64.MAX_VALUE;
     c.schedFloor = max(c.schedFloor, min(changetype<Vcpu>(chosen).schedKey, waiting));
   }
   hw.unlock(changetype<usize>(c) + offsetof<Cpu>("schedLock"));
@@ -293,20 +300,22 @@ function choose(c: Cpu, now: u64): usize {
   const previous = changetype<Vcpu | null>(c.current);
   const stays = previous != null && vcpuEligible(previous);
   const expired = now >= c.sliceEndNs;
-  const prompt = stays && previous!.schedPrompt != 0;
+  const prompt = stays && previous!.schedClass == SchedClass.Prompt;
   if (prompt && previous!.schedBudgetNs) return c.current;
-  // The short run also ends if domain 0 interrupts it repeatedly.
-  if (previous != null && (expired || previous.schedKey > c.schedFloor + AHEAD_NS)) previous.schedUrgent = 0;
+  // Also one whose short stretch domain 0 interrupts again and again has its end.
+  if (previous != null && previous.schedClass == SchedClass.Urgent) {
+    if (expired || previous.schedKey > c.schedFloor + AHEAD_NS) previous.schedClass = SchedClass.Fair;
+  }
   if (c.schedPrompt && changetype<HeapNode>(c.schedPrompt).key <= now) {
     return changetype<usize>(vcpuOfNode(c.schedPrompt));
   }
-  if (stays && previous!.schedUrgent) return c.current;
+  if (stays && previous!.schedClass == SchedClass.Urgent) return c.current;
   if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
-  if (!c.schedQueue) {
-    // A budget matters only while others wait for the CPU.
+  if (!c.schedFair) {
+    // A budget counts only while others want the CPU.
     return stays ? c.current : c.schedPrompt ? changetype<usize>(vcpuOfNode(c.schedPrompt)) : 0;
   }
-  const first = vcpuOfNode(c.schedQueue);
+  const first = vcpuOfNode(c.schedFair);
   if (stays && !prompt) {
     // Within a slice only a vCPU far behind preempts; at its end the one furthest behind runs, possibly the same. A yield
     // has made the two equal.
@@ -320,7 +329,7 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
   const previous = changetype<Vcpu | null>(c.current);
   if (previous != null) {
     if (previous.run == VcpuRun.Running) previous.run = VcpuRun.Runnable; // also one that is paused
-    if (previous.schedPrompt) promptWait(previous, now);
+    if (previous.schedClass == SchedClass.Prompt) promptWait(previous, now);
     if (vcpuEligible(previous)) enqueue(c, previous);
     runstateSet(previous, idleState(previous), now);
   }
@@ -329,15 +338,17 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
   const next = changetype<Vcpu>(chosen);
   dequeue(c, next);
   next.run = VcpuRun.Running;
-  if (next.schedPrompt) refill(next, now);
+  if (next.schedClass == SchedClass.Prompt) refill(next, now);
   next.schedSinceNs = now;
   runstateSet(next, RUNSTATE_running, now);
   startSlice(c, next, now);
 }
 
 function startSlice(c: Cpu, v: Vcpu, now: u64): void {
-  if (v.schedPrompt) c.sliceEndNs = now + (v.schedBudgetNs ? v.schedBudgetNs : BUDGET_NS);
-  else c.sliceEndNs = now + (v.schedUrgent ? URGENT_NS : SLICE_NS);
+  let ns = SLICE_NS;
+  if (v.schedClass == SchedClass.Urgent) ns = URGENT_NS;
+  else if (v.schedClass == SchedClass.Prompt) ns = v.schedBudgetNs ? v.schedBudgetNs : BUDGET_NS;
+  c.sliceEndNs = now + ns;
 }
 
 /**
@@ -346,8 +357,8 @@ function startSlice(c: Cpu, v: Vcpu, now: u64): void {
  */
 export function schedulerDeadline(c: Cpu, now: u64, aloneNs: u64): u64 {
   if (!c.schedWaiting) return now + aloneNs;
-  const prompt = c.schedPrompt ? changetype<HeapNode>(c.schedPrompt).key : u64.MAX_VALUE;
-  return changetype<Vcpu>(c.current).schedPrompt ? c.sliceEndNs : min(c.sliceEndNs, prompt);
+  if (!c.schedPrompt || changetype<Vcpu>(c.current).schedClass == SchedClass.Prompt) return c.sliceEndNs;
+  return min(c.sliceEndNs, changetype<HeapNode>(c.schedPrompt).key);
 }
 
 /** Makes a CPU's loop choose a vCPU at its first turn. */

@@ -55,17 +55,23 @@ export function timerDeadline(t: Timer): u64 {
   return heapHolds(t) ? t.key : 0;
 }
 
-/** Runs the callbacks of all timers due at `nowNs`. A callback may arm and stop timers, its own included. */
-export function timersRun(nowNs: u64): void {
+/**
+ * Runs the callbacks of all timers due at `nowNs`. A callback may arm and stop timers, its own included.
+ * @returns whether there were any
+ */
+export function timersRun(nowNs: u64): bool {
+  let any = false;
   while (root) {
     const t = changetype<Timer>(root);
     if (t.key > nowNs) break;
+    any = true;
     hw.lock(lockWord);
     root = heapRemove(root, t);
     hw.unlock(lockWord);
     changetype<TimerFn>(t.fn)(t.arg);
   }
   sooner = false;
+  return any;
 }
 
 /** The earliest deadline in ns, u64.MAX_VALUE when no timer is armed. */
