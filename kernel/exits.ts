@@ -11,6 +11,7 @@ import {
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
+import { acpiPortWrite } from "./domains/acpi-sleep";
 import { domainShutdown, vcpuCrash, vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { hypercallPageFill } from "./hypercalls/hypercall-page";
 import { hypercallHvm } from "./hypercalls/hypercall-table";
@@ -66,10 +67,12 @@ function halt(v: Vcpu): void {
   else vcpuDownOrShutdown(v);
 }
 
-/** There are no devices: reads return all ones, writes are ignored, except to the debug console. */
+/** There are no devices: reads return all ones, writes are ignored, except to the debug console and ACPI's sleep control register. */
 function portIo(v: Vcpu): void {
   if (v.exitIn) hvmFinishIn(v, u32.MAX_VALUE);
-  else if (v.exitPort == PORT_DEBUG_CONSOLE && v.exitSize == 1) consoleByte(v.domain, <u32>v.exitValue);
+  else if (v.exitSize != 1) return;
+  else if (v.exitPort == PORT_DEBUG_CONSOLE) consoleByte(v.domain, <u32>v.exitValue);
+  else acpiPortWrite(v.domain, v.exitPort, <u32>v.exitValue);
 }
 
 /**

@@ -41,6 +41,10 @@ void hypervisor_check(void) {
     guest_fail("time stands still");
 }
 
+/** abi/acpi-sleep.ts */
+#define SLEEP_CONTROL_PORT 0xb004
+#define SLEEP_ENABLE 0x20u
+
 void port_access(uint16_t port, uint32_t value, unsigned kind) {
   switch (kind) {
     case 0:
@@ -53,6 +57,8 @@ void port_access(uint16_t port, uint32_t value, unsigned kind) {
       in32(port);
       break;
     case 3:
+      if (port == SLEEP_CONTROL_PORT)
+        value &= ~SLEEP_ENABLE; // asleep it would wait for an operator
       out8(port, value);
       break;
     case 4:

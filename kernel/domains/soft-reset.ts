@@ -7,6 +7,7 @@
  * domain's mappings of others' grants are removed, its timers are stopped, its watchdogs are freed.
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
+import { HVM_PARAM_ACPI_S_STATE } from "../../abi/hvm";
 import { evtchnReset, evtchnResetBy } from "../events/event-channel";
 import { sharedInfoReset } from "../events/shared-info";
 import { grantFrameOf } from "../grants/grant-frames";
@@ -21,12 +22,14 @@ import { periodicSet, singleshotStop } from "./vcpu-timers";
 import { watchdogsFree } from "./watchdogs";
 
 /**
- * Resumes a domain that has shut down (also for XEN_DOMCTL_resumedomain). No effect on others.
+ * Resumes a domain that has shut down (also for XEN_DOMCTL_resumedomain), awake if it was in ACPI's S3 (acpi-sleep.ts). No
+ * effect on others.
  */
 export function domainResume(d: Domain): void {
   if (!d.shutdown) return;
   d.shutdown = 0;
   d.shutdownCode = SHUTDOWN_CODE_INVALID;
+  if (d.hvmParams) store<u64>(d.hvmParams + ((<usize>HVM_PARAM_ACPI_S_STATE) << 3), 0);
   domainPauseFlag(d, PAUSE_SHUTDOWN, false);
 }
 

@@ -68,6 +68,7 @@ import { nowNs } from "../scheduling/time";
 import { Vcpu } from "../records/vcpu";
 import { vlapicUpcall } from "../events/vlapic-delivery";
 import { upcallPending } from "../events/event-notify";
+import { acpiWake } from "../domains/acpi-sleep";
 import { hvmParam, hvmCallbackVector } from "../domains/hvm-params";
 /** Largest SHUTDOWN_* code: SHUTDOWN_soft_reset. */
 const SHUTDOWN_MAX: u64 = 5;
@@ -215,8 +216,8 @@ function setParam(v: Vcpu, d: Domain, index: u32, value: u64): i32 {
       break;
     case HVM_PARAM_ACPI_IOPORTS_LOCATION: // a PVH guest has no PM timer whose ports could be chosen
       return -ENODEV;
-    case HVM_PARAM_ACPI_S_STATE: // 3 would suspend, 0 resumes: no device model, nothing to do
-      return value == 0 ? 0 : -EINVAL;
+    case HVM_PARAM_ACPI_S_STATE: // on Xen 3 suspends: without firmware to wake in only the guest itself can
+      return value == 0 ? acpiWake(d) : -EINVAL;
     case HVM_PARAM_VIRIDIAN: // not offered, nor the next three
     case HVM_PARAM_ALTP2M:
     case HVM_PARAM_MCA_CAP:

@@ -26,6 +26,7 @@ for (const { kind, vcpus } of [
     t.regex(log, /Booting kernel on Xen PVH|PVH entry|Xen PVH/i);
     t.regex(log, /xen:events: Using FIFO-based ABI/);
     expectCalm(t, log);
+    t.notRegex(log, /mce: Unable to init MCE device/);
     t.is((await shell.run("nproc")).trim(), String(vcpus));
     const clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     t.is((await shell.run(`cat ${clock}`)).trim(), "xen");
@@ -89,6 +90,34 @@ test(`Linux reboots, crashes and powers off: each ends as its policy says${why}`
   t.regex(await machine.command("list", COMMAND_MS), /^asked +6 +256 +1 +----c- /m);
   t.regex(await machine.command("xenctx asked", COMMAND_MS), /RIP|rip/);
   t.is(await machine.command("destroy asked", COMMAND_MS), "");
+  await powerOff(t, machine);
+});
+
+test(`Linux suspends to RAM and goes on where it was when it is woken, again and again${why}`, async (t) => {
+  t.timeout(LINUX_MS * 6);
+  const machine = await bootToPrompt(t, { memoryMib: MEMORY_MIB, modules });
+  const { shell } = await startLinux(machine, "linux", "--memory 256 --vcpus 2");
+  await shell.enter();
+  t.is((await shell.run("cat /sys/power/mem_sleep")).trim(), "s2idle [deep]");
+  await shell.run("here=kept");
+  for (let round = 1; round <= 2; round++) {
+    machine.send("echo mem > /sys/power/state\r");
+    await machine.waitFor("domain 1 (linux) sleeps (ACPI S3)", LINUX_MS, "the guest's sleep");
+    await shell.leave();
+    t.regex(await machine.command("list", COMMAND_MS), /^linux +1 +256 +\d+ +---s-- /m);
+    t.is(await machine.command("trigger linux s3resume", COMMAND_MS), "");
+    await shell.enter();
+    t.is((await shell.run("echo $here $(nproc)")).trim(), "kept 2");
+    const log = await shell.run("dmesg");
+    t.is(log.match(/Waking up from system sleep state S3/g)?.length, round);
+    t.is(log.match(/PM: suspend exit/g)?.length, round);
+    expectCalm(t, log);
+    t.notRegex(log, /ACPI (Error|Warning|BIOS)/);
+  }
+  // Its clock and its timers go on.
+  await shell.run("sleep 1");
+  await shell.leave();
+  await machine.command("shutdown linux", LINUX_MS);
   await powerOff(t, machine);
 });
 

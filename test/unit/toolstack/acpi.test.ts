@@ -14,7 +14,10 @@ function packageAt(aml: Uint8Array, at: number): { from: number; to: number } {
   return { from: at + 2, to: at + ((lead & 0xf) | (aml[at + 1]! << 4)) };
 }
 
-/** The _UIDs of the processor devices in \\_SB, which is all there is; anything else throws. */
+/** \\_S3: SLP_TYP values 3 and 0. */
+const S3 = "\x08\\_S3_\x12\x05\x02\x0a\x03\x00";
+
+/** The _UIDs of the processor devices in \\_SB; there is \\_S3 too, and anything else throws. */
 function processors(aml: Uint8Array): number[] {
   const expect = (at: number, wanted: string) => {
     const found = Buffer.from(aml.subarray(at, at + wanted.length)).toString("latin1");
@@ -24,7 +27,7 @@ function processors(aml: Uint8Array): number[] {
   const integerAt = (at: number) =>
     aml[at]! < 2 ? { value: aml[at]!, next: at + 1 } : { value: aml[expect(at, "\x0a")]!, next: at + 2 };
   const scope = packageAt(aml, expect(0, "\x10"));
-  if (scope.to !== aml.length) throw new Error(`the scope ends at ${scope.to} of ${aml.length}`);
+  if (expect(scope.to, S3) !== aml.length) throw new Error(`the scope ends at ${scope.to} of ${aml.length}`);
   const uids: number[] = [];
   for (let at = expect(scope.from, "\\_SB_"); at < scope.to;) {
     const device = packageAt(aml, expect(at, "\x5b\x82"));
@@ -60,6 +63,9 @@ for (const vcpus of [1, 2, 64]) {
     const madt = Number(view.getBigUint64(xsdt + 44, true)) - BASE;
     t.deepEqual(table(fadt), { signature: "FACP", size: 268 });
     t.true((view.getUint32(fadt + 112, true) & (1 << 20)) !== 0, "hardware-reduced");
+    // Byte-wide ports (ACPI 6.2, 5.2.3.2), which make hardware-reduced Linux offer S3.
+    t.deepEqual([...bytes.subarray(fadt + 244, fadt + 256)], [1, 8, 0, 1, 0x04, 0xb0, 0, 0, 0, 0, 0, 0]);
+    t.deepEqual([...bytes.subarray(fadt + 256, fadt + 268)], [1, 8, 0, 1, 0x05, 0xb0, 0, 0, 0, 0, 0, 0]);
     const dsdt = Number(view.getBigUint64(fadt + 140, true)) - BASE;
     t.is(table(dsdt).signature, "DSDT");
     t.deepEqual(processors(bytes.subarray(dsdt + 36, dsdt + table(dsdt).size)), [...Array(vcpus).keys()]);

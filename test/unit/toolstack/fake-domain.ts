@@ -7,6 +7,7 @@ import {
   XEN_DOMINF_running,
   XEN_DOMINF_shutdown,
 } from "../../../abi/domctl.ts";
+import { HVM_PARAM_ACPI_S_STATE } from "../../../abi/hvm.ts";
 import type { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
@@ -35,7 +36,16 @@ export class FakeDomain {
   /** Domain 0's mappings of its frames. */
   mapped = 0;
 
+  /** What XEN_DOMCTL_sendtrigger sent: trigger and vCPU. */
+  triggers: number[][] = [];
+
   constructor(readonly id: number) {}
+
+  /** HVMOP_set_param by the toolstack. */
+  setParam(index: number, value: number): void {
+    if (index === HVM_PARAM_ACPI_S_STATE && value === 0 && this.params.get(index) === 3) this.shutdown = null;
+    this.params.set(index, value);
+  }
 
   /** XEN_DOMCTL_soft_reset, its ports closed: 0 or a negative errno. */
   softReset(): number {

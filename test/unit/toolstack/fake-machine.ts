@@ -10,12 +10,14 @@ import {
   DomctlGetdomaininfo,
   DomctlHvmcontext,
   DomctlMaxMem,
+  DomctlSendtrigger,
   XEN_DOMCTL_createdomain,
   XEN_DOMCTL_destroydomain,
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_sendtrigger,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_soft_reset,
@@ -373,7 +375,7 @@ export class FakeMachine {
     const domain = this.domains.get(this.window.load16(arg));
     if (domain === undefined) return -ESRCH;
     const index = this.window.load32(arg + 4);
-    if (op === HVMOP_set_param) domain.params.set(index, this.window.load64(arg + 8));
+    if (op === HVMOP_set_param) domain.setParam(index, this.window.load64(arg + 8));
     else if (op === HVMOP_get_param) this.window.store64(arg + 8, domain.params.get(index) ?? 0);
     else return -ENOSYS;
     return 0;
@@ -497,6 +499,9 @@ export class FakeMachine {
       case XEN_DOMCTL_soft_reset:
         domain.ports.forEach((port) => this.events.close(port));
         return domain.softReset();
+      case XEN_DOMCTL_sendtrigger:
+        domain.triggers.push([w.load32(u + DomctlSendtrigger.trigger), w.load32(u + DomctlSendtrigger.vcpu)]);
+        return 0;
       case XEN_DOMCTL_destroydomain:
         if (domain.mapped > 0) throw new Error(`domain ${id} destroyed while ${domain.mapped} frames are mapped`);
         this.freePages += domain.frames.size;

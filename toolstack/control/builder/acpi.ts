@@ -1,10 +1,12 @@
 /**
- * The minimal ACPI tables of a PVH guest: hardware-reduced, local APICs only. Generated once for each address and number of
+ * The minimal ACPI tables of a PVH guest: hardware-reduced, local APICs, and S3 ("suspend to RAM"). Without S3 Linux takes
+ * its own suspend-to-idle for `echo mem > /sys/power/state`, and nothing a PVH guest has ever wakes it from that. Made once for each place and number of
  * vCPUs, then reused: a domain's creation only copies them.
  *
  * Source: ACPI 6.2 chapters 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.11 (DSDT), 5.2.12 (MADT).
  */
-import { processorsAml } from "./aml.ts";
+import { ACPI_SLEEP_CONTROL_PORT, ACPI_SLEEP_STATUS_PORT } from "../../../abi/acpi-sleep.ts";
+import { dsdtAml } from "./aml.ts";
 import { acpiPlace } from "./layout.ts";
 
 const RSDP_SIZE = 36;
@@ -15,6 +17,8 @@ const LOCAL_APIC_SIZE = 8;
 const LOCAL_APIC_ADDRESS = 0xfee00000;
 /** FADT flags: WBINVD works; no fixed power or sleep buttons; hardware-reduced. */
 const FADT_FLAGS = 0x1 | (1 << 4) | (1 << 5) | (1 << 20);
+/** A generic address structure (5.2.3.2) of a byte-wide I/O port. */
+const GAS_PORT_BYTE = [1, 8, 0, 1];
 /** IA-PC boot flags: no legacy devices, no VGA, no CMOS clock. */
 const BOOT_FLAGS = (1 << 2) | (1 << 5);
 
@@ -38,7 +42,7 @@ const amlMade = new Map<number, Uint8Array>();
 
 function amlFor(vcpus: number): Uint8Array {
   let aml = amlMade.get(vcpus);
-  if (aml === undefined) amlMade.set(vcpus, (aml = processorsAml(vcpus)));
+  if (aml === undefined) amlMade.set(vcpus, (aml = dsdtAml(vcpus)));
   return aml;
 }
 
@@ -82,6 +86,13 @@ function makeTables(base: number, vcpus: number): Uint8Array {
   view.setUint32(FADT_AT + 112, FADT_FLAGS, true);
   bytes[FADT_AT + 131] = 1; // minor version: 5.1
   u64(FADT_AT + 140, base + dsdt); // X_DSDT
+  for (const [at, port] of [
+    [FADT_AT + 244, ACPI_SLEEP_CONTROL_PORT],
+    [FADT_AT + 256, ACPI_SLEEP_STATUS_PORT],
+  ] as const) {
+    bytes.set(GAS_PORT_BYTE, at);
+    u64(at + 4, port);
+  }
   finishTable(bytes, FADT_AT, "FACP", FADT_SIZE, 5);
 
   const aml = amlFor(vcpus);

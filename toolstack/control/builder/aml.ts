@@ -1,8 +1,10 @@
 /**
- * The subset of ACPI Machine Language (AML) that a guest's DSDT needs: \_SB with one processor device per vCPU.
+ * The little of ACPI's machine language (AML) that a guest's DSDT is made of: \_SB with one processor device per vCPU, and
+ * \_S3, which says that there is that sleep.
  *
- * Source: ACPI 6.2, chapter 20.2 (encodings), 8.4 (processor devices: _HID "ACPI0007", _UID as in the MADT).
+ * Source: ACPI 6.2, chapter 20.2 (encodings), 8.4 (processor devices: _HID "ACPI0007", _UID as in the MADT), 7.4.2 (\_Sx).
  */
+import { ACPI_SLEEP_TYPE_S3 } from "../../../abi/acpi-sleep.ts";
 
 const ZERO_OP = 0x00;
 const ONE_OP = 0x01;
@@ -10,6 +12,7 @@ const NAME_OP = 0x08;
 const BYTE_PREFIX = 0x0a;
 const STRING_PREFIX = 0x0d;
 const SCOPE_OP = 0x10;
+const PACKAGE_OP = 0x12;
 const EXTENDED_PREFIX = 0x5b;
 const DEVICE_OP = 0x82;
 const ROOT = "\\";
@@ -52,7 +55,10 @@ function processor(vcpu: number): number[] {
 }
 
 /** The body of the DSDT of a guest with `vcpus` vCPUs, at most 128: without the table's header. */
-export function processorsAml(vcpus: number): Uint8Array {
+export function dsdtAml(vcpus: number): Uint8Array {
   const devices = Array.from({ length: vcpus }, (_, vcpu) => processor(vcpu)).flat();
-  return Uint8Array.from([SCOPE_OP, ...packaged([...text(`${ROOT}_SB_`), ...devices])]);
+  // Values of SLP_TYP in the first and, where there is one, in the second PM1 control register.
+  const sleepTypes = [ACPI_SLEEP_TYPE_S3, 0];
+  const s3 = [PACKAGE_OP, ...packaged([sleepTypes.length, ...sleepTypes.flatMap(integer)])];
+  return Uint8Array.from([SCOPE_OP, ...packaged([...text(`${ROOT}_SB_`), ...devices]), ...named(`${ROOT}_S3_`, s3)]);
 }

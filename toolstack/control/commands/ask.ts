@@ -16,6 +16,7 @@ import { domainPath } from "../domains/domain-nodes.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { uuidOfName } from "../domains/name.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
+import { isAsleep } from "../domains/sleep.ts";
 import { domainInfo, setMaxMemory } from "../hypercalls/domctl.ts";
 import { after } from "../timers.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -54,6 +55,8 @@ async function ask(request: ShutdownRequest, words: string[], context: CommandCo
   if (domain.ended !== null) throw new CommandError(`${domain} has ended already: ${domain.ended}`);
   if (domainInfo(domain.id).paused)
     throw new CommandError(`${domain} is paused: it would not notice; unpause it first`);
+  if (isAsleep(domain.id))
+    throw new CommandError(`${domain} sleeps: it would not notice; \`trigger ${domain.id} s3resume\` wakes it`);
   askShutdown(context.domains.store.local, domain.id, request);
   context.domains.saveNow(domain);
   if (switches.has("no-wait")) return;

@@ -14,6 +14,7 @@ import { listCommand } from "./list.ts";
 import { modulesCommand } from "./modules.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
+import { triggerCommand } from "./trigger.ts";
 import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 
@@ -31,6 +32,7 @@ export const commands: Command[] = [
   shutdownCommand,
   destroyCommand,
   sysrqCommand,
+  triggerCommand,
   vcpuSetCommand,
   memSetCommand,
   xenstoreListCommand,

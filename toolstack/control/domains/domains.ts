@@ -53,6 +53,7 @@ import {
   restoreRequest,
   type SavedDomain,
 } from "./saved.ts";
+import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
@@ -480,6 +481,10 @@ export class Domains {
 
   private hasShutDown(domain: GuestDomain, reason: EndReason): void {
     if (resets(domain.policy, reason) && this.reset(domain, domainInfo(domain.id))) return;
+    if (reason === "suspend" && isAsleep(domain.id)) {
+      this.notice(`${domain} sleeps (ACPI S3): \`trigger ${domain.id} s3resume\` wakes it`);
+      return;
+    }
     this.store.shutDown(domain.id);
     const awaited = domain.waiters > 0;
     domain.end(reason);

@@ -6,6 +6,7 @@ import {
   DomctlHvmcontext,
   DomctlMaxMem,
   DomctlMaxVcpus,
+  DomctlSendtrigger,
   DomctlSetdomainhandle,
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
@@ -18,6 +19,8 @@ import {
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_sendtrigger,
+  XEN_DOMCTL_SENDTRIGGER_NMI,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_soft_reset,
@@ -153,6 +156,13 @@ export function pauseDomain(domain: number): void {
 
 export function unpauseDomain(domain: number): void {
   domctl("XEN_DOMCTL_unpausedomain", XEN_DOMCTL_unpausedomain, domain);
+}
+
+/** Sends an NMI to a vCPU. ESRCH when the domain has no such one. */
+export function sendNmi(domain: number, vcpu: number): void {
+  buffer.words[U + DomctlSendtrigger.trigger / 4] = XEN_DOMCTL_SENDTRIGGER_NMI;
+  buffer.words[U + DomctlSendtrigger.vcpu / 4] = vcpu;
+  domctl("XEN_DOMCTL_sendtrigger", XEN_DOMCTL_sendtrigger, domain);
 }
 
 /** Makes a domain that has shut down go on as if it had just been started, in its memory; it is paused. */
