@@ -1,7 +1,7 @@
 /**
- * Which features of the processor a guest may use: the host's CPUID words under these masks. A bit is listed when the
- * feature works in a guest without help, or with the help this hypervisor gives. Left out on purpose, though Xen has
- * them: MONITOR, VMX and SVM (no nesting), RDTSCP, RDPID and TSC_ADJUST
+ * Processor features available to guests: the host's CPUID words are ANDed with these masks. A bit is listed if the
+ * feature works in a guest without support by the hypervisor, or with the support implemented here. Deliberately omitted,
+ * although Xen has them: MONITOR, VMX and SVM (no nesting), RDTSCP, RDPID and TSC_ADJUST
  * (their MSRs are the host's), PCID and INVPCID, performance counters, transactional memory, protection keys, AVX-512 and AMX (XCR0 stops at AVX), XSAVES, speculation control (its MSRs are not switched).
  */
 import { CR0_PG, CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "./control-bits";
@@ -9,7 +9,7 @@ import { cpuidEbx, cpuidEcx, cpuidEdx } from "./hw";
 
 // Leaf 1 (SDM 2A, tables 3-10 and 3-11; APM 3, E.3.2).
 export const LEAF1_ECX_OSXSAVE: u32 = 1 << 27;
-/** The local APIC is emulated whatever the host's: these are shown to a vCPU that has one. */
+/** The local APIC is emulated regardless of the host's: these bits are set for a vCPU that has one. */
 export const LEAF1_ECX_X2APIC: u32 = 1 << 21;
 export const LEAF1_ECX_TSC_DEADLINE: u32 = 1 << 24;
 export const LEAF1_EDX_APIC: u32 = 1 << 9;
@@ -146,7 +146,7 @@ export function guestCr4Accepted(efer: u64, value: u64): bool {
   return (efer & EFER_LMA) == 0 || (value & CR4_PAE) != 0;
 }
 
-/** Whether `value` has only known bits of CR0 in a combination the processor takes (SDM 3A, 2.5; not the paging rules). */
+/** Whether `value` has only known bits of CR0 in a combination the processor accepts (SDM 3A, 2.5; not the paging rules). */
 export function guestCr0Accepted(value: u64): bool {
   if ((value & ~CR0_KNOWN) >> 32 != 0) return false;
   if ((value & CR0_PG) != 0 && (value & 1) == 0) return false;

@@ -1,9 +1,9 @@
 /**
  * CPUID as a guest sees it: the processor's leaves under cpuid-policy.ts, and Xen's own (xen/arch-x86/cpuid.h).
  *
- * Xen's leaves begin at 0x4000_0000, also when this hypervisor itself runs on one that has leaves there: nothing of that
- * one shows in a guest. Xen moves its own up by 0x100 only for domains that it shows Hyper-V's interface; many guests
- * look nowhere else.
+ * Xen's leaves begin at 0x4000_0000, also when this hypervisor itself runs on another one with leaves there, which are hidden
+ * from guests. Xen moves its leaves up by 0x100 only for domains with the Hyper-V (viridian) interface; many guests
+ * search nowhere else.
  */
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, readXcr0 } from "./hw";
 import {
@@ -90,7 +90,7 @@ function basicLeaf(v: HvmVcpu, leaf: u32, subleaf: u32): void {
       answer(v, cpuidEax(2, 0), cpuidEbx(2, 0), cpuidEcx(2, 0), cpuidEdx(2, 0));
       return;
     case 4:
-      // Caches as they are, each the vCPU's own: the numbers of threads and cores are zero.
+      // The host's caches, not shared between vCPUs: the numbers of threads and cores are zero.
       answer(v, cpuidEax(4, subleaf) & 0x3fff, cpuidEbx(4, subleaf), cpuidEcx(4, subleaf), cpuidEdx(4, subleaf));
       return;
     case 7:

@@ -1,7 +1,7 @@
 /**
- * DR0..DR3, which neither VMCB nor VMCS holds. A guest's first access to a debug register after it came onto the CPU
- * makes an exit, its values are loaded, and accesses run freely until the vCPU leaves the CPU; then they are saved and
- * cleared, so that no guest sees another's. DR7 is in the control block, and the exit disables it for the host.
+ * DR0..DR3, which are in neither VMCB nor VMCS. A guest's first access to a debug register after it was scheduled
+ * causes an exit, its values are loaded, and further accesses cause no exits until the vCPU is descheduled; then they are saved
+ * and cleared, so that no guest sees another's. DR7 is in the control block, and the exit disables it for the host.
  */
 import { load64, readDr, store64, writeDr } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";

@@ -1,4 +1,4 @@
-/** A guest's registers and its latest exit in the log: what is left of a domain that crashed. */
+/** Logs a guest's registers and its latest exit, for a domain that crashed. */
 import { HvmVcpu } from "./hvm-vcpu";
 import { getPendingEvent } from "./inject";
 import { say, sayDec, sayEnd, sayHex } from "./log";

@@ -1,6 +1,6 @@
 /**
- * Finds out which virtualisation extension this machine has and whether it has all that this hypervisor needs, before
- * anything is switched on. Sets `vendor`. Runs once, on the boot CPU.
+ * Detects which virtualisation extension this machine has and whether it has all required features, before
+ * anything is enabled. Sets `vendor`. Runs once, on the boot CPU.
  */
 import { EXTENDED_EDX_NX } from "./cpuid-policy";
 import { cpuidEax, cpuidEbx, cpuidEcx, cpuidEdx, msrFaulted, rdmsr } from "./hw";

@@ -1,8 +1,8 @@
-/** What becomes of an exception that is raised while another waits to be delivered (SDM 3A, table 6-5; APM 2, 8.2.9). */
+/** Combines an exception with another one whose delivery is pending (SDM 3A, table 6-5; APM 2, 8.2.9). */
 import { VECTOR_DF, VECTOR_PF } from "./vectors";
 
 export const enum Combined {
-  /** The second is delivered; the first comes again when its instruction is executed again. */
+  /** The second is delivered; the first is raised again when its instruction is executed again. */
   Second = 0,
   DoubleFault = 1,
   /** A triple fault. */

@@ -1,6 +1,6 @@
 /**
- * The rule that a refused entry broke: what svm/ and vmx/ find when they go through the processor's checks, and how it is
- * said. Nothing here allocates: a finding is kept in place until the next one.
+ * The rule violated by a refused entry: found when svm/ and vmx/ repeat the processor's checks, and formatted here.
+ * Nothing here allocates: a finding is kept until the next one.
  */
 import { say, sayChar, sayHex } from "./log";
 
@@ -10,8 +10,8 @@ let value: u64 = 0;
 let rule: string = "";
 
 /**
- * Notes that `name`, whose value is `found`, breaks a rule.
- * @param text what is wrong with it, in words that go on behind "name = 0x...: "
+ * Records that `name`, whose value is `found`, violates a rule.
+ * @param text description of the error, printed after "name = 0x...: "
  * @returns true, so that checks can end with it
  */
 export function breaks(name: string, found: u64, text: string): bool {

@@ -1,6 +1,6 @@
 /**
- * x87, SSE and AVX state, switched only when the CPU changes from one guest to another: the hypervisor itself is
- * compiled to use general registers alone. XCR0 and the debug registers travel with it.
+ * x87, SSE and AVX state, switched only when the CPU switches from one guest to another: the hypervisor itself is
+ * compiled to use general registers only. XCR0 and the debug registers are switched together with it.
  */
 import { HOST_STATE_FPU_SIZE } from "../abi/host-state";
 import { debugLoad, debugUnload } from "./debug-registers";
@@ -61,7 +61,7 @@ export function fpuReset(v: HvmVcpu): void {
 export function fpuSwitch(from: HvmVcpu | null, to: HvmVcpu | null): void {
   if (from !== null) {
     if (hostXcr0 != 0) {
-      // What the CPU holds counts: QEMU's TCG lets a guest execute XSETBV without an exit.
+      // The CPU's value is authoritative: QEMU's TCG lets a guest execute XSETBV without an exit.
       from.xcr0 = readXcr0() & hostXcr0;
       if (from.xcr0 != hostXcr0) writeXcr0(hostXcr0);
     }

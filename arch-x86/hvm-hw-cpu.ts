@@ -1,5 +1,5 @@
 /**
- * A vCPU's registers as Xen's toolstacks carry them: struct hvm_hw_cpu (xen/arch-x86/hvm/save.h, Xen 4.17). Segment
+ * A vCPU's registers in the format of Xen's toolstacks: struct hvm_hw_cpu (xen/arch-x86/hvm/save.h, Xen 4.17). Segment
  * attributes are in the packed form ATTR_* of state.ts, limits in bytes, the pending event in the processors' common
  * format (vector, type, error-code flag, valid bit).
  *
@@ -84,7 +84,7 @@ const SEGMENTS: StaticArray<u32> = [SEG_CS, SEG_DS, SEG_ES, SEG_FS, SEG_GS, SEG_
 /** General registers in the order of the record, by number; RSP is between RDI and R8. */
 const LOW_REGISTERS: StaticArray<u32> = [0, 3, 1, 2, 5, 6, 7];
 
-/** What a vCPU was, until the state given to contextLoad has proved possible. */
+/** A vCPU's previous state, until the state passed to contextLoad has been validated. */
 const before: usize = memory.data(1032, 8);
 
 /**

@@ -4,9 +4,9 @@
  */
 import { P2m } from "./p2m";
 
-/** Why a guest left, the same for VMX and SVM. Reasons that arch-x86 can settle alone never reach the kernel. */
+/** Exit reasons, common to VMX and SVM. Exits that arch-x86 can handle alone never reach the kernel. */
 export const enum HvmExit {
-  /** Settled inside arch-x86 (CPUID, MSR, XSETBV, CR access, re-injection, ...): just enter again. */
+  /** Handled inside arch-x86 (CPUID, MSR, XSETBV, CR access, re-injection, ...): just enter again. */
   None = 0,
   /** A physical interrupt is pending on this CPU: drain hw.takeInterrupt. */
   Interrupt = 1,
@@ -23,11 +23,11 @@ export const enum HvmExit {
   Io = 5,
   /** EPT violation / nested page fault: exitGpa, exitAccess (HVM_ACCESS_*); RIP at the instruction. */
   NestedFault = 6,
-  /** The guest can take an interrupt now (interrupt window): offer again. */
+  /** The guest can take an interrupt now (interrupt window): try to inject again. */
   Window = 7,
   /** Triple fault or SHUTDOWN. */
   TripleFault = 8,
-  /** The processor refused the guest's state; hvmExplainEntryFailure has the words. */
+  /** The processor refused the guest's state; hvmExplainEntryFailure describes why. */
   EntryFailed = 9,
   /** PAUSE in a spin loop (pause-loop exiting, where available). */
   Pause = 10,
@@ -35,7 +35,7 @@ export const enum HvmExit {
   Unknown = 11,
   /** The guest wrote the Xen hypercall-page MSR: exitValue = guest-physical address (page-aligned) to fill. */
   HypercallPage = 12,
-  /** The guest has used its local APIC: HvmVcpu.apicEffects say what is to be done; apicVector may be delivered now. */
+  /** The guest has accessed its local APIC: HvmVcpu.apicEffects has the pending actions; apicVector may be deliverable. */
   Apic = 13,
 }
 
@@ -109,19 +109,19 @@ export class HvmVcpu {
   apicVector: u32;
   /** 1 while an exception or a re-injected event is waiting for the next entry, so that no interrupt may be offered. */
   eventPending: u32;
-  /** 1: an NMI waits until the guest can take one. */
+  /** 1: an NMI is pending until the guest can take one. */
   nmiPending: u32;
   /** 1 from the delivery of an NMI to the guest's IRET; on SVM, until that is noticed. */
   nmiBlocked: u32;
-  /** 1: the next entry is a triple fault, which a combination of injected exceptions made. */
+  /** 1: a combination of injected exceptions caused a triple fault, reported at the next entry. */
   shutdownPending: u32;
   /** The local APIC's state (vlapic.ts) in linear memory, 0 for a vCPU without one. Set by the kernel. */
   vlapic: usize;
-  /** Priority class, 1..15, of an interrupt that only the task priority holds back; 0 none. */
+  /** Priority class, 1..15, of an interrupt that is blocked only by the task priority; 0 none. */
   heldClass: u32;
-  /** SVM: why writes of CR8 make an exit, WATCH_*. */
+  /** SVM: why writes of CR8 cause an exit, WATCH_*. */
   cr8Watched: u32;
-  /** APIC_EFFECT_*: what the guest's latest use of its APIC left for the kernel to do. */
+  /** APIC_EFFECT_*: actions for the kernel after the guest's latest APIC access. */
   apicEffects: u32;
   /** 1 while this guest's DR0..DR3 are in the CPU: debug-registers.ts. */
   debugLoaded: u32;
@@ -129,7 +129,7 @@ export class HvmVcpu {
   iretRip: u64;
   /** SVM: the event injected last (EVENT_INJECT), which a refused entry may leave nothing of in the VMCB. */
   injectedEvent: u64;
-  /** VMX: values of what the VMCS does not hold, while they are not in the CPU (vmx/current.ts, debug-registers.ts). */
+  /** VMX: registers that are not in the VMCS, while they are not in the CPU (vmx/current.ts, debug-registers.ts). */
   msrStar: u64;
   msrLstar: u64;
   msrCstar: u64;

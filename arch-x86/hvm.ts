@@ -1,5 +1,5 @@
 /**
- * One interface over VT-x and AMD-V. kernel/ knows only this file, hvm-vcpu.ts and p2m.ts; vendor code is in vmx/ and
+ * One interface to VT-x and AMD-V. kernel/ uses only this file, hvm-vcpu.ts and p2m.ts; vendor code is in vmx/ and
  * svm/, and the accessors of a guest's registers, re-exported below, are in state.ts.
  *
  * Calling context of everything here: on the physical CPU that runs the vCPU, or while the vCPU is not running;
@@ -36,7 +36,7 @@ export function hvmDetect(): i32 {
   return detect();
 }
 
-/** The refusal `n` of hvmDetect or hvmCpuInit in words: "VT-x is disabled by the firmware", ... */
+/** The message for refusal `n` of hvmDetect or hvmCpuInit: "VT-x is disabled by the firmware", ... */
 export function hvmRefusal(n: i32): string {
   return refusal(n);
 }
@@ -127,7 +127,7 @@ export function hvmCancelOffer(v: HvmVcpu): void {
   else vmxCancelOffer(v);
 }
 
-/** Whether there is something to offer or to cancel besides upcalls: apicVector, windowOpen. In one load: every entry asks. */
+/** Whether there is something to inject or cancel besides upcalls: apicVector, windowOpen. One load: on every entry's path. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function hvmInterruptWork(v: HvmVcpu): bool {
@@ -144,7 +144,7 @@ export function hvmInterruptsEnabled(v: HvmVcpu): bool {
   return (getRflags(v) & RFLAGS_IF) != 0;
 }
 
-/** Raises an NMI as soon as the guest can take one; one more is remembered while another is being handled. */
+/** Raises an NMI as soon as the guest can take one; one more is kept pending while another is being handled. */
 export function hvmInjectNmi(v: HvmVcpu): void {
   if (vendor == VENDOR_SVM) svmInjectNmi(v);
   else vmxInjectNmi(v);
@@ -157,7 +157,7 @@ export function hvmSkipInstruction(v: HvmVcpu): bool {
 
 /**
  * After HvmExit.NestedFault with nothing at exitGpa: does the access, to the local APIC (which may leave apicEffects) or
- * as a device that is not there would: reads give all ones and writes vanish. False: that cannot be done; the caller
+ * as an absent device would: reads return all ones and writes are ignored. False: not possible; the caller
  * raises #UD. It cannot where the instruction is not understood, or the access was not the instruction's: the processor
  * read a page table or delivered an event.
  */

@@ -7,7 +7,7 @@
  *
  * Addresses: `pa` is a machine physical address in bytes, `mfn` a machine frame number (pa >> 12), `ptr` an offset into
  * the hypervisor's own linear memory. A physical access that touches the shim's own range (BootInfo.shimBase,
- * shimSize) or leaves the machine's RAM traps: a broken invariant, never a guest's doing.
+ * shimSize) or is outside the machine's RAM traps: a broken invariant, which a guest cannot cause.
  */
 
 // --- Physical memory: RAM only --------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@
 @external("hw", "imagePageCopy") export declare function imagePageCopy(space: u32, index: u32, mfn: u64): void;
 /** Size in 4 KiB pages of the engine's linear memory in the snapshot (zero pages included): its initial RAM size. */
 @external("hw", "imageSize") export declare function imageSize(space: u32): u32;
-/** Prepares `space` so that the next `enterSoftware` begins at its entry with a fresh native stack and fresh globals. */
+/** Prepares `space` so that the next `enterSoftware` starts at its entry point with a new native stack and reset globals. */
 @external("hw", "softwareReset") export declare function softwareReset(space: u32): void;
 /**
  * Runs the software-isolated domain, interrupts on, until it leaves; its registers are kept on its own stack.
@@ -128,13 +128,13 @@
  * VMLAUNCH (`launched` 0) or VMRESUME (1) of the current VMCS: loads the guest's registers from `regs`, runs it, and at
  * the exit stores them back. The shim writes HOST_RSP and HOST_RIP. FPU state is not touched.
  * @param regs linear offset of 16 u64 registers, index = x86 register number (RAX RCX RDX RBX RSP RBP RSI RDI R8..R15);
- *   RSP (index 4) is ignored: it lives in the VMCS. At index 16 the guest's CR2 (loaded before entry, stored after).
+ *   RSP (index 4) is ignored: it is in the VMCS. At index 16 the guest's CR2 (loaded before entry, stored after).
  * @returns 0 after an exit, 1 VMfailInvalid, 2 VMfailValid
  */
 @external("hw", "enterVmx") export declare function enterVmx(regs: usize, launched: u32): u32;
 /**
  * CLGI; VMLOAD; VMRUN; VMSAVE; restore host state (VMLOAD of the shim's own host area); STGI, with interrupts off
- * throughout. RAX and RSP live in the VMCB; index 0 and 4 of `regs` are ignored. CR2 lives in the VMCB.
+ * throughout. RAX and RSP are in the VMCB; index 0 and 4 of `regs` are ignored. CR2 is in the VMCB.
  * @param vmcb physical address of the VMCB
  * @param regs as for enterVmx
  */
@@ -153,7 +153,7 @@
 @external("hw", "serialWrite") export declare function serialWrite(ptr: usize, length: u32): void;
 /** Prints "PANIC: <message>" with a stack trace naming TypeScript functions, and stops the machine. Does not return. */
 @external("hw", "panic") export declare function panic(ptr: usize, length: u32): void;
-/** Powers the machine off (0) or resets it (1) by every way the shim knows (ACPI, isa-debug-exit, Bochs, 8042); returns never. */
+/** Powers the machine off (0) or resets it (1) by every method known to the shim (ACPI, isa-debug-exit, Bochs, 8042); never returns. */
 @external("hw", "machineOff") export declare function machineOff(how: u32): void;
 /** Spin lock at linear offset `ptr` (a u32, 0 free): an import so that no compiler caches across it. */
 @external("hw", "lock") export declare function lock(ptr: usize): void;

@@ -1,4 +1,4 @@
-/** Raising exceptions, and what waits for the next entry, on either vendor. */
+/** Raising exceptions, and events pending for the next entry, on either vendor. */
 import { HvmVcpu } from "./hvm-vcpu";
 import { svmGetPendingEvent, svmInjectException, svmResetEvents, svmSetPendingEvent } from "./svm/inject";
 import { vendor, VENDOR_SVM } from "./vendor";
@@ -35,7 +35,7 @@ export function setPendingEvent(v: HvmVcpu, event: u64): void {
   else vmxSetPendingEvent(v, event);
 }
 
-/** Forgets everything that was to be delivered, and what held it back. */
+/** Clears all pending events, and everything that blocks them. */
 export function resetEvents(v: HvmVcpu): void {
   if (vendor == VENDOR_SVM) svmResetEvents(v);
   else vmxResetEvents(v);

@@ -3,9 +3,9 @@
  *
  *     say("d"); sayDec(id); say(" crashed at "); sayHex(rip); sayEnd();
  *
- * The pieces gather in one static buffer; `sayEnd` hands the line to supply.logLine. What does not fit is cut. Calling
- * context: any CPU, interrupts off; the hypervisor's callers hold whatever lock keeps two CPUs from building a line at
- * once.
+ * The pieces are collected in one static buffer; `sayEnd` passes the line to supply.logLine. Longer lines are truncated. Calling
+ * context: any CPU, interrupts off; the callers hold a lock so that two CPUs do not build a line at the same
+ * time.
  */
 import { logLine } from "./supply";
 
@@ -65,7 +65,7 @@ export function sayHex(value: u64): void {
   }
 }
 
-/** Ends the line and hands it to the log. */
+/** Ends the line and passes it to the log. */
 export function sayEnd(): void {
   const length = used;
   used = 0;

@@ -1,6 +1,6 @@
 /**
- * The machine-check architecture that a guest finds (SDM 3B, chapter 16): two banks that never report an error, as Xen's
- * vMCE shows them (mcheck/vmce.c). The host's machine checks are the hypervisor's: no guest hears of them.
+ * The machine-check architecture visible to guests (SDM 3B, chapter 16): two banks that never report an error, as in Xen's
+ * vMCE (mcheck/vmce.c). The host's machine checks are handled by the hypervisor and not forwarded to guests.
  *
  * A guest keeps what it writes to IA32_MCG_STATUS and, on Intel's processors, IA32_MCi_CTL2; everything else reads as
  * constants. Banks beyond the two read as zero and ignore writes, as on Xen.

@@ -1,6 +1,6 @@
 /**
- * RDMSR and WRMSR by a guest, for every MSR that makes an exit. What is not listed does not exist for a guest: #GP.
- * Nothing here reaches a register of the host's.
+ * RDMSR and WRMSR by a guest, for every MSR that causes an exit. MSRs not listed do not exist for a guest: #GP.
+ * Nothing here accesses a register of the host.
  */
 import { load64, msrFaulted, rdmsr, rdtsc, store64 } from "./hw";
 import { guestEferAccepted } from "./cpuid-policy";

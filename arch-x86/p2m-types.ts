@@ -1,6 +1,6 @@
 /**
- * What a gfn is mapped to, kept in bits of its EPT or NPT entry that the processor ignores: p2m.ts. Entries are handed
- * around as bits 12..51 frame, bits 0..7 type.
+ * Type of a gfn's mapping, kept in bits of its EPT or NPT entry that the processor ignores: p2m.ts. Functions pass
+ * entries as bits 12..51 frame, bits 0..7 type.
  */
 export const P2M_NONE: u32 = 0;
 export const P2M_RAM: u32 = 1; // read, write, execute; owned by the domain

@@ -95,7 +95,7 @@ export function p2mInit(p: P2m): i32 {
   return 0;
 }
 
-/** Gives every table back; what the leaves point to is the caller's. No vCPU may enter with this root any more. */
+/** Frees all tables; the frames of the leaves are the caller's responsibility. No vCPU may enter with this root any more. */
 export function p2mFree(p: P2m): void {
   if (p.rootPa == 0) return;
   freeTable(p.rootPa, 3);
@@ -127,7 +127,7 @@ export function p2mMap(p: P2m, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
 
 /**
  * Unmaps one gfn, splitting the superpage it is part of. The caller flushes every vCPU of the domain (hvmFlush) before the
- * frame changes hands.
+ * frame is reused.
  * @returns the old entry as p2mLookup gives it; 0 if there was none; P2M_NO_MEMORY, with nothing changed
  */
 export function p2mUnmap(p: P2m, gfn: u64): u64 {

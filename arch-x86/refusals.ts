@@ -1,4 +1,4 @@
-/** Why this machine cannot run hardware-virtualised guests: numbers of hvmDetect and hvmCpuInit, and their words. */
+/** Why this machine cannot run hardware-virtualised guests: numbers of hvmDetect and hvmCpuInit, and their messages. */
 
 export const REFUSAL_NO_EXTENSION: i32 = 1;
 export const REFUSAL_VMX_FIRMWARE: i32 = 2;
@@ -30,7 +30,7 @@ const words: StaticArray<string> = [
   "this processor cannot forbid execution of a page (NX)",
 ];
 
-/** The refusal `n` in words; 0 is none. */
+/** The message for refusal `n`; 0 is none. */
 export function refusal(n: i32): string {
   return n >= 0 && n < REFUSALS ? words[n] : "unknown refusal";
 }

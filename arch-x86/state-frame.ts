@@ -1,6 +1,6 @@
 /**
- * The frame at HvmVcpu.statePa: the FPU save area, and behind it what a guest may read back of registers that have no
- * effect or are switched lazily. On VT-x it is the virtual-APIC page, too. Byte offsets.
+ * The frame at HvmVcpu.statePa: the FPU save area, followed by the values of registers that have no
+ * effect or are switched lazily. On VT-x it is also the virtual-APIC page. Byte offsets.
  */
 
 /**

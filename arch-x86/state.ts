@@ -3,7 +3,7 @@
  * HvmVcpu. Page walks, the decoder, context load and save, and the kernel read and write guest state only through here.
  *
  * Calling context: the vCPU is not inside the guest. Writes take effect at its next entry. No write is checked: what
- * the processor would refuse shows as HvmExit.EntryFailed, so callers validate what a guest or toolstack gave them.
+ * the processor refuses causes HvmExit.EntryFailed, so callers validate values from a guest or toolstack.
  */
 import { load16, load32, load64, load8, store16, store32, store64, store8 } from "./hw";
 import { HvmVcpu } from "./hvm-vcpu";
@@ -264,7 +264,7 @@ export function setHardwareMsr(v: HvmVcpu, msr: u32, value: u64): void {
   else vmxSetMsr(v, msr, value);
 }
 
-/** Sets what is added to the host's TSC when the guest reads it. */
+/** Sets the offset added to the host's TSC when the guest reads it. */
 export function setTscOffset(v: HvmVcpu, offset: u64): void {
   v.tscOffset = offset;
   write(v, VMCB.TSC_OFFSET, VMCS.TSC_OFFSET, offset);
@@ -279,7 +279,7 @@ export function setTscOffset(v: HvmVcpu, offset: u64): void {
 export function getTaskPriority(v: HvmVcpu, latest: u32): u32 {
   return vendor == VENDOR_SVM ? svmGetTaskPriority(v, latest) : vmxGetTaskPriority(v);
 }
-/** Sets it. It holds nothing back by itself. */
+/** Sets it. By itself it blocks nothing. */
 export function setTaskPriority(v: HvmVcpu, priority: u32): void {
   if (vendor == VENDOR_SVM) svmSetTaskPriority(v, priority);
   else vmxSetTaskPriority(v, priority);
@@ -293,7 +293,7 @@ export function holdInterrupt(v: HvmVcpu, priorityClass: u32): void {
   else vmxHoldInterrupt(v, priorityClass);
 }
 
-/** Whether STI or MOV SS holds interrupts back for the instruction at RIP. */
+/** Whether STI or MOV SS blocks interrupts for the instruction at RIP. */
 export function getInterruptShadow(v: HvmVcpu): bool {
   return vendor == VENDOR_SVM ? svmGetInterruptShadow(v) : vmxGetInterruptShadow(v);
 }

@@ -1,13 +1,13 @@
 /**
- * What arch-x86 needs from the layer above it, handed down at start so that no import points up.
+ * Functions that arch-x86 needs from the layer above it, passed in at start so that no import points up.
  * AssemblyScript function references to top-level functions; set once by kernel/main.ts before anything else is called.
  */
 
-/** Allocates one zeroed frame for page tables, VMCS, VMCB or FPU areas; returns its mfn, or 0 when none is left. */
+/** Allocates one zeroed frame for page tables, VMCS, VMCB or FPU areas; returns its mfn, or 0 when out of memory. */
 export type AllocFrame = () => u64;
-/** Allocates `count` zeroed frames in a row (permission bitmaps); returns the first mfn, or 0. Never given back. */
+/** Allocates `count` zeroed consecutive frames (permission bitmaps); returns the first mfn, or 0. Never freed. */
 export type AllocRun = (count: u32) => u64;
-/** Gives a frame of `AllocFrame` back. */
+/** Frees a frame from `AllocFrame`. */
 export type FreeFrame = (mfn: u64) => void;
 /** Appends one line to the hypervisor's log (dmesg and console): `length` UTF-8 bytes at `ptr`, no newline. */
 export type LogLine = (ptr: usize, length: u32) => void;

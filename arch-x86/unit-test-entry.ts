@@ -251,7 +251,7 @@ export function apicTimerNext(): u64 {
 export function apicTimerFire(): bool {
   return vlapicTimerFire(vcpu);
 }
-/** Whether vCPU `n` is meant by what the first one's ICR says. */
+/** Whether vCPU `n` is a destination of the first one's ICR. */
 export function apicMeans(n: u32): bool {
   const l = changetype<Vlapic>(vcpu.vlapic);
   return ipiMatches(apicVcpu(n), vcpu, l.icr, ipiDestination(l));

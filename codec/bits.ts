@@ -1,5 +1,5 @@
 /**
- * Zstandard's bit streams that are read from their end: the last byte's highest 1 marks where they begin. A position is
+ * Zstandard's bit streams, which are read backwards: the last byte's highest 1 bit marks their start. A position is
  * the number of bits still unread. Memory before the stream may be read, and its bits are never used by a valid stream.
  */
 

@@ -1,6 +1,6 @@
-/** Copies within the output, by words: up to 15 bytes behind the end are overwritten. */
+/** Copies within the output, word by word: up to 15 bytes after the end are overwritten. */
 
-/** Bytes from which the bulk instruction is worth its start. */
+/** Length from which the bulk copy instruction is faster. */
 const BULK_MINIMUM: u32 = 128;
 
 /** Copies `length` bytes that do not overlap. */

@@ -26,7 +26,7 @@ function at(t: u32, index: u32): u32 {
   return load<u32>(table + t * TABLE_BYTES + ((index & 255) << 2));
 }
 
-/** The checksum of [from, end) behind data whose checksum is `sum` (0 at first). */
+/** The checksum of [from, end) following data whose checksum is `sum` (0 at first). */
 export function crc32(sum: u32, from: u32, end: u32): u32 {
   let crc = ~sum;
   while (end - from >= 8) {

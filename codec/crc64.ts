@@ -26,7 +26,7 @@ function at(t: u32, index: u32): u64 {
   return load<u64>(table + t * TABLE_BYTES + ((index & 255) << 3));
 }
 
-/** The checksum of [from, end) behind data whose checksum is `sum` (0 at first). */
+/** The checksum of [from, end) following data whose checksum is `sum` (0 at first). */
 export function crc64(sum: u64, from: u32, end: u32): u64 {
   let crc = ~sum;
   while (end - from >= 4) {

@@ -1,4 +1,4 @@
-/** Deflate (RFC 1951), in steps: where a step ends, the bits taken in and the block's codes stay. */
+/** Deflate (RFC 1951), in steps: bit buffer and the block's codes are kept between steps. */
 import { CODEC_DAMAGED, CODEC_DONE, CODEC_MORE, CODEC_TOO_LONG, CODEC_TRUNCATED } from "../abi/codec";
 import { copyMatch } from "./copy";
 import { Code, codeBuild, codeLong } from "./huffman";

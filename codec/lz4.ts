@@ -11,7 +11,7 @@ import { finish, STEP_BYTES, stream } from "./state";
 const MAGIC: u32 = 0x184c2102;
 const BLOCK_BYTES: u32 = 8 << 20;
 const MINIMUM_MATCH: u32 = 4;
-/** A length of four bits that goes on in bytes; the last of those is not 255. */
+/** A length of four bits, continued in bytes up to the first that is not 255. */
 const LONG: u32 = 15;
 
 export function lz4Begin(): u32 {

@@ -1,8 +1,8 @@
 /**
  * LZMA: range-coded literals and matches, decoded a chunk at a time as LZMA2 (lzma2.ts) cuts them.
  *
- * Every probability is the likelihood of a 0 in 1/2048, and is moved by a 32nd of its distance at each use. Position
- * and length symbols are trees of such bits, told from the top ("tree") or from the bottom ("reverse tree").
+ * Every probability is that of a 0 bit, in units of 1/2048, and is adjusted by 1/32 of its distance at each use. Position
+ * and length symbols are trees of such bits, coded from the top ("tree") or from the bottom ("reverse tree").
  *
  * Source: the LZMA specification (Igor Pavlov, LZMA SDK, lzma-specification.txt).
  */
@@ -175,7 +175,7 @@ function direct(count: u32): u32 {
   return value;
 }
 
-/** A literal after a match is told relative to the byte that the match would have gone on with. */
+/** A literal after a match is coded relative to the byte with which the match would have continued. */
 function matchedLiteral(index: u32, expected: u32): u32 {
   let offset: u32 = 0x100;
   let symbol: u32 = 1;

@@ -1,4 +1,4 @@
-/** LZMA2: chunks of LZMA or of plain bytes, each with what is to be forgotten before it. Source: xz's file format. */
+/** LZMA2: chunks of LZMA or of uncompressed bytes, each specifying the state to be reset before it. Source: xz's file format. */
 import { CODEC_DAMAGED, CODEC_DONE, CODEC_MORE, CODEC_TOO_LONG, CODEC_TRUNCATED } from "../abi/codec";
 import { lzmaChunk, lzmaProperties, lzmaReset } from "./lzma";
 import { STEP_BYTES, stream } from "./state";

@@ -1,6 +1,6 @@
 /**
- * The codec module: one run at a time, begun with its format and places, then continued step by step, so that its caller
- * can do other things between. Entry points for boot/codec.c and for tests.
+ * The codec module: one run at a time, started with its format and addresses, then continued step by step, so that its caller
+ * can do other work in between. Entry points for boot/codec.c and for tests.
  */
 import {
   CODEC_GZIP,
@@ -21,9 +21,9 @@ import { zstdBegin, zstdStep } from "./zstd";
 let format: u32 = 0;
 
 /**
- * Begins a run: `inputSize` bytes at `input` are to become exactly `outputSize` bytes at `output`, both behind
- * CODEC_OWN_BYTES and with CODEC_SLACK bytes behind them.
- * @returns CODEC_MORE, or what is wrong at the very beginning
+ * Starts a run: decompresses `inputSize` bytes at `input` to exactly `outputSize` bytes at `output`, both above
+ * CODEC_OWN_BYTES and followed by CODEC_SLACK bytes.
+ * @returns CODEC_MORE, or an error status
  */
 export function begin(kind: u32, input: u32, inputSize: u32, output: u32, outputSize: u32): u32 {
   stream.input = input;
@@ -52,7 +52,7 @@ function beginFormat(kind: u32): u32 {
   }
 }
 
-/** Goes on with the run for about STEP_BYTES of output: CODEC_MORE, CODEC_DONE, or what is wrong. */
+/** Continues the run for about STEP_BYTES of output: CODEC_MORE, CODEC_DONE, or an error status. */
 export function step(): u32 {
   const status = stepFormat();
   if (status != CODEC_MORE) format = 0;

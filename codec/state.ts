@@ -1,9 +1,9 @@
 /**
- * What every decoder keeps between two steps: how far input and output have got. It lies in linear memory, not in
+ * State of every decoder between two steps: positions in input and output. It is in linear memory, not in
  * globals, so that a decoder may keep a copy in locals while it runs.
  *
- * Bounds: decoders may read up to CODEC_SLACK bytes behind `inputEnd` (and then notice), and write as many behind
- * `outputEnd`; but what `output` has passed is checked before it is written.
+ * Bounds: decoders may read up to CODEC_SLACK bytes past `inputEnd` (and then detect it), and write as many past
+ * `outputEnd`; but the advance of `output` is checked before writing.
  */
 import { CODEC_DONE, CODEC_TOO_SHORT } from "../abi/codec";
 
@@ -23,7 +23,7 @@ export const stream: Stream = changetype<Stream>(memory.data(offsetof<Stream>(),
 /** Output of one step, about: some milliseconds' work. */
 export const STEP_BYTES: u32 = 1 << 20;
 
-/** The verdict of a decoder that has come to its proper end. */
+/** The status of a decoder that has reached the regular end. */
 export function finish(): u32 {
   return stream.output == stream.outputEnd ? CODEC_DONE : CODEC_TOO_SHORT;
 }

@@ -1,6 +1,6 @@
 /**
  * The x86 filter of xz: compressors turn the relative targets of CALL and JMP (E8, E9) into absolute ones, which repeat;
- * this turns them back. Only targets whose highest byte is 00 or FF are converted, and after an opcode that was not, the
+ * this converts them back. Only targets whose highest byte is 00 or FF are converted, and after an opcode that was not, the
  * three bytes behind it decide by a rule of their own, for they may be part of its operand.
  *
  * Source: the format of xz filter 04, as described in xz's and 7-Zip's documentation and behaviour.

@@ -1,6 +1,6 @@
 /**
- * Takes apart the instruction at a guest's RIP: its length, for exits that do not tell it, and its operands, for
- * emulate-access.ts. Knows the encodings of SDM 2, appendix A: one, two and three-byte opcodes, VEX and EVEX, in 16-bit,
+ * Decodes the instruction at a guest's RIP: its length, for exits that do not report it, and its operands, for
+ * emulate-access.ts. Supports the encodings of SDM 2, appendix A: one, two and three-byte opcodes, VEX and EVEX, in 16-bit,
  * 32-bit and 64-bit code.
  */
 import { guestFetchCode } from "./guest-memory";
@@ -193,7 +193,7 @@ function opcode(i: Instruction, wide: bool): u32 {
     }
     return i.map == 1 ? afterTwoBytes(i.opcode) : i.map == 2 ? MODRM : MODRM | IMM8;
   }
-  // C4, C5, 62 with a register operand would be no LDS, LES, BOUND: outside 64-bit mode that tells VEX and EVEX apart.
+  // C4, C5, 62 with a register operand are not valid as LDS, LES, BOUND: that identifies VEX and EVEX outside 64-bit mode.
   const first = i.opcode;
   if (first == 0xc4 || first == 0xc5 || first == 0x62) {
     const second = next(i);

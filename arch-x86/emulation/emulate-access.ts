@@ -1,10 +1,10 @@
 /**
- * Access to guest-physical memory that is not there, done as on a bus: the local APIC answers at its page; elsewhere
- * nothing does, so that reads give all ones and writes vanish. Also for writes to memory that is there but read-only.
- * Knows the instructions that drivers and probing kernels use on such memory: MOV and its kin, arithmetic, TEST, XCHG,
+ * Emulates accesses to absent guest-physical memory as on a bus: the local APIC responds at its page; elsewhere
+ * reads return all ones and writes are ignored. Also for writes to read-only memory.
+ * Supports the instructions that drivers and probing kernels use on such memory: MOV and its variants, arithmetic, TEST, XCHG,
  * and the string moves.
  *
- * An operand that lies half in memory and half not counts as absent as a whole.
+ * An operand that is only partly in memory counts as absent.
  */
 import { decode, getRegister, Instruction, linearAddress, regField, signExtend } from "./decode";
 import { codeAddress, guestReadData, guestWriteData } from "./guest-memory";
@@ -211,7 +211,7 @@ function advance(register: u64, by: u64, mask: u64): u64 {
   return mask == 0xffff ? (register & ~mask) | ((register + by) & mask) : (register + by) & mask;
 }
 
-/** The memory operand: the APIC's register, its value if it is there after all, else ones. Upper bits are zero. */
+/** The memory operand: the APIC's register, the memory's value if it is present after all, else ones. Upper bits are zero. */
 function read(v: HvmVcpu, i: Instruction, bytes: u32): u64 {
   if (apicGpa != 0) return vlapicPageRead(v, apicGpa, bytes);
   store<u64>(buffer, 0);
@@ -219,7 +219,7 @@ function read(v: HvmVcpu, i: Instruction, bytes: u32): u64 {
   return load<u64>(buffer) & maskOf(bytes);
 }
 
-/** Writes the memory operand: the APIC's register; anywhere else it vanishes. */
+/** Writes the memory operand: the APIC's register; ignored anywhere else. */
 function write(v: HvmVcpu, bytes: u32, value: u64): void {
   if (apicGpa != 0) vlapicPageWrite(v, apicGpa, bytes, value);
 }

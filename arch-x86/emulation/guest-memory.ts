@@ -32,7 +32,7 @@ function machineAddress(v: HvmVcpu, gva: u64, access: u32): u64 {
   return (entry & P2M_MFN_MASK) | (gpa & PAGE_MASK);
 }
 
-/** Copies code or data to `ptr` until `length` bytes or the first byte that is not there; returns how many. */
+/** Copies code or data to `ptr` up to `length` bytes or the first inaccessible byte; returns how many. */
 function guestRead(v: HvmVcpu, gva: u64, ptr: usize, length: u32, access: u32): u32 {
   let done: u32 = 0;
   while (done < length) {
@@ -46,7 +46,7 @@ function guestRead(v: HvmVcpu, gva: u64, ptr: usize, length: u32, access: u32): 
   return done;
 }
 
-/** Copies up to `length` bytes of code from RIP on to `ptr`; returns how many there are. */
+/** Copies up to `length` bytes of code from RIP on to `ptr`; returns how many were readable. */
 export function guestFetchCode(v: HvmVcpu, ptr: usize, length: u32): u32 {
   return guestRead(v, codeAddress(v), ptr, length, HVM_ACCESS_FETCH);
 }
@@ -57,7 +57,7 @@ export function guestFetchBefore(v: HvmVcpu, ptr: usize, length: u32): bool {
   return guestRead(v, codeAddress(v) - length, ptr, length, HVM_ACCESS_FETCH) == length;
 }
 
-/** Copies `length` bytes of data to `ptr`. False: one of them is not there. */
+/** Copies `length` bytes of data to `ptr`. False: one of them is inaccessible. */
 export function guestReadData(v: HvmVcpu, gva: u64, ptr: usize, length: u32): bool {
   return guestRead(v, gva, ptr, length, HVM_ACCESS_READ) == length;
 }

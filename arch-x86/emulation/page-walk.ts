@@ -1,9 +1,9 @@
 /**
  * Guest-virtual to guest-physical address by the guest's own page tables, as its processor would do it now (SDM 3A 4.3
  * to 4.6; APM 2, 5.2 to 5.6): paging off, 32-bit with 4 MiB pages, PAE, and four levels. Every table is read
- * through the physmap, so that a guest can make us look at nothing but its own memory. Accessed and dirty bits stay as
- * they are. Rights are those of the page tables and of the physmap's types; SMEP and SMAP, which keep a kernel from its
- * own mistakes, do not hold for copies that it asked for.
+ * through the physmap, so that a guest cannot make us read anything but its own memory. Accessed and dirty bits are not
+ * changed. Access rights are those of the page tables and of the physmap's types; SMEP and SMAP, which protect a kernel from
+ * unintended accesses, do not apply to copies that it requested.
  */
 import { EFAULT } from "../../abi/errno";
 import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, EFER_LMA, EFER_NXE } from "../control-bits";
@@ -31,7 +31,7 @@ const PF_FETCH: u32 = 1 << 4;
 /** Bits 0..MAXPHYADDR-1; 0 until it is known. */
 let physicalMask: u64 = 0;
 
-/** The latest refusal's page-fault error code: what the guest's own access would have raised. */
+/** Page-fault error code of the latest failure: that of an access by the guest itself. */
 export let translateError: i32 = 0;
 
 /**

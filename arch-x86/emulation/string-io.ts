@@ -1,7 +1,7 @@
 /**
- * INS and OUTS. The processors and emulators do not agree on what they tell of these, so the instruction is read from
- * the guest's code. Behind a guest's ports is no memory-moving device: INS reads ones; OUTS makes a HvmExit.Io of each
- * element. One element of OUTS or a batch of INS an exit: RIP stays at the instruction until its count is used up.
+ * INS and OUTS. Processors and emulators differ in the information they report on these, so the instruction is decoded from
+ * the guest's code. A guest has no device with string I/O: INS reads ones; OUTS returns a HvmExit.Io for each
+ * element. Each exit handles one element of OUTS or a batch of INS: RIP stays at the instruction until its count is used up.
  */
 import { decode, Instruction, linearAddress } from "./decode";
 import { guestReadData, guestWriteData } from "./guest-memory";

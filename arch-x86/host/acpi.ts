@@ -1,6 +1,6 @@
 /**
- * ACPI's static tables (ACPI 6.5, 5.2), as far as this hypervisor asks for them. What firmware wrote there is believed
- * within bounds: a table that cannot be is none.
+ * ACPI's static tables (ACPI 6.5, 5.2), as far as this hypervisor uses them. Firmware is trusted only
+ * within bounds: an implausible table is ignored.
  */
 import { load32, load64, load8 } from "../hw";
 
@@ -54,7 +54,7 @@ export function acpiTable(rsdp: u64, signature: u32): u64 {
   return 0;
 }
 
-/** Processors that the firmware says can be used: 0 when it does not say. */
+/** Usable processors according to the firmware: 0 if unknown. */
 export function acpiCpus(rsdp: u64): u32 {
   const madt = acpiTable(rsdp, ACPI_MADT);
   if (madt == 0) return 0;

@@ -1,8 +1,8 @@
 /**
  * This CPU's local APIC: its timer ends time slices. And the two 8259 interrupt controllers, of which only the first
- * serial port's line is open. SDM 3A, chapter 11; APM 2, chapter 16.
+ * serial port's line is unmasked. SDM 3A, chapter 11; APM 2, chapter 16.
  *
- * The APIC is left in the mode the firmware chose: registers in memory (xAPIC), or MSRs (x2APIC).
+ * The APIC stays in the mode set by the firmware: registers in memory (xAPIC), or MSRs (x2APIC).
  */
 import { cpuidEcx, mmioRead32, mmioWrite32, out8, pause, rdmsr, rdtsc, wrmsr } from "../hw";
 import { hostCpu } from "./cpu";
@@ -45,7 +45,7 @@ const IRQ_SERIAL: u32 = 4;
 const CALIBRATION_NS: u64 = 500000;
 const ATTEMPTS: i32 = 50;
 const PRECISION: u64 = 200;
-/** Longest wait programmed at once, TSC ticks: keeps the product with timerPerTsc within 64 bits. */
+/** Longest interval programmed, TSC ticks: keeps the product with timerPerTsc within 64 bits. */
 const LONGEST: u64 = 1 << 30;
 const NEVER: u64 = ~(<u64>0);
 

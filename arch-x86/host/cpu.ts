@@ -1,5 +1,5 @@
 /**
- * What arch-x86 keeps for each physical CPU. One CPU runs guests today, and `hostCpu` is its record; what is module-level
+ * Per-CPU state of arch-x86. One CPU runs guests today, and `hostCpu` is its record; module-level
  * state elsewhere in arch-x86 is set once at the start and is the same for all CPUs, or is scratch of one operation.
  */
 import { HvmVcpu } from "../hvm-vcpu";
@@ -13,7 +13,7 @@ export class HostCpu {
   /** AMD-V: the next ASID; 1 until an entry has flushed all of the TLB. */
   nextAsid: u32;
   asidFlushAll: u32;
-  /** AMD-V: ASIDs given out before the latest full flush have another generation. 0 is no generation. */
+  /** AMD-V: ASIDs allocated before the latest full flush have another generation. 0 is not a valid generation. */
   asidGeneration: u64;
   /** TSC value that the local APIC's timer is set to, so that the same one is not written twice. */
   armedTsc: u64;
@@ -28,7 +28,7 @@ export function hostCpu(): HostCpu {
   return record;
 }
 
-/** A CPU begins to run guests: nothing is loaded, and no translation in its TLB is known. */
+/** A CPU starts to run guests: nothing is loaded, and the contents of its TLB are unknown. */
 export function hostCpuInit(): void {
   record.loadedVmcsPa = 0;
   record.msrOwner = null;

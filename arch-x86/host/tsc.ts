@@ -1,6 +1,6 @@
 /**
- * Time from the time stamp counter. Its frequency is measured once against the PIT, or the ACPI timer where there is
- * none, and made exact where the processor or a hypervisor below states it and the measurement agrees. System time 0
+ * Time from the time stamp counter. Its frequency is measured once against the PIT, or the ACPI timer if there is no
+ * PIT, and replaced by the exact value if the processor or an underlying hypervisor reports one that agrees. System time 0
  * is BootInfo.tscEntry; conversion uses the multiplier and shift that guests get (pvclock), so both read the same time.
  */
 import { ACPI_FADT, acpiTable } from "./acpi";
@@ -24,7 +24,7 @@ const POWER_LEAF: u32 = 0x80000007;
 const POWER_EDX_INVARIANT_TSC: u32 = 1 << 8;
 
 const NS_PER_SECOND: u64 = 1000000000;
-/** Polls before a timer is taken for dead: a port access takes a microsecond on real machines. */
+/** Polls before a timer is considered dead: a port access takes a microsecond on real machines. */
 const PATIENCE: u32 = 200000;
 
 let khz: u32 = 0;

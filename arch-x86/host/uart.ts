@@ -1,7 +1,7 @@
 /**
  * The first serial port, a 16550 at 0x3F8: 115,200 baud, 8 bits, no parity, FIFOs on, interrupts by IRQ 4.
  *
- * What is written goes into a ring, and from there to the port whenever it has room: at once, or by its interrupt. So a
+ * Output goes into a ring, and from there to the port when it has room: immediately, or by its interrupt. So a
  * guest does not wait while a domain prints, 9 ms for 100 characters.
  */
 import { in8, out8, pause } from "../hw";
@@ -30,7 +30,7 @@ const LSR_EMPTY: u32 = 1 << 5; // room for FCR_BYTES
 const LSR_IDLE: u32 = 1 << 6;
 const BAUD_DIVISOR: u32 = 1;
 
-/** Polls until a transmitter that takes nothing is taken for broken; 16 bytes take 1.4 ms. */
+/** Polls until an unresponsive transmitter is considered broken; 16 bytes take 1.4 ms. */
 const PATIENCE: u32 = 200000;
 
 /** Interrupt causes served in one go; a port that always has one is broken. */
@@ -38,7 +38,7 @@ const CAUSES_MAX: u32 = 64;
 
 const RING_BYTES: u32 = 16384;
 const ring: usize = memory.data(16384);
-/** Bytes ever put into the ring, and taken out of it. */
+/** Total bytes written to the ring, and read from it. */
 let put: u32 = 0;
 let taken: u32 = 0;
 let transmitInterrupt: bool = false;
@@ -72,7 +72,7 @@ function lineStatus(): u32 {
 export function uartInit(): void {
   present = in8(COM1 + LSR) != 0xff;
   if (!present) return;
-  // Clearing the FIFOs would lose what the boot shim wrote last.
+  // Clearing the FIFOs would lose the boot shim's last output.
   for (let polls: u32 = 0; polls < PATIENCE && (lineStatus() & LSR_IDLE) == 0; polls++) pause();
   out8(COM1 + IER, 0);
   out8(COM1 + LCR, LCR_DLAB);
@@ -88,7 +88,7 @@ export function uartInit(): void {
   out8(COM1 + IER, IER_RECEIVE);
 }
 
-/** Bytes that uartWrite takes now. */
+/** Bytes that uartWrite accepts now. */
 export function uartRoom(): u32 {
   return present ? RING_BYTES - (put - taken) : RING_BYTES;
 }

@@ -1,8 +1,8 @@
 /**
  * Address space identifiers: tags of a guest's translations in the TLB (APM 2, 15.16). A vCPU that needs a flush simply
- * gets an identifier that was not used since the CPU's last full flush, which needs no FlushByAsid and leaves other
+ * gets an identifier not used since the CPU's last full flush, which needs no FlushByAsid and leaves other
  * guests' translations alone. When all are used up, the CPU is flushed at that entry and numbering starts again.
- * The numbering is the CPU's own (HostCpu).
+ * Numbering is per CPU (HostCpu).
  */
 import { store32, store8 } from "../hw";
 import { hostCpu } from "../host/cpu";
@@ -10,7 +10,7 @@ import { HvmVcpu } from "../hvm-vcpu";
 import { svmAsids } from "./features";
 import { TLB_FLUSH_ALL, TLB_NOTHING, VMCB } from "./vmcb";
 
-/** Whether `v` must be given a fresh identifier before it is entered. On the entry path. */
+/** Whether `v` needs a new identifier before it is entered. On the entry path. */
 export function asidStale(v: HvmVcpu): bool {
   return v.flushPending != 0 || v.tagGeneration != hostCpu().asidGeneration;
 }

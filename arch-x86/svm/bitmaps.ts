@@ -1,7 +1,7 @@
 /**
  * The permission maps: which ports and MSRs a guest may touch without an exit. All guests share one pair, made once:
- * no port, and only those MSRs that VMLOAD and VMSAVE move between the CPU and the VMCB, so that an access there
- * reaches nothing of the host's.
+ * no port, and only those MSRs that VMLOAD and VMSAVE move between the CPU and the VMCB, so that such an access
+ * does not affect the host.
  */
 import { ENOMEM } from "../../abi/errno";
 import { load8, store64, store8 } from "../hw";

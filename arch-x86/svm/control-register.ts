@@ -1,8 +1,8 @@
 /**
- * Writes to CR0, CR4 and CR8. CR4 turns on processor features, and a guest may only have those its CPUID
- * shows. CR0 because QEMU lets a guest load what VMRUN then refuses (and its selective intercept overlooks bits 32 and
- * up). CR8 only when task-priority.ts watches it. Old processors and emulators do not say which register is moved, so the
- * code is read.
+ * Writes to CR0, CR4 and CR8. CR4 enables processor features, and a guest may only enable those in its
+ * CPUID. CR0 because QEMU lets a guest load values that VMRUN then refuses (and its selective intercept ignores bits 32 and
+ * up). CR8 only when task-priority.ts intercepts it. Old processors and emulators do not report the source register, so the
+ * instruction is decoded.
  */
 import { CR0_ET, CR0_PE, CR0_PG, CR0_TS, CR4_PAE, EFER_LMA, EFER_LME } from "../control-bits";
 import { guestCr0Accepted, guestCr4Accepted } from "../cpuid-policy";
@@ -108,7 +108,7 @@ function source(v: HvmVcpu, i: Instruction): u64 {
   return is64(v) ? value : value & 0xffffffff;
 }
 
-/** Goes on behind the instruction, or at #GP. Most bits of both registers change what translations mean (APM 2, 5.5.2). */
+/** Continues after the instruction, or with #GP. Most bits of both registers affect translations (APM 2, 5.5.2). */
 function finish(v: HvmVcpu, i: Instruction, accepted: bool, flush: bool): u32 {
   if (accepted) {
     if (flush) v.flushPending = 1;

@@ -1,4 +1,4 @@
-/** Turning AMD-V on and off on one CPU (APM 2, 15.4 and 15.30). */
+/** Enabling and disabling AMD-V on one CPU (APM 2, 15.4 and 15.30). */
 import { HVM_FEATURE_SUPERPAGE_1G } from "../features";
 import { rdmsr, wrmsr } from "../hw";
 import { p2mSetGibPages } from "../p2m";
@@ -29,7 +29,7 @@ export function svmCpuInit(_cpu: u32): i32 {
   return 0;
 }
 
-/** Clears EFER.SVME on this CPU. The host save area is not given back: the machine is about to end. */
+/** Clears EFER.SVME on this CPU. The host save area is not freed: the machine is about to power off. */
 export function svmCpuStop(_cpu: u32): void {
   wrmsr(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_SVME);
 }

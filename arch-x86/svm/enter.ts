@@ -1,4 +1,4 @@
-/** The way into a guest and out again. What is here runs at every hypercall: keep it short. */
+/** Guest entry and exit. This code runs at every hypercall: keep it short. */
 import { enterSvm, load32, load64, rdtsc, store64 } from "../hw";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { asidFlushed, asidRefresh, asidStale } from "./asid";
@@ -24,7 +24,7 @@ export function svmEnter(v: HvmVcpu, deadlineTsc: u64): u32 {
     v.exitCode = code;
     if ((v.eventPending | v.tagFlushes) != 0) afterEntry(v, code);
     if (code == EXIT_VMMCALL) {
-      // Without NRIPS the instruction is taken to have no prefixes: no compiler or library writes any.
+      // Without NRIPS the instruction is assumed to have no prefixes: no compiler or library emits any.
       if (svmHasNextRip != 0) svmResumeAt(v, load64(vmcb + VMCB.NEXT_RIP));
       else svmSkipBytes(v, VMMCALL_BYTES);
       return HvmExit.Hypercall;

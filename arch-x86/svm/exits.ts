@@ -1,6 +1,6 @@
 /**
- * What each exit means: one table, by exit code. Exits settled here return HvmExit.None and the guest goes on.
- * Nothing in a guest's hands reaches an assertion: what is not understood is HvmExit.Unknown, and that guest ends.
+ * Exit handlers: one table, by exit code. Exits handled here return HvmExit.None and the guest continues.
+ * A guest can never trigger an assertion: an exit that is not understood is HvmExit.Unknown, which ends that guest.
  */
 import { guestCpuid } from "../cpuid";
 import { debugLoad } from "../debug-registers";
@@ -71,7 +71,7 @@ import {
 } from "./vmcb";
 import { VECTOR_DB, VECTOR_AC, VECTOR_GP, VECTOR_UD } from "../vectors";
 
-/** With prefixes, one of which is skipped instead, it halts again: no need to look. */
+/** With prefixes, one of which is skipped instead, it halts again: no need to decode it. */
 const HLT_BYTES: u32 = 1;
 
 /** Handles every exit but VMMCALL, which enter.ts has seen to. Returns HvmExit. */
@@ -169,7 +169,7 @@ export function svmCount(v: HvmVcpu, code: u32): void {
   else v.settledOther++;
 }
 
-/** Done: the guest goes on behind the instruction. */
+/** Done: the guest continues after the instruction. */
 function settled(v: HvmVcpu): u32 {
   return svmSkip(v) ? HvmExit.None : HvmExit.Unknown;
 }

@@ -1,4 +1,4 @@
-/** Why VMRUN refused a guest: the first of its checks that fails, in words. */
+/** Why VMRUN refused a guest: a description of the first failed check. */
 import { sayRule } from "../entry-rule";
 import { HvmVcpu } from "../hvm-vcpu";
 import { say } from "../log";

@@ -1,4 +1,4 @@
-/** What this processor's AMD-V has beyond the least: CPUID leaf 8000_000A (APM 3, E.4.9). */
+/** Optional AMD-V features of this processor: CPUID leaf 8000_000A (APM 3, E.4.9). */
 import { cpuidEbx, cpuidEdx } from "../hw";
 import { HVM_FEATURE_FLUSH_ONE, HVM_FEATURE_NESTED_PAGING, HVM_FEATURE_NEXT_RIP } from "../features";
 import { HVM_FEATURE_SUPERPAGE_1G, HVM_FEATURE_SUPERPAGE_2M, HVM_FEATURE_TAGGED_TLB } from "../features";
@@ -13,7 +13,7 @@ const PAGE_1G: u32 = 1 << 26; // EDX of LEAF_EXTENDED: also for nested page tabl
 
 /** SVM_*: read once by svmFeaturesRead. */
 export let svmFeatures: u32 = 0;
-/** 1 where the exit tells the next RIP. A separate word: it is read at every hypercall. */
+/** 1 if the exit reports the next RIP. A separate word: it is read at every hypercall. */
 export let svmHasNextRip: u32 = 0;
 /** ASIDs 1 .. svmAsids-1 are for guests; 0 is the host. */
 export let svmAsids: u32 = 0;

@@ -28,7 +28,7 @@ import { combineExceptions, Combined } from "../double-fault";
 /** A virtual interrupt of any vector, above any task priority. */
 const WINDOW: u64 = V_IRQ | V_PRIORITY | V_IGNORE_TPR;
 
-/** HvmVcpu.iretRip while an NMI's handler has not come to its IRET: no canonical address. */
+/** HvmVcpu.iretRip while an NMI's handler has not reached its IRET: a non-canonical address. */
 const NO_IRET: u64 = 1 << 63;
 
 /** Error code and vector of EVENT_INJECT and EXIT_INT_INFO that may be written back as they are. */
@@ -144,9 +144,9 @@ function iretDone(v: HvmVcpu): bool {
 }
 
 /**
- * The guest is about to execute the IRET that ends its NMI handler: the next NMI may come behind it, and not before. One
- * that has a stack of its own (IST) would overwrite the frame that this IRET returns by. An interrupt shadow would say that,
- * but QEMU's TCG takes none over from the VMCB.
+ * The guest is about to execute the IRET that ends its NMI handler: the next NMI may come only after it. An NMI
+ * with its own stack (IST) would overwrite the frame that this IRET returns by. An interrupt shadow would prevent that,
+ * but QEMU's TCG does not load it from the VMCB.
  */
 export function svmNmiDone(v: HvmVcpu): void {
   const vmcb = v.controlPa;

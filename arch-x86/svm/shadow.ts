@@ -1,10 +1,10 @@
 /**
  * The interrupt shadow: the one instruction after STI, or after a load of SS, before which no interrupt is taken (APM 2,
- * 15.21.5). A processor that leaves a guest in it says so in the VMCB, and is to hold it again at the next entry. QEMU's TCG
- * says so too, but does not load it: an interrupt delivered then comes before the instruction, and a guest that sleeps with
- * STI; HLT has handled what was to wake it before it sleeps.
+ * 15.21.5). If a guest exits inside it, the processor reports it in the VMCB, and restores it at the next entry. QEMU's TCG
+ * reports it too, but does not load it: an interrupt delivered then comes before the instruction, and a guest that sleeps with
+ * STI; HLT handles its wake-up interrupt before it sleeps.
  *
- * So nothing here relies on a shadow that is loaded, and all of it is right where one is.
+ * So nothing here relies on the shadow being loaded, and all of it is also correct if it is.
  */
 import { hostApicSetDeadline } from "../host/apic";
 import { nsToTsc } from "../host/tsc";
@@ -17,7 +17,7 @@ import { VMCB } from "./vmcb";
 const STI: u32 = 0xfb;
 const IOPL_SHIFT: u32 = 12;
 const RFLAGS_VM: u64 = 1 << 17;
-/** When a guest is looked at again whose interrupt waits for the end of a shadow, ns. */
+/** Time until a guest whose interrupt is blocked by a shadow is checked again, ns. */
 const AGAIN_NS: u64 = 20000;
 
 const byte: usize = memory.data(1);

@@ -1,9 +1,9 @@
 /**
- * The guest's task priority: the processor keeps its upper half, which is CR8, in V_TPR (APM 2, 15.21.2). Reads never make
- * an exit. Writes do while one of these is watched for; the exit is svmWriteCr8.
+ * The guest's task priority: the processor keeps its upper half, which is CR8, in V_TPR (APM 2, 15.21.2). Reads never cause
+ * an exit. Writes do while one of the following applies; the exit handler is svmWriteCr8.
  *
- * V_IRQ with a priority could wait for a lower V_TPR by itself; but QEMU's TCG takes no notice of the priority, and ends
- * itself when CR8 is written while a virtual interrupt waits.
+ * V_IRQ with a priority could wait for a lower V_TPR by itself; but QEMU's TCG ignores the priority, and aborts
+ * when CR8 is written while a virtual interrupt is pending.
  */
 import { load32, load64, store32, store64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -11,7 +11,7 @@ import { INTERCEPT_WRITE_CR8, V_TPR, VMCB } from "./vmcb";
 
 /** The interrupt window is open. */
 export const WATCH_WINDOW: u32 = 1;
-/** An interrupt waits for a lower priority. */
+/** An interrupt is blocked by the task priority. */
 const WATCH_HELD: u32 = 2;
 /** The lower half, which V_TPR does not have, is not zero; a write of CR8 makes it so. */
 const WATCH_LOW: u32 = 4;

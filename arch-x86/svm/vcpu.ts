@@ -1,4 +1,4 @@
-/** Making and freeing a vCPU's control block; moving past an instruction. */
+/** Allocating and freeing a vCPU's control block; skipping an instruction. */
 import { ENOMEM } from "../../abi/errno";
 import { fpuReset } from "../fpu";
 import { load64, store32, store64 } from "../hw";
@@ -53,7 +53,7 @@ import {
 } from "./vmcb";
 import { VECTOR_DB, VECTOR_AC, VECTOR_MC } from "../vectors";
 
-/** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
+/** #DB and #AC because their delivery can raise the same exception again forever, uninterruptibly; #MC is the host's. */
 const INTERCEPT_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
 
 const DR6_SINGLE_STEP: u64 = 1 << 14;

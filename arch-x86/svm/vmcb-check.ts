@@ -1,6 +1,6 @@
 /**
- * The rules that VMRUN holds a VMCB against (APM 2, 15.5.1; 15.16, 15.20, 15.25.4), one after the other, in words: what
- * is left when the processor only says "invalid". Those on the guest's state also judge a state that a toolstack loads.
+ * VMRUN's checks of a VMCB (APM 2, 15.5.1; 15.16, 15.20, 15.25.4), repeated in software with descriptions, because
+ * the processor only reports "invalid". Those on the guest's state also validate a state that a toolstack loads.
  */
 import {
   CR0_CD,
@@ -48,7 +48,7 @@ const IOPM_BYTES: u64 = 0x3000;
 const MSRPM_BYTES: u64 = 0x2000;
 const EXCEPTIONS: u64 = 32;
 
-/** Whether a rule on the guest's own state is broken; entry-rule.ts then knows which. */
+/** Whether a rule on the guest's state is violated; entry-rule.ts then records which. */
 export function svmGuestBroken(v: HvmVcpu): bool {
   const vmcb = v.controlPa;
   const efer = load64(vmcb + VMCB.EFER);
@@ -87,7 +87,7 @@ export function svmGuestBroken(v: HvmVcpu): bool {
   return (event & EVENT_VALID) != 0 && eventBroken(event);
 }
 
-/** Whether a rule on what the hypervisor wrote for itself is broken. */
+/** Whether a rule on the hypervisor's own fields is violated. */
 export function svmControlBroken(v: HvmVcpu): bool {
   const vmcb = v.controlPa;
   const intercepts = load32(vmcb + VMCB.INTERCEPT_MISC2);

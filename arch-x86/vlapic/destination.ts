@@ -1,5 +1,5 @@
 /**
- * Whom an interprocessor interrupt is for (SDM 3A 11.6.2, 11.12.9), and what the fields of ICR say.
+ * Destinations of interprocessor interrupts (SDM 3A 11.6.2, 11.12.9), and the fields of ICR.
  */
 import { HvmVcpu } from "../hvm-vcpu";
 import { isX2apic, Vlapic, vlapicOf } from "./state";

@@ -1,6 +1,6 @@
 /**
- * The local APIC's MSRs: IA32_APIC_BASE with the ways between disabled, xAPIC and x2APIC mode, IA32_TSC_DEADLINE, and the
- * registers in x2APIC mode, 0x800 on (SDM 3A 11.4.3, 11.5.4.1, 11.12). False from any of these is #GP.
+ * The local APIC's MSRs: IA32_APIC_BASE with the transitions between disabled, xAPIC and x2APIC mode, IA32_TSC_DEADLINE, and
+ * the registers in x2APIC mode, 0x800 on (SDM 3A 11.4.3, 11.5.4.1, 11.12). False from any of these is #GP.
  */
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_X2APIC } from "../msr";
@@ -51,12 +51,12 @@ export function isX2apicMsr(msr: u32): bool {
   return msr - MSR_X2APIC < X2APIC_MSRS;
 }
 
-/** The LDR that an id gives in x2APIC mode: a cluster of 16 in the upper half, a bit for the place in it. */
+/** The LDR derived from an id in x2APIC mode: a cluster of 16 in the upper half, a bit for the position in it. */
 export function x2apicLdr(id: u32): u32 {
   return ((id & ~0xf) << 12) | (1 << (id & 0xf));
 }
 
-/** WRMSR of IA32_APIC_BASE. The page stays where it is: Xen refuses to move it, too. */
+/** WRMSR of IA32_APIC_BASE. The base cannot be changed: Xen refuses that, too. */
 export function vlapicWriteBase(v: HvmVcpu, value: u64): bool {
   const l = vlapicOf(v);
   if ((value & ~(APIC_BASE_ADDRESS | APIC_BASE_ENABLE | APIC_BASE_BOOT_CPU | APIC_BASE_X2)) != 0) return false;

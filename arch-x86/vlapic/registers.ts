@@ -1,6 +1,6 @@
 /**
- * The local APIC's registers as a guest reads and writes them: what sticks, and what a write sets going (SDM 3A, chapter
- * 11; where hardware differs, Xen's choice). The same for memory and MSRs; the two ways in are vlapic-page.ts and
+ * Guest accesses to the local APIC's registers: writable bits, and side effects of writes (SDM 3A, chapter
+ * 11; where hardware differs, Xen's choice). The same for memory and MSRs; the entry points are vlapic-page.ts and
  * vlapic-msr.ts.
  */
 import { HvmVcpu } from "../hvm-vcpu";
@@ -157,7 +157,7 @@ export function vlapicWrite(v: HvmVcpu, register: u32, value: u32): void {
     case APIC_SVR:
       writeSvr(v, value);
       return;
-    case APIC_ESR: // whatever is written: shows what has gone wrong since the last time
+    case APIC_ESR: // any write: latches the errors since the last write
       l.esr = l.errors;
       l.errors = 0;
       return;

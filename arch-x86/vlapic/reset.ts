@@ -1,4 +1,4 @@
-/** The states that power-on and INIT leave a local APIC in (SDM 3A 11.4.7). */
+/** The states of a local APIC after power-on and INIT (SDM 3A 11.4.7). */
 import { HvmVcpu } from "../hvm-vcpu";
 import {
   APIC_BASE_BOOT_CPU,
@@ -28,7 +28,7 @@ export function vlapicReset(v: HvmVcpu): void {
   vlapicInit(v);
 }
 
-/** As INIT leaves it: id and mode stay, and LDR where it follows from the id. */
+/** The state after INIT: id and mode are kept, and LDR if it is derived from the id. */
 export function vlapicInit(v: HvmVcpu): void {
   const l = vlapicOf(v);
   memory.fill(changetype<usize>(l) + IRR, 0, BITMAPS_BYTES);

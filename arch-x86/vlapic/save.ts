@@ -1,6 +1,6 @@
 /**
  * A local APIC as Xen's two save records (xen/arch-x86/hvm/save.h): hvm_hw_lapic, and hvm_hw_lapic_regs, the page of
- * registers as they read. The timer's current count is among them, so that it goes on where it was; Xen leaves it zero,
+ * registers as they read. The timer's current count is included, so that it continues where it was; Xen leaves it zero,
  * and then the timer starts over.
  *
  * Calling context: as context.ts. A vCPU's hvm_hw_cpu, which has its TSC, is loaded first.
@@ -69,7 +69,7 @@ export function vlapicSaveRegisters(v: HvmVcpu, record: usize): void {
   }
 }
 
-/** Whether vlapicLoadHidden would take the record. */
+/** Whether vlapicLoadHidden would accept the record. */
 export function vlapicHiddenPossible(record: usize): bool {
   const base = load<u64>(record + HvmHwLapic.apic_base_msr);
   const mode = base & (APIC_BASE_ENABLE | APIC_BASE_X2);

@@ -1,9 +1,10 @@
 /**
- * A vCPU's local APIC (SDM 3A, chapter 11): its state, which interrupt comes next, and what acknowledging, ending and
- * receiving one does. Registers as a guest reads and writes them are in vlapic-registers.ts, the timer in
- * vlapic-timer.ts, modes and MSRs in vlapic-msr.ts, who is meant by an IPI in vlapic-destination.ts.
+ * A vCPU's local APIC (SDM 3A, chapter 11): its state, prioritisation, and accepting, acknowledging and
+ * ending interrupts. Guest accesses to registers are in vlapic-registers.ts, the timer in
+ * vlapic-timer.ts, modes and MSRs in vlapic-msr.ts, destinations of IPIs in vlapic-destination.ts.
  *
- * It only keeps books. What needs the kernel (arming a timer, reaching another vCPU) is left in HvmVcpu.apicEffects.
+ * It only tracks state. Actions that need the kernel (arming a timer, accessing another vCPU) are requested by
+ * HvmVcpu.apicEffects.
  *
  * Calling context: as hvm.ts; one physical CPU runs all guests, so that another vCPU's state may be changed in place.
  */
@@ -11,7 +12,7 @@ import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { getTaskPriority, holdInterrupt, setTaskPriority } from "../state";
 
 // Bits of HvmVcpu.apicEffects: what the kernel has to do after a guest's access (kernel/events/vlapic-delivery.ts).
-/** The timer may have another deadline now. */
+/** The timer's deadline may have changed. */
 export const APIC_EFFECT_TIMER: u32 = 1;
 /** ICR was written: `icr` and `icrHigh` say what to send to whom. */
 export const APIC_EFFECT_IPI: u32 = 2;
@@ -183,7 +184,7 @@ export function hasBit(l: Vlapic, bitmap: usize, vector: u32): bool {
 
 // --- Priority ----------------------------------------------------------------------------------------------------------
 
-/** TPR as it is now: the guest changes it by CR8 without anybody hearing of it. */
+/** The current TPR: the guest can change it by CR8 without an exit. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function vlapicTpr(v: HvmVcpu): u32 {
@@ -226,7 +227,7 @@ export function vlapicVector(v: HvmVcpu): u32 {
 // --- The life of an interrupt ------------------------------------------------------------------------------------------
 
 /**
- * A message with `vector` arrives. An APIC that is off takes none.
+ * Accepts an interrupt message with `vector`. A disabled APIC accepts none.
  * @returns false: there was one of this vector waiting already, and the two are one
  */
 export function vlapicPost(v: HvmVcpu, vector: u32): bool {

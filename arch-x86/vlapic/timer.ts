@@ -1,7 +1,7 @@
 /**
- * The local APIC's timer (SDM 3A 11.5.4): counts down at 100 MHz, as Xen's, through a divider, once or again and again, or
- * waits for a value of the guest's TSC. Nothing ticks: the count is worked out when it is read, and the kernel's timer is
- * set for the next time that it matters.
+ * The local APIC's timer (SDM 3A 11.5.4): counts down at 100 MHz, as Xen's, through a divider, one-shot or periodic, or
+ * waits for a value of the guest's TSC. There is no periodic work: the count is computed when it is read, and the kernel's
+ * timer is set for the next expiry.
  *
  * Times are values of the host's TSC.
  */
@@ -12,7 +12,7 @@ import { APIC_EFFECT_TIMER, getLvt, LVT_MASKED, Vlapic, vlapicEnabled, vlapicOf,
 
 /** Nanoseconds of a count undivided: APIC_BUS_CYCLE_NS in Xen. */
 const BUS_CYCLE_NS: u64 = 10;
-/** A periodic timer interrupts no more often, as in Xen. */
+/** Shortest period of a periodic timer, as in Xen. */
 const PERIOD_MIN_NS: u64 = 100000;
 /** Nothing to wait for. */
 export const TIMER_NEVER: u64 = ~(<u64>0);
@@ -112,7 +112,7 @@ export function vlapicTimerSetLvt(v: HvmVcpu, value: u32): void {
     l.timerCounting = 0;
     l.timerDeadline = 0;
   }
-  // What would have come while it was masked is lost.
+  // Interrupts that became due while it was masked are lost.
   if ((old & LVT_MASKED) != 0) {
     if (mode(l) == MODE_ONE_SHOT && l.timerCounting != 0 && passed(l, rdtsc()) >= l.timerInitial) l.timerCounting = 0;
     if (l.timerDeadline <= guestTsc(v)) l.timerDeadline = 0;
@@ -131,12 +131,12 @@ export function vlapicTimerDeadline(v: HvmVcpu): u64 {
 export function vlapicTimerSetDeadline(v: HvmVcpu, value: u64): void {
   const l = vlapicOf(v);
   if (mode(l) != MODE_DEADLINE) return;
-  // One that is over interrupts at once, if it may at all.
+  // An expired one interrupts immediately, unless masked.
   l.timerDeadline = (l.lvt0 & LVT_MASKED) != 0 && value <= guestTsc(v) ? 0 : value;
   v.apicEffects |= APIC_EFFECT_TIMER;
 }
 
-/** When the timer interrupts next, now or a time gone by included; TIMER_NEVER. */
+/** Time of the timer's next interrupt, possibly now or in the past; TIMER_NEVER. */
 export function vlapicTimerNext(v: HvmVcpu): u64 {
   const l = vlapicOf(v);
   if ((l.lvt0 & LVT_MASKED) != 0 || !vlapicEnabled(l)) return TIMER_NEVER;

@@ -1,6 +1,6 @@
 /**
- * The rules that a VM entry holds the control fields against (SDM 3C, 27.2.1), in words. They are the hypervisor's own:
- * a broken one is a mistake here or a processor that is unlike others.
+ * VM entry's checks of the control fields (SDM 3C, 27.2.1), with descriptions. The hypervisor sets these fields itself:
+ * a violation is a bug here or an unusual processor.
  */
 import { breaks } from "../entry-rule";
 import { cpuidEax, rdmsr, vmread } from "../hw";

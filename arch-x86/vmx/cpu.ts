@@ -1,4 +1,4 @@
-/** Turning VT-x on and off on one CPU (SDM 3C 24.7, 24.8), and what it offers. */
+/** Enabling and disabling VT-x on one CPU (SDM 3C 24.7, 24.8), and its features. */
 import {
   HVM_FEATURE_DEADLINE,
   HVM_FEATURE_FLUSH_ONE,
@@ -34,7 +34,7 @@ const FEATURE_CONTROL_LOCK: u64 = 1 << 0; // SDM 4, table 2-2
 const FEATURE_CONTROL_VMX: u64 = 1 << 2; // outside SMX
 
 /**
- * Enters VMX operation. Called once per CPU, on it, after detect; the region it needs is never given back.
+ * Enters VMX operation. Called once per CPU, on it, after detect; the region it needs is never freed.
  * @returns 0 or a REFUSAL_*
  */
 export function vmxCpuInit(_cpu: u32): i32 {
@@ -63,7 +63,7 @@ export function vmxCpuInit(_cpu: u32): i32 {
   return 0;
 }
 
-/** Leaves VMX operation, in which the CPU would not take the INIT of a reset. */
+/** Leaves VMX operation, in which the CPU blocks the INIT of a reset. */
 export function vmxCpuStop(_cpu: u32): void {
   vmxoff();
   writeCr4(readCr4() & ~CR4_VMXE);

@@ -1,6 +1,6 @@
 /**
- * Which VMCS the CPU has loaded, and the little that the hypervisor switches only when another vCPU is entered: the
- * MSRs of SYSCALL and SWAPGS, which a guest uses freely and the hypervisor never.
+ * The VMCS loaded on the CPU, and the state that is switched only when another vCPU is entered: the
+ * MSRs of SYSCALL and SWAPGS, which guests access without exits and the hypervisor never uses.
  * Both are in the CPU's record (HostCpu); a vCPU that moves to another CPU will have to be VMCLEARed where it was.
  */
 import { rdmsr, vmclear, vmptrld, wrmsr } from "../hw";
@@ -8,7 +8,7 @@ import { hostCpu } from "../host/cpu";
 import { HvmVcpu } from "../hvm-vcpu";
 import { MSR_CSTAR, MSR_KERNEL_GS_BASE, MSR_LSTAR, MSR_SFMASK, MSR_STAR } from "../msr";
 
-/** Makes VMREAD, VMWRITE and the next entry mean this vCPU. On the path of every access to its state. */
+/** Makes this vCPU's VMCS current for VMREAD, VMWRITE and the next entry. On the path of every access to its state. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function makeCurrent(v: HvmVcpu): void {
@@ -21,7 +21,7 @@ function loadVmcs(v: HvmVcpu): void {
   hostCpu().loadedVmcsPa = v.controlPa;
 }
 
-/** Puts a VMCS in its frame into the state "clear, not current", for its first use or before the frame is given back. */
+/** Puts a VMCS in its frame into the state "clear, not current", for its first use or before the frame is freed. */
 export function clearVmcs(v: HvmVcpu): void {
   const failed = vmclear(v.controlPa);
   assert(failed == 0, "VMCLEAR refused a VMCS");

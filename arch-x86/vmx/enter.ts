@@ -1,4 +1,4 @@
-/** The way into a guest and out again. What is here runs at every hypercall: keep it short. */
+/** Guest entry and exit. This code runs at every hypercall: keep it short. */
 import { enterVmx, rdtsc, vmread, vmwrite } from "../hw";
 import { HvmExit, HvmVcpu } from "../hvm-vcpu";
 import { hasTimer, timerShift } from "./controls";

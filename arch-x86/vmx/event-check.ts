@@ -1,4 +1,4 @@
-/** What a VM entry demands of the event it is to deliver (SDM 3C, 27.2.1.3). */
+/** VM entry's checks of the event to be injected (SDM 3C, 27.2.1.3). */
 import { CR0_PE } from "../control-bits";
 import { breaks } from "../entry-rule";
 import { rdmsr, vmread } from "../hw";

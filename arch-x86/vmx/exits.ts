@@ -1,6 +1,6 @@
 /**
- * What each exit means: one table, by exit reason. Exits settled here return HvmExit.None and the guest goes on.
- * Nothing in a guest's hands reaches an assertion: what is not understood is HvmExit.Unknown, and that guest ends.
+ * Exit handlers: one table, by exit reason. Exits handled here return HvmExit.None and the guest continues.
+ * A guest can never trigger an assertion: an exit that is not understood is HvmExit.Unknown, which ends that guest.
  */
 import { guestCpuid } from "../cpuid";
 import { debugLoad } from "../debug-registers";
@@ -148,7 +148,7 @@ export function vmxCount(v: HvmVcpu, reason: u32): void {
   else v.settledOther++;
 }
 
-/** Done: the guest goes on behind the instruction. */
+/** Done: the guest continues after the instruction. */
 function settled(v: HvmVcpu): u32 {
   vmxSkip(v);
   return HvmExit.None;

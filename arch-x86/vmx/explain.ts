@@ -1,4 +1,4 @@
-/** Why a VM entry failed, in words: VMX's own error numbers (SDM 3C, 31.4), and what they leave open. */
+/** Describes why a VM entry failed: VMX's error numbers (SDM 3C, 31.4), and the checks they do not identify. */
 import { sayRule } from "../entry-rule";
 import { vmread } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
@@ -62,7 +62,7 @@ function guestState(v: HvmVcpu): void {
   else if (where == QUALIFICATION_LINK) say("; the processor names the VMCS link pointer");
 }
 
-/** The entry did not begin: VMLAUNCH or VMRESUME itself failed. */
+/** VMLAUNCH or VMRESUME itself failed. */
 function instructionError(v: HvmVcpu): void {
   switch (v.exitCode) {
     case ERROR_LAUNCH_NOT_CLEAR:

@@ -1,4 +1,4 @@
-/** Throwing away a guest's cached translations (SDM 3C 29.4.3). */
+/** Flushing a guest's cached translations (SDM 3C 29.4.3). */
 import { invept, invvpid } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";
 import { cpuControls2, CPU2_VPID, EPT_CAP_INVEPT_SINGLE, eptCapabilities } from "./controls";
@@ -21,7 +21,7 @@ export function flushNested(v: HvmVcpu): void {
   v.flushPending = 0;
 }
 
-/** What a guest's own change of paging mode flushes, when we made it in its stead. Without VPIDs every entry does. */
+/** The flush of a guest's change of paging mode, when the hypervisor emulates it. Without VPIDs every entry flushes. */
 export function flushLinear(v: HvmVcpu): void {
   if ((cpuControls2 & CPU2_VPID) == 0) return;
   const failed = invvpid(INVVPID_SINGLE, v.tag, 0);

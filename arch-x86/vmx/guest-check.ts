@@ -1,6 +1,6 @@
 /**
- * The rules that a VM entry holds the guest's state against, in the SDM's order (3C, 27.3.1), in words: what is left
- * when the processor only says "invalid guest state". Also used before a state that a toolstack loads is accepted.
+ * VM entry's checks of the guest's state, in the SDM's order (3C, 27.3.1), repeated in software with descriptions, because
+ * the processor only reports "invalid guest state". Also used to validate a state that a toolstack loads.
  */
 import {
   CR0_PE,

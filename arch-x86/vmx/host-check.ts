@@ -1,6 +1,6 @@
 /**
- * The rules that a VM entry holds the host's state against (SDM 3C, 27.2.2 to 27.2.4), in words. They are the
- * hypervisor's own: a broken one is a mistake here.
+ * VM entry's checks of the host's state (SDM 3C, 27.2.2 to 27.2.4), with descriptions. The hypervisor sets this
+ * state itself: a violation is a bug here.
  */
 import { CR4_PAE, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE } from "../control-bits";
 import { breaks, isCanonical, patPossible } from "../entry-rule";

@@ -1,6 +1,6 @@
 /**
  * With PAE paging the four page-directory-pointer entries are registers, loaded when CR3 is (SDM 3A 4.4.1). The
- * processor does that for the guest's own instructions; where we change the paging mode in its stead, so must we.
+ * processor does that for the guest's own instructions; when the hypervisor emulates a change of paging mode, it must load them.
  */
 import { cpuidEax, load64 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";

@@ -1,4 +1,4 @@
-/** What a VM entry demands of the guest's segment registers (SDM 3C, 27.3.1.2), in its order. */
+/** VM entry's checks of the guest's segment registers (SDM 3C, 27.3.1.2), in the SDM's order. */
 import { CR0_PE } from "../control-bits";
 import { breaksPart, isCanonical } from "../entry-rule";
 import { vmread } from "../hw";

@@ -1,6 +1,6 @@
 /**
- * The guest's task priority: in the virtual-APIC page where the processor has the TPR shadow (SDM 3C 30.1), which makes
- * CR8 free of exits, else at the same place, for vmx/control-register.ts.
+ * The guest's task priority: in the virtual-APIC page if the processor has the TPR shadow (SDM 3C 30.1), with which
+ * CR8 accesses cause no exits, else at the same place, for vmx/control-register.ts.
  */
 import { load32, store32 } from "../hw";
 import { HvmVcpu } from "../hvm-vcpu";

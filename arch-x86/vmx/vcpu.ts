@@ -1,4 +1,4 @@
-/** Making and freeing a vCPU's VMCS; moving past an instruction. */
+/** Allocating and freeing a vCPU's VMCS; skipping an instruction. */
 import { ENOMEM } from "../../abi/errno";
 import {
   HOST_STATE_CS,
@@ -35,7 +35,7 @@ import { vmxClearInterruptShadow, vmxCr0Mask, vmxResetCpuControls, vmxWrite } fr
 import { VMCS } from "./vmcs";
 import { VECTOR_DB, VECTOR_AC, VECTOR_MC } from "../vectors";
 
-/** #DB and #AC because their delivery can fault with themselves for ever, uninterruptibly; #MC is the host's. */
+/** #DB and #AC because their delivery can raise the same exception again forever, uninterruptibly; #MC is the host's. */
 const INTERCEPTED_EXCEPTIONS: u32 = (1 << VECTOR_DB) | (1 << VECTOR_AC) | (1 << VECTOR_MC);
 
 // A vCPU that spins with PAUSE for this long leaves: TSC ticks between two PAUSEs of one loop, and of the whole loop.
@@ -44,7 +44,7 @@ const PAUSE_WINDOW: u64 = 4096;
 
 const NO_LINK: u64 = ~0;
 
-/** Last VPID given out; 0 is the host's. */
+/** Last VPID allocated; 0 is the host's. */
 let lastVpid: u32 = 0;
 
 /** See hvmVcpuInit. */
@@ -148,7 +148,7 @@ export function vmxVcpuFree(v: HvmVcpu): void {
   v.statePa = 0;
 }
 
-/** See hvmSkipInstruction: the exit an instruction makes tells its length. Always true. */
+/** See hvmSkipInstruction: exits caused by an instruction report its length. Always true. */
 export function vmxSkip(v: HvmVcpu): bool {
   makeCurrent(v);
   vmxSkipBytes(v, <u32>vmread(VMCS.EXIT_INSTRUCTION_LENGTH));

@@ -10,11 +10,11 @@ function call(): number {
 }
 
 /**
- * Begins a run: `inputSize` bytes at `input` are to become `outputSize` bytes at `output`. Both lie in the codec's memory
- * (abi/codec.ts), which has RAM from its start to CODEC_SLACK bytes behind the output, all zeroes but for the input.
+ * Starts a run: decompresses `inputSize` bytes at `input` to `outputSize` bytes at `output`. Both are in the codec's memory
+ * (abi/codec.ts), which has RAM from its start to CODEC_SLACK bytes after the output, all zeroes except for the input.
  * @param format CODEC_GZIP, ...
  * @param input address in the window, as `output`
- * @returns CODEC_MORE, or what is wrong
+ * @returns CODEC_MORE, or an error status
  */
 export function beginCodec(
   format: number,

@@ -1,10 +1,10 @@
 /**
- * Event channels of domain 0, FIFO ABI: who handles which port, and the taking of what is pending.
+ * Event channels of domain 0, FIFO ABI: the handlers of ports, and consuming pending events.
  *
  * Every port has an event word, in pages given to the hypervisor 1,024 words at a time as port numbers grow: 131,072 ports
  * in all. Ports that are pending and not masked form a queue: a word names the next port, the control block the first.
- * The hypervisor appends, we take off, by one atomic step for each word: whatever the hypervisor does to it meanwhile happens
- * either before or after.
+ * The hypervisor appends, domain 0 removes, with one atomic operation per word: a concurrent change by the hypervisor takes
+ * effect either before or after.
  *
  * All ports have the default priority: there is one queue.
  */
@@ -54,7 +54,7 @@ export function openEvents(): void {
   addPage();
 }
 
-/** Gives the hypervisor words for 1,024 more ports. Throws HypercallError. */
+/** Adds event words for 1,024 more ports. Throws HypercallError. */
 function addPage(): void {
   const page = wordPages + pages.length * PAGE_SIZE;
   const view = words(memory, page, PAGE_WORDS);
@@ -95,7 +95,7 @@ export function onInterdomain(remote: number, remotePort: number, handler: Handl
  */
 export function onNewDomain(remote: number, remotePort: number, handler: Handler): number {
   const port = onInterdomain(remote, remotePort, handler);
-  // The upcall stays pending, so the others' turn comes.
+  // The upcall stays pending, so the other ports are handled next.
   takeQueue();
   const place = taken.indexOf(port);
   if (place >= 0) taken.splice(place, 1);
@@ -109,7 +109,7 @@ export function closeChannel(port: number): void {
   closePort(port);
 }
 
-/** The word of a port as it is now; it changes at any moment. */
+/** The current word of a port; it may change at any moment. */
 function wordOf(port: number): number {
   return pages[Math.floor(port / PAGE_WORDS)]![port % PAGE_WORDS]!;
 }
@@ -127,7 +127,7 @@ export function maskPort(port: number): void {
   }
 }
 
-/** Lets it wake domain 0 again: an event that came meanwhile does so now. */
+/** Re-enables wake-ups of domain 0: an event that came meanwhile wakes it now. */
 export function unmaskPort(port: number): void {
   for (;;) {
     const word = wordOf(port);
@@ -138,12 +138,12 @@ export function unmaskPort(port: number): void {
   }
 }
 
-/** Ports that were taken off the queue and wait for their handlers' turn. */
+/** Ports that were removed from the queue and whose handlers have yet to run. */
 let taken: number[] = [];
 
 /**
- * Takes everything off the queue, the ports to be handled into `taken`. A port that is masked or was closed meanwhile is
- * taken off all the same: until then its number is not given out again.
+ * Empties the queue, moving the ports to be handled to `taken`. A port that is masked or was closed meanwhile is
+ * removed as well: until then its number is not allocated again.
  */
 function takeQueue(): void {
   for (;;) {

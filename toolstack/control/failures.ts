@@ -1,4 +1,4 @@
-/** Exceptions nobody caught: shown with their stack, and domain 0 goes on. */
+/** Uncaught exceptions: printed with their stack; domain 0 continues. */
 
 /** Prints one or more lines as a notice; the console sets it at start. */
 let notice: (text: string) => void = () => {};
@@ -22,7 +22,7 @@ export function reportFailure(what: string, error: unknown): void {
   notice(`domain 0: uncaught exception in ${what}: ${describeError(error)}`);
 }
 
-/** Runs an asynchronous function whose failure nobody awaits: it is reported. */
+/** Runs an asynchronous function without awaiting it; a failure is reported. */
 export function detach(what: string, work: () => Promise<void>): void {
   work().catch((error) => reportFailure(what, error));
 }

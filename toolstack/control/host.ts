@@ -1,6 +1,6 @@
 /**
- * What the engine gives the control plane as globals: three host functions and the machine window. They exist on the
- * machine and wherever the bundle is tried out (test/), and nothing else of a host does.
+ * The globals that the engine provides to the control plane: three host functions and the machine window. They exist on the
+ * machine and wherever the bundle is tested (test/); there is no other host interface.
  */
 import { DirectWindow, type MachineWindow } from "./window.ts";
 

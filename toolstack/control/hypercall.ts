@@ -1,5 +1,5 @@
 /**
- * The hypercall gate: number and arguments go into the call page, the result comes out of it. The typed wrappers are in
+ * The hypercall interface: number and arguments are written to the call page, the result is read from it. The typed wrappers are in
  * hypercalls/.
  */
 import * as errno from "../../abi/errno.ts";

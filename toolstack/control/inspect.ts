@@ -1,4 +1,4 @@
-/** Values as text for `js`: the value's structure down to a depth, without calling anything of it. */
+/** Values as text for `js`: the value's structure down to a depth, without calling any of its methods. */
 import { describeError } from "./failures.ts";
 
 const MAX_DEPTH = 3;

@@ -1,9 +1,9 @@
 /**
  * Domain 0's event loop. The engine calls `turn` whenever the hypervisor enters domain 0 with something pending, then
- * runs the promise jobs, then hands the CPU back until the next event or timer. What happens in promise jobs needs no
- * second turn: console output flushes itself in a job of its own, and a new first timer is armed when it is made.
+ * runs the promise jobs, then yields the CPU until the next event or timer. Work done in promise jobs needs no
+ * second turn: console output flushes itself in a separate job, and a new first timer is armed when it is created.
  *
- * A turn lasts a few milliseconds at most: events and timers only note what is to be done, tasks do it in pieces (tasks.ts).
+ * A turn lasts a few milliseconds at most: events and timers only queue work, tasks do it in pieces (tasks.ts).
  */
 import { systemTime } from "./clock.ts";
 import { drainEvents } from "./events.ts";

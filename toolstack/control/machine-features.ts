@@ -1,13 +1,13 @@
 /**
- * What Typevisor needs of a machine and what it can use, whether it is there, and what its lack means to the user. From
- * the processor's CPUID leaves and capability MSRs, the hypervisor's counters and its own word on why no guest can run.
+ * The machine features that Typevisor requires or can use, whether they are present, and the consequences if not. Sources:
+ * the processor's CPUID leaves and capability MSRs, the hypervisor's counters and its message why no guest can run.
  */
 import { cpuidLeaf, IA32_VMX_EPT_VPID_CAP, IA32_VMX_PROCBASED_CTLS2, SVM_LEAF } from "./cpu-features.ts";
 import type { CpuPolicy, PhysicalInfo } from "./hypercalls/sysctl.ts";
 import { formatBytes } from "./text.ts";
 import { PAGE_SIZE } from "./window.ts";
 
-/** `required`: without it no guest runs. `used`: made use of where it is. `unused`: Typevisor knows of no use yet. */
+/** `required`: without it no guest runs. `used`: used if present. `unused`: not used by Typevisor yet. */
 export type Use = "required" | "used" | "unused";
 
 export interface Feature {
@@ -16,14 +16,14 @@ export interface Feature {
   offered: boolean;
   /** How many, which kind. */
   detail?: string;
-  /** What its lack means, or for an unused one what it would be for. */
+  /** The consequence of its absence, or for an unused one its possible use. */
   note: string;
 }
 
 export interface MachineFacts {
   policy: CpuPolicy;
   physical: PhysicalInfo;
-  /** Processors that the firmware names; 0 when it does not say. */
+  /** Processors listed by the firmware; 0 if unknown. */
   cpusFound: number;
   /** 0 none, 1 Intel's, 2 AMD's. */
   iommu: number;

@@ -1,7 +1,7 @@
 /**
- * Domain 0: the control plane. This module is evaluated when the image is built; the heap it leaves is what domain 0
- * starts from, on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
- * first turn opens everything that needs the machine.
+ * Domain 0: the control plane. This module is evaluated when the image is built; domain 0 starts from the resulting heap,
+ * on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
+ * first turn initialises everything that needs the machine.
  */
 import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
@@ -37,12 +37,12 @@ function start(): void {
   openHost(globalThis as unknown as Host);
   openHypercalls();
   openScratch();
-  // Before anything that could take long: the first commands, and taking over the domains of another domain 0.
+  // Before anything that could take long: the first commands, and adopting domains after a restart.
   showLife();
   openEvents();
   reportFailuresTo((text) => print(`${text}\n`));
   stayAwake();
-  // The timer's event makes the hypervisor enter domain 0, and the turn looks at the clock.
+  // The timer's event makes the hypervisor enter domain 0, and the turn checks the clock.
   onVirq(VIRQ_TIMER, timerFired);
   openSuspects();
   const taken = domains.start();

@@ -1,6 +1,6 @@
 /**
  * Which pages of the mapping region are in use. The first BUILD_PAGES are the domain builder's, which maps a batch,
- * copies, and unmaps; single pages behind them are given to whoever keeps a guest's page mapped.
+ * copies, and unmaps; single pages after them are allocated for permanent mappings of guests' pages.
  */
 import { DOM0_MAP, DOM0_MAP_END } from "../../abi/domain0-layout.ts";
 import { PAGE_SIZE } from "./window.ts";

@@ -1,9 +1,9 @@
-/** Why this machine cannot run guests, when it cannot: the hypervisor says so in its log. */
+/** Why this machine cannot run guests, if it cannot: from the hypervisor's log. */
 import { XEN_SYSCTL_PHYSCAP_hvm } from "../../abi/sysctl.ts";
 import { physicalInfo, readHypervisorLog } from "./hypercalls/sysctl.ts";
 import { decodeUtf8 } from "./text.ts";
 
-/** The reason in words; null when guests can run. */
+/** The reason as text; null when guests can run. */
 export function guestRefusal(): string | null {
   if ((physicalInfo().capabilities & XEN_SYSCTL_PHYSCAP_hvm) !== 0) return null;
   let log = "";

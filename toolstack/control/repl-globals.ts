@@ -1,4 +1,4 @@
-/** What `js` finds as globals: the toolstack's own objects, live. */
+/** The globals available in `js`: the toolstack's live objects. */
 import * as domctlNumbers from "../../abi/domctl.ts";
 import * as memoryNumbers from "../../abi/memory.ts";
 import * as sysctlNumbers from "../../abi/sysctl.ts";
@@ -23,7 +23,7 @@ function log(...values: unknown[]): void {
   print(`${values.map((value) => (typeof value === "string" ? value : inspect(value))).join(" ")}\n`);
 }
 
-/** The console that people know from elsewhere: everything is printed the same. */
+/** The usual `console` object: all levels print the same. */
 const console = { log, info: log, debug: log, warn: log, error: log };
 
 /** Defines the globals. `hypercall` replaces the engine's own function of that name, which takes no arguments. */

@@ -1,9 +1,9 @@
-/** setTimeout and its kin for `js`: the names that people type; domain 0's own code uses `after` and `sleep`. */
+/** setTimeout and related functions, only for `js`; domain 0's own code uses `after` and `sleep`. */
 import { after } from "./timers.ts";
 
 type Callback = (...args: unknown[]) => void;
 
-/** Node's shortest interval: a repetition at once would leave the console no turn. */
+/** Node's shortest interval: an interval of 0 would starve the console. */
 const SHORTEST_MS = 1;
 
 let latest = 0;

@@ -1,6 +1,6 @@
 /**
- * Buffers for hypercall arguments. Every user reserves its own for good when its module is evaluated, so a hypercall
- * allocates nothing, and a buffer keeps what its user left in it. The RAM behind DOM0_SCRATCH appears at first touch.
+ * Buffers for hypercall arguments. Every user reserves its own permanently when its module is evaluated, so a hypercall
+ * allocates nothing, and a buffer keeps its contents between calls. The RAM at DOM0_SCRATCH is allocated at first touch.
  *
  * Users write 32-bit words of a typed array, the cheapest access an interpreter has; neighbouring 16-bit fields of a
  * structure are written as one word.
@@ -11,7 +11,7 @@ import { PAGE_SIZE, words } from "./window.ts";
 
 /** A reserved range of scratch memory within one page. */
 export class Scratch {
-  /** Live view; there from `openScratch` on. */
+  /** Live view; valid from `openScratch` on. */
   words!: Uint32Array;
 
   /** @param address in the window */

@@ -1,9 +1,9 @@
 /**
- * What domain 0 does on its own at its start, by Typevisor's command line: `exec=COMMANDS` (percent-encoded) runs
+ * What domain 0 does at its start, according to Typevisor's command line: `exec=COMMANDS` (percent-encoded) runs
  * commands and powers off; `start=COMMANDS` runs some before the first prompt; otherwise the prompt.
  *
- * How far it got is kept in domain 0's own handle, which outlives a restart of domain 0: these commands are not run twice, and
- * exec mode goes on behind the command that was running, which counts as failed.
+ * The progress is kept in domain 0's own handle, which survives a restart of domain 0: these commands are not run twice, and
+ * exec mode continues after the command that was running, which counts as failed.
  */
 import { SHUTDOWN_poweroff } from "../../abi/sched.ts";
 import { bootOption } from "./boot-info.ts";
@@ -40,7 +40,7 @@ function saveProgress(progress: Progress): void {
   setDomainHandle(DOMAIN_0, new Uint8Array(words.buffer));
 }
 
-/** Begins the session; domains that run already have been taken over. */
+/** Starts the session; running domains have been adopted. */
 export async function startSession(shell: Shell, domains: Domains): Promise<void> {
   const before = loadProgress();
   const progress = before ?? { begun: 0, ok: 0, failed: 0 };

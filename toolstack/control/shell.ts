@@ -20,7 +20,7 @@ const PROMPT = "typevisor> ";
 const CTRL_C = 0x03;
 /** Lines that were typed ahead are run in one turn for so long. */
 const TURN_NS = 3e6;
-/** Bytes typed ahead that are kept; more is left where it comes from. */
+/** Bytes of type-ahead that are buffered; more is left in the source. */
 const AHEAD_MAX = 64 * 1024;
 
 /** An interruption that the shell raises. */
@@ -51,11 +51,11 @@ export class Shell implements InputSink {
   private since = 0;
   /** Input comes because there is room for it, in the same turn. */
   private refilling = false;
-  /** The next line waits for a turn of its own. */
+  /** The next line waits for a separate turn. */
   private resting = false;
   /** The latest line that was run. */
   private latest = "";
-  /** False until the first prompt or command: in exec mode for ever. */
+  /** False until the first prompt or command: in exec mode always. */
   private active = false;
 
   /** @param more called when there is room for input again: calls `input` if there is any */
@@ -101,7 +101,7 @@ export class Shell implements InputSink {
     else this.use();
   }
 
-  /** Prints a line about something that happened by itself, without spoiling what is being typed. */
+  /** Prints a line about an asynchronous event, without disturbing the line being edited. */
   notice(text: string): void {
     const editing = this.active && this.interruption === null;
     if (editing) this.editor.hide();
@@ -120,9 +120,9 @@ export class Shell implements InputSink {
     this.interruption!.raise();
   }
 
-  /** Hands input to whoever is to have it, as far as it goes. */
+  /** Passes input to its current consumer, as far as accepted. */
   private use(): void {
-    // A taker that says that it has room while it is given some is served by the loop that is running.
+    // A consumer that signals room while it receives input is served by the loop already running.
     if (this.using) return;
     this.using = true;
     const before = this.ahead.length;
@@ -140,7 +140,7 @@ export class Shell implements InputSink {
     }
   }
 
-  /** Goes on with what was typed ahead: in a turn of its own, so that guests have theirs, when this one has lasted long. */
+  /** Processes type-ahead: in a new turn, so that guests are served, if this one has lasted long. */
   private goOn(): void {
     if (systemTime() - this.since < TURN_NS) {
       this.use();
@@ -154,7 +154,7 @@ export class Shell implements InputSink {
     });
   }
 
-  /** Gives input to the command that has taken it; false when it takes no more now. */
+  /** Passes input to the command that captured it; false when it accepts no more now. */
   private give(taker: InputTaker): boolean {
     const bytes = Uint8Array.from(this.ahead.slice(0, taker.room()));
     if (bytes.length === 0) return false;
@@ -164,7 +164,7 @@ export class Shell implements InputSink {
     return true;
   }
 
-  /** Feeds the editor until a line is finished or the input is used up; false when nobody edits now. */
+  /** Feeds the editor until a line is finished or the input is used up; false if no editor is active. */
   private edit(): boolean {
     if (!this.active || this.resting || this.interruption !== null) return false;
     let used = 0;

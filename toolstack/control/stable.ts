@@ -1,7 +1,7 @@
 /**
- * Records that outlive domain 0, one for each domain (or other number that means something to who keeps it) at most, in memory that the hypervisor leaves as it is when it starts
- * domain 0 anew. Only domain 0 can write there. A record is replaced by writing the new one elsewhere first: a crash in the
- * middle leaves the old one.
+ * Records that survive a restart of domain 0, at most one for each domain (or other number chosen by the caller), in memory
+ * that the hypervisor preserves when it restarts domain 0. Only domain 0 can write there. A record is replaced by writing the
+ * new one elsewhere first: a crash in the middle leaves the old one.
  */
 import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
@@ -20,11 +20,11 @@ const SUM_AT = 5;
 const HEADER_BYTES = 24;
 
 const PAGES = (DOM0_STABLE_END - DOM0_STABLE) / PAGE_SIZE;
-/** The first page says how many pages have ever been written: looking at more would make them. */
+/** The first page has the number of pages ever written: reading beyond would allocate them. */
 const USED_AT = 0;
 /** Pages that one record may have. */
 const RECORD_PAGES = 8;
-/** A record that is larger leaves this half of the pages to others: a few domains with much to say do not take it all. */
+/** Larger records cannot use this half of the pages, so that a few domains with much state cannot use all. */
 const SMALL_PAGES = 2;
 const PAGES_FOR_SMALL = PAGES / 2;
 /** The longest record, in bytes. */
@@ -89,7 +89,7 @@ function writeWords(values: Uint32Array, bytes: string, offset: number, sum: num
   return sum;
 }
 
-/** Takes a run of pages; the same few steps however many records there are. Undefined: there is none. */
+/** Allocates a run of pages, in a constant number of steps. Undefined: there is none. */
 function takeRun(pages: number): number | undefined {
   if (pages > RECORD_PAGES || free < pages) return undefined;
   if (pages > SMALL_PAGES && free - pages < PAGES_FOR_SMALL) return undefined;
@@ -121,7 +121,7 @@ function giveRun(page: number, pages: number): void {
   free += pages;
 }
 
-/** Finds the free runs anew, neighbours joined: when memory is full and in small pieces. */
+/** Rebuilds the list of free runs, merging neighbours: when memory is full or fragmented. */
 function joinRuns(): void {
   const taken = new Uint8Array(PAGES);
   for (const place of places.values()) {

@@ -1,7 +1,7 @@
 /**
- * Whose doing it was when domain 0 died: before it does what a domain's request or record asks, it notes so in stable memory.
- * A request stays in the guest's ring until it is answered, and the next domain 0 finds it there: one that has ended domain 0
- * again and again is to be refused, or nothing else would ever be done.
+ * Finds the cause of a crash of domain 0: before it processes a domain's request or record, it records this in stable memory.
+ * A request stays in the guest's ring until it is answered, and the restarted domain 0 finds it there: one that has repeatedly
+ * crashed domain 0 must be refused, or domain 0 would crash forever.
  */
 import { DOM0_STABLE } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
@@ -11,7 +11,7 @@ import { words } from "./window.ts";
 export const REQUEST = 1;
 export const RESTORE = 2;
 
-/** Deaths after which it is not tried again. */
+/** Crashes after which it is not tried again. */
 const ATTEMPTS_MAX = 2;
 /** In the first page of stable memory, which holds no records: what is being done, then pairs of what it was and how often. */
 const AT = DOM0_STABLE + 2048;

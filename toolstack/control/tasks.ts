@@ -1,13 +1,13 @@
 /**
- * Work of the event loop in pieces. Whoever has much to do, or does what guests ask for, is a task: a turn gives those that
- * wait a piece each, in order and again from the first, until it has lasted long enough; the rest goes on in the next turn.
- * So no guest and no command keeps domain 0 from the others, or from showing life to its watchdog.
+ * Work of the event loop in pieces. Long work, and work on behalf of guests, is done in tasks: a turn runs a piece of each
+ * queued task, round robin, until its time is used up; the rest continues in the next turn.
+ * So no guest or command can starve others, or keep domain 0 from refreshing its watchdog.
  */
 import { systemTime } from "./clock.ts";
 import { reportFailure } from "./failures.ts";
 import { after, sleep } from "./timers.ts";
 
-/** A turn that has lasted for this long begins no further piece. */
+/** A turn that has lasted this long starts no further piece. */
 const TURN_NS = 2e6;
 /** Pieces of one turn, at most, whatever the clock says. */
 export const TURN_PIECES = 64;
@@ -34,7 +34,7 @@ export class Task {
     private readonly piece: () => boolean,
   ) {}
 
-  /** True while it has been asked for and has not had its piece. */
+  /** True while it is queued. */
   get waits(): boolean {
     return this.queued;
   }
@@ -47,7 +47,7 @@ export class Task {
     arrange();
   }
 
-  /** Does a piece; takes a place behind the others if there is more. */
+  /** Runs a piece; queues the task again if there is more. */
   run(): void {
     this.queued = false;
     try {

@@ -8,7 +8,7 @@ interface Timer {
   /** Rises with every timer: those of the same time run in the order in which they were made. */
   readonly number: number;
   readonly run: () => void;
-  /** Its place in the heap, -1 when it is not there any more. */
+  /** Its index in the heap, -1 if it is not in the heap. */
   place: number;
 }
 
@@ -27,7 +27,7 @@ function put(timer: Timer, place: number): void {
   timer.place = place;
 }
 
-/** Puts `timer` where it belongs from `place` towards the top. */
+/** Sifts `timer` up from `place`. */
 function rise(timer: Timer, place: number): void {
   while (place > 0) {
     const above = (place - 1) >> 1;
@@ -38,7 +38,7 @@ function rise(timer: Timer, place: number): void {
   put(timer, place);
 }
 
-/** Puts `timer` where it belongs from `place` downwards. */
+/** Sifts `timer` down from `place`. */
 function sink(timer: Timer, place: number): void {
   for (;;) {
     let below = 2 * place + 1;

@@ -1,15 +1,15 @@
-/** Domain 0's watchdog: an endless loop must end in a restart, so whoever works for long on purpose shows life. */
+/** Domain 0's watchdog: an endless loop must end in a restart, so legitimate long work must refresh it. */
 import { systemTime } from "./clock.ts";
 import { petWatchdog } from "./hypercalls/sched.ts";
 
-/** Domain 0 is restarted when it has not shown life for this long. */
+/** Domain 0 is restarted if the watchdog was not refreshed for this long. */
 const WATCHDOG_SECONDS = 10;
-/** It is petted at most this often. */
+/** Shortest interval between refreshes. */
 const PET_NS = 1e9;
 
 let petted = -PET_NS;
 
-/** Pets the watchdog, if that is due. */
+/** Refreshes the watchdog, if due. */
 export function showLife(now = systemTime()): void {
   if (now - petted < PET_NS) return;
   petted = now;

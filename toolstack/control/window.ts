@@ -2,7 +2,7 @@
  * The machine window: call page, shared_info, start information, scratch RAM, boot modules and mapped guest memory, at
  * domain 0's linear addresses DOM0_WINDOW and up (abi/domain0-layout.ts). Everything is little-endian.
  *
- * Callers hold on to addresses, not to views: a view of a mapped page is only good until that page is unmapped.
+ * Callers keep addresses, not views: a view of a mapped page is valid only until that page is unmapped.
  */
 import { DOM0_WINDOW } from "../../abi/domain0-layout.ts";
 

@@ -1,6 +1,6 @@
 /**
- * What a guest finds in the store: the nodes that libxl writes for a PVH domain, with its permissions. "Its own" nodes are
- * the guest's to write, the others it may read.
+ * A domain's nodes in the store: those that libxl writes for a PVH domain, with its permissions. "Its own" nodes are
+ * writable by the guest, the others readable.
  *
  * Source: Xen's docs/misc/xenstore-paths.pandoc; libxl's libxl__domain_make, libxl__build_post, libxl__device_console_add.
  */
@@ -8,7 +8,7 @@ import { NO_ACCESS, READ, type Permissions } from "../store/permissions.ts";
 import { toBytes, type Branch, type LocalStore } from "../store/local.ts";
 import type { Unwritten } from "../store/unwritten.ts";
 
-/** What the nodes of a domain say. */
+/** Contents of a domain's nodes. */
 export interface DomainFacts {
   id: number;
   name: string;
@@ -59,7 +59,7 @@ export function plantRoots(local: LocalStore): void {
   local.plant("/local/domain/0/domid", "0", TOOLSTACK_ONLY);
 }
 
-/** What a domain finds of itself and what else there is of it, written when somebody looks. @param facts as they are then */
+/** A domain's nodes, created at first access. @param facts their contents at that time */
 export function domainNodes(local: LocalStore, id: number, uuid: string, facts: () => DomainFacts): Unwritten {
   const home = domainPath(id);
   const backend = consoleBackend(id);
@@ -163,7 +163,7 @@ function libxlBranch(id: number): Branch {
   return [String(id), "", TOOLSTACK_ONLY, nodes];
 }
 
-/** Removes what `domainNodes` wrote, with what the guest put below. */
+/** Removes the nodes written by `domainNodes`, with everything the guest wrote below them. */
 export function uprootDomain(local: LocalStore, id: number, uuid: string): void {
   local.remove(domainPath(id));
   local.remove(consoleBackend(id));

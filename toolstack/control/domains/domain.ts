@@ -1,4 +1,4 @@
-/** What the toolstack keeps of one domain. The rest, it asks the hypervisor. */
+/** The toolstack's record of one domain. Everything else is queried from the hypervisor. */
 import type { GuestConsole } from "./guest-console.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
@@ -11,19 +11,19 @@ export class GuestDomain {
   ended: EndReason | null = null;
   /** Number of waiters: commands that will deal with the domain's end themselves. */
   waiters = 0;
-  /** What happens when it ends by itself. */
+  /** Actions after a shutdown. */
   policy: EndPolicy = DEFAULT_POLICY;
-  /** How to make it again; null for a domain of the domain 0 that was here before. */
+  /** How to rebuild it; null for a domain created before domain 0 was restarted. */
   request: CreateRequest | null = null;
-  /** What it was made with, and what it is asked to have now. */
+  /** Its initial sizes, and the current targets. */
   sizes = { vcpus: 1, onlineVcpus: 1, maxMemoryKib: 0, memoryKib: 0, startedMs: 0 };
-  /** When it was made, system time in ns. */
+  /** Time of creation, system time in ns. */
   madeNs = 0;
   /** Its record for a later domain 0 is not written again before this system time, ns. */
   nextSaveNs = 0;
   /** A soft reset has begun and is not finished. */
   resetting = false;
-  /** How often in a row it had ended soon after it was made. */
+  /** Number of consecutive times it had ended soon after its creation. */
   quickEnds = 0;
   /** Called once at the end. */
   private readonly listeners: ((reason: EndReason) => void)[] = [];

@@ -1,7 +1,7 @@
 /**
- * The toolstack's domains: creation, end, and the way back to them after domain 0 was restarted.
+ * The toolstack's domains: creation, shutdown, and adopting them after a restart of domain 0.
  *
- * What becomes of a guest that has shut down is its policy's to say (policy.ts); a suspended one stays, shut down, until it
+ * The policy (policy.ts) determines what happens after a guest has shut down; a suspended one stays, shut down, until it
  * is destroyed by command.
  */
 import { ENOSPC } from "../../../abi/errno.ts";
@@ -61,7 +61,7 @@ import { PAGE_SIZE } from "../window.ts";
 
 export const DOMAIN_0 = 0;
 const DOMAIN_0_NAME = "Domain-0";
-/** Ended domains whose last output can still be looked at. */
+/** Ended domains whose last output can still be displayed. */
 const GRAVES = 8;
 /** How long a destroyed domain is waited for. */
 const LINGER_MS = 1000;
@@ -92,7 +92,7 @@ export class Domains {
   private readonly building = new Set<string>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
-  /** By id: who waits until that domain is gone. */
+  /** By id: callers waiting until that domain no longer exists. */
   private readonly departures = new Map<number, Set<() => void>>();
   private readonly changes = new Task("domains that have ended", () => this.takeChange());
   /** Domains of which something is to be kept for a later domain 0. */
@@ -100,9 +100,9 @@ export class Domains {
   private due: GuestDomain[] = [];
   private saving = false;
   private readonly saver = new Task("keeping what domain 0 knows", () => this.saveOne());
-  /** Domains that ended before all were taken over are looked at then. */
+  /** Domains that ended before all were adopted are handled afterwards. */
   private takingOver = true;
-  /** It was said that there is no room for records. */
+  /** The lack of space for records has been reported. */
   private saidFull = false;
 
   /** @param notice prints a line about something that happened by itself */
@@ -219,7 +219,7 @@ export class Domains {
       return null; // what it had in the store goes with the reset
     }
     const rings = ringsOf(info.id);
-    // The guest may have spoilt what is its own to set; it is still a domain to be listed and destroyed.
+    // The guest may have corrupted values under its control; it must still be listed and can be destroyed.
     this.reconnect(domain, "console", () => {
       domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort);
     });
@@ -235,7 +235,7 @@ export class Domains {
     }
   }
 
-  /** Connects a domain to the store; its nodes are written when somebody asks for any. */
+  /** Connects a domain to the store; its nodes are created at first access. */
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
     const { id, name } = domain;
     const uuid = uuidOfName(name);
@@ -246,7 +246,7 @@ export class Domains {
     this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
   }
 
-  /** Keeps what a later domain 0 must know of a domain; soon, and many changes at once. */
+  /** Schedules saving a domain's state for a later domain 0; several changes are combined. */
   private save(domain: GuestDomain): void {
     this.unsaved.add(domain);
     if (this.saving) return;
@@ -258,7 +258,7 @@ export class Domains {
     });
   }
 
-  /** Keeps the next of those that are due; returns whether there are more. */
+  /** Saves the next domain that is due; returns whether there are more. */
   private saveOne(): boolean {
     const domain = this.due.pop();
     if (domain === undefined || !this.unsaved.has(domain)) return this.due.length > 0;
@@ -270,7 +270,7 @@ export class Domains {
   }
 
   /**
-   * As `save`, before it returns: what was just promised to an operator holds also when this domain 0 fails next.
+   * As `save`, but immediately: a change confirmed to an operator survives a crash of domain 0.
    * Of a domain that has more than there is room for, what matters most is kept: its watches before its nodes.
    */
   saveNow(domain: GuestDomain): void {
@@ -411,7 +411,7 @@ export class Domains {
     return domain;
   }
 
-  /** Says what it means that domain 0 could not be connected to one more domain. */
+  /** Reports the consequences of a failure to connect domain 0 to another domain. */
   private explain(error: unknown): unknown {
     if (!(error instanceof HypercallError) || error.code !== ENOSPC) return error;
     return new BuildError(
@@ -419,7 +419,7 @@ export class Domains {
     );
   }
 
-  /** Lets a domain run that `create` made. */
+  /** Unpauses a domain made by `create`. */
   unpause(domain: GuestDomain): void {
     unpauseDomain(domain.id);
   }
@@ -438,7 +438,7 @@ export class Domains {
   }
 
   /**
-   * Waits until a destroyed domain is gone and its memory is back. The hypervisor takes it apart after `destroy`.
+   * Waits until a destroyed domain no longer exists and its memory is free. The hypervisor frees it after `destroy`.
    * @returns false when it is still there after LINGER_MS: another domain maps or was granted some of its memory
    */
   gone(domain: GuestDomain): Promise<boolean> {
@@ -543,7 +543,7 @@ export class Domains {
     if (action === "restart") this.restart(domain);
   }
 
-  /** What `create --wait` does with the end it waited for: as if nobody had, but for its console. */
+  /** Handles the shutdown that `create --wait` waited for: as without waiting, except for its console. */
   finishAwaited(domain: GuestDomain, reason: EndReason): void {
     const action = actionFor(domain.policy, reason);
     if (action === "preserve") return;
@@ -552,7 +552,7 @@ export class Domains {
     if (action === "restart") this.restart(domain);
   }
 
-  /** Notes that a domain is to be made again: a domain 0 that comes before that is done does it. */
+  /** Records that a domain is to be restarted, so that a new domain 0 does it if this one crashes first. */
   private keepRestart(domain: GuestDomain): void {
     if (domain.request !== null) keepDomain(restartKey(domain.id), encodeDomain(domain, null));
   }

@@ -1,7 +1,7 @@
 /**
- * The console backend of one domain: shows the guest's output to whoever is attached, keeps the latest of it for later
- * otherwise, and hands input to the guest. Between servings it rests, so that a guest that floods its ring cannot take
- * domain 0's time from the others.
+ * The console backend of one domain: shows the guest's output to the attached viewer, otherwise keeps the latest of it for
+ * later, and passes input to the guest. It is served at intervals, so that a guest that floods its ring cannot monopolise
+ * domain 0.
  */
 import { XENCONS_IN_SIZE } from "../../../abi/console.ts";
 import { ByteRing } from "../byte-ring.ts";
@@ -16,7 +16,7 @@ import { after } from "../timers.ts";
 import { Backlog } from "./backlog.ts";
 import { ConsoleRing } from "./console-ring.ts";
 
-/** Output kept while nobody looks, and input kept while the guest does not read, in bytes. */
+/** Output kept while there is no viewer, and input kept while the guest does not read, in bytes. */
 const BACKLOG_BYTES = 16 * 1024;
 const INPUT_BYTES = 4 * 1024;
 /** A guest that has read nothing for so long while input waits is not waited for: the user must be able to leave. */
@@ -27,7 +27,7 @@ const DEAF_MS = 5000;
  */
 const REST_MS = 1;
 
-/** Who looks at a console. */
+/** A viewer of a console. */
 export interface ConsoleViewer {
   show(output: Uint8Array): void;
   /** There is room for input again. */
@@ -46,7 +46,7 @@ export class GuestConsole {
   /** Withdraws the end of the rest; null when it does not rest. Meanwhile its port is masked. */
   private cancelRest: (() => void) | null = null;
   private open = true;
-  /** Output that nobody can take at present: the machine's console is behind. */
+  /** The output cannot be displayed at present: the machine's console is busy. */
   private held = false;
   private readonly task = new Task("a guest's console", () => this.work());
 
@@ -78,7 +78,7 @@ export class GuestConsole {
       releaseMapPage(page);
       throw error;
     }
-    // What the guest wrote before we were bound came without an event.
+    // The guest's output before the port was bound raised no event.
     guestConsole.task.request();
     return guestConsole;
   }
@@ -90,7 +90,7 @@ export class GuestConsole {
     this.task.request();
   }
 
-  /** Shows kept and further output to `viewer`, instead of whoever looked before; null: nobody looks. */
+  /** Shows kept and further output to `viewer`, replacing the previous one; null: no viewer. */
   attach(viewer: ConsoleViewer | null): void {
     if (viewer === null && this.lostInput > 0) {
       this.remark(`${count(this.lostInput, "byte")} of input were lost`);
@@ -103,7 +103,7 @@ export class GuestConsole {
     if (bytes.length > 0) viewer.show(bytes);
   }
 
-  /** True while somebody looks. */
+  /** True while there is a viewer. */
   get attached(): boolean {
     return this.viewer !== null;
   }
@@ -113,7 +113,7 @@ export class GuestConsole {
     return this.deaf || !this.open ? INPUT_BYTES : INPUT_BYTES - this.pendingInput.length;
   }
 
-  /** Hands input to the guest, as much as there is room for at most; what it does not read in time is kept. */
+  /** Passes input to the guest, at most as much as there is room for; unread input is kept. */
   input(bytes: Uint8Array): void {
     const kept = Math.min(this.pendingInput.room, bytes.length);
     this.pendingInput.add(bytes.subarray(0, kept));
@@ -140,12 +140,12 @@ export class GuestConsole {
     this.lostInput = 0;
   }
 
-  /** Says something to whoever looks, in brackets, on a line of its own. */
+  /** Shows a message to the viewer, in brackets, on a separate line. */
   private remark(text: string): void {
     this.viewer?.show(encodeUtf8(`\n[${text}]\n`));
   }
 
-  /** Takes the last output and lets go of page and port; the kept output can still be shown. */
+  /** Reads the last output and releases page and port; the kept output can still be shown. */
   close(): void {
     if (!this.open) return;
     this.open = false;
@@ -174,11 +174,11 @@ export class GuestConsole {
     return false;
   }
 
-  /** Takes output and hands over input; returns whether there was any output. */
+  /** Reads output and passes on input; returns whether there was any output. */
   private serve(): boolean {
     this.feed();
     if (this.viewer !== null && outputFull()) {
-      // It stays in the ring, and the guest waits: what nobody has seen is not dropped, and not piled up here.
+      // It stays in the ring, and the guest waits: undisplayed output is neither dropped nor accumulated here.
       this.waitForRoom();
       return false;
     }

@@ -1,6 +1,6 @@
 /**
- * What becomes of a domain that has ended by itself: xl's on_poweroff, on_reboot, on_crash and on_soft_reset, with its defaults. A domain
- * that ends again and again as soon as it runs is restarted more and more slowly, and at last no more.
+ * What happens after a domain has shut down: xl's on_poweroff, on_reboot, on_crash and on_soft_reset, with its
+ * defaults. A domain that repeatedly ends soon after its start is restarted with increasing delays, and finally not at all.
  */
 import { isFailure, type EndReason } from "./shutdown.ts";
 
@@ -48,7 +48,7 @@ export function actionFor(policy: EndPolicy, reason: EndReason): EndAction | "su
 const QUICK_NS = 5e9;
 const FIRST_DELAY_MS = 1000;
 const LONGEST_DELAY_MS = 60_000;
-/** Quick ends in a row after which nobody tries any more. */
+/** Consecutive quick ends after which it is not restarted. */
 const QUICK_MAX = 10;
 
 /** Quick ends in a row, this one included. @param ranNs how long the domain ran */

@@ -1,8 +1,8 @@
-/** What `create` asks for. */
+/** The parameters of `create`. */
 import type { GuestConfig } from "../builder/builder.ts";
 import type { EndPolicy } from "./policy.ts";
 
-/** A name is made up where none is given. */
+/** Generated if not given. */
 export interface CreateRequest extends Omit<GuestConfig, "handle"> {
   name?: string;
   /** xl's defaults if not given. */

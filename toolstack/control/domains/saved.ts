@@ -1,6 +1,6 @@
 /**
- * What the toolstack must know of a domain that the hypervisor does not, kept for a domain 0 that comes after this one: how
- * to make the domain again, what its end means, what it may be asked to have, and its part of the store.
+ * The toolstack's state of a domain that the hypervisor does not have, saved for a restart of domain 0: how
+ * to rebuild the domain, its shutdown policies, its size limits, and its part of the store.
  */
 import { findModule } from "../boot-info.ts";
 import { RECORD_BYTES, saveRecord } from "../stable.ts";
@@ -10,7 +10,7 @@ import type { GuestDomain } from "./domain.ts";
 import type { EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 
-/** Raised when the form changes: records of another form are not read. */
+/** Incremented when the format changes: records of another version are ignored. */
 const VERSION = 2;
 
 /** Above all numbers of domains. */
@@ -21,7 +21,7 @@ export interface SavedDomain {
   name: string;
   policy: EndPolicy;
   quickEnds: number;
-  /** A soft reset of it had begun. */
+  /** A soft reset of it was in progress. */
   resetting: boolean;
   /** Modules by name. Null where it is not known. */
   request: (Omit<CreateRequest, "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string }) | null;
@@ -29,7 +29,7 @@ export interface SavedDomain {
   store: SavedClient | null;
 }
 
-/** A record as text; its bytes are made only of one that is short enough. */
+/** A record as text; it is encoded only if it is short enough. */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
   const { name, policy, quickEnds, resetting, request, sizes } = domain;
   const saved: SavedDomain = {
@@ -80,7 +80,7 @@ export function decodeDomain(bytes: string, name: string): SavedDomain | null {
   return saved?.name === name ? saved : null;
 }
 
-/** The request with its modules; null where a module is not there any more. */
+/** The request with its modules; null if a module no longer exists. */
 export function restoreRequest({ request }: SavedDomain): CreateRequest | null {
   if (request === null) return null;
   const kernel = findModule(request.kernel);

@@ -1,4 +1,4 @@
-/** Why a domain ended, in words. */
+/** The reason of a domain's shutdown, as text. */
 import {
   SHUTDOWN_crash,
   SHUTDOWN_poweroff,
@@ -24,7 +24,7 @@ export function shutdownReason(code: number): EndReason {
   return REASONS[code] ?? `shutdown reason ${code}`;
 }
 
-/** True when the guest did not end of its own will. */
+/** True for an abnormal end. */
 export function isFailure(reason: EndReason): boolean {
   return reason === "crash" || reason === "watchdog" || reason === "destroyed";
 }

@@ -1,14 +1,14 @@
 /**
- * Who called whom, from a guest's stack: by the chain of frame pointers as far as it holds together, and by looking for
- * words that follow a CALL in the guest's code, which also finds what earlier calls have left behind.
+ * Call stack of a guest: by the chain of frame pointers as far as it is consistent, and by scanning the stack for
+ * addresses after a CALL in the guest's code, which also finds stale return addresses of earlier calls.
  */
 import type { GuestMemory } from "./guest-memory.ts";
 import type { VcpuState } from "./registers.ts";
 
-/** Bytes of the stack that are looked through. */
+/** Bytes of the stack that are scanned. */
 const SCAN_BYTES = 4096;
 const FRAMES_MAX = 32;
-/** Frames further apart than this are no frames. */
+/** Most distance between frames; the chain ends at a larger one. */
 const FRAME_BYTES_MAX = 65536n;
 const LONGEST_CALL = 7;
 
@@ -27,7 +27,7 @@ export interface Stack {
   callers: Caller[];
 }
 
-/** The stack of `vcpu` and the callers it tells of, the latest first. */
+/** The stack of `vcpu` and the callers found on it, the latest first. */
 export function readStack(memory: GuestMemory, vcpu: VcpuState): Stack {
   const width = (vcpu.bits / 8) as 2 | 4 | 8;
   const offset = vcpu.register("rsp");

@@ -1,7 +1,7 @@
 /**
  * Reading a guest's memory at its own linear addresses, through its own page tables (SDM 3A, 4.3 to 4.5). The guest may
- * have made those to harm whoever walks them: each table is read from a copy of a frame that the hypervisor says is this
- * guest's RAM, the walk ends after as many levels as there are, and the frames read for one dump are counted.
+ * have crafted them maliciously: each table is read from a copy of a frame that the hypervisor confirms to be this
+ * guest's RAM, the number of levels is fixed, and the frames read for one dump are counted.
  */
 import { memory } from "../host.ts";
 import { HypercallError } from "../hypercall.ts";
@@ -15,7 +15,7 @@ const LARGE = 1n << 7n;
 const FRAME = 0x000f_ffff_ffff_f000n;
 const CR4_PSE = 1n << 4n;
 const PAGE = 4096n;
-/** The hypervisor takes frame numbers of guests below this. */
+/** The hypervisor accepts guest frame numbers below this. */
 const GFN_LIMIT = 1n << 32n;
 
 /** A copy of a frame of the guest's RAM; null where there is none. */
@@ -43,7 +43,7 @@ export function frameReader(domain: number): ReadFrame {
 
 export class GuestMemory {
   private readonly frames = new Map<bigint, DataView | null>();
-  /** The number of frames was used up: some of what is there was not read. */
+  /** The limit of frames was reached: some memory was not read. */
   exhausted = false;
 
   /** @param most frames that may be read */

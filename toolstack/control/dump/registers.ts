@@ -1,4 +1,4 @@
-/** A vCPU's state, from the HVM save records that the hypervisor gives (xen/arch-x86/hvm/save.h). */
+/** A vCPU's state, from the hypervisor's HVM save records (xen/arch-x86/hvm/save.h). */
 import {
   HVM_SAVE_CODE_CPU,
   HVM_SAVE_CODE_END,

@@ -1,4 +1,4 @@
-/** Names for code addresses: from an ELF image's symbol table, or a System.map as Linux's build leaves it. */
+/** Names for code addresses: from an ELF image's symbol table, or a System.map of a Linux build. */
 import type { Image } from "../builder/image.ts";
 import { decodeUtf8 } from "../text.ts";
 
@@ -8,7 +8,7 @@ export interface Symbol {
   offset: bigint;
 }
 
-/** Names for some addresses at once; undefined for those that have none. */
+/** Names for several addresses; undefined for those without. */
 export type Symbols = (addresses: bigint[]) => (Symbol | undefined)[];
 
 const SHT_SYMTAB = 2;
@@ -20,7 +20,7 @@ const NAME_MAX = 255;
 const BATCH = 512;
 /** Sizes and counts that no image of ours has. */
 const SECTIONS_MAX = 65536;
-/** A label without a size is taken to reach this far. */
+/** Assumed size of a symbol without a size. */
 const LABEL_REACH = 1n << 20n;
 
 /** The symbols of an image of either kind; null if it has none. */

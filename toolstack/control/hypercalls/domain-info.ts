@@ -1,4 +1,4 @@
-/** struct xen_domctl_getdomaininfo as an object: what the hypervisor knows of a domain. */
+/** struct xen_domctl_getdomaininfo as an object: the hypervisor's information on a domain. */
 import {
   DomctlGetdomaininfo,
   XEN_DOMINF_blocked,
@@ -26,7 +26,7 @@ export interface DomainInfo {
   /** CPU time of all its vCPUs, ns. */
   cpuTimeNs: number;
   onlineVcpus: number;
-  /** VCPUs it was made with. */
+  /** vCPUs it was created with. */
   maxVcpus: number;
   /** Its 16 free bytes, as four words: see name.ts. */
   handle: number[];

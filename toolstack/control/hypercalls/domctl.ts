@@ -1,4 +1,4 @@
-/** domctl: making, describing and ending domains. */
+/** domctl: creating, describing and destroying domains. */
 import {
   Domctl,
   DomctlCreatedomain,
@@ -63,7 +63,7 @@ function withVersion(words: Uint32Array): void {
 
 const buffer = reserveScratch(Domctl.SIZE, withVersion);
 
-/** createdomain has a buffer of its own, of which only few words differ from time to time. */
+/** createdomain has its own buffer, of which only a few words change between calls. */
 const creation = reserveScratch(Domctl.SIZE, (words) => {
   withVersion(words);
   const u = words.subarray(U);
@@ -75,7 +75,7 @@ const creation = reserveScratch(Domctl.SIZE, (words) => {
   u[DomctlCreatedomain.grant_opts / 4] = 1;
   u[DomctlCreatedomain.arch_emulation_flags / 4] = XEN_X86_EMU_LAPIC;
 });
-/** get_domain_state is of an interface of its own, version 0. */
+/** get_domain_state is a stable operation, interface version 0. */
 const state = reserveScratch(Domctl.SIZE, (words) => {
   words[CMD] = XEN_DOMCTL_get_domain_state;
 });
@@ -135,7 +135,7 @@ export function getHvmContext(domain: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(memory.read(largeBuffer, words[CONTEXT_SIZE]!));
 }
 
-/** Loads what getHvmContext gave, or what was made of it. */
+/** Loads the (possibly modified) result of getHvmContext. */
 export function loadHvmContext(domain: number, records: Uint8Array): void {
   if (records.length > LARGE_BUFFER_SIZE) throw new RangeError("the records do not fit the buffer");
   memory.write(largeBuffer, records);
@@ -174,7 +174,7 @@ export function softResetDomain(domain: number): void {
 export function destroyDomain(domain: number): void {
   for (;;) {
     const result = raw(XEN_DOMCTL_destroydomain, domain);
-    // Large domains are taken apart in several steps.
+    // Large domains are destroyed in several steps.
     if (result === -EAGAIN || result === -EBUSY) continue;
     checked("XEN_DOMCTL_destroydomain", result);
     return;
@@ -184,7 +184,7 @@ export function destroyDomain(domain: number): void {
 /** True while there is a domain of that id, dying ones included. */
 export function domainExists(domain: number): boolean {
   try {
-    // For an id that nobody has, Xen describes the next one above it.
+    // For an unused id, Xen describes the domain with the next higher one.
     return domainInfo(domain).id === domain;
   } catch (error) {
     if (error instanceof HypercallError && error.code === ESRCH) return false;
@@ -193,8 +193,8 @@ export function domainExists(domain: number): boolean {
 }
 
 /**
- * A domain that has shut down or gone and was not told of since; VIRQ_DOM_EXC says that there are some.
- * @returns null for none; `exists` is false for one that is gone
+ * A domain that has shut down or been freed and was not reported since; VIRQ_DOM_EXC announces them.
+ * @returns null for none; `exists` is false for one that no longer exists
  */
 export function changedDomain(): { id: number; exists: boolean } | null {
   const { words } = state;
@@ -203,11 +203,11 @@ export function changedDomain(): { id: number; exists: boolean } | null {
   if (result === -ENOENT) return null;
   checked("XEN_DOMCTL_get_domain_state", result);
   const exists = (words[STATE]! & XEN_DOMCTL_GETDOMSTATE_STATE_EXIST) !== 0;
-  words.fill(0, STATE); // the padding is to be zero
+  words.fill(0, STATE); // the padding must be zero
   return { id: words[DOMAIN]! & 0xffff, exists };
 }
 
-/** What XEN_DOMCTL_getvcpuinfo tells of a vCPU. */
+/** The result of XEN_DOMCTL_getvcpuinfo. */
 export interface VcpuInfo {
   online: boolean;
   blocked: boolean;

@@ -83,7 +83,7 @@ export function send(port: number): void {
   operation("EVTCHNOP_send", EVTCHNOP_send);
 }
 
-/** Unmasks a masked port of ours; an event that waited behind the mask is raised. */
+/** Unmasks a masked port of ours; a pending event is raised. */
 export function unmask(port: number): void {
   buffer.words[UNMASK_PORT] = port;
   operation("EVTCHNOP_unmask", EVTCHNOP_unmask);
@@ -101,7 +101,7 @@ export function initControl(address: number): void {
   checked("EVTCHNOP_init_control", hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_init_control, setup.address));
 }
 
-/** Gives the next 1,024 ports their event words, in the page of RAM at `address`, which was touched. */
+/** Adds the event words of the next 1,024 ports, in the page of RAM at `address`, which must have been touched. */
 export function expandArray(address: number): void {
   setup.words[ARRAY_GFN] = address >>> PAGE_SHIFT;
   checked("EVTCHNOP_expand_array", hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_expand_array, setup.address));

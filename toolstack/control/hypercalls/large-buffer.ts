@@ -1,4 +1,4 @@
-/** Memory for what does not fit a page, of whichever hypercall is under way: its RAM appears at first touch. */
+/** Memory for hypercall data larger than a page, shared by all hypercalls: its RAM is allocated at first touch. */
 import { reservePages } from "../scratch.ts";
 import { PAGE_SIZE } from "../window.ts";
 

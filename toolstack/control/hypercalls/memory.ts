@@ -1,4 +1,4 @@
-/** memory_op: giving memory to guests, and mapping guests' frames into the window. */
+/** memory_op: populating guests' memory, and mapping guests' frames into the window. */
 import { EINVAL, ENOMEM } from "../../../abi/errno.ts";
 import {
   AddToPhysmapBatch,
@@ -18,7 +18,7 @@ import { BUILD_WINDOW } from "../map-space.ts";
 import { reserveScratch, type Scratch } from "../scratch.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 
-/** Frames in one batch: what a page of 64-bit frame numbers holds. */
+/** Frames in one batch: one page of 64-bit frame numbers. */
 export const BATCH_PAGES = 512;
 
 /** Lists of frame numbers: their high words stay zero, guests' frame numbers have 32 bits. */
@@ -35,7 +35,7 @@ const RESERVATION_DOMID = MemoryReservation.domid / 4;
 
 /**
  * Gives a domain zeroed memory at consecutive frame numbers, in extents of 2^order frames.
- * @returns the number of extents given: fewer than asked when memory of that order has run out
+ * @returns the number of extents populated: fewer than requested when memory of that order has run out
  */
 export function populateRange(domain: number, firstGfn: number, order: number, extents: number): number {
   return reserve("XENMEM_populate_physmap", XENMEM_populate_physmap, domain, firstGfn, order, extents);
@@ -206,7 +206,7 @@ export interface MemoryRange {
   type: number;
 }
 
-/** Sets what the guest's XENMEM_memory_map answers. */
+/** Sets the map returned by the guest's XENMEM_memory_map. */
 export function setMemoryMap(domain: number, ranges: MemoryRange[]): void {
   const list = mapList.words;
   let at = 0;

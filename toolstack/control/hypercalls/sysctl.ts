@@ -50,7 +50,7 @@ function sysctl(name: string, cmd: number, fields: readonly (readonly [number, n
   return words.subarray(U);
 }
 
-/** What XEN_SYSCTL_physinfo tells of the machine. */
+/** The result of XEN_SYSCTL_physinfo. */
 export interface PhysicalInfo {
   cpus: number;
   cpuKhz: number;
@@ -179,7 +179,7 @@ export interface CpuidRegisters {
   registers: number[];
 }
 
-/** What the processor says of itself, and which model-specific registers describe its virtualisation. */
+/** The processor's CPUID leaves, and the model-specific registers that describe its virtualisation features. */
 export interface CpuPolicy {
   leaves: CpuidRegisters[];
   /** MSR number to its halves. */

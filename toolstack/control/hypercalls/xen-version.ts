@@ -1,4 +1,4 @@
-/** xen_version: what the hypervisor says of itself. */
+/** xen_version: the hypervisor's version and capabilities. */
 import {
   XEN_CAPABILITIES_INFO_LEN,
   XEN_EXTRAVERSION_LEN,

@@ -1,7 +1,7 @@
 /**
- * Telling of changes, in pieces: a transaction may change a thousand nodes, and thousands of watches may stand above them.
- * What is to be told is noted when it happens, with the nodes as they are then; watchers are told at once of what is little,
- * and by and by of the rest. One announcer's changes are told of in their order; different ones' take turns.
+ * Firing watches in small steps: a transaction may change a thousand nodes, and thousands of watches may be set above them.
+ * Changes are queued when they happen, with the nodes as they are then; a small number of watches is fired immediately, the
+ * rest in small steps. One announcer's changes are processed in order; announcers take turns.
  */
 import { nodeCost, type StoreNode } from "./node.ts";
 import { isSpecial, parentOf, ROOT } from "./path.ts";
@@ -9,9 +9,9 @@ import { READ, type Subject } from "./permissions.ts";
 import { ANNOUNCEMENT_OVERHEAD, type Account } from "./quota.ts";
 import { eventPath, type Cause, type Watches, type WatchesHere } from "./watches.ts";
 
-/** Units of work that are done at once: a watch considered is one. */
+/** Units of work that are done immediately: a watch considered is one. */
 export const ANNOUNCE_UNITS = 256;
-/** Where so few domains watch, all are asked: to find those who may know would cost more. */
+/** With at most this many watching domains, all are checked: finding those with access would cost more. */
 const FEW = 8;
 
 /** Something that happened at `path`. */
@@ -19,7 +19,7 @@ interface Change {
   readonly path: string;
   /** Only for watches at that very path, not for those above. */
   readonly exact: boolean;
-  /** Who may read one of these may know of it: the node before and after, and its parent. Null: see `mayHear`. */
+  /** Access to any of these permits notification: the node before and after, and its parent. Null: see `mayHear`. */
   readonly nodes: readonly StoreNode[] | null;
   readonly cost: number;
 }
@@ -31,20 +31,20 @@ export interface Audience {
   readonly actors: ReadonlySet<number>;
   mayRead(subject: Subject, node: StoreNode): boolean;
   mayHearSpecial(subject: Subject, name: string): boolean;
-  /** There is more to tell than was told at once. */
+  /** Not all watches could be fired immediately. */
   pending(announcer: Announcer): void;
 }
 
 export class Announcer {
   private changes: Change[] = [];
   private next = 0;
-  /** The change that is being told of. */
+  /** The change being processed. */
   private telling: Iterator<number> | null = null;
 
   /**
-   * @param cause whose doing it is
-   * @param account what is noted is counted there
-   * @param done called when all has been told that could not be told at once
+   * @param cause the client that made the changes
+   * @param account the account charged for queued changes
+   * @param done called when all deferred watches have been fired
    */
   constructor(
     private readonly audience: Audience,
@@ -53,12 +53,12 @@ export class Announcer {
     private readonly done: () => void,
   ) {}
 
-  /** True when nothing is left to be told. */
+  /** True if no watches are left to be fired. */
   get idle(): boolean {
     return this.next === this.changes.length;
   }
 
-  /** Notes a change; `flush` or `fire` tell of it. @param kept bytes of a node that only this keeps */
+  /** Queues a change for `flush` or `fire`. @param kept bytes of a node that is referenced only here */
   add(path: string, exact: boolean, nodes: readonly StoreNode[] | null, before?: StoreNode): void {
     if (!this.audience.watches.any(path, exact)) return;
     const cost = ANNOUNCEMENT_OVERHEAD + (before === undefined ? 0 : nodeCost(path, before));
@@ -66,7 +66,7 @@ export class Announcer {
     this.changes.push({ path, exact, nodes, cost });
   }
 
-  /** Tells of what is little; the rest is left to the store's `fire`. */
+  /** Fires a small number of watches; the rest is left to the store's `fire`. */
   flush(): void {
     if (this.idle) return;
     this.fire(ANNOUNCE_UNITS);
@@ -95,14 +95,14 @@ export class Announcer {
     return used;
   }
 
-  /** As `fire`, for what could not be told at once; says when it is done. */
+  /** As `fire`, for deferred watches; returns whether it is done. */
   fireRest(units: number): number {
     const used = this.fire(units);
     if (this.idle) this.done();
     return used;
   }
 
-  /** Takes over what another announcer, whose cause is gone, has not told. */
+  /** Takes over the unfinished changes of another announcer, whose client no longer exists. */
   takeOver(other: Announcer): void {
     for (const change of other.changes.slice(other.next)) {
       other.account?.add(-change.cost);
@@ -135,7 +135,7 @@ export class Announcer {
     return watches.length;
   }
 
-  /** Domains that may be allowed to know; null when that may be any. */
+  /** Domains that may have access; null if it may be any. */
   private candidates({ nodes }: Change): Set<number> | null {
     if (nodes === null) return null;
     const domains = new Set([0, ...this.audience.actors]);

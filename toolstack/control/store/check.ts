@@ -1,9 +1,9 @@
-/** Whether the tree holds together: every node is its parent's child, and every account is what its nodes add up to. */
+/** Consistency check: every node is its parent's child, and every account equals the sum of its nodes. */
 import { childNames, nodeCost } from "./node.ts";
 import { childPath, parentOf, ROOT } from "./path.ts";
 import type { Tree } from "./tree.ts";
 
-/** What is wrong, in words; nothing when all is well. */
+/** Descriptions of the errors; empty if there are none. */
 export function checkTree(tree: Tree): string[] {
   const wrong: string[] = [];
   const owned = new Map<number, { nodes: number; bytes: number }>();

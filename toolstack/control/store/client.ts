@@ -1,6 +1,6 @@
 /**
- * One domain's dealings with the store: its watches, its open transactions, and what is to be sent to it. How the
- * messages travel is its transport's concern (connection.ts).
+ * One domain as a client of the store: its watches, its open transactions, and its queued messages. The transport of
+ * messages is in connection.ts.
  */
 import { XENSTORE_PAYLOAD_MAX, XS_WATCH_EVENT } from "../../../abi/xs-wire.ts";
 import { Announcer } from "./announcements.ts";
@@ -15,7 +15,7 @@ import type { KnownDomain, View } from "./tree.ts";
 import type { Cause, Watch, Watcher } from "./watches.ts";
 import { encodeMessage, type Message } from "./wire.ts";
 
-/** Events that nobody took for so long are dropped (xenstored's timeout). */
+/** Events not read for this long are dropped (xenstored's timeout). */
 export const EVENT_TIMEOUT_MS = 20_000;
 
 /** Messages already sent that the queue keeps before it is shortened. */
@@ -26,15 +26,15 @@ interface Outgoing extends Message {
   /** An event; one like another that waits already is not sent twice. */
   readonly event: boolean;
   readonly cause: Cause | null;
-  /** Event: ms since some beginning. */
+  /** Event: time in ms. */
   readonly since: number;
 }
 
 /** What a client's transport offers. */
 export interface Transport {
-  /** There is something to send, or requests may be taken again. */
+  /** There is something to send, or requests may be served again. */
   wake(): void;
-  /** Time in ms, for events that nobody takes. */
+  /** Time in ms, for the timeout of unread events. */
   now(): number;
 }
 
@@ -77,7 +77,7 @@ export class Client implements Watcher, Cause {
   private encoded: string | undefined;
   /** Payloads of events that wait, special ones left out. */
   private readonly waitingEvents = new Set<string>();
-  /** Tells others of what it changes. */
+  /** Fires watches for its changes. */
   readonly announcer: Announcer;
   private transport: Transport = { wake: () => {}, now: () => 0 };
 
@@ -140,7 +140,7 @@ export class Client implements Watcher, Cause {
     this.nextTransaction = (this.nextTransaction + 1) >>> 0;
   }
 
-  /** Opens transaction `id`, which the domain had with an earlier store: it can only be tried again. */
+  /** Opens transaction `id`, which the domain had before a restart: it can only fail with EAGAIN. */
   reopen(id: number): void {
     const transaction = new Transaction(this.store.tree, this.account);
     transaction.spoil();
@@ -201,7 +201,7 @@ export class Client implements Watcher, Cause {
     this.transactions.clear();
   }
 
-  /** Drops everything it has open and all that waits for it. What it changed is still told to others. */
+  /** Drops its watches, transactions and queued messages. Watches for its changes are still fired. */
   close(): void {
     this.reset();
     const dropped = this.outgoing.slice(this.first);

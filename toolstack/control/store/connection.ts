@@ -1,6 +1,6 @@
 /**
- * A domain's connection to the store: its ring page and event channel, served at intervals so that a guest that never stops
- * asking cannot take domain 0's time from the others.
+ * A domain's connection to the store: its ring page and event channel, served at intervals so that a guest that sends requests
+ * continuously cannot monopolise domain 0.
  */
 import { XENSTORE_ERROR_COMM } from "../../../abi/xs-wire.ts";
 import { closeChannel, onInterdomain, onNewDomain } from "../events.ts";
@@ -15,12 +15,12 @@ import { EVENT_TIMEOUT_MS, type Client } from "./client.ts";
 import { Exchange, type ExchangeHooks } from "./exchange.ts";
 import { StoreRing } from "./ring.ts";
 
-/** Requests that a guest may have carried out per interval, and the interval; and of those, in one piece of work. */
+/** Requests served per guest and interval, and the interval; and requests in one piece of work. */
 const BURST = 64;
 const INTERVAL_MS = 10;
 const PIECE_REQUESTS = 8;
 
-/** A ring page that is mapped, and what goes on over it. */
+/** A mapped ring page, and the message exchange over it. */
 interface Opened {
   readonly client: Client;
   readonly exchange: Exchange;
@@ -70,7 +70,7 @@ export class StoreConnection {
     else this.task.request();
   }
 
-  /** Serves a guest that called while nobody was served. */
+  /** Serves a guest that sent an event while service was suspended. */
   called(): void {
     if (this.heldBack) this.task.request();
     this.heldBack = false;
@@ -97,7 +97,7 @@ export class StoreConnection {
     return (this.opened = { client, exchange, page });
   }
 
-  /** Binds to another port of the guest: its old one is gone. Throws HypercallError. */
+  /** Binds to another port of the guest: its old one was closed. Throws HypercallError. */
   rebind(guestPort: number): void {
     const old = this.port;
     this.port = onInterdomain(this.domain, guestPort, () => this.onEvent());
@@ -122,12 +122,12 @@ export class StoreConnection {
     }
   }
 
-  /** There is something to send. Not at once: somebody else's request may be in the middle of its work. */
+  /** There is something to send. Deferred: another client's request may be in progress. */
   private wake(): void {
     if (!this.busy) this.onEvent();
   }
 
-  /** Does a piece of what there is to do; returns whether there is more that may be done at once. */
+  /** Does a piece of the pending work; returns whether there is more that may be done immediately. */
   private serve(): boolean {
     if (!this.open || this.port === 0) return false;
     this.busy = true;
@@ -157,7 +157,7 @@ export class StoreConnection {
     });
   }
 
-  /** Drops events that nobody takes, after a while. */
+  /** Drops unread events after a timeout. */
   private watchEvents(client: Client, exchange: Exchange): void {
     this.sweep ??= after(EVENT_TIMEOUT_MS, () => {
       this.sweep = null;

@@ -1,4 +1,4 @@
-/** XS_CONTROL: what xenstore-control asks. Only domain 0 may. */
+/** XS_CONTROL, as used by xenstore-control. Only for domain 0. */
 import { checkTree } from "./check.ts";
 import {
   MAX_BYTES,
@@ -43,7 +43,7 @@ function usage(store: Store, id: number): string {
   );
 }
 
-/** Answers help, check, quota and quota DOMAIN. Throws EINVAL for what it does not know. */
+/** Answers help, check, quota and quota DOMAIN. Throws EINVAL for unknown commands. */
 export function control(store: Store, payload: string): string {
   const [command, ...words] = strings(payload);
   if (command === "help" && words.length === 0) return "help\ncheck\nquota [<domid>]\n\0";

@@ -1,6 +1,6 @@
 /**
- * The exchange of messages between a client and its ring: requests in, answers and events out, and what becomes of a guest
- * that breaks the protocol: its connection, and nothing else. It does as much as it is let in one go.
+ * The exchange of messages between a client and its ring: requests in, answers and events out. A guest that violates the
+ * protocol loses its connection, with no other effect. The amount of work per call is limited.
  */
 import { XENSTORE_ERROR_PROTO, XENSTORE_ERROR_RINGIDX, XENSTORE_PAYLOAD_MAX } from "../../../abi/xs-wire.ts";
 import type { Client } from "./client.ts";
@@ -15,14 +15,14 @@ export interface ExchangeHooks {
   request(header: Header, payload: string): void;
   /** The connection was broken: XENSTORE_ERROR_*. */
   broken(error: number): void;
-  /** The guest began afresh. */
+  /** The guest has reset the connection. */
   reconnected(): void;
 }
 
 export class Exchange {
-  /** The beginning of a header, shorter than one. */
+  /** An incomplete header. */
   private headerBytes = "";
-  /** A request whose payload is not all there. */
+  /** A request with an incomplete payload. */
   private header: Header | null = null;
   private payload = "";
   /** Bytes of the oldest message that are in the ring already. */
@@ -121,8 +121,8 @@ export class Exchange {
   }
 
   /**
-   * Takes a request, or what is there of one: a guest that writes it by parts (header and payload, and either of them in two
-   * where the ring ends) tells of the later ones only when the earlier ones have been taken (Linux, xb_write).
+   * Reads a request, or the part of it that has arrived: a guest that writes it in parts (header and payload, and either of them
+   * split at the ring's end) sends an event for later parts only when the earlier ones have been read (Linux, xb_write).
    */
   private take(): "nothing" | "piece" | "request" {
     const { ring } = this;

@@ -99,7 +99,7 @@ export class LocalStore {
     return () => store.watches.remove(watch);
   }
 
-  /** Puts a node where there is none; its parent exists. No check is made. */
+  /** Creates a node, without checks; it does not exist yet, its parent does. */
   plant(path: string, data: string, permissions: Permissions): void {
     const { tree } = this.store;
     const parent = parentOf(path);

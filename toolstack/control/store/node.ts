@@ -1,4 +1,4 @@
-/** One node of the store. Nodes are never changed: a change makes a new one, so whoever reads one keeps what he read. */
+/** One node of the store. Nodes are never changed: a change creates a new one, so a reference to one stays a snapshot. */
 import { baseName } from "./path.ts";
 import type { Permissions } from "./permissions.ts";
 import { MAX_NODE_BYTES, NODE_OVERHEAD, PERMISSION_OVERHEAD } from "./quota.ts";
@@ -7,7 +7,7 @@ import { ENOSPC } from "./store-error.ts";
 export interface StoreNode {
   readonly data: string;
   readonly permissions: Permissions;
-  /** Names, each with a NUL byte behind it, in the order they were made: the answer of XS_DIRECTORY. */
+  /** Names, each followed by a NUL byte, in order of creation: the answer of XS_DIRECTORY. */
   readonly children: string;
   /** Rises with every change of the node itself: data, permissions or list of children. */
   readonly generation: number;
@@ -17,7 +17,7 @@ export interface StoreNode {
 const XEN_HEADER_BYTES = 24;
 const XEN_PERMISSION_BYTES = 8;
 
-/** Throws ENOSPC for a node larger than a guest may make one. */
+/** Throws ENOSPC for a node above the size limit for guests. */
 export function checkNodeSize(node: StoreNode): void {
   const { permissions, data, children } = node;
   const bytes = XEN_HEADER_BYTES + permissions.length * XEN_PERMISSION_BYTES + data.length + children.length;

@@ -1,6 +1,6 @@
 /**
- * What the requests do to nodes, by Xen's rules: who may, what a missing node says, what comes with what. Each does all
- * of its work or none, and throws a StoreError.
+ * The operations on nodes, by Xen's rules: permissions, errors for missing nodes, implicit changes. Each completes
+ * or has no effect and throws a StoreError.
  */
 import { checkNodeSize, childNames, withChild, withoutChild, type StoreNode } from "./node.ts";
 import { childPath, isValidPath, parentOf, ROOT } from "./path.ts";
@@ -9,7 +9,7 @@ import { MAX_NODES, MAX_PERMISSIONS, type Account } from "./quota.ts";
 import { EACCES, EAGAIN, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM } from "./store-error.ts";
 import type { Tree, View } from "./tree.ts";
 
-/** Who acts on what: a client within a transaction, or outside of one. */
+/** The acting client and the view it acts on: within a transaction, or outside of one. */
 export interface Scope {
   readonly tree: Tree;
   readonly view: View;
@@ -32,8 +32,8 @@ function ancestor(view: View, path: string): { path: string; node: StoreNode } {
 }
 
 /**
- * The node at `path` if `wanted` is allowed. Who may not look learns nothing: a missing node is ENOENT only to those
- * who have some of that access to the nearest node above it.
+ * The node at `path` if `wanted` is allowed. Clients without access learn nothing: a missing node is ENOENT only to those
+ * that have some of that access to the nearest existing ancestor.
  */
 function find(scope: Scope, path: string, wanted: number): StoreNode {
   if (!isValidPath(path)) throw EINVAL;
@@ -63,7 +63,7 @@ export function readPermissions(scope: Scope, path: string): Permissions {
   return scope.tree.lasting(find(scope, path, READ));
 }
 
-/** Puts a changed node in, within the quota of who changes it. */
+/** Stores a changed node, within the quota of the client that changes it. */
 function replace(scope: Scope, path: string, node: StoreNode): void {
   const { view, account } = scope;
   if (account.limited) {
@@ -139,8 +139,8 @@ export function removeNode(scope: Scope, path: string): void {
 }
 
 /**
- * Removes a node that exists and is not the root, whoever may.
- * @throws EAGAIN in a transaction that sees parts of the tree before and others after somebody else's change
+ * Removes a node that exists and is not the root, without permission checks.
+ * @throws EAGAIN in a transaction that sees parts of the tree before and others after another client's change
  */
 export function removeTree(tree: Tree, view: View, path: string): void {
   const parentPath = parentOf(path);
@@ -152,7 +152,7 @@ export function removeTree(tree: Tree, view: View, path: string): void {
     const at = doomed[i]!;
     for (const name of childNames(seen(view, at))) doomed.push(childPath(at, name));
   }
-  // Watchers are told while permissions can still be looked up: what lies below goes first, each by itself.
+  // Watches fire while permissions can still be looked up: descendants are removed first, one by one.
   for (let i = doomed.length - 1; i >= 0; i--) {
     const at = doomed[i]!;
     view.changed(at, i > 0);

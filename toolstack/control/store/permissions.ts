@@ -1,6 +1,6 @@
 /**
- * Who may do what with a node. A node's list begins with its owner, who may do everything; the owner's letter says what
- * those may do who are not listed; an entry for a domain says what that one may do. Domain 0 may do everything.
+ * Access to nodes. A node's list begins with its owner, which has full access; the owner's letter is the access of
+ * domains that are not listed; an entry for a domain is that domain's access. Domain 0 has full access.
  *
  * An entry holds for the domain that had the number when it was made: domains younger than the node do not inherit it.
  */
@@ -20,7 +20,7 @@ export interface Permission {
 /** The owner's entry first; never empty, never changed. */
 export type Permissions = readonly Permission[];
 
-/** Whoever asks, as far as permissions go. */
+/** A client, as seen by permission checks. */
 export interface Subject {
   readonly domain: number;
   /** Domain 0. */

@@ -1,7 +1,7 @@
 /**
- * What one domain may take of the store, and the accounts in which it is counted. The figures are xenstored's defaults
- * (Xen 4.17), but for the pool: domain 0's heap is 64 MiB, which fewer than thirty guests at Xen's limit for one would
- * fill together.
+ * Per-domain quotas of the store, and the accounting. The values are xenstored's defaults
+ * (Xen 4.17), except for the pool: domain 0's heap is 64 MiB, which fewer than thirty guests at Xen's per-guest limit would
+ * fill.
  */
 import { ENOMEM } from "./store-error.ts";
 
@@ -15,11 +15,11 @@ export const MAX_TRANSACTION_NODES = 1024;
 /** Bytes of a node as xenstored keeps it: below this. */
 export const MAX_NODE_BYTES = 2048;
 export const MAX_PERMISSIONS = 5;
-/** Requests whose answers, or events for others, have not been taken yet. */
+/** Requests whose answers, or events for others, have not been read yet. */
 export const MAX_OUTSTANDING = 20;
 /** Everything the store keeps for a domain. */
 export const MAX_BYTES = 2.5 * 1024 * 1024;
-/** What all guests together may have, what each may have beyond that, and what that may come to. */
+/** Limit for all guests together, the reserve of each beyond that, and the total of the reserves. */
 export const POOL_BYTES = 16 * 1024 * 1024;
 export const ASSURED_BYTES = 64 * 1024;
 export const RESERVE_BYTES = 8 * 1024 * 1024;
@@ -53,7 +53,7 @@ export class Account {
     private readonly pool: Pool,
   ) {}
 
-  /** True when it may have so many more bytes. */
+  /** True if that many more bytes are within its quota. */
   mayTake(bytes: number): boolean {
     if (!this.limited || bytes <= 0) return true;
     const after = this.bytes + bytes;
@@ -62,13 +62,13 @@ export class Account {
     return this.pool.bytes + bytes <= limit;
   }
 
-  /** Counts bytes; throws ENOMEM, with nothing counted, where it may not have them. */
+  /** Charges bytes; throws ENOMEM, with nothing charged, beyond the quota. */
   take(bytes: number): void {
     if (!this.mayTake(bytes)) throw ENOMEM;
     this.add(bytes);
   }
 
-  /** Counts bytes that are there anyway; negative: they are gone. */
+  /** Charges bytes unconditionally; negative: they were freed. */
   add(bytes: number): void {
     this.bytes += bytes;
     if (this.limited) this.pool.bytes += bytes;

@@ -1,6 +1,6 @@
 /**
- * The requests a domain may make: number, name, who may, what it does. Payloads are byte strings; an answer is the
- * payload that goes back. Source: xs_wire.h, Xen's docs/misc/xenstore.txt and xenstored 4.17.
+ * The requests a domain may make: number, name, required privilege, handler. Payloads are byte strings; an answer is the
+ * returned payload. Source: xs_wire.h, Xen's docs/misc/xenstore.txt and xenstored 4.17.
  */
 import {
   XENSTORE_PAYLOAD_MAX,
@@ -45,13 +45,13 @@ import type { Transaction } from "./transaction.ts";
 import { eventPath } from "./watches.ts";
 import { errorReply, leadingNumber, onlyString, reply, strings, type Header } from "./wire.ts";
 
-/** What privileged requests ask of whoever manages domains. */
+/** Operations that privileged requests need from the domain manager. */
 export interface DomainManager {
   /** Connects a domain's ring; again for one that is connected. Throws StoreError. */
   introduce(domain: number, port: number): void;
   /** Throws ENOENT. */
   release(domain: number): void;
-  /** A domain that had shut down goes on. Throws ENOENT. */
+  /** A domain that had shut down was resumed. Throws ENOENT. */
   resume(domain: number): void;
   /** The client of an introduced domain. */
   client(domain: number): Client | undefined;

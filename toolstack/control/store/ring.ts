@@ -1,8 +1,8 @@
 /**
  * Domain 0's end of a guest's xenstore ring (xen/io/xs_wire.h). The guest shares the page and may write anything into it at
- * any moment: its indexes are read once and checked, ours are kept here and only ever written there.
+ * any moment: its indexes are read once and checked, ours are kept here and only written there, never read back.
  *
- * What is taken when, and what is put there, is exchange.ts's to say.
+ * exchange.ts decides what is read and written, and when.
  */
 import {
   XENSTORE_CONNECTED,
@@ -88,7 +88,7 @@ export class StoreRing {
     return this.words[CONNECTION] === XENSTORE_RECONNECT;
   }
 
-  /** Empties both rings, takes back the error and says that the connection is there. */
+  /** Empties both rings, clears the error and sets the state to connected. */
   reset(): void {
     const { words } = this;
     this.requestConsumer = this.responseProducer = 0;
@@ -102,7 +102,7 @@ export class StoreRing {
     this.words[ERROR] = error;
   }
 
-  /** The error that was told, XENSTORE_ERROR_NONE for none. */
+  /** The error reported to the guest, XENSTORE_ERROR_NONE for none. */
   get failure(): number {
     return this.words[ERROR]!;
   }

@@ -1,7 +1,7 @@
 /**
- * What the store keeps for a domain, in a form that outlives the store: so much that the guest does not notice when domain 0
- * is restarted. Its home's own nodes, its watches, and which transactions are open: those end with EAGAIN, and the guest
- * tries again.
+ * The store's state for a domain, in a form that survives a restart of domain 0 without the guest noticing:
+ * the nodes of its home that it owns, its watches, and its open transactions, which end with EAGAIN, so that the guest
+ * retries them.
  */
 import type { Client } from "./client.ts";
 import type { LocalStore } from "./local.ts";
@@ -65,7 +65,7 @@ export function restoreClient(local: LocalStore, client: Client, saved: SavedCli
     attempt(() => {
       const relative = !path.startsWith("/") && !isSpecial(path);
       const watch = client.watch(absolutePath(path, client.home), token, relative);
-      // Something may have changed while nobody watched.
+      // Nodes may have changed while the watch was not set.
       client.event(eventPath(watch, watch.path), token, null);
     });
   }

@@ -1,4 +1,4 @@
-/** The store as domain 0 runs it: which domains are connected, and the toolstack's way in (`local`). */
+/** The store as domain 0 runs it: the connected domains, and the toolstack's access (`local`). */
 import { HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts";
 import { reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
@@ -57,7 +57,7 @@ class Served {
     if (changesState(header.type)) service.changed(domain);
   }
 
-  /** Said once: a guest can break its connection and make it again as often as it likes. */
+  /** Reported once: a guest can break and re-establish its connection any number of times. */
   broken(error: number): void {
     if (!this.told)
       this.service.notice(`domain ${this.domain} broke the xenstore protocol (error ${error}): disconnected`);
@@ -78,7 +78,7 @@ class Served {
     return this.made;
   }
 
-  /** Drops what it has open and lets go of its ring. */
+  /** Drops its client state and releases its ring. */
   close(): void {
     this.made?.leave();
     this.connection.close();
@@ -90,13 +90,13 @@ export class StoreService implements DomainManager {
   readonly local = new LocalStore(this.store);
   private readonly served = new Map<number, Served>();
 
-  /** True while domains are taken over: none is served before all are known and have back what was kept for them. */
+  /** True while domains are adopted: none is served before all are known and their state is restored. */
   private held = false;
 
   /** Called when what the store keeps for a domain may have changed by its request. */
   changed: (domain: number) => void = () => {};
 
-  /** Tells of changes what was too much to be told at once. */
+  /** Fires deferred watches. */
   private readonly telling = new Task("telling of changes in the store", () => this.store.fire(ANNOUNCE_UNITS));
 
   /** @param notice prints a line about something that happened by itself */
@@ -108,7 +108,7 @@ export class StoreService implements DomainManager {
    * Connects a new domain.
    * @param gfn its ring page, and its port for domain 0
    * @param fresh it has never run
-   * @param nodes what there is of it in the store, written when somebody looks
+   * @param nodes its nodes in the store, created at first access
    * @throws HypercallError; then it is not connected
    */
   connect(domain: number, gfn: number, port: number, fresh: boolean, nodes?: Unwritten): void {
@@ -122,17 +122,17 @@ export class StoreService implements DomainManager {
     this.store.announceSpecial(INTRODUCE_DOMAIN);
   }
 
-  /** Serves nobody until `serveAll`. */
+  /** Suspends service until `serveAll`. */
   hold(): void {
     this.held = true;
   }
 
-  /** True while nobody is served. */
+  /** True while service is suspended. */
   get holds(): boolean {
     return this.held;
   }
 
-  /** Serves all again, and who has called meanwhile. */
+  /** Resumes service, including clients that sent an event meanwhile. */
   serveAll(): void {
     this.held = false;
     for (const { connection } of this.served.values()) connection.called();
@@ -149,7 +149,7 @@ export class StoreService implements DomainManager {
     return client === null ? null : saveClient(this.local, client, withNodes);
   }
 
-  /** Gives a domain that was just connected what an earlier store kept for it. */
+  /** Restores the state saved by an earlier store for a domain that was just connected. */
   restore(domain: number, saved: SavedClient): void {
     const served = this.served.get(domain);
     if (served === undefined) return;
@@ -157,7 +157,7 @@ export class StoreService implements DomainManager {
     restoreClient(this.local, served.client, saved);
   }
 
-  /** A domain has shut down: said once, to those who watch for it. */
+  /** A domain has shut down: fires @releaseDomain, once. */
   shutDown(domain: number): void {
     const served = this.served.get(domain);
     if (served === undefined || served.shutdown) return;

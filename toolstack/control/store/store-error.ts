@@ -1,4 +1,4 @@
-/** What a request to the store can fail with: the names that go over the wire (xs_wire.h, xsd_errors). */
+/** Errors of requests to the store: their names on the wire (xs_wire.h, xsd_errors). */
 
 export type StoreErrno =
   | "EINVAL"

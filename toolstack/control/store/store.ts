@@ -1,5 +1,5 @@
 /**
- * The store: nodes, watches, the domains it knows, and the two special events. What domains ask of it by messages is in
+ * The store: nodes, watches, known domains, and the two special events. Requests by messages are in
  * client.ts and requests.ts; domain 0 itself uses it through local.ts.
  */
 import { ANNOUNCE_UNITS, Announcer, type Audience } from "./announcements.ts";
@@ -22,11 +22,11 @@ export class Store implements Audience {
   readonly watches = new Watches();
   /** Domains that act for another one too. */
   readonly actors = new Set<number>();
-  /** Tells of what nobody's request was. */
+  /** Announces changes that no client requested. */
   private readonly own = new Announcer(this, null, null, () => {});
-  /** Those who have more to tell than could be told at once, in turn. */
+  /** Announcers with deferred watches, processed in turn. */
   private announcers: Announcer[] = [];
-  /** Who may hear of domains that come and go. */
+  /** Permissions for the special events. */
   private readonly special = new Map<string, Permissions>([
     [INTRODUCE_DOMAIN, PRIVILEGED_ONLY],
     [RELEASE_DOMAIN, PRIVILEGED_ONLY],
@@ -34,7 +34,7 @@ export class Store implements Audience {
   /** Called when there is something for `fire` to do. */
   wake: () => void = () => {};
 
-  /** The nodes as everybody sees them. @param announcer tells of what is changed by this view */
+  /** The committed nodes. @param announcer announces changes made through this view */
   view(announcer: Announcer): View {
     const { tree } = this;
     return {
@@ -48,7 +48,7 @@ export class Store implements Audience {
   }
 
   /**
-   * Notes a change for the watchers who may read the node or its parent, or could read it before.
+   * Queues a change for watchers that may read the node or its parent, or could read it before.
    * @param before the node as it was
    */
   announce(path: string, exact: boolean, announcer: Announcer, before?: StoreNode): void {
@@ -68,7 +68,7 @@ export class Store implements Audience {
     this.wake();
   }
 
-  /** Tells of what could not be told at once, for about `units` of work. @returns whether there is more */
+  /** Fires deferred watches, for about `units` of work. @returns whether there are more */
   fire(units: number): boolean {
     for (let left = units; left > 0 && this.announcers.length > 0;) {
       const announcer = this.announcers.shift()!;
@@ -87,7 +87,7 @@ export class Store implements Audience {
     return (this.specialAccess(subject, name) & READ) !== 0;
   }
 
-  /** Sends a special event to those who may have it. */
+  /** Sends a special event to the clients permitted to receive it. */
   announceSpecial(name: string): void {
     this.own.add(name, true, null);
     this.own.flush();
@@ -114,7 +114,7 @@ export class Store implements Audience {
 
   /**
    * Makes a domain known.
-   * @param nodes what is to be found in the store of it, written when somebody looks
+   * @param nodes its nodes in the store, created at first access
    */
   addDomain(id: number, nodes?: Unwritten): KnownDomain {
     const domain = this.tree.addDomain(id);
@@ -127,7 +127,7 @@ export class Store implements Audience {
     return !this.tree.unwritten.has(id);
   }
 
-  /** Takes over what a client that is closed has not told yet. */
+  /** Takes over the unannounced changes of a closed client. */
   inherit(announcer: Announcer): void {
     this.announcers = this.announcers.filter((other) => other !== announcer);
     this.own.takeOver(announcer);

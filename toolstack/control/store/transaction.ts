@@ -1,7 +1,7 @@
 /**
- * Transactions: what one touches is noted with the generation at which it was found, and what it changes is kept aside.
- * At its end everything it touched must still be as it was found (else EAGAIN, and the client tries again); then its
- * changes are made all at once. So transactions have the same effect as if they had run one after the other.
+ * Transactions: each node accessed is recorded with its generation, and changes are kept separately.
+ * At the end every accessed node must be unchanged (else EAGAIN, and the client retries); then its
+ * changes are committed together. So transactions are serializable.
  */
 import { nodeCost, type StoreNode } from "./node.ts";
 import {
@@ -25,7 +25,7 @@ interface Access {
   event: "none" | "exact" | "all";
 }
 
-/** Tells watchers of a change that was made. */
+/** Announces a committed change. */
 export type Announce = (path: string, exact: boolean, before?: StoreNode) => void;
 
 export class Transaction implements View {
@@ -118,7 +118,7 @@ export class Transaction implements View {
     if (access.event !== "all") access.event = exact ? "exact" : "all";
   }
 
-  /** Gives up its place and what it kept; it is over. */
+  /** Ends it and releases its resources. */
   private close(): void {
     this.account.transactions--;
     this.account.add(-this.bytes);

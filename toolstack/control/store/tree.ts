@@ -8,7 +8,7 @@ import type { Permissions } from "./permissions.ts";
 import { Account, Pool } from "./quota.ts";
 import { UnwrittenNodes } from "./unwritten.ts";
 
-/** What a request reads and changes. */
+/** The set of nodes that a request reads and changes. */
 export interface View {
   /** The node there, undefined for none. */
   get(path: string): StoreNode | undefined;
@@ -20,14 +20,14 @@ export interface View {
   /** Nodes that the domain owns, as this view has them. */
   nodesOf(account: Account): number;
   /**
-   * Says that something happened at `path`; to be called while what is removed can still be looked up.
-   * @param exact only to who watches that very path
-   * @param before the node as it was, where who could read it then may still hear of it
+   * Announces a change at `path`; to be called while removed nodes can still be looked up.
+   * @param exact only to watches of exactly that path
+   * @param before the previous node, if domains that could read it are still to be notified
    */
   changed(path: string, exact: boolean, before?: StoreNode): void;
 }
 
-/** A domain that the store knows. */
+/** A domain known to the store. */
 export interface KnownDomain {
   readonly account: Account;
   /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
@@ -43,7 +43,7 @@ export class Tree {
   private latest = 0;
   /** Rises with every node that is looked up or changed: what a request costs. */
   work = 0;
-  /** What is written when somebody looks. */
+  /** Nodes that are created at first access. */
   readonly unwritten = new UnwrittenNodes((directory, added, removed) => this.rename(directory, added, removed));
 
   constructor() {
@@ -105,7 +105,7 @@ export class Tree {
     owned?.delete(path);
   }
 
-  /** The node's owner; domain 0 for an owner that is gone. */
+  /** The node's owner; domain 0 if the owner no longer exists. */
   private ownerOf(node: StoreNode): KnownDomain {
     return this.domains.get(node.permissions[0]!.domain) ?? this.domains.get(0)!;
   }
@@ -122,20 +122,20 @@ export class Tree {
     return this.domains.get(id);
   }
 
-  /** Forgets a domain, whose nodes have been removed. */
+  /** Removes a domain, whose nodes have been removed. */
   dropDomain(id: number): void {
     const { account } = this.domains.get(id)!;
     account.add(-account.bytes);
     this.domains.delete(id);
   }
 
-  /** True while an entry for `domain` made at `generation` speaks of the domain that has this number now. */
+  /** True if an entry for `domain` made at `generation` refers to the domain that has this number now. */
   entryHolds(domain: number, generation: number): boolean {
     const known = this.domains.get(domain);
     return known !== undefined && known.since <= generation;
   }
 
-  /** The permissions without entries for domains that are gone: what a node may pass on to its next generation. */
+  /** The permissions without entries for domains that no longer exist, for a node's next generation. */
   lasting(node: StoreNode): Permissions {
     const { permissions, generation } = node;
     if (permissions.length === 1) return permissions;

@@ -1,16 +1,16 @@
 /**
- * Nodes that are there for everybody who looks, and not written before somebody does: what the toolstack has to say of a
- * domain are some sixty nodes, and most small guests never read them. A domain's are written when a path among them is first
- * looked up; that they exist is seen in the lists of the directories above them, which are brought up to date, for all domains
- * together, when somebody looks at one.
+ * Nodes that exist logically but are created only at first access: the toolstack writes some sixty nodes for each
+ * domain, and most small guests never read them. A domain's nodes are created when a path among them is first
+ * looked up; they appear in the lists of the directories above them, which are updated, for all domains
+ * together, when one of these is accessed.
  */
 import { baseName, parentOf } from "./path.ts";
 
 /** Nodes of one domain. */
 export interface Unwritten {
-  /** Paths at which they begin; the nodes above those exist. */
+  /** Their root paths; the nodes above exist. */
   readonly tops: readonly string[];
-  /** Writes them all. The directories above have them in their lists already. */
+  /** Creates them all. The directories above already list them. */
   write(): void;
 }
 
@@ -68,7 +68,7 @@ export class UnwrittenNodes {
     if (entry !== undefined) this.write(entry);
   }
 
-  /** Forgets a domain whose nodes have not been written. */
+  /** Removes a domain whose nodes have not been created. */
   drop(domain: number): void {
     const entry = this.byDomain.get(domain);
     if (entry === undefined) return;

@@ -1,20 +1,20 @@
 /**
- * Who wants to hear of changes. Watches are found by the path they stand at, and there by the domain that set them: a change
- * costs one look-up for each part of its path and for each domain that may know of it, however many others watch.
+ * Watches. They are indexed by path, and then by the domain that set them: a change
+ * costs one look-up for each part of its path and for each domain with access, regardless of the number of other watchers.
  */
 import { isSpecial, parentOf, ROOT } from "./path.ts";
 import type { Subject } from "./permissions.ts";
 
-/** A guest whose request caused events: it is kept from more requests while many of them wait for others. */
+/** A guest whose requests caused events: its further requests are delayed while many of these events are unread. */
 export interface Cause {
-  /** One more event of its making waits (1), or one no longer does (-1). */
+  /** Number of its unread events changes by 1 or -1. */
   waiting(change: number): void;
 }
 
-/** Who watches. */
+/** The watcher. */
 export interface Watcher {
   readonly subject: Subject;
-  /** @param cause whose request it was; null for domain 0's doing, and for the first event of a watch */
+  /** @param cause the client whose request it was; null for domain 0, and for the first event of a watch */
   event(path: string, token: string, cause: Cause | null): void;
 }
 
@@ -23,7 +23,7 @@ export interface Watch {
   /** Absolute, or a special name. */
   readonly path: string;
   readonly token: string;
-  /** Characters taken off the paths in its events: the watch was set by a relative path. */
+  /** Characters removed from the paths in its events: the watch was set by a relative path. */
   readonly prefix: number;
 }
 

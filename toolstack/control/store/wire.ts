@@ -7,7 +7,7 @@ export const HEADER_BYTES = XsdSockmsg.SIZE;
 export interface Header {
   /** XS_*. */
   type: number;
-  /** The client's, given back with the answer. */
+  /** Chosen by the client, returned with the answer. */
   request: number;
   /** 0 for none. */
   transaction: number;
@@ -61,7 +61,7 @@ export function errorReply({ request, transaction }: Header, errno: StoreErrno):
   return { type: XS_ERROR, request, transaction, payload: `${errno}\0` };
 }
 
-/** The strings of a payload that have a NUL byte behind them; what follows the last one is left out. */
+/** The NUL-terminated strings of a payload; anything after the last one is ignored. */
 export function strings(payload: string): string[] {
   const parts = payload.split("\0");
   parts.pop();
