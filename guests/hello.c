@@ -1,5 +1,5 @@
 /*
- * The demo: greets, says what it runs on and what it was given, and measures its clock.
+ * The demo: greets, prints what it runs on and its resources, and measures its clock.
  */
 #include "lib/guest.h"
 

@@ -30,7 +30,7 @@ function isInstalled() {
   });
 }
 
-/** Takes the installation lock; waits while another start in the same clone is installing. One that says nothing is nobody's. */
+/** Takes the installation lock; waits while another start in the same clone is installing. An empty lock file is stale. */
 function lockInstallation() {
   const lock = path.join(root, "build", "npm.lock");
   const own = `${lock}.${process.pid}`;

@@ -1,6 +1,6 @@
 /**
- * The machines Typevisor boots in, as command lines. What each can do, and why each option is there, was found by
- * experiment, and is said beside it.
+ * The machines Typevisor boots in, as command lines. The capabilities of each and the reason for each option were found by
+ * experiment, and are in the comments.
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";

@@ -1,6 +1,6 @@
 /**
- * Commands for Typevisor's console without a person: how they travel to domain 0 on Typevisor's command line, and how
- * their outcome comes back on its console.
+ * Non-interactive commands for Typevisor's console: passing them to domain 0 on Typevisor's command line, and
+ * reading their results from its console.
  */
 import { AwaitError, type Machine } from "./machine.ts";
 

@@ -32,7 +32,7 @@ function grubConfiguration(options: IsoOptions): string {
   ].join("\n");
 }
 
-/** Writes the ISO; throws BuildError with grub-mkrescue's words. */
+/** Writes the ISO; throws BuildError with grub-mkrescue's message. */
 export async function makeIso(options: IsoOptions): Promise<void> {
   const tree = mkdtempSync(path.join(os.tmpdir(), "typevisor-iso-"));
   try {
@@ -44,7 +44,7 @@ export async function makeIso(options: IsoOptions): Promise<void> {
     const slim = ["--fonts=", "--locales=", "--themes="];
     const forBios = ["-d", "/usr/lib/grub/i386-pc", "--install-modules=multiboot2 normal iso9660 biosdisk part_msdos"];
     const args = [...slim, ...(options.firmware === "bios" ? forBios : []), "-o", path.resolve(options.out), tree];
-    // xorriso speaks of its progress on standard error.
+    // xorriso prints its progress on standard error.
     await runTool("grub-mkrescue", args, true);
   } finally {
     rmSync(tree, { recursive: true, force: true });

@@ -1,6 +1,6 @@
 /**
  * A running machine: an emulator process and its serial console, for `npm start`, the tests and the benchmarks.
- * Waiting is always for text, with a limit that says what was awaited; nothing sleeps for a fixed time.
+ * All waits are for text, with a limit and an error that names the text; nothing sleeps for a fixed time.
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { EventEmitter, once } from "node:events";
@@ -25,26 +25,26 @@ export interface MachineEnd {
   signal: NodeJS.Signals | null;
 }
 
-/** A wait that came to nothing: what was awaited, why it ended, and the last lines of output. */
+/** A failed wait: what was expected, why the wait ended, and the last lines of output. */
 export class AwaitError extends Error {}
 
 interface MachineEvents {
   output: [string];
-  /** All that was sent has been taken by the emulator. */
+  /** The emulator has read all input. */
   taken: [];
   end: [];
 }
 
-/** Of the emulator's own words, the latest so many characters are kept. */
+/** Number of the latest characters of the emulator's own output that are kept. */
 const TALK_CHARACTERS = 64 * 1024;
 
 export class Machine extends EventEmitter<MachineEvents> {
   /** Set when the emulator has ended. */
   end: MachineEnd | undefined;
-  /** Set when `stop` was called: what the emulator's end then looks like means nothing. */
+  /** Set when `stop` was called: the emulator's exit status is then meaningless. */
   stopped = false;
   private readonly transcript: Transcript;
-  /** What the emulator itself said: its standard error, and for Bochs its standard output. */
+  /** The emulator's own output: its standard error, and for Bochs its standard output. */
   private emulatorTalk = "";
   private socket: net.Socket | undefined;
   private readonly unsent: (string | Buffer)[] = [];
@@ -145,7 +145,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     });
   }
 
-  /** Leaves the machine's output where it is: the emulator, and with it the machine, waits when it has no room. */
+  /** Stops reading the machine's output: the emulator, and with it the machine, waits when its buffer is full. */
   pauseOutput(): void {
     if (!this.stopped) this.source?.pause();
   }
@@ -250,7 +250,7 @@ export class Machine extends EventEmitter<MachineEvents> {
     });
   }
 
-  /** Ends the emulator if it still runs, and waits until it is gone. */
+  /** Ends the emulator if it is still running, and waits until it has exited. */
   async stop(): Promise<void> {
     if (this.end !== undefined) return;
     this.stopped = true;
@@ -263,14 +263,14 @@ export class Machine extends EventEmitter<MachineEvents> {
     clearTimeout(killer);
   }
 
-  /** How the emulator ended, in words. */
+  /** A description of how the emulator ended. */
   describeEnd(): string {
     if (this.end === undefined) return "the machine runs";
     const { status, signal } = this.end;
     return `the machine ended (${signal !== null ? `signal ${signal}` : `status ${status ?? "unknown"}`})`;
   }
 
-  /** The last lines of the console, and what the emulator itself had to say, for an error message. */
+  /** The last lines of the console and the emulator's own output, for an error message. */
   tail(): string {
     const lines = plainText(this.output).trimEnd().split("\n").slice(-TAIL_LINES);
     const console =
@@ -292,7 +292,7 @@ function escape(text: string): string {
 /** What Bochs prints at every start: its plugins, its banner, its debugger's prompt. */
 const BOCHS_CHATTER = /^\d+i\[|^=+$|^ +(Bochs x86|Built from|Timestamp)|^Next at t=|^\(0\)|^Bochs is exiting/;
 
-/** The emulator's own words without those it says every time. */
+/** The emulator's own output without its usual messages. */
 function withoutChatter(talk: string): string {
   const lines = talk.trim().split("\n");
   return lines.filter((line) => !BOCHS_CHATTER.test(line)).join("\n");

@@ -1,6 +1,6 @@
 /**
- * Boot modules: files handed to Typevisor under a name. GRUB takes any number of them; PVH loaders such as
- * `qemu -kernel` take one, so several are packed into one container, which the shim splits again:
+ * Boot modules: files passed to Typevisor under a name. GRUB loads any number of them; PVH loaders such as
+ * `qemu -kernel` load one, so several are packed into one container, which the shim unpacks:
  *
  *   "TVMODS1\0", u32 count, u32 0, then count records { u64 offset, u64 size, char name[112] (NUL-terminated) },
  *   then the files, each at a multiple of 4096 bytes from the container's start.
@@ -23,7 +23,7 @@ const PAGE = 4096;
 /** As many as the shim keeps (abi/boot-info.ts, MODULE_MAX). */
 const MODULE_MAX = 32;
 
-/** Reads `NAME=FILE`; throws with what is wrong about it. */
+/** Parses `NAME=FILE`; throws an error that describes the mistake. */
 export function parseModule(text: string): BootModule {
   const equals = text.indexOf("=");
   if (equals < 1) throw new Error("Expected NAME=FILE.");

@@ -11,7 +11,7 @@ const FOLDER = path.join(buildFolder, "packages");
 
 function aptCache(args: string[]): string {
   try {
-    // Its words are looked for in English.
+    // Its messages are matched in English.
     const env = { ...process.env, LC_ALL: "C" };
     return execFileSync("apt-cache", args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"], env });
   } catch {

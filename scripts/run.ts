@@ -114,7 +114,7 @@ function parseOptions(): RunOptions {
   return program.opts<RunOptions>();
 }
 
-/** Starts the machine, and makes sure that it goes when this process is told to go. */
+/** Starts the machine, and makes sure that it ends when this process is terminated. */
 async function startMachine(options: MachineOptions): Promise<Machine> {
   const machine = await Machine.start(options, KEEP_CHARACTERS);
   for (const [signal, number] of [
@@ -124,7 +124,7 @@ async function startMachine(options: MachineOptions): Promise<Machine> {
   ] as const) {
     process.once(signal, () => void machine.stop().then(() => process.exit(128 + number)));
   }
-  // Nobody reads what the machine prints any more (`npm start | head`).
+  // The machine's output is no longer read (`npm start | head`).
   process.stdout.once("error", () => void machine.stop().then(() => process.exit(1)));
   return machine;
 }

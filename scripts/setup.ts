@@ -1,12 +1,12 @@
 /**
- * Debian packages: what is needed for what, found by one file of each, installed with apt-get when missing. When
- * everything is there, apt-get is not touched.
+ * Debian packages: their purposes, detected by one file of each, installed with apt-get when missing. If
+ * everything is installed, apt-get is not run.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { progress } from "./build/task.ts";
 
-/** What somebody wants to do. */
+/** Purposes for which packages are needed. */
 export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs";
 
 interface Package {

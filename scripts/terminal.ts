@@ -8,7 +8,7 @@ export const END_KEY = "\x1c";
 const TIMES = 2;
 const WITHIN_MS = 1000;
 
-/** How the keyboard is understood, in words. */
+/** A description of the special keys. */
 export const KEYS_HELP = "Ctrl-C interrupts a command, Ctrl-\\ twice ends the machine";
 
 /** In front of a guest's console that is there to be typed at (toolstack/control/commands/console.ts), and what leaves it. */
@@ -17,7 +17,7 @@ const LEAVE = "\x1d";
 /** Ctrl-D at the prompt is its `exit`: the second one in a row is not asked about domains that run. */
 const END_OF_INPUT = "\x04\x04";
 
-/** Bytes typed before the prompt is there that are kept. */
+/** Bytes of input buffered before the first prompt. */
 const EARLY_BYTES = 64 * 1024;
 
 /** Counts the keys that end the machine. */
@@ -56,7 +56,7 @@ export function reportSize(machine: Machine, { columns, rows }: Partial<NodeJS.W
 }
 
 /**
- * Passes the machine's output on no faster than `out` takes it: the machine waits meanwhile.
+ * Passes the machine's output on no faster than `out` accepts it: the machine waits meanwhile.
  * @param write what writes to `out`; false when that has enough
  */
 export function showOutput(

@@ -1,6 +1,6 @@
 /**
- * `npm run test:long`: every long test there is, one after the other, with a line for each when it begins and when it ends.
- * What a test prints goes to a file that is named when it fails. Ends with one line `N passed, N failed`.
+ * `npm run test:long`: all long tests, one after the other, with a line for each when it starts and when it ends.
+ * A test's output goes to a file that is named when it fails. Ends with one line `N passed, N failed`.
  *
  *     npm run test:long -- [--list] [NAME ...]     only those whose name contains one of the words
  *

@@ -14,14 +14,14 @@ import { installPackages, testPurposes } from "./setup.ts";
 interface Tally {
   passed: number;
   skipped: string[];
-  /** What failed, and what was said about it. */
+  /** A failed test and its messages. */
   failures: { name: string; said: string[] }[];
 }
 
 /** Of what is said about a failure, so many lines at its beginning and at its end are shown again when all is over. */
 const SAID_AGAIN = 15;
 
-/** Runs a check that is a command of its own; it counts as one test. */
+/** Runs a check that is a separate command; it counts as one test. */
 async function check(tally: Tally, name: string, args: string[]): Promise<void> {
   const status = await new Promise<number | null>((resolve) => {
     spawn(process.execPath, args, { cwd: root, stdio: "inherit" }).once("close", resolve);

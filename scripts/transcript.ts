@@ -1,7 +1,7 @@
-/** What a console has printed, whole or the latest of it, with a place up to which somebody has read. */
+/** A console's output, all or the latest part of it, with a read position. */
 export class Transcript {
   text = "";
-  /** Where reading goes on. */
+  /** The read position. */
   position = 0;
 
   /** @param keep characters that are kept at least; twice as many at most */

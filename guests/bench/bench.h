@@ -1,5 +1,5 @@
 /*
- * The benchmark guest: what its files share.
+ * The benchmark guest: declarations shared by its files.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -1,5 +1,5 @@
 /*
- * Prints what operations cost, one line each: `bench NAME value unit`, the median of many. Unit `ticks` is the TSC's: under
+ * Prints the cost of operations, one line each: `bench NAME value unit`, the median of many. Unit `ticks` is the TSC's: under
  * QEMU's -icount shift=0 that is instructions, of guest and hypervisor together.
  *
  * Options: none measures what one domain can; only=NAME one row of that. role=pong remote=ID answers event channels of the

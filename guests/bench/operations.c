@@ -1,5 +1,5 @@
 /*
- * Operations of one domain. Each is measured alone, from the instruction before it to the one behind it.
+ * Operations of one domain. Each is measured alone, from the instruction before it to the one after it.
  */
 #include "bench.h"
 

@@ -53,7 +53,7 @@ void bench_vcpu_pair(void) {
   smp_wait(1);
 }
 
-/* Tells the pong side that it is over, by a port of its own: see bench_pong. */
+/* Signals the end to the pong side, by a separate port: see bench_pong. */
 static long bind_next(domid_t remote, evtchn_port_t *from) {
   for (; *from < MEETING_PORTS; (*from)++) {
     long port = event_bind_interdomain(remote, *from);

@@ -1,5 +1,5 @@
 /*
- * The fuzzing guest: what its files share.
+ * The fuzzing guest: declarations shared by its files.
  */
 #ifndef FUZZ_H
 #define FUZZ_H
@@ -32,8 +32,8 @@ extern bool wild;
 unsigned here(void);
 extern unsigned cpu_count;
 /*
- * Who is about to take vCPUs down takes the token, and gets it only while another vCPU is up: so there is always one that
- * looks after those that are down.
+ * A vCPU that is about to take vCPUs down takes the token, and gets it only while another vCPU is up: so there is always one
+ * that restarts those that are down.
  */
 bool token_take(void);
 void token_release(void);
@@ -41,7 +41,7 @@ void token_release(void);
 void inits_sent(void);
 /* Before a vCPU waits for its timer: an upcall that INIT cut short must not keep the next one away. */
 void timer_listen(void);
-/* With option `trace`: says what comes next, so that the last line names what was not survived. */
+/* With option `trace`: prints the next step, so that the last line names the one that was not survived. */
 void note(const char *what, uint64_t first, uint64_t second);
 
 /* --- Steps: each may end in any exception ------------------------------------------------------------------------------ */

@@ -1,5 +1,5 @@
 /*
- * Instructions that a hypervisor has to answer itself: MSRs, CPUID, ports, and those of features that a guest has not.
+ * Instructions that a hypervisor has to emulate: MSRs, CPUID, ports, and those of features that a guest does not have.
  */
 #include "fuzz.h"
 #include "../lib/odd-instructions.h"

@@ -1,11 +1,11 @@
 /*
- * Each vCPU makes steps and looks after the others: one that INIT or HLT has taken down is brought back, in whatever way
- * it went. An exception ends its step; an interrupt is ended at the APIC, mostly.
+ * Each vCPU performs steps and monitors the others: one that INIT or HLT has taken down is restarted in the way
+ * required. An exception ends its step; an interrupt is usually acknowledged at the APIC.
  */
 #include "worker.h"
 
 #define VECTOR_NMI 2
-/* Steps between two looks at the time and the other vCPUs. */
+/* Steps between checks of the time and the other vCPUs. */
 #define ROUND 16
 #define NOBODY_HERE ~0u
 

@@ -1,5 +1,5 @@
 /*
- * The hostile guest: what its files share. Everything is drawn from one seeded generator, so a seed repeats exactly.
+ * The hostile guest: declarations shared by its files. All randomness is from one seeded generator, so a seed repeats exactly.
  */
 #ifndef HOSTILE_H
 #define HOSTILE_H
@@ -40,7 +40,7 @@ void attack_apic(void);         /* apic.c: the local APIC's page, MSRs, timers, 
 void processor_restore(void);
 void processor_save(void);
 
-/* With option `trace`: says what comes next, so that the last line names what was not survived. */
+/* With option `trace`: prints the next step, so that the last line names the one that was not survived. */
 void note(const char *what, uint64_t first, uint64_t second, uint64_t third);
 
 /* Exceptions that the steps caused, by vector. */

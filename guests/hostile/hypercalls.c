@@ -1,6 +1,6 @@
 /*
- * Malicious hypercalls. Left out is only what is legal and ends or blocks the guest by its own wish: shutdown, its
- * watchdog, blocking for ever, taking its own vCPU down, starting another vCPU in a senseless state.
+ * Malicious hypercalls. The only ones excluded are legal requests that end or block the guest itself: shutdown, its
+ * watchdog, blocking forever, taking its own vCPU down, starting another vCPU in an invalid state.
  */
 #include "hostile.h"
 

@@ -1,7 +1,7 @@
 /*
  * Attacks the hypervisor with whatever a guest can do, and survives it. Options: seed=N (1), rounds=N (20000), kind=hypercall|processor|memory|apic (all),
  * trace (prints what each round does and checks everything after it), end=triple (a triple fault after
- * the verdict), end=watchdog (a watchdog of one second that nobody pets).
+ * the verdict), end=watchdog (a watchdog of one second that is not refreshed).
  */
 #include "hostile.h"
 

@@ -1,5 +1,5 @@
 /*
- * Memory that is not there, page tables full of rubbish, and instructions on them that a hypervisor has to emulate or
+ * Absent memory, page tables full of garbage, and instructions on them that a hypervisor has to emulate or
  * refuse.
  */
 #include "hostile.h"

@@ -1,5 +1,5 @@
 /*
- * Privileged instructions with senseless operands. What they change is put back by processor_restore().
+ * Privileged instructions with invalid operands. Their effects are undone by processor_restore().
  */
 #include "hostile.h"
 #include "../lib/odd-instructions.h"

@@ -1,5 +1,5 @@
 /*
- * Time as Xen tells it: pvclock system time in nanoseconds since its start, and the wall clock.
+ * Xen's time: pvclock system time in nanoseconds since its start, and the wall clock.
  */
 #ifndef GUEST_CLOCK_H
 #define GUEST_CLOCK_H

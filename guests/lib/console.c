@@ -1,5 +1,5 @@
 /*
- * Console output. A back end that does not take its bytes must not stop the guest: after some waiting the rest of the
+ * Console output. A back end that does not read the ring must not stop the guest: after a timeout the rest of the
  * text goes to the hypervisor's own console.
  */
 #include "guest.h"

@@ -1,5 +1,5 @@
 /*
- * Instructions that C has no words for. All run in ring 0.
+ * Instructions that cannot be expressed in C. All run in ring 0.
  */
 #ifndef GUEST_CPU_H
 #define GUEST_CPU_H

@@ -1,5 +1,5 @@
 /*
- * Other vCPUs: brought up with VCPUOP_initialise, each then runs functions handed to it.
+ * Other vCPUs: brought up with VCPUOP_initialise, each then runs functions passed to it.
  */
 #ifndef GUEST_SMP_H
 #define GUEST_SMP_H

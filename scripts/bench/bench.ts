@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only NAME] [--json]`: a table of what things cost. Each row is one file of rows/, with its
+ * `npm run bench [-- --only NAME] [--json]`: a table of the cost of operations. Each row is one file of rows/, with its
  * definition. Costs are instruction counts in QEMU (`-icount shift=0,sleep=off`: the TSC advances by one with every
  * instruction executed), so they repeat on any computer; memory is from the hypervisor's own accounting.
  */
@@ -12,7 +12,7 @@ import { progress } from "../build/task.ts";
 import { installPackages } from "../setup.ts";
 
 export interface BenchFigure {
-  /** What is measured: one row may give several figures, told apart here. */
+  /** What is measured: one row may have several figures, distinguished here. */
   what: string;
   value: number;
   unit: "instructions" | "KiB" | "ms";

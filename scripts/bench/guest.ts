@@ -1,4 +1,4 @@
-/** Benchmarks under instruction counting: one machine, console commands, what they print. */
+/** Benchmarks under instruction counting: one machine, console commands, and their output. */
 import { execWord, waitForOutcome } from "../exec.ts";
 import { Machine, plainText } from "../machine.ts";
 import { type BootModule, withOwnGuests } from "../modules.ts";
@@ -6,7 +6,7 @@ import { type BootModule, withOwnGuests } from "../modules.ts";
 /** Host time: the longest takes a minute when nothing else runs. */
 const TIMEOUT_MS = 400_000;
 
-/** The machine to measure in, where it is not the usual one. */
+/** The machine to measure in, if not the default. */
 export interface CountedMachine {
   /** Boot modules; our own guests if not given. */
   modules?: BootModule[];

@@ -20,7 +20,7 @@ export interface AssemblyModule {
 
 /** Asserts stay in: they are the hypervisor's invariants. */
 export const HYPERVISOR: AssemblyModule = { entry: "kernel/main.ts", options: [] };
-/** Its memory is given to it, zeroed; it imports no function, so that nothing but its status comes out of it. */
+/** Its memory is imported, zeroed; it imports no function, so that its only output besides memory is its status. */
 export const CODEC: AssemblyModule = {
   entry: "codec/main.ts",
   options: ["--importMemory", "--zeroFilledMemory", "--use", "abort="],

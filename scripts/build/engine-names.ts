@@ -1,6 +1,6 @@
 /**
- * quickjs-emscripten's .wasm has minified export and import names. Its own loader script tells what they mean: exports
- * are read from it, imports are checked against it, so that a new version cannot be taken for the old one.
+ * quickjs-emscripten's .wasm has minified export and import names. Its loader script has their meaning: exports
+ * are read from it, imports are checked against it, so that a new version cannot be mistaken for the old one.
  */
 import { readFileSync } from "node:fs";
 import { engineLoader } from "../paths.ts";

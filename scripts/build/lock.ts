@@ -27,7 +27,7 @@ function owner(file: string): number | undefined {
 }
 
 /**
- * Takes the lock; false when somebody has it. The file appears with its content: an empty one is nobody's.
+ * Takes the lock; false if it is taken. The file is created together with its content: an empty one is stale.
  * @throws the file system's error when no file can be made there
  */
 function tryLock(file: string): boolean {
@@ -45,7 +45,7 @@ function tryLock(file: string): boolean {
 }
 
 /**
- * Runs `work` while holding the build lock. A lock left by a process that is gone, or that says nothing, is taken over.
+ * Runs `work` while holding the build lock. A lock left by a process that no longer exists, or an empty one, is taken over.
  * @throws BuildError when nothing can be written where the lock is to be
  */
 export async function withBuildLock<T>(

@@ -157,8 +157,8 @@ async function codeSymbols(elf: string): Promise<string[]> {
 }
 
 /**
- * Links twice: the first link tells where every function is, the second one has that table inside. The table lies
- * behind the code, so no function moves; this is checked.
+ * Links twice: the first link determines the address of every function, the second one includes that table. The table is
+ * placed after the code, so no function moves; this is checked.
  */
 export async function linkImage(objects: string[]): Promise<void> {
   const script = path.join(bootFolder, "typevisor.ld");

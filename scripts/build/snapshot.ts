@@ -66,7 +66,7 @@ function throwIfException(engine: Engine, context: number, value: number, doing:
   throw new BuildError(`${doing}: ${text}\n${shown.join("\n")}`);
 }
 
-/** Evaluates `bundle` in a fresh engine and returns that engine with what the engine loop must know. */
+/** Evaluates `bundle` in a new engine and returns that engine with the pointers needed by the engine loop. */
 export function evaluateControl(bundle: string): { engine: Engine; meta: SnapshotMeta } {
   let context = 0;
   const engine: Engine = new Engine(

@@ -1,6 +1,6 @@
 /**
- * The table from which the shim's stack traces name functions: address and name, with wasm2c's C names turned back into
- * what the programmer wrote: "kernel/main/step" or "codec/lzma/tree", "QTS_Call" or "engine function 150" for the engine.
+ * The symbol table for the shim's stack traces: address and name, with wasm2c's C names converted back to
+ * the names in the source: "kernel/main/step" or "codec/lzma/tree", "QTS_Call" or "engine function 150" for the engine.
  */
 import { readEngineNames } from "./engine-names.ts";
 import { BuildError } from "./task.ts";

@@ -1,6 +1,6 @@
 /**
  * Incremental build steps. A step runs again when the contents of its inputs, or its key (flags, tool versions),
- * differ from those of its latest success, or when an output is missing. Times of files play no part.
+ * differ from those of its latest success, or when an output is missing. File times are not used.
  */
 import { execFile } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
@@ -134,12 +134,12 @@ export function runTool(command: string, args: string[], quiet: boolean = false)
   });
 }
 
-/** Writes `text` unless the file already says so, so that what depends on it stays up to date. */
+/** Writes `text` unless the file already has this content, so that its dependents stay up to date. */
 export function writeIfChanged(file: string, text: string | Uint8Array): void {
   mkdirSync(path.dirname(file), { recursive: true });
   const wanted = Buffer.from(text);
   if (existsSync(file) && readFileSync(file).equals(wanted)) return;
-  // Whole or not there: somebody else may be reading it.
+  // Written atomically: another process may be reading it.
   const part = `${file}.${randomUUID()}.part`;
   writeFileSync(part, wanted);
   renameSync(part, file);

@@ -1,5 +1,5 @@
 /**
- * What Typevisor does about each of Xen's hypercalls: the source of docs/hypercalls.md. Whether it is true is asked by
+ * Typevisor's support of each of Xen's hypercalls: the source of docs/hypercalls.md. It is verified by
  * test/unit/kernel/hypercalls.test.ts, which makes every call of this list.
  */
 import * as errno from "../../abi/errno.ts";
@@ -18,24 +18,24 @@ import {
   VnumaTopologyInfo,
 } from "../../abi/memory.ts";
 
-/** Answers that are no number: the call does not return, because the vCPU waits or the domain ends. */
+/** Results other than numbers: the call does not return, because the vCPU waits or the domain ends. */
 export type Answer = number | "waits" | "ends";
 
 export interface Claim {
   /**
-   * What the call answers, made by an ordinary guest (domctl and sysctl: by domain 0) with a structure of zeroes, in which
-   * DOMID_SELF stands where it names a domain.
+   * The result of the call, made by an ordinary guest (domctl and sysctl: by domain 0) with a structure of zeroes, in which
+   * the domain id, if any, is DOMID_SELF.
    */
   answer: Answer;
-  /** The answer is a refusal: nothing of the call is offered. Otherwise it is implemented, and this is one of its answers. */
+  /** The call is unimplemented and always refused. Otherwise it is implemented, and the answer is one of its results. */
   refused?: true;
-  /** Byte offset of the domain's name in the structure. */
+  /** Byte offset of the domain id in the structure. */
   self?: number;
-  /** A null pointer stands for the structure: the call takes none. */
+  /** A null pointer is passed: the call takes no structure. */
   bare?: true;
   /** Where it differs from Xen 4.17, or why it is refused. */
   note?: string;
-  /** What holds it: `selftest NAME` (guests/selftest, which also runs on real Xen), or `FILE: TITLE` of test/. */
+  /** The test that checks it: `selftest NAME` (guests/selftest, which also runs on real Xen), or `FILE: TITLE` of test/. */
   test: string;
 }
 

@@ -45,7 +45,7 @@ const SOURCES: Record<string, Source | undefined> = {
   },
 };
 
-/** Numbers that one architecture gives a meaning: x86's. */
+/** Architecture-specific numbers: x86's. */
 const X86_NAMES: Record<string, string | undefined> = { arch_0: "mca", arch_1: "paging_domctl_cont" };
 
 function read(header: string): string[] {

@@ -1,7 +1,7 @@
 /** The shell of a Linux guest that `guest.ts` makes, used through Typevisor's console by scripts and tests. */
 import { AwaitError, type Machine, plainText, PROMPT } from "../machine.ts";
 
-/** What the guest's shell says when it is ready (initramfs.ts). */
+/** The guest's shell prompt (initramfs.ts). */
 export const SHELL_PROMPT = "linux:/root# ";
 
 const LEAVE = "\x1d";

@@ -1,5 +1,5 @@
 /**
- * What our guests print on real Xen, held against what they expect of a hypervisor.
+ * Compares our guests' output on real Xen with their expectations of a hypervisor.
  */
 import path from "node:path";
 import { oracleExceptions, oracleOmissions } from "./exceptions.ts";
@@ -66,7 +66,7 @@ const RUNS = 5;
  * time: in one run of fifty a virtual interrupt never comes, or QEMU aborts over one when CR8 is written.
  * @param run one run's checks
  * @param name of the check that fails when `run` throws
- * @param tell is told of each run that is made again
+ * @param tell is called for each repeated run
  */
 export async function repeated(
   run: () => Promise<OracleCheck[]>,

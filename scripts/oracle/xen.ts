@@ -13,7 +13,7 @@ const PACKAGE = "xen-hypervisor-4.17-amd64";
 const INSTALLED = "/boot/xen-4.17-amd64.gz";
 const image = path.join(buildFolder, "xen", "xen");
 
-/** Where Xen is, or why it cannot be had. */
+/** The location of Xen, or why it is unavailable. */
 export type XenImage = { image: string } | { missing: string };
 
 /** Finds Xen: the one already unpacked, the installed one, else Debian's package, fetched but not installed. */

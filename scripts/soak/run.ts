@@ -13,11 +13,11 @@ export interface SoakOptions {
   kind: MachineKind;
   /** How long stress-ng runs, in guest time. */
   seconds: number;
-  /** Is told everything that the machine's console prints. */
+  /** Receives all output of the machine's console. */
   output?: (text: string) => void;
   /** From `soakModules`. */
   modules: BootModule[];
-  /** Told what goes on. */
+  /** Receives progress messages. */
   progress: (text: string) => void;
 }
 
@@ -27,7 +27,7 @@ export interface SoakResult {
   sums: number;
   /** By the unikernels' names. */
   timers: Map<string, Timers>;
-  /** What went wrong, by who it happened to; nobody is in it in a good run. */
+  /** Problems by guest; empty in a good run. */
   trouble: Map<string, string[]>;
 }
 
@@ -55,7 +55,7 @@ const STRESSORS = new Map([
 
 const BOOT_MS = 240_000;
 const COMMAND_MS = 90_000;
-/** The others begin before stress-ng does: so much longer they go on, s. */
+/** The others start before stress-ng: time for which they run longer, s. */
 const HEAD_START = 5;
 /** What an emulator on a busy computer may take beyond the guest's time, and how much slower it may be. */
 const SPARE_MS = 240_000;

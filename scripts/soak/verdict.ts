@@ -1,4 +1,4 @@
-/** What a soak's guests said, read: pure, so that tests can show that each kind of trouble is seen. */
+/** Evaluates the output of a soak's guests: pure functions, so that tests can show that each kind of problem is detected. */
 
 /** What a stressor did. */
 export interface Stressor {
@@ -7,7 +7,7 @@ export interface Stressor {
   seconds: number;
 }
 
-/** What a unikernel said of its timers. */
+/** A unikernel's report on its timers. */
 export interface Timers {
   count: number;
   worstUs: number;
@@ -15,7 +15,7 @@ export interface Timers {
   usualUs: number;
 }
 
-/** Lines of a kernel's log that say that something is wrong with it, or with the machine below it. */
+/** Lines of a kernel's log that report a problem with it, or with the machine below it. */
 const COMPLAINT =
   /\bOops\b|\bBUG:|\bWARNING:|Call Trace|soft lockup|hard LOCKUP|clocksource.*unstable|rcu.*stall|blocked for more than|general protection|segfault|Kernel panic|Out of memory|timer.*(?:lost|missed)/i;
 

@@ -1,5 +1,5 @@
 /**
- * Bad input: each gets an error that says what is wrong, the domain is gone, its memory is back, and the prompt is alive.
+ * Bad input: each gives a specific error, the domain is removed, its memory is freed, and the prompt works.
  */
 import test from "ava";
 import type { Machine } from "../../scripts/machine.ts";
@@ -67,7 +67,7 @@ function badImages(): { name: string; bytes: Uint8Array; says: RegExp }[] {
 async function refused(machine: Machine, command: string, says: RegExp): Promise<string | undefined> {
   const printed = await machine.command(command, COMMAND_MS);
   if (!says.test(printed)) return `${command} said: ${printed}`;
-  // What the user did wrong is told in words; a stack would mean that something unexpected happened.
+  // A user's mistake gives a message; a stack would indicate an unexpected error.
   if (!command.startsWith("js") && /^\s+at /m.test(printed)) return `${command} failed unexpectedly: ${printed}`;
   const domains = (await machine.command("list", COMMAND_MS)).split("\n").filter((line) => line.trim() !== "");
   return domains.length === 2 ? undefined : `after ${command}, domains: ${domains.join(", ")}`;

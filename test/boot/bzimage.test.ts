@@ -1,4 +1,4 @@
-/** Compressed kernels: guests start from them on both machines, and what is wrong with one is said and harms nothing. */
+/** Compressed kernels: guests start from them on both machines, and errors in one are reported and have no other effect. */
 import test from "ava";
 import { CODEC_GZIP, CODEC_OWN_BYTES, CODEC_TRAPPED } from "../../abi/codec.ts";
 import { CallPage } from "../../abi/software.ts";

@@ -1,4 +1,4 @@
-/** Domain 0 fails: an exception nobody caught, an endless loop, no memory left. The machine and the guests go on. */
+/** Domain 0 fails: an uncaught exception, an endless loop, out of memory. The machine and the guests keep running. */
 import test from "ava";
 import { type Machine, PROMPT } from "../../scripts/machine.ts";
 import {
@@ -27,7 +27,7 @@ for (const kind of MACHINES) {
     ).trim();
     const seen = await timersSeen(machine, id);
 
-    // An exception in a callback: reported with its stack, the same domain 0 goes on.
+    // An exception in a callback: reported with its stack, the same domain 0 continues.
     machine.send("js kept = 'still here', setTimeout(function later() { undefinedName() }, 1)\r");
     await machine.waitFor(/ReferenceError: .*undefinedName[^]*at later/, COMMAND_MS, "the report of the exception");
     await machine.waitFor(PROMPT, COMMAND_MS);

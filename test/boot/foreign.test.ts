@@ -1,4 +1,4 @@
-/** Guests that nobody here wrote: PVH images out of Debian's packages. Skipped by name where they cannot be fetched. */
+/** Third-party guests: PVH images from Debian's packages. Skipped by name if they cannot be fetched. */
 import { execFileSync } from "node:child_process";
 import path from "node:path";
 import type { BootModule } from "../../scripts/modules.ts";

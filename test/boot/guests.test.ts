@@ -1,11 +1,11 @@
-/** Our guests that check themselves, on AMD-V and on VT-x: what they find out is in their own words on the console. */
+/** Our guests that check themselves, on AMD-V and on VT-x: they report their results on the console. */
 import test from "ava";
 import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
 import { expectFrames, framesWarm } from "./support/frames.ts";
 import { spinnersLeaveDomain0Time } from "./support/spinners.ts";
 import { expectRefusedEntries } from "./support/refused-entries.ts";
 
-/** Tests that selftest has at least: a table that lost its entries must not pass. */
+/** Minimum number of tests in selftest: a table that lost its entries must not pass. */
 const SELFTESTS = 200;
 const SEEDS = [1, 2, 3];
 /** How guest `timer` waits: STI; HLT, STI; SCHEDOP_block, SCHEDOP_poll with a timeout, and of its timer's port. */

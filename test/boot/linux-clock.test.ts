@@ -1,4 +1,4 @@
-/** The clock of a Linux guest: as fast as the machine's, and right without anybody setting it. */
+/** The clock of a Linux guest: as fast as the machine's, and correct without being set. */
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, evaluate, powerOff } from "./support/boot.ts";
 import { LINUX_MS, startLinux } from "./support/linux.ts";

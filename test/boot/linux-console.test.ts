@@ -1,4 +1,4 @@
-/** What is pasted into a Linux guest's console arrives whole, whatever the guest does meanwhile. */
+/** Text pasted into a Linux guest's console arrives completely, whatever the guest does meanwhile. */
 import { createHash } from "node:crypto";
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, powerOff } from "./support/boot.ts";

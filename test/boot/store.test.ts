@@ -1,4 +1,4 @@
-/** xenstore on the machine: what guests find, what they may not, what they are asked, and a domain 0 that dies meanwhile. */
+/** xenstore on the machine: guests' nodes, permissions, requests to guests, and a domain 0 that crashes meanwhile. */
 import test from "ava";
 import {
   bootToPrompt,

@@ -1,4 +1,4 @@
-/** Debian's xenstore-* clients inside Debian's Linux: they work, and a domain gets neither at another's nodes nor over its quotas. */
+/** Debian's xenstore-* clients inside Debian's Linux: they work, and a domain can neither access another's nodes nor exceed its quotas. */
 import type { ExecutionContext } from "ava";
 import { XS_ERROR, XS_TRANSACTION_START } from "../../abi/xs-wire.ts";
 import { linuxModules } from "../../scripts/linux/guest.ts";

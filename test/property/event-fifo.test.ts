@@ -1,6 +1,6 @@
 /**
  * FIFO event channels against a model: after any sequence of sends, masks, changes of priority and vCPU, closings and
- * takings-off, every queue holds what the model's does, in the same order.
+ * removals, every queue has the same contents as the model's, in the same order.
  */
 import test from "ava";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
 /**
- * Long work gives way: however a guest arranges what it holds, taking it apart looks at the clock again and again. Counted
- * in uses of the hardware between two looks, which depend on nothing but the work.
+ * Long operations are preemptible: however a guest arranges its resources, freeing them checks the clock regularly. Measured
+ * in hardware accesses between two checks, which depend only on the work.
  */
 import test from "ava";
 import { EVTCHNOP_alloc_unbound, EvtchnAllocUnbound } from "../../abi/event-channel.ts";

@@ -1,6 +1,6 @@
 /**
- * Event channels of good guests, half of them in the FIFO ABI, and the check that no event is lost. What counts is what
- * the receiver finds in its own memory: the ends of a channel keep a record of every event sent and taken, and the hypervisor's word is not asked.
+ * Event channels of good guests, half of them in the FIFO ABI, and the check that no event is lost. Only the
+ * receiver's own memory is checked: the ends of a channel record every event sent and received, independently of the hypervisor.
  */
 import {
   EVTCHNOP_alloc_unbound,
@@ -145,7 +145,7 @@ export function closeChannelsOf(scene: Scene, victim: Peer): void {
   }
 }
 
-/** The other end of `end` has nobody to talk to any more. */
+/** The other end of `end` is no longer connected. */
 function abandon(end: Channel): void {
   end.peer.bound.delete(end.port);
   end.peer.left.add(end.port);

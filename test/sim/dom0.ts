@@ -212,7 +212,7 @@ export class Dom0 {
     return this.reserve(XENMEM_populate_physmap, domain, gfns);
   }
 
-  /** XENMEM_decrease_reservation of them; returns how many were taken away. */
+  /** XENMEM_decrease_reservation of them; returns how many were removed. */
   release(domain: number, gfns: number[]): number {
     return this.reserve(XENMEM_decrease_reservation, domain, gfns);
   }

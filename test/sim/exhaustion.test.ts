@@ -1,4 +1,4 @@
-/** A machine whose memory is all taken, by guests that take what they can get: it stays under control, and nobody else suffers. */
+/** A machine whose memory is exhausted by guests that allocate all they can: domain 0 stays in control, others are unaffected. */
 import test from "ava";
 import {
   DomctlShadowOp,

@@ -1,4 +1,4 @@
-/** What guests and domain 0 write to the log and the serial line, on a line that is slow: nobody else waits for it. */
+/** Output of guests and domain 0 to the log and a slow serial line: no other domain waits for it. */
 import test from "ava";
 import { EPERM } from "../../abi/errno.ts";
 import { Sysctl, SysctlReadconsole, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_readconsole } from "../../abi/sysctl.ts";

@@ -1,4 +1,4 @@
-/** The simulation's hostile guest: any hypercall, CPUID, MSR and memory access, with any arguments. Nobody else may notice. */
+/** The simulation's hostile guest: any hypercall, CPUID, MSR and memory access, with any arguments. No other domain may be affected. */
 import {
   EVTCHNOP_bind_ipi,
   EVTCHNOP_close,

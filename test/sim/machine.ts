@@ -219,7 +219,7 @@ export class Machine {
     }
   }
 
-  /** Starts `longestStretch` anew. */
+  /** Resets `longestStretch`. */
   measureStretch(): void {
     this.longestStretch = 0;
     this.stretch = 0;

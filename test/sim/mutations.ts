@@ -1,6 +1,6 @@
 /**
- * Mistakes that the simulation must notice: each breaks one invariant of the hypervisor in a test build. A list of its
- * own, so that a change of the kernel that moves one of these lines is told so.
+ * Deliberate bugs that the simulation must detect: each breaks one invariant of the hypervisor in a test build. Each must
+ * match its source line, so that a change of the kernel that moves one of these lines is noticed.
  */
 import type { Mutation } from "./module.ts";
 

@@ -1,4 +1,4 @@
-/** The simulation's guests as they know each other: what stands between them, whatever the hypervisor says of it. */
+/** The shared state of the simulation's guests, recorded independently of the hypervisor. */
 import { ENOMEM } from "../../abi/errno.ts";
 import type { FifoView } from "./fifo.ts";
 import type { Random } from "./random.ts";
@@ -30,7 +30,7 @@ export interface Peer {
   readonly offered: Map<number, number>;
   /** Interdomain ports: own port -> this end. */
   readonly bound: Map<number, Channel>;
-  /** Open ports that nobody is at the other end of, or ever will be. */
+  /** Open ports whose other end is closed permanently. */
   readonly left: Set<number>;
   /** The offered port that it is binding to. */
   binding: { peer: Peer; port: number } | null;

@@ -1,4 +1,4 @@
-/** VCPUOP_set_periodic_timer: ticks come while the vCPU runs, and one that does not run costs nobody anything. */
+/** VCPUOP_set_periodic_timer: ticks come while the vCPU runs, and one that does not run costs nothing. */
 import test from "ava";
 import { EVTCHNOP_bind_virq, EvtchnBindVirq } from "../../abi/event-channel.ts";
 import { XENMAPSPACE_shared_info } from "../../abi/memory.ts";

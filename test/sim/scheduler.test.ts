@@ -1,4 +1,4 @@
-/** The scheduler under guests that never let go: fair among them, prompt for one that sleeps. Virtual time, so exact. */
+/** The scheduler with guests that never yield: fair among them, prompt for one that sleeps. Virtual time, so exact. */
 import test from "ava";
 import { DomctlGetdomaininfo, Domctl } from "../../abi/domctl.ts";
 import { EVTCHNOP_bind_virq, EVTCHNOP_unmask, EvtchnBindVirq, EvtchnUnmask } from "../../abi/event-channel.ts";

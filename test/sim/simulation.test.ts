@@ -1,4 +1,4 @@
-/** The simulation finds nothing wrong with the hypervisor, and does find what is wrong with a broken one. */
+/** The simulation finds no violation in the hypervisor, and finds the bugs of a deliberately broken one. */
 import test from "ava";
 import { mutatedModule } from "./module.ts";
 import { MUTATIONS } from "./mutations.ts";

@@ -1,6 +1,6 @@
 /**
  * Guests that sleep in every way there is, with timers so near that the host's interrupt often comes just before they sleep:
- * between STI and HLT above all. Whoever misses its own wake-up sleeps for good.
+ * especially between STI and HLT. A guest that misses its wake-up sleeps forever.
  */
 import test from "ava";
 import { EVTCHNOP_bind_virq, EvtchnBindVirq } from "../../abi/event-channel.ts";

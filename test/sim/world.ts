@@ -1,6 +1,6 @@
 /**
  * What must be true of memory, whatever the guests do: a model of the words that well-behaved guests and domain 0 have
- * written. Every read is held against it; a difference is a leak, a lost write or a write after revocation.
+ * written. Every read is compared with it; a difference is a leak, a lost write or a write after revocation.
  */
 import { Violation } from "./svm-cpu.ts";
 
@@ -13,10 +13,10 @@ export interface Grant {
 }
 
 export class World {
-  /** "domain:gfn" -> the first word of that frame, as last written by somebody entitled to. */
+  /** "domain:gfn" -> the first word of that frame, as last written by a domain with access. */
   private readonly words = new Map<string, bigint>();
   private readonly tainted = new Set<string>();
-  /** Grants that stand: "granter:ref" -> who may map which frame, and whether for writing. */
+  /** Current grants: "granter:ref" -> the grantee, the frame, and whether it is writable. */
   readonly grants = new Map<string, Grant>();
 
   private key(domain: number, gfn: number): string {

@@ -1,4 +1,4 @@
-/** What a guest pays for leaving and coming back. */
+/** The cost of an exit and entry to a guest. */
 import { benchLines, benchValue, runCounted } from "../guest.ts";
 import type { BenchRow } from "../bench.ts";
 import { xenFigure } from "../xen.ts";

@@ -1,4 +1,4 @@
-/** Memory: everything that is not a guest, and what one more empty domain takes beside its own RAM. */
+/** Memory: everything that is not a guest, and the overhead of one more empty domain beyond its RAM. */
 import { runCounted } from "../guest.ts";
 import type { BenchFigure, BenchRow } from "../bench.ts";
 

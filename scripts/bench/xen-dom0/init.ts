@@ -1,4 +1,4 @@
-/** What Xen's Linux domain 0 does: starts Xen's daemons, makes guests, says what that took, and ends the machine. */
+/** Xen's Linux domain 0: starts Xen's daemons, creates guests, prints the time that took, and powers off. */
 import { LINUX_PROMPT } from "../../linux/guest.ts";
 
 /** The guest whose creation and destruction are measured. */

@@ -1,6 +1,6 @@
 /**
- * Machines for the boot tests: started, waited for until the prompt is there, and gone when the test is over, however
- * it ends. Every wait is for text and has a limit; the limits are for a busy computer and say nothing about speed.
+ * Machines for the boot tests: started up to the prompt, and stopped when the test is over, however
+ * it ends. Every wait is for text and has a limit; the limits are for a busy computer and do not test speed.
  */
 import type { ExecutionContext } from "ava";
 import type { MachineOptions } from "../../../scripts/emulators.ts";

@@ -1,4 +1,4 @@
-/** Kernel images with something wrong about them, made from a good one by changing its bytes. */
+/** Damaged kernel images, made from a good one by changing its bytes. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";

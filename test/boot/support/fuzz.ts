@@ -12,7 +12,7 @@ export interface FuzzRun {
   /** Of the guest's clock. */
   seconds: number;
   vcpus: number;
-  /** Leaves nothing out, so that it may end by its own doing. */
+  /** Excludes nothing, so that it may end itself. */
   wild?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** Many guests that never let go of the processor: what domain 0 still can. */
+/** Many guests that never yield the processor: domain 0 must still work. */
 import type { ExecutionContext } from "ava";
 import { bootToPrompt, evaluate, GUEST_MS, powerOff } from "./boot.ts";
 import { frames, framesWarm } from "./frames.ts";

@@ -1,4 +1,4 @@
-/** ACPI tables as firmware writes them, and as it should not. */
+/** Valid and malformed ACPI tables. */
 import test from "ava";
 import { Arch, VENDOR_SVM } from "./arch.ts";
 

@@ -1,4 +1,4 @@
-/** Each rule that a processor holds an entry against, broken once in an otherwise good state: the words name it. */
+/** Each check of a VM entry, violated once in an otherwise valid state: the message names it. */
 import test from "ava";
 import { Arch, PHYSICAL_BITS, VENDOR_SVM, VENDOR_VMX } from "./arch.ts";
 

@@ -1,4 +1,4 @@
-/** The physmap agrees with a plain map from gfn to frame and type, whatever is done to it, and fails without a trace. */
+/** The physmap agrees with a plain map from gfn to frame and type, after any operations, and failed operations change nothing. */
 import test from "ava";
 import fc from "fast-check";
 import { EEXIST, ENOENT, ENOMEM } from "../../../abi/errno.ts";

@@ -1,4 +1,4 @@
-/** CR8 and TPR are one register, kept by the processor; an interrupt that it holds back comes when it falls. */
+/** CR8 and TPR are one register, kept by the processor; an interrupt that it blocks is delivered when it is lowered. */
 import test from "ava";
 import { PPR, TPR, machine } from "./apic.ts";
 import { Cr8Guest, EXIT_APIC, EXIT_INTERRUPT, PROCESSORS } from "./cr8.ts";

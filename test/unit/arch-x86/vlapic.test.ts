@@ -1,4 +1,4 @@
-/** A guest's local APIC: what registers keep, priorities, errors, INIT, and whom an interprocessor interrupt means. */
+/** A guest's local APIC: writable register bits, priorities, errors, INIT, and destinations of interprocessor interrupts. */
 import test from "ava";
 import {
   ID,

@@ -1,4 +1,4 @@
-/** The codec module itself in Node: a memory as domain 0 would give it, whole runs, and what they came to. */
+/** The codec module itself in Node: memory as domain 0 provides it, complete runs, and their results. */
 import { readFileSync } from "node:fs";
 import { buildCodecWasm, codecWasm } from "../../../scripts/build/assembly.ts";
 import {

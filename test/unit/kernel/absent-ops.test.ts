@@ -1,4 +1,4 @@
-/** Hypercalls behind which nothing stands: each check of Xen's, in its order. */
+/** Unimplemented hypercalls: each of Xen's checks, in its order. */
 import test from "ava";
 import { E2BIG, EACCES, EFAULT, EINVAL, ENODATA, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../../abi/errno.ts";
 import { Domctl, XEN_DOMCTL_INTERFACE_VERSION, XEN_DOMCTL_shadow_op } from "../../../abi/domctl.ts";

@@ -1,4 +1,4 @@
-/** Many domains: found by id, listed in order, and their ends told one by one without a walk over all of them. */
+/** Many domains: found by id, listed in order, and their shutdowns reported one by one without a walk over all of them. */
 import test from "ava";
 import { Domctl, XEN_DOMCTL_createdomain, XEN_DOMCTL_getdomaininfo } from "../../../abi/domctl.ts";
 import * as domctl from "../../../abi/domctl.ts";
@@ -87,7 +87,7 @@ function state(domain: number, change: (view: DataView) => void = () => {}): Tol
   };
 }
 
-/** Everything that has changed since the last time, ids in the order they are told. */
+/** All domains changed since the last call, ids in the order they are reported. */
 function changes(): { id: number; state: number }[] {
   const all: { id: number; state: number }[] = [];
   for (;;) {
@@ -173,7 +173,7 @@ test.serial("who has shut down and who has gone is told once each, the others ar
   t.deepEqual(changes(), [], "told once");
   t.is(state(ending).state, down, "asked by name, as often as one likes");
 
-  // One of its frames is mapped by domain 0: it lingers, and goes when that is let go.
+  // One of its frames is mapped by domain 0: it remains until that is unmapped.
   const mapped = lab.dom0.mapForeign(ending, 20);
   t.true(mapped > 0);
   t.is(lab.dom0.destroy(ending), 0);
@@ -217,7 +217,7 @@ test.serial("get_domain_state: its interface version, its padding, who may ask",
     }
   });
   t.deepEqual(changes()[0], { id: gone, state: 0 }, "none of that has made it forgotten");
-  // Who binds VIRQ_DOM_EXC begins with all that there are.
+  // A domain that binds VIRQ_DOM_EXC gets a report of all existing domains first.
   const { result } = lab.dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, EvtchnBindVirq.SIZE, (v) =>
     put(v, EvtchnBindVirq, { virq: VIRQ_DOM_EXC, vcpu: 0 }),
   );

@@ -1,4 +1,4 @@
-/** A domain whose destruction has begun: it never runs again, and whoever is domain 0 next can finish the work. */
+/** A domain whose destruction has begun: it never runs again, and a restarted domain 0 can finish the work. */
 import test from "ava";
 import * as domctl from "../../../abi/domctl.ts";
 import { EVTCHNOP_bind_virq, EvtchnBindVirq } from "../../../abi/event-channel.ts";

@@ -1,4 +1,4 @@
-/** Makes one hypercall as a guest or as domain 0 would, with a structure of zeroes, and says what came of it. */
+/** Makes one hypercall as a guest or as domain 0 would, with a structure of zeroes, and returns the result. */
 import { Domctl, XEN_DOMCTL_INTERFACE_VERSION, XEN_DOMINF_shutdown } from "../../../abi/domctl.ts";
 import { Sysctl, XEN_SYSCTL_INTERFACE_VERSION } from "../../../abi/sysctl.ts";
 import {

@@ -1,4 +1,4 @@
-/** State of vCPUs that no guest sees: it is their own. */
+/** vCPU state that is not visible to guests: it is separate for each vCPU. */
 import test from "ava";
 import { EVTCHNOP_bind_ipi, EVTCHNOP_send, EvtchnBindIpi, EvtchnSend } from "../../../abi/event-channel.ts";
 import { HVMOP_set_evtchn_upcall_vector, HvmEvtchnUpcallVector } from "../../../abi/hvm.ts";

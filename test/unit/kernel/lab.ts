@@ -68,7 +68,7 @@ export function* result<L extends Layout>(
 /** A guest: what it does, told the ids of all guests of the experiment and what they have signalled to each other. */
 export type Guest = (cpu: GuestCpu, ids: number[], signals: Set<string>) => Steps<void>;
 
-/** Lets others run until somebody signals `name`. */
+/** Lets others run until `name` is signalled. */
 export function* await_(signals: Set<string>, name: string): Steps<void> {
   while (!signals.has(name)) yield { kind: "hypercall", op: __HYPERVISOR_sched_op, args: [SCHEDOP_yield, 0] };
 }

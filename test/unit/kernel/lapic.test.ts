@@ -264,7 +264,7 @@ test.serial("INIT and SIPI: a vCPU starts in real mode, once; INIT takes it down
         yield { kind: "spin", ns: 30_000_000 };
         t.is(starts, i);
       }
-      // SMI, ExtINT and the reserved kinds vanish.
+      // SMI, ExtINT and the reserved kinds are ignored.
       for (const kind of [2n, 3n, 7n]) yield* wrmsr(ICR, 0x2_0000_4040n | (kind << 8n));
       t.is(yield* up(), 1);
       seen.push("done");
@@ -367,7 +367,7 @@ test.serial("the APICs' records: what was saved is what is restored", (t) => {
   t.is(register(0x320), 0x3_0042);
   t.is(register(0x380), 0xffff_ffff);
 
-  // Into another domain, and out of it again: the same but for the counter, which goes on.
+  // Into another domain, and out of it again: the same except for the counter, which keeps running.
   const copy = dom0.create(1);
   dom0.maxVcpus(copy, 1);
   t.is(context(copy, domctl.XEN_DOMCTL_sethvmcontext, size, BUFFER), 0);

@@ -1,4 +1,4 @@
-/** XEN_DOMCTL_soft_reset: what a domain keeps, what it loses, and who is told no. */
+/** XEN_DOMCTL_soft_reset: what a domain keeps, what it loses, and which callers are refused. */
 import test from "ava";
 import { XEN_DOMCTL_pausedomain, XEN_DOMCTL_soft_reset, XEN_DOMINF_shutdown } from "../../../abi/domctl.ts";
 import { EINVAL, ENOMEM, ESRCH } from "../../../abi/errno.ts";

@@ -1,4 +1,4 @@
-/** The soak's judgement: each kind of trouble is seen, and nothing else is called trouble. */
+/** The soak's evaluation: each kind of problem is detected, without false alarms. */
 import test from "ava";
 import { complaints, stressFigures, stressTrouble, timerFigures } from "../../../scripts/soak/verdict.ts";
 

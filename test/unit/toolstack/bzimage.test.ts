@@ -1,4 +1,4 @@
-/** bzImages: what is wrong with their headers is said, and domains are created from what is inside, or leave nothing. */
+/** bzImages: errors in headers are reported, and domains are created from the payload, or completely removed. */
 import test from "ava";
 import { gzipSync } from "node:zlib";
 import { SHUTDOWN_poweroff } from "../../../abi/sched.ts";

@@ -1,4 +1,4 @@
-/** The console's commands, on a machine of maps: what they accept, refuse and print. */
+/** The console's commands, on the fake machine: what they accept, refuse and print. */
 import test from "ava";
 import { ENOSPC } from "../../../abi/errno.ts";
 import { EVTCHNOP_bind_interdomain } from "../../../abi/event-channel.ts";

@@ -1,4 +1,4 @@
-/** The whole control plane against a machine of maps: sessions, domains, consoles, failures, restarts. */
+/** The whole control plane on the fake machine: sessions, domains, consoles, failures, restarts. */
 import test from "ava";
 import { XEN_DOMCTL_sethvmcontext } from "../../../abi/domctl.ts";
 import { EINVAL, ENOMEM, ENOSPC } from "../../../abi/errno.ts";

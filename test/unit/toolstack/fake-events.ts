@@ -26,7 +26,7 @@ export class FakeEvents {
     this.fifo = new FakeFifo(window);
   }
 
-  /** Domain 0 is started anew: its ports are gone. */
+  /** Domain 0 is restarted: its ports are closed. */
   reset(): void {
     for (const port of this.domain0.ports.values()) this.close(port);
     this.domain0.ports.clear();
@@ -39,7 +39,7 @@ export class FakeEvents {
     if (port !== undefined) this.setPending(port.number);
   }
 
-  /** As the hypervisor: a port that is pending already wakes nobody. */
+  /** As in the hypervisor: a port that is already pending causes no wake-up. */
   setPending(port: number): void {
     this.fifo.setPending(port);
   }

@@ -71,7 +71,7 @@ export class FakeFifo {
     this.window.store32(at, (this.window.load32(at) & ~bits) >>> 0);
   }
 
-  /** As the hypervisor: a port that is masked, or on the queue already, wakes nobody. */
+  /** As in the hypervisor: a port that is masked or already queued causes no wake-up. */
   setPending(port: number): void {
     const w = this.window;
     const at = this.wordAt(port);

@@ -1,7 +1,7 @@
 /**
- * A hypervisor made of a few maps, for tests of the control plane in Node: the hypercalls that domain 0 makes, answered
- * as Xen answers them, and a window in which every page is memory of its own. The control plane under test is the
- * bundle that boots, evaluated in a context of its own; a second evaluation on the same machine is a restarted domain 0.
+ * A fake hypervisor, for tests of the control plane in Node: the hypercalls that domain 0 makes, with Xen's
+ * results, and a window in which every page is separate memory. The control plane under test is the
+ * bundle that boots, evaluated in a separate context; a second evaluation on the same machine is a restarted domain 0.
  */
 import { createContext } from "node:vm";
 import {
@@ -97,7 +97,7 @@ export class FakeMachine {
   readonly domains = new Map<number, FakeDomain>();
   readonly domain0 = new FakeDomain(0);
   private readonly codec = new HostCodec(this.window);
-  /** Domains that have shut down or gone since they were last told of. */
+  /** Domains that have shut down or been freed since they were last reported. */
   private readonly changed = new Set<number>();
   output = ""; // what reached the serial console
   input: number[] = [];

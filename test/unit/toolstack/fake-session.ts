@@ -1,4 +1,4 @@
-/** The control plane on a machine of maps, with a kernel and a ramdisk as boot modules: what tests of sessions begin with. */
+/** The control plane on the fake machine, with a kernel and a ramdisk as boot modules: set-up for tests of sessions. */
 import { XenconsInterface as X } from "../../../abi/console.ts";
 import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hvm.ts";
 import type { FakeDomain } from "./fake-domain.ts";

@@ -1,4 +1,4 @@
-/** A guest's console as the control plane serves it: kept output, input that waits, rests between servings. */
+/** A guest's console as the control plane serves it: kept output, queued input, intervals between servings. */
 import test from "ava";
 import { XenconsInterface as X } from "../../../abi/console.ts";
 import { HVM_PARAM_CONSOLE_EVTCHN, HVM_PARAM_CONSOLE_PFN } from "../../../abi/hvm.ts";

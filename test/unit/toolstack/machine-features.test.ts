@@ -1,4 +1,4 @@
-/** `check`'s judgement of machines that were never built: each feature there, and each one missing. */
+/** `check` on hypothetical machines: with each feature present, and each one missing. */
 import test from "ava";
 import type { CpuPolicy } from "../../../toolstack/control/hypercalls/sysctl.ts";
 import { hypervisorBelow, machineFeatures, type MachineFacts } from "../../../toolstack/control/machine-features.ts";

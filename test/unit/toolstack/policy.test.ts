@@ -1,4 +1,4 @@
-/** What becomes of domains that end, what guests are asked through the store, and what is looked at: by whole sessions. */
+/** Shutdown policies, requests to guests through the store, and their display: by whole sessions. */
 import test from "ava";
 import { XEN_DOMCTL_sethvmcontext } from "../../../abi/domctl.ts";
 import { EINVAL } from "../../../abi/errno.ts";

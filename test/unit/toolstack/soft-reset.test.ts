@@ -1,4 +1,4 @@
-/** Guests that start another kernel (kexec): they go on with their memory and console, everything else of them is new. */
+/** Guests that start another kernel (kexec): they keep their memory and console, everything else is reset. */
 import test from "ava";
 import { XEN_DOMCTL_pausedomain, XEN_DOMCTL_soft_reset, XEN_DOMCTL_unpausedomain } from "../../../abi/domctl.ts";
 import { ENOMEM } from "../../../abi/errno.ts";

@@ -1,4 +1,4 @@
-/** Records that outlive domain 0: replaced as a whole or not at all, found again, within their room. */
+/** Records that survive a restart of domain 0: replaced completely or not at all, found again, within the size limit. */
 import test from "ava";
 import { EFAULT } from "../../../abi/errno.ts";
 import { DOM0_CALL_PAGE, DOM0_STABLE, DOM0_STABLE_END } from "../../../abi/domain0-layout.ts";

@@ -1,4 +1,4 @@
-/** No guest takes more of the store than its quota, however it tries, and what it gives back it may take again. */
+/** No guest can exceed its quota of the store, and freed quota can be used again. */
 import test from "ava";
 import {
   ASSURED_BYTES,
@@ -170,7 +170,7 @@ test("events that nobody takes: like ones once, within the memory quota, dropped
   b.client.dropStaleEvents(false);
   t.is(a.client.account.outstanding, 0);
   t.deepEqual(b.heard(), []);
-  // Domain 0's doings make nobody wait, but take no more than the quota.
+  // Domain 0's changes delay no client, but are charged up to the quota.
   const home = "/local/domain/2/data";
   b.takes = true;
   b.watch("data", "own");
@@ -218,7 +218,7 @@ test("a transaction of 900 nodes under 128 watches is told of in pieces, and its
     t.true(events() - before <= most);
   }
   t.true(pieces > 100);
-  // What does not fit into its quota is not told, and costs no message.
+  // Events that do not fit into its quota are dropped and queue no message.
   t.true(a.client.account.bytes < MAX_BYTES + 2048);
   a.take();
   t.true(a.client.mayAsk);

@@ -476,7 +476,7 @@ test("a domain that goes takes its nodes along, wherever they are, and whatever 
   t.deepEqual(lab.wrong(), []);
 });
 
-/** Makes a domain known whose nodes are written when somebody looks; `written` is told. */
+/** Adds a domain whose nodes are created at first access; `written` is called then. */
 function addUnwritten(lab: StoreLab, domain: number, written: number[]): void {
   const home = `/local/domain/${domain}`;
   const vm = `/vm/${domain}`;

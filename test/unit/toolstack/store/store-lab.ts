@@ -1,4 +1,4 @@
-/** A store with clients that are asked directly: what is sent to a client is decoded and kept. */
+/** A store whose clients are called directly: messages to a client are decoded and kept. */
 import {
   XS_DIRECTORY,
   XS_ERROR,
@@ -94,7 +94,7 @@ export class StoreLab implements DomainManager {
   readonly zero = new LabClient(this, 0);
   readonly clients = new Map<number, LabClient>();
   log: string[] = [];
-  /** False: of changes only so much is told as is told at once. */
+  /** False: only watches that are fired immediately are processed. */
   tells = true;
 
   constructor() {
