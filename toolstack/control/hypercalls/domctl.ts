@@ -165,7 +165,7 @@ export function sendNmi(domain: number, vcpu: number): void {
   domctl("XEN_DOMCTL_sendtrigger", XEN_DOMCTL_sendtrigger, domain);
 }
 
-/** Makes a domain that has shut down go on as if it had just been started, in its memory; it is paused. */
+/** Soft-resets a domain that has shut down: it continues in its memory as if newly created; it is paused. */
 export function softResetDomain(domain: number): void {
   domctl("XEN_DOMCTL_soft_reset", XEN_DOMCTL_soft_reset, domain);
 }
