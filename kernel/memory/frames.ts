@@ -381,7 +381,7 @@ export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   return mfn;
 }
 
-/** Assigns a run of frames to a domain, the last one at the head of its list. */
+/** Gives a run of frames to a domain, the last one at the head of its list. */
 function listRun(d: Domain, mfn: u64, frames: u32, type: u32): void {
   let next = d.firstFrame;
   if (next) at(next).prev = <u32>mfn;
