@@ -14,7 +14,7 @@ export const XEN_DOMCTL_GETDOMSTATE_STATE_DEAD: u32 = 8; // of which all was giv
 
 /**
  * C: struct xen_domctl_get_domain_state. xen_domctl.domain is in and out: DOMID_INVALID asks for a domain that changed since
- * it was last told of.
+ * it was last reported.
  */
 export namespace DomctlGetDomainState {
   export const state: u32 = 0; // u16, out: XEN_DOMCTL_GETDOMSTATE_STATE_*

@@ -122,7 +122,7 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
     ...["-nodefaults", "-no-user-config", "-display", "none", "-monitor", "none", "-serial", "stdio"],
     ...["-M", "q35", "-m", String(options.memoryMib), "-smp", String(options.cpus)],
     ...(options.allowReset ? [] : ["-no-reboot"]),
-    // The shim's last resort for leaving the machine, and how a panic is told from a power-off.
+    // The shim's last resort for leaving the emulator; distinguishes a panic from a power-off.
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...qemuAccelerator(options),
     ...(await qemuBoot(options, folder)),

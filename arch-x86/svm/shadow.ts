@@ -31,7 +31,7 @@ export function svmInShadow(v: HvmVcpu): bool {
 
 /**
  * After an exit between two instructions, in the shadow: the guest goes back to before its STI, with interrupts off, as if the
- * exit had come one instruction earlier. The STI then runs again, and the processor makes the shadow anew.
+ * exit had come one instruction earlier. The STI then runs again, and the processor creates the shadow again.
  *
  * Right even if the byte before RIP is the end of another instruction: interrupts are on, so an STI there changes nothing but
  * to hold them off for one instruction, which is where the guest is. RF keeps a breakpoint on the STI from trapping twice.

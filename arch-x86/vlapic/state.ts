@@ -201,7 +201,7 @@ export function vlapicPpr(v: HvmVcpu): u32 {
 }
 
 /**
- * Works out anew which vector the next entry may deliver: after every change of what that depends on, but for TPR's by
+ * Recomputes which vector the next entry may deliver: after every change of its inputs, except for TPR changes by
  * CR8. When one that waits would be let in by a lower TPR, the guest's next entry makes an exit of that.
  */
 export function vlapicRefresh(v: HvmVcpu): void {

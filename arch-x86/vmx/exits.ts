@@ -204,7 +204,7 @@ function exception(v: HvmVcpu): u32 {
   if ((event & EVENT_NMI_UNBLOCKED) != 0) vmxBlockNmiAgain(v);
   if (vector == VECTOR_AC) return fault(v, VECTOR_AC, 0);
   if ((event & EVENT_TYPE) == EVENT_EXCEPTION) {
-    // The processor leaves both registers to whoever delivers the exception.
+    // The processor does not update either register; software that delivers the exception must.
     setDr6(v, (getDr6(v) & ~DR6_HIT) | DR6_ONES | (vmread(VMCS.EXIT_QUALIFICATION) & DR6_REPORTED));
     setDr7(v, getDr7(v) & ~DR7_GENERAL_DETECT);
     // A shadow with single-stepping on must come with a pending step, or the entry is refused (SDM 3C 27.3.1.5).

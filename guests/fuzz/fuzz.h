@@ -37,7 +37,7 @@ extern unsigned cpu_count;
  */
 bool token_take(void);
 void token_release(void);
-/* The holder has sent INITs, which have taken effect: who they have hit looks after nobody until it works again. */
+/* The holder has sent INITs, which have taken effect: the vCPUs hit cannot restart others until they run again. */
 void inits_sent(void);
 /* Before a vCPU waits for its timer: an upcall that INIT cut short must not keep the next one away. */
 void timer_listen(void);

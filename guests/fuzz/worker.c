@@ -36,7 +36,7 @@ static uint64_t exceptions[MAX_CPUS][32], interrupts[MAX_CPUS], nmis[MAX_CPUS + 
 static uint64_t done[MAX_CPUS], starts[MAX_CPUS], revivals[MAX_CPUS];
 /* A vCPU that works, or halts in the middle of it; not one that waits for a SIPI or is on its way from one. */
 static bool working[MAX_CPUS];
-/* Whoever has come here, and whether all have: before that nobody may be sent an NMI. */
+/* The vCPUs that have started, and whether all have: before that no NMI may be sent. */
 static bool arrived[MAX_CPUS], ready;
 /* vCPU that has the token, and the one that gives the verdict; NOBODY_HERE. */
 static unsigned token = NOBODY_HERE, judge = NOBODY_HERE;
@@ -120,7 +120,7 @@ static void take_upcall(struct trap_frame *frame) {
 
 /* --- Life and death ---------------------------------------------------------------------------------------------------- */
 
-/* Brings back whoever is down: after INIT by a SIPI, after HLT behind that. */
+/* Restarts vCPUs that are down: after INIT by a SIPI, after HLT at the next instruction. */
 static void look_after_others(void) {
   for (unsigned cpu = 0; cpu < cpu_count; cpu++) {
     if (cpu == here() || vcpu_op(VCPUOP_is_up, cpu, NULL))

@@ -96,7 +96,7 @@ static void event_interdomain_errors(void) {
   EXPECT(event_bind_interdomain(DOMID_SELF, EVENT_PORTS - 1), -XEN_EINVAL);
   EXPECT(event_bind_interdomain(DOMID_SELF, ~0u), -XEN_EINVAL);
   EXPECT(event_bind_interdomain(DOMID_SELF, 0), -XEN_EINVAL);
-  /* Unbound, but waiting for somebody else. */
+  /* Unbound, but reserved for another domain. */
   long foreign = event_alloc_unbound(DOMID_SELF, NOBODY);
   CHECK(foreign > 0);
   EXPECT(event_bind_interdomain(DOMID_SELF, foreign), -XEN_EINVAL);

@@ -270,7 +270,7 @@ static void fifo_priorities(void) {
 
 /*
  * Ports bound before the switch: what is pending in shared_info waits for the event words. The last test, because Xen
- * remembers for ever that these ports had something waiting, and raises them again in every later FIFO mode.
+ * records forever that these ports had pending events, and raises them again in every later FIFO mode.
  */
 static void fifo_migration(void) {
   clean();

@@ -94,10 +94,10 @@ static void grant_version(void) {
   EXPECT(get.version, 1);
   set.version = 3;
   EXPECT(grant_table_op(GNTTABOP_set_version, &set, 1), -XEN_EINVAL);
-  /* The version in use is told all the same. */
+  /* The version in use is returned anyway. */
   EXPECT(set.version, 1);
   EXPECT(grant_table_op(GNTTABOP_set_version, UNMAPPED, 1), -XEN_EFAULT);
-  /* What does not exist is told before a count that cannot be. */
+  /* A nonexistent operation is reported before an invalid count. */
   EXPECT(grant_table_op(UNKNOWN_COMMAND, &set, ~0u), -XEN_ENOSYS);
   EXPECT(grant_table_op(GNTTABOP_copy, &set, ~0u), -XEN_EINVAL);
   get.dom = NOBODY;
@@ -198,7 +198,7 @@ static void grant_map_errors(void) {
   grant_handle_t handle;
   balloon_out(window);
   grant_table();
-  /* No grant behind the reference, a reference beyond the table, one for somebody else. */
+  /* No grant behind the reference, a reference beyond the table, one for another domain. */
   EXPECT(map(13, GNTMAP_host_map, window, &handle), GNTST_general_error);
   EXPECT(map(1 << 24, GNTMAP_host_map, window, &handle), GNTST_bad_gntref);
   grant_give(13, NOBODY, FRAME_OF(pages_take(1)), GTF_permit_access);

@@ -92,7 +92,7 @@ static void refused_xenpmu(void) { EXPECT(bare(__HYPERVISOR_xenpmu_op), -XEN_EOP
 
 static void refused_hypfs(void) { EXPECT(bare(__HYPERVISOR_hypfs_op), -XEN_EPERM); }
 
-/* The number by which Xen goes on with a long domctl (arch_1): public, and with checks of its own. */
+/* The number by which Xen continues a long domctl (arch_1): public, and with separate checks. */
 static void refused_domctl_continuation(void) {
   EXPECT(bare(__HYPERVISOR_arch_1), -XEN_EOPNOTSUPP);
   EXPECT(hypercall(__HYPERVISOR_arch_1, (uint64_t)UNMAPPED, 0, 0, 0, 0), -XEN_EFAULT);

@@ -166,7 +166,7 @@ static void go_down(void) {
   went_down = 2;
 }
 
-/* Down in the middle of its work, up again: it goes on behind the hypercall. */
+/* Down in the middle of its work, up again: it continues after the hypercall. */
 static void smp_down_up(void) {
   start();
   went_down = 0;

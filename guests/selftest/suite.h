@@ -42,7 +42,7 @@ void test_skipped(const char *format, ...) __attribute__((format(printf, 1, 2), 
       FAIL("%s: exception %d instead of %s", #statement, trap_, #vector);                  \
   } while (0)
 
-/* How long a test waits for what must come, ns: whoever runs the machine may stop it for seconds. */
+/* Time limit for expected events, ns: the machine may be stopped for seconds by its host. */
 #define PATIENCE (10 * SECOND)
 /* A canonical address that no page table of ours maps. */
 #define UNMAPPED ((void *)0x600000000000)

@@ -21,7 +21,7 @@ void role_victim(int remote) {
   format_text(permissions, sizeof permissions, "n%d b%d", own_domid(), remote);
   for (unsigned rounds = 0;; rounds++) {
     char said[16];
-    /* Again and again: a permission for a domain that is not there yet is for nobody. */
+    /* Repeatedly: a permission for a domain that does not exist yet has no effect. */
     OK(store_set_permissions(SHARED, permissions));
     expect_value(PRIVATE, "secret");
     OK(store_write(0, "data/mine", "served"));

@@ -24,7 +24,7 @@ export const LINUX_COMMANDS =
   `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux; console linux`;
 
 /**
- * The initramfs, made anew when anything in it has changed.
+ * The initramfs, rebuilt when anything in it has changed.
  * @param packages Debian packages whose programs it is to have beside BusyBox
  */
 export function debianInitramfs(packages: string[] = []): string {

@@ -141,7 +141,7 @@ class Soak {
     if (this.result.sums === 0 || /^bad$/m.test(sums)) this.judge(BESIDE.name, [`its sums: ${sums}`]);
     await this.examine(beside);
     await beside.leave();
-    // Their ends are told at any moment, also between two lines of a command: they are asked for.
+    // Their ends are reported at any moment, also between two lines of a command: so they are queried.
     const names = JSON.stringify([...UNIKERNELS.keys()]).replaceAll('"', "'");
     await machine.command(
       `js (async () => { while (${names}.some(n => domains.find(n))) await sleep(100); })()`,

@@ -27,7 +27,7 @@ for (const kind of MACHINES) {
     const attack = await machine.command(`${create("attacker", victim)} --wait`, GUEST_MS);
     t.regex(attack, /quotas: 9\d\d nodes, 127 watches, 10 transactions/);
     t.regex(attack, /TYPEVISOR-GUEST: PASS store/);
-    // Its end may be told at any moment, also between two lines of a command: it is asked for.
+    // Its end may be reported at any moment, also between two lines of a command: so it is queried.
     await machine.command("js (async () => { while (domains.find('victim')) await sleep(20); })()", GUEST_MS);
     t.regex(await machine.command(`console ${victim}`, COMMAND_MS), /TYPEVISOR-GUEST: PASS store/);
     await expectFrames(t, machine, before, "after the attack");

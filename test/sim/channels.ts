@@ -76,7 +76,7 @@ function setMasked(of: Peer, port: number, on: boolean): void {
   else of.fifo.setWord(port, (on ? of.fifo.word(port) | MASKED : of.fifo.word(port) & ~MASKED) >>> 0);
 }
 
-/** eventWaits in the FIFO ABI: an event that waits is on a queue, and its vCPU is told of one that is not empty. */
+/** eventWaits in the FIFO ABI: a pending event is on a queue, and its vCPU is notified of non-empty queues. */
 function fifoEventWaits(of: Peer, fifo: FifoView): boolean {
   let waits = false;
   for (let port = 1; port < WORDS * 64; port++) {
@@ -159,7 +159,7 @@ export function channelActions(scene: Scene, me: Peer) {
   let upcalls = 0;
   /** The port that it is closing: what still came is taken as well. */
   let closing = 0;
-  /** An event that came while it was binding, before it was told the port. */
+  /** An event that came while it was binding, before the port was returned. */
   let early = 0;
 
   function* operation(cpu: GuestCpu, command: number, port: number): Steps<number> {

@@ -6,7 +6,7 @@
 import type { Machine } from "./machine.ts";
 import { hex } from "./ram.ts";
 
-/** What a guest does next. `done` is told the moment at which memory that is there has been accessed. */
+/** A guest's next action. `done` is called when present memory has been accessed. */
 export type GuestRequest =
   /** `compat`: from 32-bit code. */
   | { kind: "hypercall"; op: number | bigint; args: (number | bigint)[]; compat?: boolean }

@@ -110,8 +110,8 @@ export function getDomainInfo(arg: usize): i32 {
 }
 
 /**
- * get_domain_state: of `d`, or, null, of one that has shut down or gone since it was last told of, its id in the structure at
- * `arg`. 0; -EINVAL padding that is not zero; -EACCES for another than VIRQ_DOM_EXC's handler; -ENOENT none has changed.
+ * get_domain_state: of `d`, or, if null, of a domain that has shut down or been freed since it was last reported; its id goes
+ * into the structure at `arg`. 0; -EINVAL nonzero padding; -EACCES not VIRQ_DOM_EXC's handler; -ENOENT none has changed.
  */
 export function getDomainState(v: Vcpu, d: Domain | null, arg: usize): i32 {
   const u = arg + Domctl.u;

@@ -37,7 +37,7 @@ export function xlConfig(values: Record<string, string | number>): string {
 }
 
 /**
- * The archive, made anew when anything in it has changed.
+ * The archive, rebuilt when anything in it has changed.
  * @param modules folder of the modules of the kernel that it is for
  */
 export function domain0Archive(modules: string): string {

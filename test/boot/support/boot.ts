@@ -54,7 +54,7 @@ export async function evaluate<T>(machine: Machine, expression: string): Promise
   return JSON.parse(JSON.parse(line) as string) as T;
 }
 
-/** What a guest says on its console, whose latest lines are shown whenever somebody comes; back at the prompt afterwards. */
+/** Output of a guest's console, whose latest lines are shown on attaching; back at the prompt afterwards. */
 export async function consoleSays(
   machine: Machine,
   domain: string,

@@ -5,7 +5,7 @@ export interface ElfOptions {
   type?: number;
   /** PHYS32_ENTRY; null: no such note. */
   entry?: number | null;
-  /** Where the note is told of: a PT_NOTE, a section header only, or none. */
+  /** How the note is referenced: by a PT_NOTE, a section header only, or not at all. */
   note?: "segment" | "section";
   noteType?: number;
   segments?: { address: number; data: Uint8Array; memorySize?: number }[];

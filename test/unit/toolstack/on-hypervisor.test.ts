@@ -170,7 +170,7 @@ test("the clock's two digits are a year of this century or the last", async (t) 
   }
 });
 
-/** A guest that uses its store; what it did is told by `said`. */
+/** A guest that uses its store; its progress is reported by `said`. */
 function storeGuest(
   work: (store: StoreGuest, say: (text: string) => void) => Steps<void>,
   said: string[],

@@ -118,7 +118,7 @@ export class ControlPlane {
     }
     this.turns++;
     turn.runInContext(this.context);
-    // The simulated engine goes on to the end of its turn: nothing that it does after its death counts.
+    // The simulated engine continues to the end of its turn: its actions after its end are ignored.
     if (this.crashed && this.ramAtCrash !== null) this.machine.ram.bytes.set(this.ramAtCrash);
     this.ramAtCrash = null;
     if (this.thrown !== null) throw this.thrown;

@@ -1,5 +1,5 @@
 /**
- * How a build goes on: in steps of a few milliseconds, with the rest of domain 0 served between them when it takes long,
+ * Pacing of a build: in steps of a few milliseconds, with the rest of domain 0 served between them when it takes long,
  * and a word about how far it is once it has taken a second.
  */
 import { systemTime } from "../clock.ts";

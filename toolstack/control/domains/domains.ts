@@ -113,7 +113,7 @@ export class Domains {
 
   /**
    * Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start, many domains when domain 0 was
-   * restarted. In pieces; nobody is served by the store before all are there.
+   * restarted. In small steps; the store serves no requests before all are adopted.
    */
   async start(): Promise<void> {
     onVirq(VIRQ_DOM_EXC, () => this.changes.request());
