@@ -10,7 +10,7 @@ const SCRIPT = `(async () => {
   const kernel = modules.find((m) => m.name === "hello");
   const before = frames();
   const made = [];
-  for (let i = 0; i < ${DOMAINS}; i++) made.push(domains.create({ kernel, commandLine: "", memoryMib: 4, vcpus: 1 }));
+  for (let i = 0; i < ${DOMAINS}; i++) made.push(await domains.create({ kernel, commandLine: "", memoryMib: 4, vcpus: 1 }));
   const after = frames();
   print("frames " + JSON.stringify({ before, after }) + "\\n");
 })()`;
