@@ -21,25 +21,22 @@ export class Pace {
   private turn = systemTime();
   private word = this.turn;
   private mark = this.turn;
+  private took = 0;
 
   /** @param progress called about once a second, from the second second on */
   constructor(private readonly progress: Progress = () => {}) {}
 
-  /** A step of adjustable size begins. */
-  begin(): void {
-    this.mark = systemTime();
-  }
-
-  /** The size of the next step, after one of `size` that has begun with `begin`: between 1 and `most`. */
+  /** The size of the next step, after one of `size` that `step` has just ended: between 1 and `most`. */
   next(size: number, most: number): number {
-    const took = systemTime() - this.mark;
-    if (took < SHORT_NS) return Math.min(2 * size, most);
-    return took > LONG_NS ? Math.max(1, Math.floor(size / 2)) : size;
+    if (this.took < SHORT_NS) return Math.min(2 * size, most);
+    return this.took > LONG_NS ? Math.max(1, Math.floor(size / 2)) : size;
   }
 
-  /** To be awaited after each step: `done` of `total` is done. */
+  /** To be awaited after each step: `done` of `total` is done. The clock is read once: that is a hypercall. */
   async step(done: number, total: number): Promise<void> {
     const now = systemTime();
+    this.took = now - this.mark;
+    this.mark = now;
     showLife(now);
     if (now - this.word >= WORD_NS) {
       this.word = now;
@@ -47,6 +44,6 @@ export class Pace {
     }
     if (now - this.turn < TURN_NS) return;
     await sleep(0);
-    this.turn = systemTime();
+    this.turn = this.mark = systemTime();
   }
 }
