@@ -15,7 +15,9 @@ function readText(address: number): string {
   for (let at = address; at !== 0;) {
     const piece = memory.read(at, PAGE_SIZE - (at % PAGE_SIZE));
     const end = piece.indexOf(0);
-    bytes.push(...piece.subarray(0, end < 0 ? piece.length : end));
+    const part = end < 0 ? piece : piece.subarray(0, end);
+    if (end >= 0 && bytes.length === 0) return decodeUtf8(part); // as good as always
+    bytes.push(...part);
     at = end < 0 ? at + piece.length : 0;
   }
   return decodeUtf8(Uint8Array.from(bytes));

@@ -44,8 +44,16 @@ export function freeName(base: string, id: number, taken: (name: string) => bool
   }
 }
 
+/** Each byte in hexadecimal. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
 /** The domain's UUID: the bytes of its handle, as libxl has it. */
 export function uuidOfName(name: string): string {
-  const hex = Array.from(handleOfName(name), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+  const handle = handleOfName(name);
+  let uuid = "";
+  for (let i = 0; i < HANDLE_SIZE; i++) {
+    if (i === 4 || i === 6 || i === 8 || i === 10) uuid += "-";
+    uuid += HEX[handle[i]!]!;
+  }
+  return uuid;
 }

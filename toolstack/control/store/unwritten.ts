@@ -46,7 +46,9 @@ export class UnwrittenNodes {
     this.unnamed.add(entry);
     for (const top of tops) {
       this.byTop.set(top, entry);
-      this.above.add(parentOf(top));
+      const directory = parentOf(top);
+      if (this.above.has(directory)) continue;
+      this.above.add(directory);
       this.depth = Math.max(this.depth, top.split("/").length - 1);
     }
   }
