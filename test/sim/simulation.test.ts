@@ -30,7 +30,7 @@ for (const mode of ["tight", "busy"] as const) {
 
 for (const mutation of MUTATIONS) {
   test.serial(`it is noticed when ${mutation.name}`, async (t) => {
-    t.timeout(5 * 60_000);
+    t.timeout(20 * 60_000);
     const module = await mutatedModule(mutation);
     for (let seed = 1; seed <= MUTATION_SEEDS; seed++) {
       const failure = trySeed(module, seed, ROUNDS);
