@@ -3,10 +3,12 @@
  * from the hypervisor, which takes about a microsecond.
  */
 import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
-import { SharedInfo } from "../../abi/xen.ts";
+import { SharedInfo, VcpuInfo, VcpuTimeInfo } from "../../abi/xen.ts";
 import { memory } from "./host.ts";
 import { guestTime } from "./hypercalls/hvm.ts";
+import { words } from "./window.ts";
 
+const TIME_RECORD = DOM0_SHARED_INFO + SharedInfo.vcpu_info + VcpuInfo.time;
 const WALLCLOCK = DOM0_SHARED_INFO + SharedInfo.wc_version;
 
 /** System time in ns: since the shim's first instruction. */
@@ -27,4 +29,13 @@ export function wallTimeMs(): number {
       return seconds === 0 ? 0 : seconds * 1000 + (ns + systemTime()) / 1e6;
     }
   }
+}
+
+/** The words of vcpu_time_info (TSC, system time, frequency) and of the wall clock, as they are: what differs from boot to boot. */
+export function clockWords(): number[] {
+  return [
+    ...words(memory, TIME_RECORD, VcpuTimeInfo.SIZE / 4),
+    ...words(memory, WALLCLOCK, 3),
+    memory.load32(DOM0_SHARED_INFO + SharedInfo.wc_sec_hi),
+  ];
 }

@@ -122,8 +122,9 @@ export class FakeMachine {
   duringRead: () => void = () => {};
   duringWrite: () => void = () => {};
   duringList: () => void = () => {};
-  /** Domain 0 has failed in the middle of a turn; what is called before each of its domctls. */
+  /** Domain 0 has failed in the middle of a turn; what is called before each of its hypercalls, and of its domctls. */
   dead = false;
+  duringCall: () => void = () => {};
   duringDomctl: (command: number) => void = () => {};
   /** Makes the next hypercall with this number (and command, for memory_op and domctl) fail. */
   failNext: { op: number; command: number; errno: number } | null = null;
@@ -296,6 +297,7 @@ export class FakeMachine {
 
   private dispatch(op: number, args: number[]): number {
     const [a1, a2, a3] = args as [number, number, number];
+    if (!this.dead) this.duringCall();
     if (this.dead) return 0;
     const command = op === __HYPERVISOR_domctl ? this.window.load32(a1 + Domctl.cmd) : a1;
     if (this.failNext !== null && this.failNext.op === op && this.failNext.command === command) {

@@ -1,6 +1,12 @@
 /** hypervisor.wasm and control.js together on the simulated machine: what a user types, and what the guests get. */
 import test from "ava";
-import { CONSOLEIO_write, __HYPERVISOR_console_io, __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
+import {
+  CONSOLEIO_write,
+  __HYPERVISOR_console_io,
+  __HYPERVISOR_sched_op,
+  __HYPERVISOR_xen_version,
+} from "../../../abi/xen.ts";
+import { XENVER_guest_handle } from "../../../abi/version.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash, SHUTDOWN_poweroff } from "../../../abi/sched.ts";
 import {
   XS_READ,
@@ -89,6 +95,34 @@ test("create --wait: the guest runs, ends, and every frame is back", async (t) =
   t.regex(output, /create: domain 3 \(bad\) has ended: crash\n\{ missing: 0 \}/);
   t.regex(output, /^virtualisation {2}AMD-V: nested paging$/m);
   t.regex(output, /Time\(s\)\nDomain-0 .*\nTYPEVISOR-EXEC: 6 ok, 1 failed/);
+});
+
+/** A guest that prints what XENVER_guest_handle gives it, as hexadecimal digits. */
+function* printsHandle(cpu: GuestCpu): ReturnType<GuestProgram> {
+  yield { kind: "spin", ns: 1000 };
+  mapFirst2Mib(cpu);
+  yield* hypercall(cpu, __HYPERVISOR_xen_version, XENVER_guest_handle, 0x9000);
+  const { buffer, byteOffset } = cpu.view(0x9000, 16);
+  const digits = Buffer.from(buffer, byteOffset, 16).toString("hex");
+  cpu.poke(0x9000, Buffer.from(`handle ${digits}\n`));
+  yield* hypercall(cpu, __HYPERVISOR_console_io, CONSOLEIO_write, 40, 0x9000);
+  yield* forever();
+}
+
+test("a guest's handle is its UUID; two machines that start in different years make different ones", async (t) => {
+  const uuids: string[] = [];
+  for (const year of [26, 27]) {
+    const machine = await boot("", { g: printsHandle }, year);
+    machine.runUntil(() => machine.output.endsWith("typevisor> "), "the prompt");
+    typed(machine, "create --kernel g --memory 2 --name g");
+    machine.runUntil(() => /handle [0-9a-f]{32}\r?\n/.test(machine.output), "the guest's handle");
+    const handle = /handle ([0-9a-f]{32})/.exec(machine.output)![1]!;
+    const uuid = /\/vm\/([-0-9a-f]{36})/.exec(typed(machine, "xenstore-read /local/domain/1/vm"))![1]!;
+    t.is(uuid.replaceAll("-", ""), handle);
+    t.is(uuid[14], "4");
+    uuids.push(uuid);
+  }
+  t.not(uuids[0], uuids[1]);
 });
 
 /** Types a line at the prompt of a machine and returns what is shown up to the next prompt. */

@@ -7,7 +7,7 @@ import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { HypercallError } from "../hypercall.ts";
-import { createDomain, destroyDomain, setDomainHandle, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
+import { createDomain, destroyDomain, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
 import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { guestRefusal } from "../refusal.ts";
@@ -42,13 +42,11 @@ export interface GuestConfig {
   vcpus: number;
   /** Told of a build that takes more than a second: bytes of memory given or written, and to be. */
   progress?: Progress;
-  /** Written to the domain as the last step: a domain without a handle is one whose building was interrupted. */
-  handle: (id: number) => Uint8Array;
 }
 
 /**
- * Builds a PVH domain, which is paused. What takes long is done in steps, between which others have their turns; the domain has no handle
- * before it is complete.
+ * Builds a PVH domain, which is paused. What takes long is done in steps, between which others have their turns. The domain has
+ * no handle yet, which marks it as unfinished: its caller writes it when everything else is done.
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
 export async function buildDomain(config: GuestConfig): Promise<Rings> {
@@ -77,7 +75,6 @@ export async function buildDomain(config: GuestConfig): Promise<Rings> {
     setMemoryMap(id, layout.memoryMap);
     await writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize), pace);
     setStartContext(id, kernel.entry, layout.startInfo);
-    setDomainHandle(id, config.handle(id));
     return rings;
   } catch (error) {
     if (id >= 0) destroyDomain(id);

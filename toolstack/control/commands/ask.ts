@@ -14,7 +14,6 @@ import {
 } from "../domains/control-nodes.ts";
 import { domainPath } from "../domains/domain-nodes.ts";
 import type { GuestDomain } from "../domains/domain.ts";
-import { uuidOfName } from "../domains/name.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { isAsleep } from "../domains/sleep.ts";
 import { domainInfo, setMaxMemory } from "../hypercalls/domctl.ts";
@@ -151,7 +150,7 @@ export const memSetCommand: Command = {
     // The domain's allowance beyond its target (pages of the builder) is kept.
     const beyond = (domainInfo(domain.id).maxPages * PAGE_SIZE) / 1024 - target;
     setMaxMemory(domain.id, kib + Math.max(beyond, 0));
-    setMemoryTarget(local, domain.id, uuidOfName(domain.name), kib);
+    setMemoryTarget(local, domain.id, domain.uuid, kib);
     domain.sizes.memoryKib = kib;
     domains.saveNow(domain);
   },

@@ -2,6 +2,7 @@ import { bootModules, findModule } from "../boot-info.ts";
 import type { WindowImage } from "../builder/image.ts";
 import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import { NAME_BYTES } from "../domains/name.ts";
 import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "./command-error.ts";
@@ -48,13 +49,13 @@ export const createCommand: Command = {
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
     `--memory             MiB, or with a unit, such as 2G; ${DEFAULT_MEMORY_MIB} if not given`,
-    "--name               at most 16 bytes; the kernel's name if not given",
+    `--name               at most ${NAME_BYTES} bytes; the kernel's name if not given`,
     "--paused             do not start it",
     "--wait               show its console and return when it ends, failing if it crashed; Ctrl-C stops waiting",
     `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
     `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
-    "A restarted domain is made again as it was made, with a new id.",
+    "A restarted domain is made again as it was made, with its UUID and a new id.",
   ],
   async run(words, context) {
     const { values, switches } = parseOptions(words, {

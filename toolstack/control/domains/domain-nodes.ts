@@ -12,7 +12,7 @@ import type { Unwritten } from "../store/unwritten.ts";
 export interface DomainFacts {
   id: number;
   name: string;
-  /** Its 16 handle bytes as a UUID. */
+  /** As XENVER_guest_handle tells it. */
   uuid: string;
   memoryKib: number;
   /** The most it may ever have. */

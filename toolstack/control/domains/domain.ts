@@ -31,6 +31,8 @@ export class GuestDomain {
   constructor(
     readonly id: number,
     readonly name: string,
+    /** As text: its handle's bytes (uuid.ts). */
+    readonly uuid: string,
   ) {}
 
   /** Calls `listener` when the domain ends, or now if it has ended. */

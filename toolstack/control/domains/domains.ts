@@ -26,6 +26,7 @@ import {
   domainExists,
   domainInfo,
   pauseDomain,
+  setDomainHandle,
   softResetDomain,
   unpauseDomain,
 } from "../hypercalls/domctl.ts";
@@ -39,7 +40,7 @@ import { GuestDomain } from "./domain.ts";
 import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after, sleep } from "../timers.ts";
-import { freeName, handleOfName, nameOfHandle, uuidOfName } from "./name.ts";
+import { checkName, freeName, idOf } from "./name.ts";
 import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 import {
@@ -55,6 +56,7 @@ import {
 } from "./saved.ts";
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
+import { handleOfUuid, newUuid, seedUuids, uuidOfHandle } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -77,12 +79,6 @@ const KIB = 1024;
 function startOf(domain: GuestDomain): number {
   const now = wallTimeMs();
   return now === 0 ? 0 : now - (systemTime() - domain.madeNs) / 1e6;
-}
-
-/** The id that a user means; undefined for what is a name: names are no decimal digits (name.ts), but "0x1" and "1e0" may be. */
-function idOf(which: string | number): number | undefined {
-  if (typeof which === "number") return which;
-  return /^[0-9]+$/.test(which) ? Number(which) : undefined;
 }
 
 export class Domains {
@@ -142,7 +138,10 @@ export class Domains {
         reportFailure(`taking over domain ${id}`, error);
       }
     };
-    for (const info of listDomains()) {
+    // Those with records first: a name that is made up is then none of theirs.
+    const infos = listDomains();
+    const kept = infos.filter(({ id }) => records.has(id));
+    for (const info of [...kept, ...infos.filter(({ id }) => !records.has(id))]) {
       const { id } = info;
       if (id === DOMAIN_0) continue;
       showLife();
@@ -165,21 +164,22 @@ export class Domains {
         this.notice(`domain ${id}: what was kept of its store ended domain 0 twice: it is lost`);
       });
     }
+    const uuids = new Set(this.all().map(({ uuid }) => uuid));
     for (const [key, record] of records) {
-      if (isRestartKey(key)) this.resumeRestart(key, record);
+      if (isRestartKey(key)) this.resumeRestart(key, record, uuids);
       else if (!this.byId.has(key)) dropRecord(key);
     }
   }
 
-  /** Goes on with a restart that an earlier domain 0 had begun. */
-  private resumeRestart(key: number, record: string): void {
+  /** Goes on with a restart that an earlier domain 0 had begun. @param there UUIDs of the domains taken over */
+  private resumeRestart(key: number, record: string, there: Set<string>): void {
     const saved = decodeRecord(record);
-    // One of that name is there: it is the new one, or the old one was not ended yet, and its end is seen again.
-    if (saved === null || this.isTaken(saved.name)) {
+    // One with that UUID is there: it is the new one, or the old one was not ended yet, and its end is seen again.
+    if (saved === null || there.has(saved.uuid)) {
       dropRecord(key);
       return;
     }
-    const domain = new GuestDomain(domainOfRestart(key), saved.name);
+    const domain = new GuestDomain(domainOfRestart(key), saved.name, saved.uuid);
     domain.request = restoreRequest(saved);
     domain.policy = saved.policy;
     domain.quickEnds = saved.quickEnds;
@@ -189,13 +189,16 @@ export class Domains {
 
   /** Takes over a domain of the domain 0 that was here before; returns what was kept of it. */
   private adopt(info: DomainInfo, record: string | undefined): SavedDomain | null {
-    const name = nameOfHandle(info.handle);
-    if (name === "") {
+    const uuid = uuidOfHandle(info.handle);
+    if (uuid === null) {
       destroyDomain(info.id);
       this.notice(`domain ${info.id} was being built when domain 0 was restarted: destroyed`);
       return null;
     }
-    const domain = new GuestDomain(info.id, name);
+    const saved = record === undefined ? null : decodeDomain(record, uuid);
+    const name = saved?.name ?? freeName(`domain-${info.id}`, info.id, (taken) => this.isTaken(taken));
+    if (saved === null) this.notice(`domain ${info.id}: what was kept of it is lost; it is named ${name} now`);
+    const domain = new GuestDomain(info.id, name, uuid);
     domain.madeNs = systemTime();
     const kib = (info.maxPages * PAGE_SIZE - beyondRam(acpiSize(info.maxVcpus))) / KIB;
     domain.sizes = {
@@ -205,7 +208,6 @@ export class Domains {
       maxMemoryKib: kib,
       memoryKib: kib,
     };
-    const saved = record === undefined ? null : decodeDomain(record, name);
     if (saved !== null) {
       domain.request = restoreRequest(saved);
       domain.policy = saved.policy;
@@ -213,6 +215,7 @@ export class Domains {
       domain.sizes = saved.sizes;
     }
     this.add(domain);
+    if (saved === null) this.save(domain);
     if (saved?.resetting && (info.shutdown || info.paused)) {
       domain.resetting = true;
       this.reset(domain, info);
@@ -237,8 +240,7 @@ export class Domains {
 
   /** Connects a domain to the store; its nodes are created at first access. */
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
-    const { id, name } = domain;
-    const uuid = uuidOfName(name);
+    const { id, name, uuid } = domain;
     const nodes = domainNodes(this.store.local, id, uuid, () => {
       if (domain.sizes.startedMs === 0) domain.sizes.startedMs = startOf(domain);
       return { ...built, ...domain.sizes, name, uuid };
@@ -294,16 +296,15 @@ export class Domains {
     if (!kept && !this.saidFull) {
       this.notice(
         `${domain}: no room is left to keep what is known of it; should domain 0 be restarted, this domain and others that ` +
-          "are made now lose their part of the store, their policies and how they were made",
+          "are made now lose their names, their part of the store, their policies and how they were made",
       );
     }
     this.saidFull = !kept;
   }
 
   /** Takes a domain out of the store. */
-  private disconnectStore({ id, name }: GuestDomain): void {
-    dropRecord(id);
-    if (this.store.store.populated(id)) uprootDomain(this.store.local, id, uuidOfName(name));
+  private disconnectStore({ id, uuid }: GuestDomain): void {
+    if (this.store.store.populated(id)) uprootDomain(this.store.local, id, uuid);
     this.store.disconnect(id);
   }
 
@@ -324,7 +325,8 @@ export class Domains {
 
   private nameOf(info: DomainInfo): string {
     if (info.id === DOMAIN_0) return DOMAIN_0_NAME;
-    return this.byId.get(info.id)?.name ?? (nameOfHandle(info.handle) || "(null)");
+    const domain = this.byId.get(info.id) ?? (info.dying ? this.findEnded(info.id) : undefined);
+    return domain?.name ?? "(null)";
   }
 
   /** The living domains the toolstack knows. */
@@ -364,7 +366,7 @@ export class Domains {
   /** Refuses a bad name, or one that is taken. */
   private checkName({ name }: CreateRequest): void {
     if (name === undefined) return;
-    handleOfName(name);
+    checkName(name);
     if (this.isTaken(name)) throw new BuildError(`a domain named "${name}" exists already`);
   }
 
@@ -375,23 +377,25 @@ export class Domains {
   /** As `create`; `kernel` is the request's, or the one inside it. */
   private async build(request: CreateRequest, kernel: Image, progress?: Progress): Promise<GuestDomain> {
     this.checkName(request);
-    let name = request.name ?? "";
-    if (name !== "") this.building.add(name);
-    const handle = (id: number) => {
-      name = request.name ?? freeName(request.kernel.name, id, (taken) => this.isTaken(taken));
-      this.building.add(name);
-      return handleOfName(name);
-    };
+    seedUuids();
+    const { name } = request;
+    if (name !== undefined) this.building.add(name);
+    let built: Rings;
     try {
-      return this.connect(request, await buildDomain({ ...request, kernel, handle, progress }), name);
+      built = await buildDomain({ ...request, kernel, progress });
     } finally {
-      this.building.delete(name);
+      if (name !== undefined) this.building.delete(name);
     }
+    return this.connect(request, built);
   }
 
-  /** Makes a domain just built known, with its console and its place in the store. */
-  private connect(request: CreateRequest, built: Rings, name: string): GuestDomain {
-    const domain = new GuestDomain(built.id, name);
+  /**
+   * Makes a domain just built known, with its console and its place in the store. It is finished when it has its handle: its
+   * record, with its name, is kept before.
+   */
+  private connect(request: CreateRequest, built: Rings): GuestDomain {
+    const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
+    const domain = new GuestDomain(built.id, name, request.uuid ?? newUuid(built.id));
     const { vcpus } = request;
     const kib = request.memoryMib * KIB;
     domain.sizes = { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
@@ -401,13 +405,16 @@ export class Domains {
     try {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort);
       this.connectStore(domain, built, true);
+      this.saveNow(domain);
+      setDomainHandle(built.id, handleOfUuid(domain.uuid));
     } catch (error) {
       domain.console?.close();
+      this.disconnectStore(domain);
       destroyDomain(built.id);
+      dropRecord(built.id);
       throw this.explain(error);
     }
     this.add(domain);
-    this.saveNow(domain);
     return domain;
   }
 
@@ -431,6 +438,7 @@ export class Domains {
       this.disconnectStore(domain);
     } finally {
       destroyDomain(domain.id);
+      dropRecord(domain.id); // not before: one that is still there has its name
       this.remove(domain);
       this.graves = [...this.graves, domain].slice(-GRAVES);
       domain.end("destroyed");
@@ -579,7 +587,7 @@ export class Domains {
       if (delay > 0) await sleep(delay);
       let again: GuestDomain;
       try {
-        again = await this.create({ ...request, name: domain.name });
+        again = await this.create({ ...request, name: domain.name, uuid: domain.uuid });
       } catch (error) {
         const known = error instanceof BuildError || error instanceof HypercallError;
         this.notice(`${domain} could not be restarted: ${known ? error.message : describeError(error)}`);

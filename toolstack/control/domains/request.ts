@@ -2,9 +2,11 @@
 import type { GuestConfig } from "../builder/builder.ts";
 import type { EndPolicy } from "./policy.ts";
 
-/** Generated if not given. */
-export interface CreateRequest extends Omit<GuestConfig, "handle"> {
+/** The name is generated if not given. */
+export interface CreateRequest extends GuestConfig {
   name?: string;
+  /** Of a domain that is made again, its own; others get a new one. */
+  uuid?: string;
   /** xl's defaults if not given. */
   policy?: EndPolicy;
 }

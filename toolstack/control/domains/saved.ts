@@ -1,6 +1,6 @@
 /**
- * The toolstack's state of a domain that the hypervisor does not have, saved for a restart of domain 0: how
- * to rebuild the domain, its shutdown policies, its size limits, and its part of the store.
+ * The toolstack's state of a domain that the hypervisor does not have, saved for a restart of domain 0: its
+ * name, how to rebuild the domain, its shutdown policies, its size limits, and its part of the store.
  */
 import { findModule } from "../boot-info.ts";
 import { RECORD_BYTES, saveRecord } from "../stable.ts";
@@ -11,7 +11,7 @@ import type { EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 
 /** Incremented when the format changes: records of another version are ignored. */
-const VERSION = 2;
+const VERSION = 3;
 
 /** Above all numbers of domains. */
 const FIRST_RESTART = 0x10000;
@@ -19,6 +19,7 @@ const FIRST_RESTART = 0x10000;
 export interface SavedDomain {
   version: number;
   name: string;
+  uuid: string;
   policy: EndPolicy;
   quickEnds: number;
   /** A soft reset of it was in progress. */
@@ -31,10 +32,11 @@ export interface SavedDomain {
 
 /** A record as text; it is encoded only if it is short enough. */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
-  const { name, policy, quickEnds, resetting, request, sizes } = domain;
+  const { name, uuid, policy, quickEnds, resetting, request, sizes } = domain;
   const saved: SavedDomain = {
     version: VERSION,
     name,
+    uuid,
     policy,
     quickEnds,
     resetting,
@@ -74,10 +76,10 @@ export function decodeRecord(bytes: string): SavedDomain | null {
   }
 }
 
-/** What was kept of the domain of that name; null for another's, or another form. */
-export function decodeDomain(bytes: string, name: string): SavedDomain | null {
+/** What was kept of the domain with that UUID; null for another's, or another form. */
+export function decodeDomain(bytes: string, uuid: string): SavedDomain | null {
   const saved = decodeRecord(bytes);
-  return saved?.name === name ? saved : null;
+  return saved?.uuid === uuid ? saved : null;
 }
 
 /** The request with its modules; null if a module no longer exists. */

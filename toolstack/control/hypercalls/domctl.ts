@@ -41,7 +41,7 @@ import { number64 } from "../window.ts";
 import { decodeDomainInfo, type DomainInfo } from "./domain-info.ts";
 import { LARGE_BUFFER_SIZE, largeBuffer } from "./large-buffer.ts";
 
-/** Bytes of a domain's handle, which the toolstack may use as it likes. */
+/** Bytes of a domain's handle: its UUID (domains/uuid.ts); domain 0's own holds its progress (session.ts). */
 export const HANDLE_SIZE = 16;
 
 /** Ports a guest may use: what the 2-level ABI has. */
