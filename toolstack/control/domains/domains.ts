@@ -23,7 +23,6 @@ import { HypercallError } from "../hypercall.ts";
 import {
   changedDomain,
   destroyDomain,
-  domainExists,
   domainInfo,
   pauseDomain,
   setDomainHandle,
@@ -37,6 +36,7 @@ import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
 import { giveWay, Task } from "../tasks.ts";
 import { GuestDomain } from "./domain.ts";
+import { Departures } from "./departures.ts";
 import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after, sleep } from "../timers.ts";
@@ -65,8 +65,6 @@ export const DOMAIN_0 = 0;
 const DOMAIN_0_NAME = "Domain-0";
 /** Ended domains whose last output can still be displayed. */
 const GRAVES = 8;
-/** How long a destroyed domain is waited for. */
-const LINGER_MS = 1000;
 
 /** How long after a change it is kept for a later domain 0. */
 const SAVE_MS = 50;
@@ -88,8 +86,7 @@ export class Domains {
   private readonly building = new Set<string>();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
-  /** By id: callers waiting until that domain no longer exists. */
-  private readonly departures = new Map<number, Set<() => void>>();
+  private readonly departures = new Departures();
   private readonly changes = new Task("domains that have ended", () => this.takeChange());
   /** Domains of which something is to be kept for a later domain 0. */
   private readonly unsaved = new Set<GuestDomain>();
@@ -447,25 +444,10 @@ export class Domains {
 
   /**
    * Waits until a destroyed domain no longer exists and its memory is free. The hypervisor frees it after `destroy`.
-   * @returns false when it is still there after LINGER_MS: another domain maps or was granted some of its memory
+   * @returns false when it is still there after a second: another domain maps or was granted some of its memory
    */
   gone(domain: GuestDomain): Promise<boolean> {
-    const { id } = domain;
-    if (!domainExists(id)) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const waiting = this.departures.get(id) ?? new Set();
-      this.departures.set(id, waiting);
-      const cancel = after(LINGER_MS, () => {
-        waiting.delete(gone);
-        if (waiting.size === 0) this.departures.delete(id);
-        resolve(!domainExists(id));
-      });
-      const gone = () => {
-        cancel();
-        resolve(true);
-      };
-      waiting.add(gone);
-    });
+    return this.departures.gone(domain.id);
   }
 
   /** Deals with one domain that has shut down or gone; asks to be called again if there was one. */
@@ -477,9 +459,7 @@ export class Domains {
     const { id, exists } = change;
     const domain = this.byId.get(id);
     if (!exists) {
-      const waiting = this.departures.get(id) ?? [];
-      this.departures.delete(id);
-      for (const gone of waiting) gone();
+      this.departures.report(id);
     } else if (domain !== undefined && domain.ended === null) {
       const { shutdown, shutdownCode } = domainInfo(id);
       if (shutdown) this.hasShutDown(domain, shutdownReason(shutdownCode));
