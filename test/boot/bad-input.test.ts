@@ -112,7 +112,7 @@ test.serial("wrong words, unknown modules and too much memory are refused", asyn
     ["create --kernel nobody", /--kernel: no boot module "nobody"; boot modules: .*\bhello\b/],
     ["create --kernel hello --ramdisk nobody", /--ramdisk: no boot module "nobody"/],
     ["create --kernel hello --ramdisk large", /kernel and ramdisk \(40.* MiB\) do not fit into 32.* MiB of memory/],
-    ["create --kernel hello --memory 0", /--memory: "0" is not a whole number from 1 to/],
+    ["create --kernel hello --memory 0", /--memory: "0" is not a whole number of MiB from 1 to/],
     ["create --kernel hello --memory lots", /--memory: "lots" is not a whole number/],
     ["create --kernel hello --memory 1", /hello: the image is larger than the guest's memory/],
     ["create --kernel hello --memory 600", /not enough memory: the guest is to have 600.* MiB, 4\d\d.* MiB are free/],
@@ -142,8 +142,8 @@ test.serial("guests that together want more than there is: those that fit run", 
     "create --kernel spin --memory 40 --paused; create --kernel spin --memory 40 --paused; create --kernel spin --memory 40 --paused",
     COMMAND_MS,
   );
-  t.regex(printed, /^2\s+3\s+create: not enough memory: the guest is to have 40.* MiB, 3\d.* MiB are free/);
-  t.regex(await machine.command("create --kernel hello --memory 16 --wait", GUEST_MS), /PASS hello/);
+  t.regex(printed, /^2\s+3\s+create: not enough memory: the guest is to have 40.* MiB, 1\d.* MiB are free/);
+  t.regex(await machine.command("create --kernel hello --memory 8 --wait", GUEST_MS), /PASS hello/);
   await machine.command("destroy 2; destroy 3", COMMAND_MS);
   await expectFrames(t, machine, before, "after all of them");
   await powerOff(t, machine);

@@ -50,7 +50,7 @@ for (const kind of MACHINES) {
     const write = `${JSON.stringify(words)}.forEach((word, i) => memory.store32(${at} + 4 * i, word))`;
     const status = `memory.load32(${DOM0_CALL_PAGE + CallPage.codecStatus})`;
     t.is(await evaluate(machine, `(${write}, codec(), ${status})`), CODEC_TRAPPED);
-    t.regex(machine.output, /Domain 0's codec: page fault writing domain 0's linear address 0xe[0-9a-f]{7} in /);
+    t.regex(machine.output, /Domain 0's codec: page fault writing its linear address 0xe[0-9a-f]{7} in /);
     t.regex(await machine.command("create --kernel xz --wait", GUEST_MS), PASS);
     t.regex(await machine.command("list", COMMAND_MS), /^spin /m);
     t.notRegex(machine.output, /Domain 0 is restarted/);
