@@ -30,8 +30,6 @@ const MIB = 1024 * 1024;
 const SUPER_ORDER = 9;
 const SUPER_PAGES = 512;
 const SUPER_SIZE = SUPER_PAGES * PAGE_SIZE;
-/** Of the first step: some ms at most on a slow machine. */
-const FIRST_SUPERS = 4;
 
 /** What a user may choose of a guest. */
 export interface GuestConfig {
@@ -107,7 +105,7 @@ async function populateGuest(id: number, layout: GuestLayout, pace: Pace): Promi
     const step = (done: number): Promise<void> => pace.step(before + done * PAGE_SIZE, total);
     let done = 0;
     const wanted = Math.floor(size / SUPER_SIZE);
-    for (let supers = 0, batch = FIRST_SUPERS; supers < wanted;) {
+    for (let supers = 0, batch = 1; supers < wanted;) {
       const asked = Math.min(wanted - supers, batch);
       const given = populateRange(id, firstGfn + done, SUPER_ORDER, asked);
       supers += given;
