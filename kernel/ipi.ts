@@ -39,7 +39,7 @@ import { vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { upcallPending } from "./events/event-notify";
 
 /** Sends the interrupt described by the ICR of `v`. */
-export function ipiSend(v: Vcpu): void {
+function ipiSend(v: Vcpu): void {
   const l = vlapicOf(v);
   const icr = l.icr;
   const destination = ipiDestination(l);

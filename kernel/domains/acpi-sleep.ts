@@ -17,7 +17,7 @@ import { HVM_PARAM_ACPI_S_STATE } from "../../abi/hvm";
 import { SHUTDOWN_suspend } from "../../abi/sched";
 import { Domain, DomainLife } from "../records/domain";
 import { domainShutdown } from "./domain-shutdown";
-import { hvmParam } from "./hvm-params";
+import { hvmParam, hvmParamSet } from "./hvm-params";
 import { domainResume } from "./soft-reset";
 
 /** HVM_PARAM_ACPI_S_STATE of a sleeping domain. */
@@ -34,7 +34,7 @@ export function acpiPortWrite(d: Domain, port: u32, value: u32): void {
   domainShutdown(d, SHUTDOWN_suspend);
   // Another reason may have been latched before.
   if (d.shutdownCode == SHUTDOWN_suspend) {
-    store<u64>(d.hvmParams + ((<usize>HVM_PARAM_ACPI_S_STATE) << 3), ASLEEP);
+    hvmParamSet(d, HVM_PARAM_ACPI_S_STATE, ASLEEP);
   }
 }
 

@@ -8,7 +8,7 @@ import { VIRQ_DOM_EXC } from "../../abi/xen";
 import { hvmDescribe } from "../../arch-x86/hvm";
 import { say, sayDec, sayEnd } from "../../arch-x86/log";
 import { vcpuOf } from "../records/domain-access";
-import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../records/domain";
+import { Domain, SHUTDOWN_CODE_INVALID } from "../records/domain";
 import { domainChanged } from "../records/domain-list";
 import { sendGlobalVirq } from "../events/event-channel";
 import { machineStop } from "../machine/machine-off";
@@ -40,26 +40,7 @@ export function domainShutdown(d: Domain, code: u32): void {
   sendGlobalVirq(VIRQ_DOM_EXC);
 }
 
-/** Crashes a domain for `reason` (words after "d3 crashed: "), logging the state of its vCPUs. */
-export function domainCrash(d: Domain, reason: string): void {
-  if (d.kind == DomainKind.Software) {
-    softwareRestartLater(d, reason);
-    return;
-  }
-  if (d.shutdown) return;
-  say("d");
-  sayDec(d.id);
-  say(" crashed: ");
-  say(reason);
-  sayEnd();
-  for (let i: u32 = 0; i < d.vcpuCount; i++) {
-    const v = vcpuOf(d, i);
-    if (v != null && v.initialised) hvmDescribe(v);
-  }
-  domainShutdown(d, SHUTDOWN_crash);
-}
-
-/** domainCrash caused by one vCPU: only the state of that vCPU is logged. */
+/** Crashes the domain of `v` for `reason` (words after "d3v0 crashed: "): the state of that vCPU is logged. */
 export function vcpuCrash(v: Vcpu, reason: string): void {
   const d = v.domain;
   if (d.shutdown) return;

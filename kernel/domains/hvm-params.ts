@@ -11,7 +11,7 @@ const PARAMS_BYTES: usize = 64 * 8;
 export function hvmParamsInit(d: Domain): i32 {
   d.hvmParams = heapAllocFor(d, PARAMS_BYTES);
   if (!d.hvmParams) return -ENOMEM;
-  store<u64>(d.hvmParams + ((<usize>HVM_PARAM_TRIPLE_FAULT_REASON) << 3), SHUTDOWN_reboot);
+  hvmParamSet(d, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_reboot);
   return 0;
 }
 
@@ -24,6 +24,11 @@ export function hvmParamsFree(d: Domain): void {
 /** Value of HVM_PARAM_* `index`. */
 export function hvmParam(d: Domain, index: u32): u64 {
   return d.hvmParams ? load<u64>(d.hvmParams + ((<usize>index) << 3)) : 0;
+}
+
+/** Sets HVM_PARAM_* `index`, unchecked; the domain has its table. */
+export function hvmParamSet(d: Domain, index: u32, value: u64): void {
+  store<u64>(d.hvmParams + ((<usize>index) << 3), value);
 }
 
 /** Vector by which event upcalls reach a domain's vCPUs (HVM_PARAM_CALLBACK_IRQ of type vector); 0 none. */

@@ -6,6 +6,7 @@
  * As Xen's domain_soft_reset and arch_domain_soft_reset, plus three things that the new kernel could not undo: the
  * domain's mappings of others' grants are removed, its timers are stopped, its watchdogs are freed.
  */
+import { hvmParamSet } from "./hvm-params";
 import { EINVAL, ENOMEM } from "../../abi/errno";
 import { HVM_PARAM_ACPI_S_STATE } from "../../abi/hvm";
 import { evtchnReset, evtchnResetBy } from "../events/event-channel";
@@ -29,7 +30,7 @@ export function domainResume(d: Domain): void {
   if (!d.shutdown) return;
   d.shutdown = 0;
   d.shutdownCode = SHUTDOWN_CODE_INVALID;
-  if (d.hvmParams) store<u64>(d.hvmParams + ((<usize>HVM_PARAM_ACPI_S_STATE) << 3), 0);
+  if (d.hvmParams) hvmParamSet(d, HVM_PARAM_ACPI_S_STATE, 0);
   domainPauseFlag(d, PAUSE_SHUTDOWN, false);
 }
 

@@ -69,7 +69,7 @@ import { Vcpu } from "../records/vcpu";
 import { vlapicUpcall } from "../events/vlapic-delivery";
 import { upcallPending } from "../events/event-notify";
 import { acpiWake } from "../domains/acpi-sleep";
-import { hvmParam, hvmCallbackVector } from "../domains/hvm-params";
+import { hvmParam, hvmCallbackVector, hvmParamSet } from "../domains/hvm-params";
 /** Largest SHUTDOWN_* code: SHUTDOWN_soft_reset. */
 const SHUTDOWN_MAX: u64 = 5;
 /** Bytes of a 32-bit TSS, the minimum for virtual-8086 mode. */
@@ -227,7 +227,7 @@ function setParam(v: Vcpu, d: Domain, index: u32, value: u64): i32 {
     default:
       break;
   }
-  store<u64>(d.hvmParams + ((<usize>slot) << 3), kept);
+  hvmParamSet(d, slot, kept);
   if (index == HVM_PARAM_CALLBACK_IRQ) {
     d.callbackVector = hvmCallbackVector(d);
     upcallsAfresh(d);

@@ -29,12 +29,12 @@ let chargeOwner: u32 = DOMID_XEN;
 let chargeType: u32 = FrameType.Control;
 
 /** Frames charged to `d`: whole ones, and its share of the heap rounded up. */
-export function overheadUsed(d: Domain): u32 {
+function overheadUsed(d: Domain): u32 {
   return d.overheadPages + ((d.heapBytes + 4095) >> 12);
 }
 
 /** The most frames that may be charged to it. */
-export function overheadLimit(d: Domain): u32 {
+function overheadLimit(d: Domain): u32 {
   if (d.privileged) return u32.MAX_VALUE;
   const tables = d.mempoolBytes ? <u32>(d.mempoolBytes >> 12) : LIMIT_TABLES + d.maxPages / LIMIT_RAM_FRAMES;
   return tables + LIMIT_PER_VCPU * d.vcpuCount;

@@ -20,10 +20,6 @@ function groupAt(set: usize, group: u32): usize {
   return set + GROUPS_AT + ((<usize>group) << 3);
 }
 
-export function idSetHas(set: usize, id: u32): bool {
-  return ((load<u64>(wordAt(set, id)) >> (id & 63)) & 1) != 0;
-}
-
 export function idSetAdd(set: usize, id: u32): void {
   const word = wordAt(set, id);
   const group = groupAt(set, id >> 12);
