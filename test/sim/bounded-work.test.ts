@@ -29,7 +29,7 @@ import { Dom0 } from "./dom0.ts";
 import { Machine } from "./machine.ts";
 import { hypervisorModule } from "./module.ts";
 import { PAGE } from "./ram.ts";
-import type { GuestProgram } from "./svm-cpu.ts";
+import type { GuestCpu, GuestProgram } from "./svm-cpu.ts";
 
 /** Uses of the hardware between two looks at the clock: 64 pieces of work and what each takes. */
 const STRETCH_MAX = 3_000;
@@ -79,6 +79,14 @@ test("4,094 event channels are closed in pieces when their domain is destroyed",
   t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
 });
 
+/** Writes entry `ref` of a guest's grant table: domain `user` may map the guest's frame 20. */
+function grantAccess(cpu: GuestCpu, ref: number, user: number): void {
+  const entry = cpu.view(GRANT_TABLE_GFN * PAGE + ref * GrantEntryV1.SIZE, GrantEntryV1.SIZE);
+  entry.setUint16(GrantEntryV1.domid, user, true);
+  entry.setUint32(GrantEntryV1.frame, 20, true);
+  entry.setUint16(GrantEntryV1.flags, GTF_permit_access, true);
+}
+
 test("grants are unmapped in pieces when their domain is destroyed, whichever handles are free", (t) => {
   const { machine: m, dom0 } = machine();
   let granted = false;
@@ -87,10 +95,7 @@ test("grants are unmapped in pieces when their domain is destroyed, whichever ha
   let done = false;
   const owner = dom0.build(function* (cpu) {
     yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
-    const entry = cpu.view(GRANT_TABLE_GFN * PAGE + REF * GrantEntryV1.SIZE, GrantEntryV1.SIZE);
-    entry.setUint16(GrantEntryV1.domid, user, true);
-    entry.setUint32(GrantEntryV1.frame, 20, true);
-    entry.setUint16(GrantEntryV1.flags, GTF_permit_access, true);
+    grantAccess(cpu, REF, user);
     granted = true;
     yield* sleeper(cpu);
   });
@@ -183,12 +188,7 @@ test("an audit takes the uses of grants off and puts them back", (t) => {
   let mapped = 0;
   const owner = dom0.build(function* (cpu) {
     yield* addToPhysmap(cpu, XENMAPSPACE_grant_table, GRANT_TABLE_GFN);
-    for (let ref = REF; ref < REF + REFS; ref++) {
-      const entry = cpu.view(GRANT_TABLE_GFN * PAGE + ref * GrantEntryV1.SIZE, GrantEntryV1.SIZE);
-      entry.setUint16(GrantEntryV1.domid, user, true);
-      entry.setUint32(GrantEntryV1.frame, 20, true);
-      entry.setUint16(GrantEntryV1.flags, GTF_permit_access, true);
-    }
+    for (let ref = REF; ref < REF + REFS; ref++) grantAccess(cpu, ref, user);
     granted = true;
     yield* sleeper(cpu);
   });
