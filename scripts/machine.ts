@@ -224,6 +224,19 @@ export class Machine extends EventEmitter<MachineEvents> {
     return echoEnd < 0 ? "" : plainText(before.slice(echoEnd + 1));
   }
 
+  /**
+   * Creates a guest and returns its id: the last line that `create` prints, behind one a second on its progress where this
+   * computer is slow or the guest large.
+   *
+   * @param options of `create`, without `--wait`
+   */
+  async createDomain(options: string, timeoutMs: number): Promise<string> {
+    const printed = await this.command(`create ${options}`, timeoutMs);
+    const id = /^(\d+)\s*$/m.exec(printed)?.[1];
+    if (id === undefined) throw new Error(`create ${options}: no domain was created:\n${printed}`);
+    return id;
+  }
+
   /** Waits for the emulator's end. */
   async waitForEnd(timeoutMs: number): Promise<MachineEnd> {
     const started = Date.now();

@@ -95,10 +95,7 @@ class Soak {
   }
 
   private async create(name: string, options: string): Promise<void> {
-    const printed = await this.machine.command(`create --name ${name} ${options}`, COMMAND_MS);
-    const id = /^\d+$/m.exec(printed)?.[0];
-    if (id === undefined) throw new Error(`${name} could not be created: ${printed}`);
-    this.ids.set(name, id);
+    this.ids.set(name, await this.machine.createDomain(`--name ${name} ${options}`, COMMAND_MS));
   }
 
   async run(): Promise<SoakResult> {

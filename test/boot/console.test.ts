@@ -40,8 +40,8 @@ test.serial("every command of the issue's list explains itself", async (t) => {
 
 test.serial("a guest's console is entered and left; Ctrl-C stops waiting; a paused guest waits", async (t) => {
   const machine = await bootToPrompt(t);
-  const create = "create --kernel timer --cmdline 'count=100000 limit=1000000'";
-  const id = (await machine.command(create, COMMAND_MS)).trim();
+  const options = "--kernel timer --cmdline 'count=100000 limit=1000000'";
+  const id = await machine.createDomain(options, COMMAND_MS);
   machine.send(`console ${id}\r`);
   await machine.waitFor(/timer 5: \d+ us late/, GUEST_MS);
   machine.send("\x1d");
@@ -50,7 +50,7 @@ test.serial("a guest's console is entered and left; Ctrl-C stops waiting; a paus
   t.regex(await machine.command("list", COMMAND_MS), new RegExp(`^timer +${id} .* [-r][-b]p--- `, "m"));
   await machine.command(`unpause ${id}`, COMMAND_MS);
 
-  machine.send(`${create} --wait\r`);
+  machine.send(`create ${options} --wait\r`);
   await machine.waitFor(/timer 3: \d+ us late/, GUEST_MS);
   machine.send(CTRL_C);
   await machine.waitFor(/no longer waiting for domain \d+ \(timer.*\): it runs on/, COMMAND_MS);

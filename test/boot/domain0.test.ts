@@ -22,9 +22,8 @@ for (const kind of MACHINES) {
   test.serial(`domain 0 dies and comes back on ${kind} while a guest runs on`, async (t) => {
     t.timeout(GUEST_MS * 2);
     const machine = await bootToPrompt(t, { kind });
-    const id = (
-      await machine.command("create --kernel timer --name clock --cmdline 'count=100000 limit=1000000'", COMMAND_MS)
-    ).trim();
+    const clock = "--kernel timer --name clock --cmdline 'count=100000 limit=1000000'";
+    const id = await machine.createDomain(clock, COMMAND_MS);
     const seen = await timersSeen(machine, id);
 
     // An exception in a callback: reported with its stack, the same domain 0 continues.

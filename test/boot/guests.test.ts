@@ -34,9 +34,8 @@ for (const kind of MACHINES) {
     const machine = await bootToPrompt(t, { kind, commandLine: "unchecked-entry" });
     const before = await framesWarm(machine);
     // A guest beside them, whose timers must come. How late is a matter of the computer's load, not of this test.
-    const bystander = (
-      await machine.command("create --kernel timer --cmdline 'count=100000 limit=1000000'", COMMAND_MS)
-    ).trim();
+    const timer = "--kernel timer --cmdline 'count=100000 limit=1000000'";
+    const bystander = await machine.createDomain(timer, COMMAND_MS);
     for (const seed of SEEDS) {
       const printed = await machine.command(`create --kernel hostile --cmdline 'seed=${seed}' --wait`, GUEST_MS);
       t.regex(printed, /TYPEVISOR-GUEST: PASS hostile/, `seed ${seed}`);

@@ -23,7 +23,7 @@ const SLOWNESS = 8;
 
 /** Starts a guest that ends with its verdict when it is asked to; its number. */
 async function start(machine: Machine, kernel: string, options: string): Promise<string> {
-  return (await machine.command(`create --kernel ${kernel} --cmdline 'obey ${options}'`, COMMAND_MS)).trim();
+  return await machine.createDomain(`--kernel ${kernel} --cmdline 'obey ${options}'`, COMMAND_MS);
 }
 
 /** Asks it to end, and gives what it has said last. */

@@ -13,8 +13,8 @@ export async function startLinux(
   name: string,
   options = "--memory 256",
 ): Promise<{ shell: LinuxShell; id: string }> {
-  const words = `--kernel vmlinuz --ramdisk initrd --cmdline console=hvc0 --name ${name} ${options}`;
-  const id = (await machine.command(`create ${words}`, LINUX_MS)).trim();
+  const all = `--kernel vmlinuz --ramdisk initrd --cmdline console=hvc0 --name ${name} ${options}`;
+  const id = await machine.createDomain(all, LINUX_MS);
   return { shell: new LinuxShell(machine, name, LINUX_MS), id };
 }
 

@@ -56,6 +56,7 @@ export const createCommand: Command = {
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
     `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
     "A restarted domain is made again as it was made, with its UUID and a new id.",
+    "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
   ],
   async run(words, context) {
     const { values, switches } = parseOptions(words, {
