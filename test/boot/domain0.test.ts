@@ -1,6 +1,6 @@
 /** Domain 0 fails: an uncaught exception, an endless loop, out of memory. The machine and the guests keep running. */
 import test from "ava";
-import { type Machine, PROMPT } from "../../scripts/machine.ts";
+import type { Machine } from "../../scripts/machine.ts";
 import {
   bootToPrompt,
   COMMAND_MS,
@@ -9,6 +9,7 @@ import {
   hangDomain0,
   MACHINES,
   powerOff,
+  settle,
   WATCHDOG_MS,
 } from "./support/boot.ts";
 import { frames } from "./support/frames.ts";
@@ -29,7 +30,7 @@ for (const kind of MACHINES) {
     // An exception in a callback: reported with its stack, the same domain 0 continues.
     machine.send("js kept = 'still here', setTimeout(function later() { undefinedName() }, 1)\r");
     await machine.waitFor(/ReferenceError: .*undefinedName[^]*at later/, COMMAND_MS, "the report of the exception");
-    await machine.waitFor(PROMPT, COMMAND_MS);
+    await settle(machine);
     t.regex(await machine.command("js kept", COMMAND_MS), /still here/);
 
     // No memory left: the command fails, what it held is collected.

@@ -65,6 +65,7 @@ export async function consoleSays(
   const { match } = await machine.waitFor(wanted, timeoutMs, `what ${domain} says: ${wanted}`);
   machine.send("\x1d");
   await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after Ctrl-]");
+  await settle(machine);
   return match;
 }
 
@@ -73,6 +74,7 @@ export async function hangDomain0(machine: Machine, before = ""): Promise<void> 
   machine.send(`${before}js while (true) {}\r`);
   await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
   await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+  await settle(machine);
 }
 
 let settled = 0;
