@@ -42,9 +42,13 @@ export namespace CallPage {
   export const codecArguments: u32 = 72; // five u32 for HOST_CALL_CODEC: format, input, its size, output, its size
   export const codecStatus: u32 = 92; // u32 out: CODEC_*
   export const exchangeExpected: u32 = 96; // u32 in: the new value is written only where this is found
+  export const textAddress: u32 = 100; // u32 in, for HOST_CALL_ENCODE: where the bytes go
+  export const textRoom: u32 = 104; // u32 in: as many are written at most
+  export const textLength: u32 = 108; // u32 out: the text's bytes, written or not
 }
 
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
 export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds them
 export const HOST_CALL_EXCHANGE: u32 = 2; // atomic compare-and-exchange through the call page
 export const HOST_CALL_CODEC: u32 = 3; // starts or continues a run of the codec, described in the call page
+export const HOST_CALL_ENCODE: u32 = 4; // its argument, a string, as UTF-8, up to its first NUL, to the place in the call page

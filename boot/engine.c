@@ -202,9 +202,18 @@ IMPORT(void, tzSet, u32 timezone, u32 daylight, u32 standard_name, u32 daylight_
 }
 IMPORT(f64, dateNow) { UNUSED(0); return date_now_ms(); }
 
+/* The engine has no TextEncoder, and its charCodeAt takes a thousand instructions a character. */
+static void encode_text(u32 context, u32 value, struct call_page *call) {
+  u32 text = QTS_GetString(&engine, context, value), length = 0;
+  while (*at(text + length)) length++;
+  memcpy(at(call->text_address), at(text), length < call->text_room ? length : call->text_room);
+  call->text_length = length;
+  QTS_FreeCString(&engine, context, text);
+}
+
 /* Host functions by number (abi/software.ts); 0 is `undefined`. */
 IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
-  UNUSED(context, this, argc, argv);
+  UNUSED(this);
   struct call_page *call = (struct call_page *)at(DOM0_CALL_PAGE);
   if (function == HOST_CALL_HYPERCALL) software_call(SOFTWARE_EXIT_HYPERCALL);
   if (function == HOST_CALL_EXCHANGE) {
@@ -213,6 +222,7 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     call->exchange_value = found;
   }
+  if (function == HOST_CALL_ENCODE && argc) encode_text(context, argv, call);
   if (function == HOST_CALL_CODEC) call->codec_status = codec_call(call->codec_arguments);
   return 0;
 }

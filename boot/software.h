@@ -35,10 +35,12 @@ struct call_page {
   u32 exchange_address, exchange_value;
   u32 codec_arguments[5], codec_status;
   u32 exchange_expected;
+  u32 text_address, text_room, text_length;
 };
 #define HOST_CALL_HYPERCALL 1
 #define HOST_CALL_EXCHANGE 2
 #define HOST_CALL_CODEC 3
+#define HOST_CALL_ENCODE 4
 
 /* One software-isolated domain, identified by the number of its linear memory (hw's `space`). */
 struct software_domain {

@@ -7,7 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { HOST_CALL_CODEC, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL } from "../../abi/software.ts";
+import { HOST_CALL_CODEC, HOST_CALL_ENCODE, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL } from "../../abi/software.ts";
 import { DOM0_WINDOW, DOM0_WINDOW_END } from "../../abi/domain0-layout.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
@@ -50,6 +50,7 @@ const HOST_FUNCTIONS = [
   ["hypercall", HOST_CALL_HYPERCALL],
   ["exchange", HOST_CALL_EXCHANGE],
   ["codec", HOST_CALL_CODEC],
+  ["encode", HOST_CALL_ENCODE],
 ] as const;
 
 /** Throws the exception that `value` stands for, with its JavaScript stack; returns if it stands for none. */

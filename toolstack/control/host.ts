@@ -1,5 +1,5 @@
 /**
- * The globals that the engine provides to the control plane: three host functions and the machine window. They exist on the
+ * The globals that the engine provides to the control plane: four host functions and the machine window. They exist on the
  * machine and wherever the bundle is tested (test/); there is no other host interface.
  */
 import { DirectWindow, type MachineWindow } from "./window.ts";
@@ -11,6 +11,8 @@ export interface Host {
   exchange: () => void;
   /** Runs the codec by the call page; its status is there afterwards. */
   codec: () => void;
+  /** Encodes a text to the place named in the call page; the number of its bytes is there afterwards. */
+  encode: (text: string) => void;
   /** The memory from DOM0_WINDOW up, or, in a simulation, an object that behaves like it. */
   machineWindow: ArrayBuffer | MachineWindow;
 }
@@ -21,12 +23,14 @@ export let memory: MachineWindow;
 export let hostHypercall: () => void;
 export let hostExchange: () => void;
 export let hostCodec: () => void;
+export let hostEncode: (text: string) => void;
 
 /** Takes the host's globals into use: once at the start of domain 0, before any other function of the control plane. */
 export function openHost(host: Host): void {
   hostHypercall = host.hypercall;
   hostExchange = host.exchange;
   hostCodec = host.codec;
+  hostEncode = host.encode;
   const source = host.machineWindow;
   memory = "load32" in source ? source : new DirectWindow(source);
 }

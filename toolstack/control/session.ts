@@ -36,8 +36,7 @@ function loadProgress(): Progress | null {
 }
 
 function saveProgress(progress: Progress): void {
-  const words = Uint32Array.of(MAGIC, progress.begun, progress.ok, progress.failed);
-  setDomainHandle(DOMAIN_0, new Uint8Array(words.buffer));
+  setDomainHandle(DOMAIN_0, [MAGIC, progress.begun, progress.ok, progress.failed]);
 }
 
 /** Starts the session; running domains have been adopted. */

@@ -5,6 +5,7 @@
  */
 import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout.ts";
 import { memory } from "./host.ts";
+import { encodeText } from "./hypercall.ts";
 import { canWrite } from "./hypercalls/xen-version.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 
@@ -16,8 +17,7 @@ const DOMAIN_AT = 1;
 const PAGES_AT = 2;
 const LENGTH_AT = 3;
 const SEQUENCE_AT = 4;
-const SUM_AT = 5;
-const HEADER_BYTES = 24;
+const HEADER_BYTES = 20;
 
 const PAGES = (DOM0_STABLE_END - DOM0_STABLE) / PAGE_SIZE;
 /** The first page has the number of pages ever written: reading beyond would allocate them. */
@@ -45,48 +45,19 @@ function header(page: number): Uint32Array {
   return words(memory, DOM0_STABLE + page * PAGE_SIZE, HEADER_BYTES / 4);
 }
 
+/** Where the bytes of the record at `page` begin. */
+function bodyOf(page: number): number {
+  return DOM0_STABLE + page * PAGE_SIZE + HEADER_BYTES;
+}
+
 /** Calls `each` with the places, in order and none across pages, that a record's bytes lie in. */
-function forEachPiece(
-  page: number,
-  length: number,
-  each: (address: number, count: number, offset: number) => void,
-): void {
-  for (let at = HEADER_BYTES, offset = 0; offset < length;) {
-    const count = Math.min(PAGE_SIZE - (at % PAGE_SIZE), length - offset);
-    each(DOM0_STABLE + page * PAGE_SIZE + at, count, offset);
+function forEachPiece(page: number, length: number, each: (address: number, count: number) => void): void {
+  for (let at = HEADER_BYTES, left = length; left > 0;) {
+    const count = Math.min(PAGE_SIZE - (at % PAGE_SIZE), left);
+    each(DOM0_STABLE + page * PAGE_SIZE + at, count);
     at += count;
-    offset += count;
+    left -= count;
   }
-}
-
-/** Words are rotated and combined: what the engine does with integers only. */
-function addToSum(sum: number, word: number): number {
-  return (sum << 5) ^ (sum >>> 27) ^ word;
-}
-
-/** Of the whole words that hold a record's bytes. */
-function sumOf(domain: number, page: number, length: number): number {
-  let sum = domain;
-  forEachPiece(page, length, (address, count) => {
-    const values = words(memory, address, Math.ceil(count / 4));
-    for (let i = 0; i < values.length; i++) sum = addToSum(sum, values[i]!);
-  });
-  return sum >>> 0;
-}
-
-/** Fills `values` with the characters from `offset` on; their sum, added to `sum` as `sumOf` does. */
-function writeWords(values: Uint32Array, bytes: string, offset: number, sum: number): number {
-  const { length } = values;
-  for (let i = 0, at = offset; i < length; i++, at += 4) {
-    const value =
-      bytes.charCodeAt(at) |
-      (bytes.charCodeAt(at + 1) << 8) |
-      (bytes.charCodeAt(at + 2) << 16) |
-      (bytes.charCodeAt(at + 3) << 24);
-    values[i] = value;
-    sum = addToSum(sum, value);
-  }
-  return sum;
 }
 
 /** Allocates a run of pages, in a constant number of steps. Undefined: there is none. */
@@ -137,29 +108,35 @@ function joinRuns(): void {
   }
 }
 
+function pagesFor(length: number): number {
+  return Math.ceil((HEADER_BYTES + length) / PAGE_SIZE);
+}
+
 /**
- * Keeps `bytes`, a byte string, as the record of a domain.
+ * Keeps a text without NUL characters as the record of a domain, in UTF-8.
  * @returns false when there is no room: then the old record stays
  */
-export function saveRecord(domain: number, bytes: string): boolean {
-  const pages = Math.ceil((HEADER_BYTES + bytes.length) / PAGE_SIZE);
-  const page = takeRun(pages);
+export function saveRecord(domain: number, text: string): boolean {
+  // As many pages as it takes in ASCII, and as many as it does take if that is not what it is.
+  let pages = pagesFor(text.length);
+  let page = takeRun(pages);
   if (page === undefined) return false;
-  header(0)[USED_AT] = Math.max(header(0)[USED_AT]!, page + pages);
-  const { length } = bytes;
-  // Four characters at a time: this is much of what making a domain costs in TypeScript.
-  const padded = bytes + "\0\0\0";
-  let sum = domain;
-  forEachPiece(page, length, (address, count, offset) => {
-    const values = words(memory, address, Math.ceil(count / 4));
-    sum = writeWords(values, padded, offset, sum);
-  });
+  const length = encodeText(text, bodyOf(page), pages * PAGE_SIZE - HEADER_BYTES);
+  if (pagesFor(length) > pages) {
+    giveRun(page, pages);
+    pages = pagesFor(length);
+    page = takeRun(pages);
+    if (page === undefined) return false;
+    encodeText(text, bodyOf(page), length);
+  }
+  const first = header(0);
+  if (first[USED_AT]! < page + pages) first[USED_AT] = page + pages;
   const head = header(page);
   head[DOMAIN_AT] = domain;
   head[PAGES_AT] = pages;
   head[LENGTH_AT] = length;
   head[SEQUENCE_AT] = ++sequence;
-  head[SUM_AT] = sum;
+  // Last: a record is whole, or it is none.
   head[MAGIC_AT] = MAGIC;
   dropRecord(domain);
   places.set(domain, page * PLACE + pages);
@@ -184,7 +161,6 @@ function readRecord(page: number): { domain: number; pages: number; sequence: nu
     return null;
   }
   if (length! > pages! * PAGE_SIZE - HEADER_BYTES) return null;
-  if (sumOf(domain!, page, length!) !== head[SUM_AT]) return null;
   let bytes = "";
   forEachPiece(page, length!, (address, count) => {
     bytes += String.fromCharCode.apply(null, memory.bytes(address, count) as unknown as number[]);
@@ -196,7 +172,7 @@ function readRecord(page: number): { domain: number; pages: number; sequence: nu
  * Finds the records of the domain 0 that was here before; at the machine's start there are none. Once, at the start of
  * domain 0.
  * @param each called between two records: there may be many
- * @returns the records by domain; those not wanted are to be dropped
+ * @returns the records' bytes, as byte strings, by domain; those not wanted are to be dropped
  */
 export function loadRecords(each: () => void = () => {}): Map<number, string> {
   const found = new Map<number, { page: number; sequence: number; bytes: string }>();

@@ -68,6 +68,7 @@ openHost({
     window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, found);
   },
   codec: () => {},
+  encode: () => {},
   machineWindow: window,
 });
 openHypercalls();

@@ -85,6 +85,7 @@ import {
 import { controlBundle } from "./control-bundle.ts";
 import { FakeDomain, writeDomainInfo } from "./fake-domain.ts";
 import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
+import { hostEncode } from "./host-encode.ts";
 import { HostCodec } from "./host-codec.ts";
 import { FakeEvents } from "./fake-events.ts";
 import { TAKING } from "./fake-failures.ts";
@@ -177,6 +178,7 @@ export class FakeMachine {
       hypercall: () => this.hypercall(),
       exchange: () => this.exchange(),
       codec: () => this.codec.call(),
+      encode: (text: string) => hostEncode(this.window, text),
       machineWindow: this.window,
     };
     (await controlBundle).runInContext(createContext(sandbox));

@@ -9,6 +9,7 @@ import { DOM0_CALL_PAGE } from "../../../abi/domain0-layout.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
 import type { Machine } from "../../sim/machine.ts";
+import { hostEncode } from "./host-encode.ts";
 import { HostCodec } from "./host-codec.ts";
 import { PagedWindow } from "./paged-window.ts";
 
@@ -109,6 +110,7 @@ export class ControlPlane {
             this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
           },
           codec: () => this.codec.call(),
+          encode: (text: string) => hostEncode(this.window, text),
           machineWindow: this.window,
         },
         { microtaskMode: "afterEvaluate" },

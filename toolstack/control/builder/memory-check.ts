@@ -14,10 +14,15 @@ export function notEnoughMemory(memoryMib: number): BuildError {
   );
 }
 
+/** Populating as much as this takes no longer than asking whether it is there. */
+const SMALL_MIB = 64;
+
 /**
- * Refuses a guest that cannot fit, before allocating any memory: populating takes long, and would starve other domains.
+ * Refuses a guest that cannot fit, before allocating any memory: populating takes long, and would starve other domains. A small
+ * one is refused when it has found none.
  * @throws BuildError
  */
 export function refuseTooLarge(memoryMib: number): void {
+  if (memoryMib <= SMALL_MIB) return;
   if (memoryMib * MIB > physicalInfo().availablePages * PAGE_SIZE) throw notEnoughMemory(memoryMib);
 }

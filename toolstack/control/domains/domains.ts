@@ -56,7 +56,7 @@ import {
 } from "./saved.ts";
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
-import { handleOfUuid, newUuid, seedUuids, uuidOfHandle } from "./uuid.ts";
+import { handleOfUuid, newHandle, seedUuids, uuidOfHandle } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -221,7 +221,7 @@ export class Domains {
     const rings = ringsOf(info.id);
     // The guest may have corrupted values under its control; it must still be listed and can be destroyed.
     this.reconnect(domain, "console", () => {
-      domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort);
+      domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort, false);
     });
     this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, rings, false));
     return saved;
@@ -392,7 +392,8 @@ export class Domains {
    */
   private connect(request: CreateRequest, built: Rings): GuestDomain {
     const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
-    const domain = new GuestDomain(built.id, name, request.uuid ?? newUuid(built.id));
+    const handle = request.uuid === undefined ? newHandle() : handleOfUuid(request.uuid);
+    const domain = new GuestDomain(built.id, name, request.uuid ?? uuidOfHandle(handle)!);
     const { vcpus } = request;
     const kib = request.memoryMib * KIB;
     domain.sizes = { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
@@ -400,10 +401,10 @@ export class Domains {
     domain.policy = request.policy ?? DEFAULT_POLICY;
     domain.madeNs = systemTime();
     try {
-      domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort);
+      domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort, true);
       this.connectStore(domain, built, true);
       this.saveNow(domain);
-      setDomainHandle(built.id, handleOfUuid(domain.uuid));
+      setDomainHandle(built.id, handle);
     } catch (error) {
       domain.console?.close();
       this.disconnectStore(domain);
@@ -495,7 +496,7 @@ export class Domains {
       const { consoleGfn, storeGfn } = ringsOf(id);
       const rings = openRings(id, consoleGfn, storeGfn);
       if (domain.console !== null) domain.console.rebind(id, rings.consolePort);
-      else domain.console = GuestConsole.connect(id, consoleGfn, rings.consolePort);
+      else domain.console = GuestConsole.connect(id, consoleGfn, rings.consolePort, false);
       this.disconnectStore(domain);
       this.connectStore(domain, rings, true);
       this.saveNow(domain);

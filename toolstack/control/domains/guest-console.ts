@@ -5,7 +5,7 @@
  */
 import { XENCONS_IN_SIZE } from "../../../abi/console.ts";
 import { ByteRing } from "../byte-ring.ts";
-import { closeChannel, maskPort, onInterdomain, unmaskPort } from "../events.ts";
+import { closeChannel, maskPort, onInterdomain, onNewDomain, unmaskPort } from "../events.ts";
 import { send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
 import { outputFull, whenDrained } from "../console/output.ts";
@@ -58,9 +58,10 @@ export class GuestConsole {
 
   /**
    * Maps the console page of `domain` and binds to its port.
+   * @param fresh the domain has never run
    * @throws HypercallError; then nothing stays mapped or bound
    */
-  static connect(domain: number, gfn: number, guestPort: number): GuestConsole {
+  static connect(domain: number, gfn: number, guestPort: number, fresh: boolean): GuestConsole {
     const page = takeMapPage();
     foreignFrames()[0] = gfn;
     try {
@@ -72,14 +73,14 @@ export class GuestConsole {
     const port = { number: 0 };
     const guestConsole = new GuestConsole(page, new ConsoleRing(page), port);
     try {
-      port.number = onInterdomain(domain, guestPort, () => guestConsole.onEvent());
+      port.number = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => guestConsole.onEvent());
     } catch (error) {
       unmapPage(page);
       releaseMapPage(page);
       throw error;
     }
-    // The guest's output before the port was bound raised no event.
-    guestConsole.task.request();
+    // The output of one that ran before the port was bound raised no event.
+    if (!fresh) guestConsole.task.request();
     return guestConsole;
   }
 

@@ -8,6 +8,9 @@ import { encodeUtf8 } from "../text.ts";
 /** The longest name, bytes of UTF-8. */
 export const NAME_BYTES = 64;
 
+/** A name that is one as it is. */
+const PLAIN = /^[a-z][!-~]*$/i;
+
 /**
  * Refuses what cannot be a name.
  * @throws BuildError if it is empty, too long, a number, or has blanks or control characters
@@ -29,6 +32,12 @@ export function checkName(name: string): void {
  * until it is not taken.
  */
 export function freeName(base: string, id: number, taken: (name: string) => boolean): string {
+  // Nearly always; what is below takes many times as long.
+  if (PLAIN.test(base) && base.length + 1 + String(id).length <= NAME_BYTES) {
+    if (!taken(base)) return base;
+    const numbered = `${base}-${id}`;
+    if (!taken(numbered)) return numbered;
+  }
   const safe = base.replace(/[\s\u0000-\u001f\u007f]/g, "_").replace(/^[0-9]+$/, "guest-$&") || "guest";
   for (let ending = ""; ; ending += ending === "" ? `-${id}` : "x") {
     let stem = safe;

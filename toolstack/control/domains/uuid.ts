@@ -5,9 +5,10 @@
  * How unique they are. Domain 0 has no source of true random numbers, and its engine's Math.random has been seeded when
  * the image was built: it gives the same numbers on all machines. What is mixed instead, before the first one: the wall
  * clock (whole seconds), the TSC and system time of this vCPU's time record and the measured TSC frequency (they differ
- * from boot to boot in their low bits), the machine's memory, and the time that each of a row of hypercalls takes; for
- * each UUID: the system time in ns, the domain's id and a counter. Two domains of one boot, or of two boots of which a
- * single one of these values differs, have one UUID no more likely than two numbers of 122 random bits are equal. Only
+ * from boot to boot in their low bits), the machine's memory, the system time in ns, and the time that each of a row of
+ * hypercalls takes. From these 128 bits a generator of that period makes all UUIDs of one domain 0. Two domains of one boot, or
+ * of two boots of which a single one of these values differs, have one UUID no more likely than two numbers of 122 random
+ * bits are equal. Only
  * machines that are the same to the nanosecond (an emulator that counts instructions, its clock set to a fixed date) make
  * the same UUIDs. They can be guessed: nothing may take one for a secret.
  */
@@ -20,16 +21,18 @@ const WORDS = HANDLE_SIZE / 4;
 const ROUNDS = 8;
 /** Hypercalls whose times are mixed in. */
 const TIMED_CALLS = 16;
-/** Where version and variant are: RFC 9562, 4.1 and 4.2. */
-const VERSION_BYTE = 6;
-const VARIANT_BYTE = 8;
+/** Version, in byte 6, and variant, in byte 8, as parts of their words: RFC 9562, 4.1 and 4.2. */
+const VERSION_MASK = 0x00f00000;
+const VERSION = 0x00400000;
+const VARIANT_MASK = 0xc0;
+const VARIANT = 0x80;
 
 /** What everything is mixed into. */
 const state = new Uint32Array(WORDS);
-/** UUIDs made since domain 0's start. */
-let made = 0;
 let seeded = false;
 
+/** Two hexadecimal digits for each byte. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 function rotate(word: number, bits: number): number {
   return (word << bits) | (word >>> (32 - bits));
 }
@@ -56,11 +59,6 @@ function mix(words: readonly number[]): void {
   state.set([a, b, c, d]);
 }
 
-/** The two halves of a number below 2^53. */
-function halves(value: number): [number, number] {
-  return [value | 0, Math.floor(value / 0x100000000)];
-}
-
 /**
  * Mixes in what differs between machines and boots: before a domain 0 makes its first UUID, not at its start, where time counts.
  * @throws HypercallError; so it is done before there is a domain that would have to be taken back
@@ -70,32 +68,52 @@ export function seedUuids(): void {
   const { cpuKhz, totalPages, freePages } = physicalInfo();
   const times: number[] = [];
   for (let i = 0; i < TIMED_CALLS; i++) times.push(systemTime() | 0);
-  mix([...clockWords(), cpuKhz, totalPages, freePages, ...times]);
+  mix([...clockWords(), cpuKhz, totalPages, freePages, Math.floor(systemTime() / 0x100000000), ...times]);
   seeded = true;
 }
 
-/** A new UUID for the domain with this id, as text; after `seedUuids`. */
-export function newUuid(domain: number): string {
-  mix([...halves(systemTime()), domain, ++made]);
-  const bytes = new Uint8Array(state.slice().buffer);
-  bytes[VERSION_BYTE] = (bytes[VERSION_BYTE]! & 0x0f) | 0x40;
-  bytes[VARIANT_BYTE] = (bytes[VARIANT_BYTE]! & 0x3f) | 0x80;
-  return uuidOfBytes(bytes);
+/**
+ * The words of a new handle; after `seedUuids`. Marsaglia's xorshift generator of 128 bits of state, which has none twice within its
+ * period of 2^128 - 1 ("Xorshift RNGs", 2003).
+ */
+export function newHandle(): number[] {
+  if (!seeded) throw new Error("UUIDs have no seed yet");
+  let [a, b, c, d] = state as unknown as [number, number, number, number];
+  for (let i = 0; i < WORDS; i++) {
+    const t = a ^ (a << 11);
+    a = b;
+    b = c;
+    c = d;
+    d = d ^ (d >>> 19) ^ t ^ (t >>> 8);
+  }
+  state[0] = a;
+  state[1] = b;
+  state[2] = c;
+  state[3] = d;
+  return [a >>> 0, ((b & ~VERSION_MASK) | VERSION) >>> 0, ((c & ~VARIANT_MASK) | VARIANT) >>> 0, d >>> 0];
 }
 
-/** The handle of a domain with this UUID: its bytes in the order in which they are written, as libxl has it. */
-export function handleOfUuid(uuid: string): Uint8Array {
-  const digits = uuid.replace(/-/g, "");
-  return Uint8Array.from({ length: HANDLE_SIZE }, (_, i) => parseInt(digits.slice(i * 2, i * 2 + 2), 16));
+/** The words of the handle of a domain with this UUID: its bytes in the order in which they are written, as libxl has it. */
+export function handleOfUuid(uuid: string): number[] {
+  const digits = uuid.replaceAll("-", "");
+  const handle: number[] = [];
+  for (let at = 0; at < 2 * HANDLE_SIZE; at += 8) handle.push(swapped(parseInt(digits.slice(at, at + 8), 16)));
+  return handle;
+}
+
+/** A word with its bytes in the other order. */
+function swapped(word: number): number {
+  return ((word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24)) >>> 0;
 }
 
 /** The UUID in a handle, given as its words; null for a domain that was never finished. */
 export function uuidOfHandle(handle: readonly number[]): string | null {
-  if (handle.every((word) => word === 0)) return null;
-  return uuidOfBytes(new Uint8Array(Uint32Array.from(handle).buffer));
+  const [a, b, c, d] = handle as [number, number, number, number];
+  if ((a | b | c | d) === 0) return null;
+  return `${digits(a)}${digits(a >>> 16)}-${digits(b)}-${digits(b >>> 16)}-${digits(c)}-${digits(c >>> 16)}${digits(d)}${digits(d >>> 16)}`;
 }
 
-function uuidOfBytes(bytes: Uint8Array): string {
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+/** The digits of the low two bytes of a word, in their order in memory. */
+function digits(word: number): string {
+  return HEX[word & 0xff]! + HEX[(word >>> 8) & 0xff]!;
 }

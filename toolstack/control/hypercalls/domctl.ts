@@ -142,10 +142,9 @@ export function loadHvmContext(domain: number, records: Uint8Array): void {
   setHvmContext(domain, largeBuffer, records.length);
 }
 
-/** Writes the domain's handle: HANDLE_SIZE bytes that outlive domain 0. */
-export function setDomainHandle(domain: number, handle: Uint8Array): void {
-  const { words } = buffer;
-  words.set(new Uint32Array(handle.buffer, handle.byteOffset, HANDLE_SIZE / 4), HANDLE);
+/** Writes the domain's handle: HANDLE_SIZE bytes, as words, that outlive domain 0. */
+export function setDomainHandle(domain: number, handle: ArrayLike<number>): void {
+  buffer.words.set(handle, HANDLE);
   domctl("XEN_DOMCTL_setdomainhandle", XEN_DOMCTL_setdomainhandle, domain);
 }
 
