@@ -5,25 +5,21 @@
 import { ENOMEM } from "../../../abi/errno.ts";
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
-import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { HypercallError } from "../hypercall.ts";
 import { createDomain, destroyDomain, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
 import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
 import { guestRefusal } from "../refusal.ts";
-import { encodeUtf8 } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
-import { acpiSize, acpiTables } from "./acpi.ts";
+import { blueprintFor } from "./blueprint.ts";
 import { BuildError } from "./build-error.ts";
+import { writeBatches } from "./guest-writer.ts";
 import { setStartContext } from "./vcpu-state.ts";
-import { parseKernel, type Kernel } from "./elf.ts";
 import { Pace, type Progress } from "./pace.ts";
-import { GuestWriter } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
-import { planGuest, type GuestLayout } from "./layout.ts";
+import type { GuestLayout } from "./layout.ts";
 import { notEnoughMemory } from "./memory-check.ts";
 import { openRings, type Rings } from "./rings.ts";
-import { makeStartInfo, startInfoSize } from "./start-info.ts";
 
 const MIB = 1024 * 1024;
 /** Superpages of 2 MiB: extent order, frames and bytes. */
@@ -48,18 +44,7 @@ export interface GuestConfig {
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
 export async function buildDomain(config: GuestConfig): Promise<Rings> {
-  const kernel = kernelOf(config.kernel);
-  const commandLine = encodeUtf8(config.commandLine);
-  const ramdiskSize = config.ramdisk?.size ?? 0;
-  const layout = planGuest(
-    config.kernel.name,
-    kernel,
-    ramdiskSize,
-    config.memoryMib * MIB,
-    startInfoSize(commandLine),
-    acpiSize(config.vcpus),
-  );
-
+  const { kernel, layout, size, writes } = blueprintFor(config);
   const pace = new Pace(config.progress);
   let id = -1;
   try {
@@ -71,26 +56,13 @@ export async function buildDomain(config: GuestConfig): Promise<Rings> {
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
     setMemoryMap(id, layout.memoryMap);
-    await writeGuest(id, config, kernel, layout, makeStartInfo(layout, commandLine, ramdiskSize), pace);
+    await writeBatches(id, writes, size, pace);
     setStartContext(id, kernel.entry, layout.startInfo);
     return rings;
   } catch (error) {
     if (id >= 0) destroyDomain(id);
     throw explain(error, config);
   }
-}
-
-/** Kernels read before, by their addresses: boot modules never change. */
-const kernels = new Map<number, Kernel>();
-
-function kernelOf(image: Image): Kernel {
-  if (image.address >= DOM0_MAP) return parseKernel(image);
-  let kernel = kernels.get(image.address);
-  if (kernel === undefined) {
-    kernel = parseKernel(image);
-    kernels.set(image.address, kernel);
-  }
-  return kernel;
 }
 
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */
@@ -123,26 +95,6 @@ async function populateGuest(id: number, layout: GuestLayout, pace: Pace): Promi
     }
   }
   populateFrames(id, layout.extraGfns);
-}
-
-async function writeGuest(
-  id: number,
-  config: GuestConfig,
-  kernel: Kernel,
-  layout: GuestLayout,
-  startInfo: Uint8Array,
-  pace: Pace,
-): Promise<void> {
-  const writer = new GuestWriter(id);
-  for (const segment of kernel.segments) {
-    writer.copyFromWindow(segment.address, config.kernel.address + segment.fileOffset, segment.fileSize);
-  }
-  if (config.ramdisk !== undefined) {
-    writer.copyFromWindow(layout.ramdisk, config.ramdisk.address, config.ramdisk.size);
-  }
-  writer.write(layout.startInfo, startInfo);
-  writer.write(layout.acpi, acpiTables(layout.acpi, config.vcpus));
-  await writer.flush(pace);
 }
 
 /** Says what the user can do about a hypercall's failure, where that is known. */
