@@ -6,6 +6,8 @@
  * The hypervisor appends, domain 0 removes, with one atomic operation per word: a concurrent change by the hypervisor takes
  * effect either before or after.
  *
+ * The word of a port that is not in use is masked: a port just bound raises nothing until its handler is there.
+ *
  * All ports have the default priority: there is one queue.
  */
 import {
@@ -58,7 +60,7 @@ export function openEvents(): void {
 function addPage(): void {
   const page = wordPages + pages.length * PAGE_SIZE;
   const view = words(memory, page, PAGE_WORDS);
-  view[0] = 0; // memory is there from the first touch on
+  view.fill(MASKED);
   expandArray(page);
   pages.push(view);
 }
@@ -67,7 +69,7 @@ type Handler = () => void;
 
 const handlers: (Handler | undefined)[] = [];
 
-/** Enters the handler of a port just bound, which has an event word when this returns. */
+/** Enters the handler of a port just bound, which has an event word, masked, when this returns. */
 function enter(port: number, handler: Handler): number {
   try {
     while (port >= pages.length * PAGE_WORDS) addPage();
@@ -81,12 +83,16 @@ function enter(port: number, handler: Handler): number {
 
 /** Binds a virtual interrupt to `handler`; returns its port. */
 export function onVirq(virq: number, handler: Handler): number {
-  return enter(bindVirq(virq), handler);
+  const port = enter(bindVirq(virq), handler);
+  unmaskPort(port);
+  return port;
 }
 
 /** Binds to `remotePort` of domain `remote`, with `handler` for its notifications; returns our port. */
 export function onInterdomain(remote: number, remotePort: number, handler: Handler): number {
-  return enter(bindInterdomain(remote, remotePort), handler);
+  const port = enter(bindInterdomain(remote, remotePort), handler);
+  unmaskPort(port);
+  return port;
 }
 
 /**
@@ -94,18 +100,15 @@ export function onInterdomain(remote: number, remotePort: number, handler: Handl
  * here nothing was, so the handler is first called when something is.
  */
 export function onNewDomain(remote: number, remotePort: number, handler: Handler): number {
-  const port = onInterdomain(remote, remotePort, handler);
-  // The upcall stays pending, so the other ports are handled next.
-  takeQueue();
-  const place = taken.indexOf(port);
-  if (place >= 0) taken.splice(place, 1);
+  const port = enter(bindInterdomain(remote, remotePort), handler);
+  if (!replaceWord(port, MASKED | PENDING, 0)) unmaskPort(port);
   return port;
 }
 
 /** Closes a port and forgets its handler. */
 export function closeChannel(port: number): void {
   handlers[port] = undefined;
-  unmaskPort(port);
+  maskPort(port);
   closePort(port);
 }
 
