@@ -123,6 +123,9 @@ void step_halt(void) {
   if (random_below(2)) {
     note("halt", 1, 0);
     timer_listen();
+    /* The periodic timer stops while the vCPU does not run: this one ends HLT. */
+    struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = clock_ns() + MILLISECOND};
+    vcpu_op(VCPUOP_set_singleshot_timer, here(), &timer);
     interrupts_on_and_halt();
     interrupts_off();
   } else if (wild || token_take()) {

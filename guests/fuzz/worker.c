@@ -253,7 +253,7 @@ void workers_prepare(void) {
 void workers_run(const struct limits *wanted) {
   limits = *wanted;
   for (unsigned cpu = cpu_count; cpu-- > 0;) {
-    /* So that HLT ends. */
+    /* An upcall may come at any moment. */
     struct vcpu_set_periodic_timer timer = {.period_ns = 2 * MILLISECOND};
     if (cpu > 0 && smp_start(cpu) != 0)
       guest_fail("vCPU %u does not start", cpu);

@@ -58,7 +58,8 @@ export async function fuzzHarmsOnlyItself(
     t.notRegex(printed, /TYPEVISOR-GUEST: FAIL/, options);
     if (!wild && /TYPEVISOR-GUEST: PASS fuzz[^]*has ended: poweroff/.test(printed)) verdicts++;
   }
-  t.true(verdicts > 0, "none came to its verdict");
+  const tame = runs.filter((run) => run.wild !== true).length;
+  t.true(verdicts * 2 >= tame, `${verdicts} of ${tame} came to their verdicts`);
   const times = await finish(machine, timer);
   t.regex(times, /TYPEVISOR-GUEST: PASS timer/);
   t.log(`${kind}: timers ${/^worst: .*/m.exec(times)?.[0]}`);
