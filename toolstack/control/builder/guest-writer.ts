@@ -36,28 +36,29 @@ export interface Batch {
 /** Divides what is to be written into batches, each of which is made when it is asked for. */
 export function* planWrites(pieces: Piece[]): Generator<Batch> {
   let copies: Copy[] = [];
-  let frames: number[] = [];
-  const batch = (): Batch => ({ frames: Uint32Array.from(frames), pages: frames.length / 2, copies });
+  const frames = new Uint32Array(2 * BUILD_PAGES);
+  let pages = 0;
+  const batch = (): Batch => ({ frames: frames.slice(0, 2 * pages), pages, copies });
   for (const piece of pieces) {
     for (let offset = 0; offset < piece.size;) {
-      const pages = frames.length / 2;
       const address = piece.address + offset;
       const within = address % PAGE_SIZE;
       const room = (BUILD_PAGES - pages) * PAGE_SIZE - within;
       const size = Math.min(piece.size - offset, room);
       const from = typeof piece.from === "number" ? piece.from + offset : piece.from.subarray(offset, offset + size);
       copies.push({ to: BUILD_WINDOW + pages * PAGE_SIZE + within, from, size });
-      // Guests' boot data lie below 4 GiB, so the high words are zero.
-      const end = (address + size - 1) >>> PAGE_SHIFT;
-      for (let gfn = address >>> PAGE_SHIFT; gfn <= end; gfn++) frames.push(gfn, 0);
+      const needed = Math.ceil((within + size) / PAGE_SIZE);
+      // Guests' boot data lie below 4 GiB, so the high words stay zero.
+      for (let i = 0, gfn = address >>> PAGE_SHIFT; i < needed; i++) frames[2 * (pages + i)] = gfn + i;
+      pages += needed;
       offset += size;
-      if (frames.length / 2 < BUILD_PAGES) continue;
+      if (pages < BUILD_PAGES) continue;
       yield batch();
       copies = [];
-      frames = [];
+      pages = 0;
     }
   }
-  if (frames.length > 0) yield batch();
+  if (pages > 0) yield batch();
 }
 
 /**
