@@ -1,5 +1,5 @@
 /**
- * The container of a software-isolated domain: the interface between domain 0's sandbox, the shim and the hypervisor.
+ * The container of a software-isolated domain: the interface between its sandbox, the shim and the hypervisor.
  * It corresponds to the VMCS/VMCB of hardware guests; the hypercalls made through it are Xen's.
  *
  * Read by AssemblyScript (kernel/), TypeScript (toolstack/control, test/) and mirrored by boot/software.h.
@@ -12,6 +12,7 @@ export const SOFTWARE_EXIT_INTERRUPT: u32 = 2; // preempted; SoftwareExit.vector
 export const SOFTWARE_EXIT_PAGE_FAULT: u32 = 3; // SoftwareExit.address not mapped, or not writable; retried at next entry
 export const SOFTWARE_EXIT_TRAP: u32 = 4; // SoftwareExit.trap; the stack was printed on the console; it cannot continue
 export const SOFTWARE_EXIT_GROW: u32 = 5; // SoftwareExit.pages = wanted size in 64 KiB pages; write SoftwareExit.result before re-entry
+export const SOFTWARE_EXIT_PORT: u32 = 6; // SoftwareExit.port; a read's value goes into SoftwareExit.result before re-entry
 
 /** SoftwareExit record: offsets of u64 fields. */
 export namespace SoftwareExit {
@@ -20,9 +21,15 @@ export namespace SoftwareExit {
   export const write: u32 = 16; // 1 when the faulting access was a write
   export const trap: u32 = 24; // SOFTWARE_TRAP_*
   export const pages: u32 = 32;
-  export const result: u32 = 40; // in: 1 lets the growth happen, 0 refuses it
+  export const result: u32 = 40; // growth, in: 1 lets it happen, 0 refuses it. Port: the value, out when written, in when read
+  export const port: u32 = 48; // its number, SOFTWARE_PORT_SIZE_SHIFT and SOFTWARE_PORT_WRITE
   export const SIZE: u32 = 64;
 }
+
+/** SoftwareExit.port: the access's size in bytes (1, 2, 4, or whatever the domain says) from this bit on; set for a write. */
+export const SOFTWARE_PORT_SIZE_SHIFT: u32 = 16;
+export const SOFTWARE_PORT_SIZE_MASK: u32 = 0xff;
+export const SOFTWARE_PORT_WRITE: u32 = 1 << 24;
 
 export const SOFTWARE_TRAP_MEMORY: u32 = 1; // access outside the 4 GiB of linear memory, or refused page fault
 export const SOFTWARE_TRAP_STACK: u32 = 2; // native stack exhausted

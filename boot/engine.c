@@ -79,34 +79,13 @@ wasm_rt_memory_t *Z_aZ_a(struct Z_a_instance_t *env) {
   return &memory;
 }
 
-/* --- Time: Xen's pvclock and wallclock from the shared info page (xen.h: struct shared_info, vcpu_time_info)  */
+/* --- Time: the shared info page's wall clock (xen.h: struct shared_info) ----------------------------------- */
 
-struct time_info {
-  volatile u32 version;
-  u32 pad;
-  u64 tsc_timestamp, system_time;
-  u32 mul;
-  s8 shift;
-};
 struct wallclock {
   volatile u32 version;
   u32 seconds, nanoseconds, seconds_high;
 };
-#define VCPU_INFO_TIME 32
 #define SHARED_INFO_WALLCLOCK 0xc00
-
-static u64 system_time(void) {
-  const struct time_info *time = (const struct time_info *)at(DOM0_SHARED_INFO + VCPU_INFO_TIME);
-  for (;;) {
-    u32 version = time->version, low, high;
-    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
-    u64 ticks = (low | (u64)high << 32) - time->tsc_timestamp;
-    ticks = time->shift < 0 ? ticks >> -time->shift : ticks << time->shift;
-    u64 ns = time->system_time + (u64)((unsigned __int128)ticks * time->mul >> 32);
-    __asm__ volatile("" : : : "memory");
-    if (!(version & 1) && time->version == version) return ns;
-  }
-}
 
 static f64 date_now_ms(void) {
   const struct wallclock *wall = (const struct wallclock *)at(DOM0_SHARED_INFO + SHARED_INFO_WALLCLOCK);
@@ -118,7 +97,7 @@ static f64 date_now_ms(void) {
     ns = (wall->seconds | (u64)wall->seconds_high << 32) * 1000000000 + wall->nanoseconds;
     __asm__ volatile("" : : : "memory");
   } while (version & 1 || wall->version != version);
-  return (f64)((ns + system_time()) / 1000000);
+  return (f64)((ns + software_time(DOM0_SHARED_INFO)) / 1000000);
 }
 
 /* --- The imports -------------------------------------------------------------------------------------------- */

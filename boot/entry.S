@@ -235,6 +235,7 @@ boot_stack_end:
   stack nmi_stack, FAULT_STACK_SIZE
   stack machine_check_stack, FAULT_STACK_SIZE
   stack engine_stack, ENGINE_STACK_SIZE
+  stack io_stack, IO_STACK_SIZE
   .global pool
 pool: .skip POOL_PAGES * PAGE_SIZE
   .set boot_tables, engine_stack

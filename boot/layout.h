@@ -6,6 +6,7 @@
  *   HYPERVISOR_BASE + 4 GiB         linear memory of the hypervisor module (space 0)         RW, mapped page by page
  *   ENGINE_BASE + 4 GiB             linear memory of domain 0's engine (space 1)             RW, mapped page by page
  *   CODEC_BASE + CODEC_SIZE         the end of that one: linear memory of the codec          as the engine's
+ *   IO_BASE + 4 GiB                 linear memory of the I/O domain (space 2)                RW, mapped page by page
  *   PHYSMAP_BASE + pa               RAM and firmware tables, the shim's own range left out   RW, cached
  *   MMIO_VIRTUAL + (pa - MMIO_PHYSICAL)  local APIC, I/O APIC, HPET                          RW, uncached
  *
@@ -25,6 +26,7 @@
 /* The codec cannot access anything below its base or above its own memory, whose end is that of the engine's. */
 #define CODEC_BASE (ENGINE_BASE + 0xe0000000) /* abi/domain0-layout.ts, DOM0_CODEC */
 #define CODEC_SIZE 0x1ff00000
+#define IO_BASE 0x3000000000 /* abi/io/layout.ts says what is where in it */
 #define LINEAR_SIZE 0x100000000
 #define LINEAR_GUARDED 0x200000000
 #define PHYSMAP_BASE 0xffff800000000000
@@ -40,11 +42,15 @@
 #define STACK_SIZE 0x10000
 #define FAULT_STACK_SIZE 0x4000
 #define ENGINE_STACK_SIZE 0x100000
-/* What a fault in domain 0 needs to keep on its own stack: trap frame, FXSAVE area, a few C frames. */
+#define IO_STACK_SIZE 0x20000
+/* What a fault in a software-isolated domain needs to keep on its own stack: trap frame, FXSAVE area, a few C frames. */
 #define STACK_RESERVE 0x1000
 
-/* Reserve of pages for page tables and the hypervisor module's static data; RAM and modules are never taken from it. */
-#define POOL_PAGES 640
+/*
+ * Reserve of pages for page tables and the hypervisor module's static data; RAM and modules are never taken from it. The
+ * last part is every table that the I/O domain's linear memory can need.
+ */
+#define POOL_PAGES (640 + 410)
 /* Below this much RAM Typevisor refuses to start. */
 #define MINIMUM_RAM_MIB 48
 

@@ -10,8 +10,7 @@
 
 #define PRESENT 1ul
 #define WRITABLE 2ul
-#define WRITE_THROUGH 8ul
-#define CACHE_DISABLE 0x10ul
+#define UNCACHED 0x18ul /* write-through, cache disable */
 #define LARGE 0x80ul
 #define NO_EXECUTE (1ul << 63)
 #define TABLE_FLAGS (PRESENT | WRITABLE)
@@ -28,10 +27,12 @@
 #define FIRMWARE_MAXIMUM 0x1000000ul
 #define CPUID_GIGABYTE_PAGES (1u << 26) /* 80000001h EDX */
 
-#define SPACE_COUNT 2
+#define SPACE_COUNT 3
 #define SPACE_PAGES 0x100000
+#define SPACE_WRITABLE 1 /* hw.spaceMap's flags */
+#define SPACE_UNCACHED 2
 
-static const u64 space_bases[SPACE_COUNT] = {HYPERVISOR_BASE, ENGINE_BASE};
+static const u64 space_bases[SPACE_COUNT] = {HYPERVISOR_BASE, ENGINE_BASE, IO_BASE};
 static bool gigabyte_pages;
 static u64 *root;
 
@@ -108,7 +109,7 @@ static void map_shim(void) {
   map_range(constants, constants, data - constants, NO_EXECUTE, 1);
   map_range(data, data, end - data, WRITABLE | NO_EXECUTE, 1);
   u8 *const guards[] = {stack_guard, double_fault_stack_guard, page_fault_stack_guard, nmi_stack_guard,
-                        machine_check_stack_guard, engine_stack_guard};
+                        machine_check_stack_guard, engine_stack_guard, io_stack_guard};
   for (u32 i = 0; i < LENGTH(guards); i++) *entry_at((u64)guards[i], 1) = 0;
 }
 
@@ -149,7 +150,7 @@ void page_tables_init(void) {
       map_physical(from & -(u64)PAGE_SIZE, (to + PAGE_SIZE - 1) & -(u64)PAGE_SIZE);
     }
   }
-  map_range(MMIO_VIRTUAL, MMIO_PHYSICAL, MMIO_SIZE, WRITABLE | NO_EXECUTE | WRITE_THROUGH | CACHE_DISABLE, 2);
+  map_range(MMIO_VIRTUAL, MMIO_PHYSICAL, MMIO_SIZE, WRITABLE | NO_EXECUTE | UNCACHED, 2);
   __asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
 }
 
@@ -164,7 +165,7 @@ u32 space_map(u32 space, u32 page, u64 mfn, u32 flags) {
   u64 *entry = entry_at(space_bases[space] + ((u64)page << 12), 1);
   if (!entry) return 1;
   if (*entry & PRESENT) return 2;
-  *entry = physical | NO_EXECUTE | (flags & 1 ? WRITABLE : 0) | PRESENT;
+  *entry = physical | NO_EXECUTE | (flags & SPACE_WRITABLE ? WRITABLE : 0) | (flags & SPACE_UNCACHED ? UNCACHED : 0) | PRESENT;
   return 0;
 }
 

@@ -74,6 +74,7 @@ extern u8 shim_start[], text_end[], constants_end[], pages_start[], shim_end[];
 /* entry.S: stacks and their ends; the page below each is never mapped. */
 extern u8 stack_guard[], stack[], stack_end[], double_fault_stack_end[], page_fault_stack_end[], nmi_stack_end[];
 extern u8 machine_check_stack_end[], engine_stack_guard[], engine_stack[], engine_stack_end[];
+extern u8 io_stack_guard[], io_stack[], io_stack_end[];
 extern u8 double_fault_stack_guard[], page_fault_stack_guard[], nmi_stack_guard[], machine_check_stack_guard[];
 extern u8 pool[];
 

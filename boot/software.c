@@ -7,12 +7,13 @@ struct fresh_stack {
 };
 extern u64 switch_stack(u64 *save, u64 load);
 extern u8 software_begin[];
-extern const u32 snapshot[]; /* domain 0's image */
+extern const u32 snapshot[], io_image[]; /* snapshot.S */
 
 /* By the number of their linear memory, from 1 up: 0 is the hypervisor's. */
 static struct software_domain domains[] = {
   {
     .name = "Domain 0",
+    .uses_fpu = true,
     .base = ENGINE_BASE,
     .guard = engine_stack_guard,
     .stack = engine_stack,
@@ -20,6 +21,16 @@ static struct software_domain domains[] = {
     .image = snapshot,
     .reset = engine_reset,
     .main = engine_main,
+  },
+  {
+    .name = "The I/O domain",
+    .base = IO_BASE,
+    .guard = io_stack_guard,
+    .stack = io_stack,
+    .stack_end = io_stack_end,
+    .image = io_image,
+    .reset = io_reset,
+    .main = io_main,
   },
 };
 
@@ -51,7 +62,7 @@ u32 software_enter(u32 space, struct software_exit *info) {
   domain->exit = info;
   software_current = domain;
   /* A guest's rounding mode may be in force; a preempted domain restores its own (trap.c). */
-  __asm__ volatile("ldmxcsr %0" : : "m"(default_mxcsr));
+  if (domain->uses_fpu) __asm__ volatile("ldmxcsr %0" : : "m"(default_mxcsr));
   switch_stack(&hypervisor_rsp, domain->rsp);
   return domain->exit_reason;
 }
@@ -70,6 +81,26 @@ void software_call(u32 reason) {
 }
 
 struct software_exit *software_info(void) { return software_current->exit; }
+
+/* xen.h: struct vcpu_time_info of vCPU 0 in struct shared_info. */
+u64 software_time(u32 shared_info) {
+  const struct {
+    volatile u32 version;
+    u32 pad;
+    u64 tsc_timestamp, system_time;
+    u32 mul;
+    s8 shift;
+  } *time = (const void *)(software_current->base + shared_info + 32);
+  for (;;) {
+    u32 version = time->version, low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    u64 ticks = (low | (u64)high << 32) - time->tsc_timestamp;
+    ticks = time->shift < 0 ? ticks >> -time->shift : ticks << time->shift;
+    u64 ns = time->system_time + (u64)((unsigned __int128)ticks * time->mul >> 32);
+    __asm__ volatile("" : : : "memory");
+    if (!(version & 1) && time->version == version) return ns;
+  }
+}
 
 u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped_result) {
   volatile u32 result = trapped_result;

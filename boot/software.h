@@ -14,6 +14,7 @@ enum {
   SOFTWARE_EXIT_PAGE_FAULT = 3,
   SOFTWARE_EXIT_TRAP = 4,
   SOFTWARE_EXIT_GROW = 5,
+  SOFTWARE_EXIT_PORT = 6,
 };
 enum {
   SOFTWARE_TRAP_MEMORY = 1,
@@ -25,11 +26,14 @@ enum {
   SOFTWARE_TRAP_FAULT = 7,
 };
 struct software_exit {
-  u64 vector, address, write, trap, pages, result, unused[2];
+  u64 vector, address, write, trap, pages, result, port, unused;
 };
+#define SOFTWARE_PORT_SIZE_SHIFT 16 /* of `port` */
+#define SOFTWARE_PORT_WRITE (1u << 24)
 
 #define DOM0_CALL_PAGE 0xc0000000
 #define DOM0_SHARED_INFO 0xc0001000
+/* At DOM0_CALL_PAGE and IO_CALL_PAGE; the I/O domain uses no more than the hypercall's fields. */
 struct call_page {
   u64 op, args[6], result;
   u32 exchange_address, exchange_value;
@@ -45,9 +49,10 @@ struct call_page {
 /* One software-isolated domain, identified by the number of its linear memory (hw's `space`). */
 struct software_domain {
   const char *name;                     /* in reports */
+  bool uses_fpu;                        /* if not, the vector registers stay a guest's while it runs */
   u64 base;                             /* its linear memory */
   const u8 *guard, *stack, *stack_end;  /* its native stack, and the page below it that is never mapped */
-  const u32 *image;                     /* build/snapshot.bin: the initial contents of its memory */
+  const u32 *image;                     /* build/snapshot.bin, io.bin: the initial contents of its memory */
   void (*reset)(void);                  /* prepares its module once, and its instance at every reset */
   void (*main)(void);                   /* its own code, on its stack; never returns */
   u64 rsp;                              /* where it continues; 0 before the first reset */
@@ -70,6 +75,8 @@ u32 software_enter(u32 space, struct software_exit *info);
 void software_leave(u32 reason);
 /* The same from the domain's own code, where interrupts are on. */
 void software_call(u32 reason);
+/* System time, ns, by Xen's pvclock in the domain's shared info page at linear address `shared_info`. */
+u64 software_time(u32 shared_info);
 /* The exit record, while in the domain. */
 struct software_exit *software_info(void);
 /* Ends the domain's run for good, after a report: it can only be reset. */
@@ -83,8 +90,10 @@ u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped);
 void print_sandbox(void);
 /* HOST_CALL_CODEC, in codec.c: CODEC_* of abi/codec.ts. */
 u32 codec_call(const u32 *arguments);
-/* Domain 0's, in engine.c. */
+/* Domain 0's, in engine.c, and the I/O domain's, in io.c. */
 void engine_reset(void);
 void engine_main(void);
+void io_reset(void);
+void io_main(void);
 
 #endif

@@ -50,11 +50,17 @@ struct trap_frame *trap_place(struct trap_frame *frame) {
   return placed;
 }
 
+/* Leaves the domain at an interrupt or fault, where its vector registers are in use. */
 static __attribute__((noinline)) void leave_with_fpu(u32 reason) {
   u8 state[512] __attribute__((aligned(16)));
   __asm__ volatile("fxsave64 %0" : "=m"(state));
   software_leave(reason);
   __asm__ volatile("fxrstor64 %0" : : "m"(state));
+}
+
+static void leave(u32 reason) {
+  if (software_current->uses_fpu) leave_with_fpu(reason);
+  else software_leave(reason);
 }
 
 static void describe_address(u64 address) {
@@ -141,7 +147,7 @@ void trap_handle(struct trap_frame *frame) {
   if (frame->vector >= FIRST_INTERRUPT) {
     if (software_current) {
       software_info()->vector = frame->vector;
-      leave_with_fpu(SOFTWARE_EXIT_INTERRUPT);
+      leave(SOFTWARE_EXIT_INTERRUPT);
     } else {
       interrupt_taken = (s32)frame->vector;
       frame->rflags &= ~(u64)RFLAGS_IF; /* one at a time */
@@ -161,7 +167,7 @@ void trap_handle(struct trap_frame *frame) {
       fault_in_domain(frame);
     software_info()->address = linear;
     software_info()->write = frame->error & PAGE_FAULT_WRITE ? 1 : 0;
-    leave_with_fpu(SOFTWARE_EXIT_PAGE_FAULT);
+    leave(SOFTWARE_EXIT_PAGE_FAULT);
     return;
   }
   static bool reporting;

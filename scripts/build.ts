@@ -3,6 +3,8 @@
  *
  *   abi, arch-x86, kernel --asc--> hypervisor.wasm --wasm2c--> C --gcc--+
  *   abi, codec --asc--> codec.wasm -----------------wasm2c--> C --gcc--+
+ *   abi, drivers, noxs --asc--> io.wasm ------------wasm2c--> C --gcc--+
+ *                                  +--its memory--> io.bin ------------+
  *   quickjs-emscripten's engine .wasm --------------wasm2c--> C --gcc--+--> typevisor.elf
  *   abi, toolstack/control --esbuild--> control.js --> snapshot.bin ----+
  *   guests/ --gcc--> build/guests/*.elf
@@ -10,13 +12,14 @@
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { buildGuests } from "./build/guests.ts";
-import { buildCodecWasm, buildHypervisorWasm } from "./build/assembly.ts";
+import { buildCodecWasm, buildHypervisorWasm, buildIoWasm } from "./build/assembly.ts";
 import { buildControl } from "./build/control.ts";
+import { buildIoImage } from "./build/io-image.ts";
 import { withBuildLock } from "./build/lock.ts";
-import { compileCodec, compileEngine, compileHypervisor, compileShim, linkImage } from "./build/native.ts";
+import { compileCodec, compileEngine, compileHypervisor, compileIo, compileShim, linkImage } from "./build/native.ts";
 import { buildSnapshot } from "./build/snapshot.ts";
 import { BuildError, countStepsRun, progress } from "./build/task.ts";
-import { translateCodec, translateEngine, translateHypervisor } from "./build/wasm2c.ts";
+import { translateCodec, translateEngine, translateHypervisor, translateIo } from "./build/wasm2c.ts";
 import { buildFolder, guestsFolder } from "./paths.ts";
 import { installPackages } from "./setup.ts";
 
@@ -30,13 +33,15 @@ export async function build(): Promise<void> {
     const engine = Promise.all([translateEngine(), snapshot]).then(compileEngine);
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
     const codec = buildCodecWasm().then(translateCodec).then(compileCodec);
-    const shim = snapshot.then(compileShim);
+    const ioWasm = buildIoWasm();
+    const io = ioWasm.then(translateIo).then(compileIo);
+    const shim = Promise.all([snapshot, ioWasm.then(buildIoImage)]).then(compileShim);
     const guests = buildGuests(guestsFolder, progress);
     // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
-    const results = await Promise.allSettled([engine, hypervisor, codec, shim, guests]);
+    const results = await Promise.allSettled([engine, hypervisor, codec, io, shim, guests]);
     const errors = results.filter((result) => result.status === "rejected").map((result) => result.reason as Error);
     if (errors.length > 0) throw errors.find((error) => !(error instanceof BuildError)) ?? combine(errors);
-    await linkImage([await engine, await hypervisor, await codec, ...(await shim)]);
+    await linkImage([await engine, await hypervisor, await codec, await io, ...(await shim)]);
     if (countStepsRun() > 0) progress(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   });
 }

@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import ts from "typescript";
 import { root } from "./paths.ts";
-import { type AssemblyModule, ascCommand, CODEC, HYPERVISOR } from "./build/assembly.ts";
+import { type AssemblyModule, ascCommand, CODEC, HYPERVISOR, IO } from "./build/assembly.ts";
 
 /** TS1206 "Decorators are not valid here": AssemblyScript allows them on functions (`@inline`, `@external`). */
 const ASSEMBLYSCRIPT_ALLOWS = new Set([1206]);
@@ -63,5 +63,8 @@ function checkAssembly(module: AssemblyModule): number {
   return result.status === 0 ? 0 : 1;
 }
 
-const failures = [...PROJECTS.map(checkProject), ...[HYPERVISOR, CODEC].map(checkAssembly)].reduce((a, b) => a + b, 0);
+const failures = [...PROJECTS.map(checkProject), ...[HYPERVISOR, CODEC, IO].map(checkAssembly)].reduce(
+  (a, b) => a + b,
+  0,
+);
 process.exitCode = failures === 0 ? 0 : 1;

@@ -13,7 +13,14 @@
  * Makes a hypercall with Xen's number and arguments; pointers are linear addresses. The domain may be preempted in it.
  * @returns what the hypercall returns: a negative errno, or its result
  */
-@external("io", "hypercall") export declare function hypercall(op: u32, a0: u64, a1: u64, a2: u64, a3: u64, a4: u64): i64;
+@external("io", "hypercall") export declare function hypercall(
+  op: u32,
+  a0: u64,
+  a1: u64,
+  a2: u64,
+  a3: u64,
+  a4: u64,
+): i64;
 
 /** Reads `size` (1, 2 or 4) bytes from a port; all ones from one that the domain may not access. */
 @external("io", "portIn") export declare function portIn(port: u32, size: u32): u32;
@@ -33,7 +40,11 @@
 /** MFENCE: what is before it is visible to devices and other processors before what is after it. */
 @external("io", "barrier") export declare function barrier(): void;
 /** Atomic compare-and-exchange of 32 bits; returns the value found (equal to `expected` on success). */
-@external("io", "compareExchange32") export declare function compareExchange32(ptr: usize, expected: u32, value: u32): u32;
+@external("io", "compareExchange32") export declare function compareExchange32(
+  ptr: usize,
+  expected: u32,
+  value: u32,
+): u32;
 /** Atomic fetch-or and fetch-and of 32 bits; return the value found. */
 @external("io", "fetchOr32") export declare function fetchOr32(ptr: usize, bits: u32): u32;
 @external("io", "fetchAnd32") export declare function fetchAnd32(ptr: usize, bits: u32): u32;

@@ -1,6 +1,6 @@
 /**
- * AssemblyScript: arch-x86/ and kernel/ become build/hypervisor.wasm, codec/ becomes build/codec.wasm: the modules that
- * boot and that Node tests.
+ * AssemblyScript: arch-x86/ and kernel/ become build/hypervisor.wasm, codec/ becomes build/codec.wasm, drivers/ and noxs/
+ * become build/io.wasm: the modules that boot and that Node tests.
  */
 import path from "node:path";
 import { buildFolder, fromRoot } from "../paths.ts";
@@ -8,6 +8,7 @@ import { runStep, runTool } from "./task.ts";
 
 export const hypervisorWasm = path.join(buildFolder, "hypervisor.wasm");
 export const codecWasm = path.join(buildFolder, "codec.wasm");
+export const ioWasm = path.join(buildFolder, "io.wasm");
 
 /** `--runtime stub`: no garbage collector. `--debug` keeps function names, from which stack traces are made. */
 const OPTIONS = ["--runtime", "stub", "-O3", "--debug"];
@@ -24,6 +25,15 @@ export const HYPERVISOR: AssemblyModule = { entry: "kernel/main.ts", options: []
 export const CODEC: AssemblyModule = {
   entry: "codec/main.ts",
   options: ["--importMemory", "--zeroFilledMemory", "--use", "abort="],
+};
+
+/**
+ * Its memory is imported (abi/io/layout.ts). What initialises its module variables is an export, `start`, which is called
+ * whenever the domain starts; a failed assertion goes to drivers/host/log.ts, which ends the domain's run.
+ */
+export const IO: AssemblyModule = {
+  entry: "noxs/main.ts",
+  options: ["--importMemory", "--exportTable", "--exportStart", "start", "--use", "abort=drivers/host/log/abort"],
 };
 
 /** Command and arguments of the AssemblyScript compiler for a module; run it in the repository's root. */
@@ -51,6 +61,15 @@ export async function buildHypervisorWasm(
 /** Compiles the codec. */
 export async function buildCodecWasm(): Promise<void> {
   await compile(CODEC, codecWasm, "codec-wasm", "compiled the codec's TypeScript to WebAssembly", ["abi", "codec"]);
+}
+
+/** Compiles the I/O domain. */
+export async function buildIoWasm(): Promise<void> {
+  await compile(IO, ioWasm, "io-wasm", "compiled the I/O domain's TypeScript to WebAssembly", [
+    "abi",
+    "drivers",
+    "noxs",
+  ]);
 }
 
 async function compile(

@@ -2,7 +2,8 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder, fromRoot, generatedFolder, imageFile, root } from "../paths.ts";
-import { codecWasm, hypervisorWasm } from "./assembly.ts";
+import { codecWasm, hypervisorWasm, ioWasm } from "./assembly.ts";
+import { ioImageFile } from "./io-image.ts";
 import { snapshotFile } from "./snapshot.ts";
 import { symbolsAssembly } from "./symbols.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
@@ -53,7 +54,7 @@ const objectFolder = path.join(buildFolder, "obj");
 function flagsFor(file: string): string[] {
   if (file.endsWith(".S")) return ["-Wa,-I,boot,-I,build", "-I", "build"];
   if (file === "engine.c") return [...COMMON, ...ENGINE];
-  if (file === "hypervisor.c" || file === "codec.c")
+  if (file === "hypervisor.c" || file === "codec.c" || file === "io.c")
     return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
   return [...COMMON, ...GENERAL];
 }
@@ -128,8 +129,13 @@ export async function compileCodec(): Promise<string> {
   return await compile(path.join(bootFolder, "codec.c"), flagsFor("codec.c"), "compiled the codec");
 }
 
+/** Compiles the I/O domain's generated C. */
+export async function compileIo(): Promise<string> {
+  return await compile(path.join(bootFolder, "io.c"), flagsFor("io.c"), "compiled the I/O domain");
+}
+
 /** What has a step of its own. */
-const WITH_MODULES = ["engine.c", "hypervisor.c", "codec.c"];
+const WITH_MODULES = ["engine.c", "hypervisor.c", "codec.c", "io.c"];
 
 /** Compiles the rest of boot/. */
 export async function compileShim(): Promise<string[]> {
@@ -140,7 +146,7 @@ export async function compileShim(): Promise<string[]> {
         path.join(bootFolder, name),
         flagsFor(name),
         `compiled boot/${name}`,
-        name === "snapshot.S" ? [snapshotFile] : [],
+        name === "snapshot.S" ? [snapshotFile, ioImageFile] : [],
       ),
     ),
   );
@@ -174,11 +180,13 @@ export async function linkImage(objects: string[]): Promise<void> {
       await linkInto(first, sorted);
       const before = await codeSymbols(first);
       const assembly = path.join(generatedFolder, "symbols.S");
-      const modules = Object.entries({ hypervisor: hypervisorWasm, codec: codecWasm }).map(([name, wasm]) => ({
-        name,
-        generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),
-        wasm: readFileSync(wasm),
-      }));
+      const modules = Object.entries({ hypervisor: hypervisorWasm, codec: codecWasm, noxs: ioWasm }).map(
+        ([name, wasm]) => ({
+          name,
+          generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),
+          wasm: readFileSync(wasm),
+        }),
+      );
       writeIfChanged(assembly, symbolsAssembly(before, modules));
       const table = path.join(objectFolder, "symbols.o");
       await runTool("gcc", ["-c", assembly, "-o", table]);

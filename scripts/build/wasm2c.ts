@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
-import { codecWasm, hypervisorWasm } from "./assembly.ts";
+import { codecWasm, hypervisorWasm, ioWasm } from "./assembly.ts";
 import { engineExportsHeader, readEngineNames } from "./engine-names.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
 
@@ -56,7 +56,7 @@ async function translate(name: string, wasm: string, base: string): Promise<void
   const source = path.join(generatedFolder, `${name}.c`);
   await runStep({
     name: `wasm2c-${name}`,
-    title: `translated ${name}.wasm to C`,
+    title: `translated ${path.basename(wasm)} to C`,
     inputs: () => [wasm, fromRoot("scripts/build/wasm2c.ts")],
     key: WASM2C_VERSION,
     outputs: [source, path.join(generatedFolder, `${name}.h`)],
@@ -75,6 +75,11 @@ export async function translateHypervisor(): Promise<void> {
 
 export async function translateCodec(): Promise<void> {
   await translate("codec", codecWasm, "CODEC_BASE");
+}
+
+/** Called noxs there: "io" is the module that it imports from (drivers/host/host.ts). */
+export async function translateIo(): Promise<void> {
+  await translate("noxs", ioWasm, "IO_BASE");
 }
 
 /** Also writes build/gen/engine-exports.h. */

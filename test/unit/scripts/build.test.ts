@@ -6,6 +6,7 @@ import test from "ava";
 import { DOM0_WINDOW } from "../../../abi/domain0-layout.ts";
 import { engineExportsHeader, readEngineNames } from "../../../scripts/build/engine-names.ts";
 import { withBuildLock } from "../../../scripts/build/lock.ts";
+import { ioImage } from "../../../scripts/build/io-image.ts";
 import { encodeSnapshot, evaluateControl } from "../../../scripts/build/snapshot.ts";
 import { BuildError, Lane } from "../../../scripts/build/task.ts";
 import { rewriteGeneratedC } from "../../../scripts/build/wasm2c.ts";
@@ -32,6 +33,30 @@ test("a snapshot holds exactly the pages that are not all zero", (t) => {
   );
   t.is(encoded[PAGE + 7], 1);
   t.is(encoded[2 * PAGE + PAGE - 1], 2);
+});
+
+/** A module in WebAssembly's binary format with a memory import, one data segment, and the exports named. */
+function ioModule(exports: string[], importFrom = "env"): Uint8Array {
+  const text = (value: string): number[] => [value.length, ...Buffer.from(value)];
+  const section = (id: number, content: number[]): number[] => [id, content.length, ...content];
+  return Uint8Array.from([
+    ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+    ...section(1, [1, 0x60, 0, 0]),
+    ...section(2, [1, ...text(importFrom), ...text("memory"), 2, 0, 1]),
+    ...section(3, [1, 0]),
+    ...section(7, [exports.length, ...exports.flatMap((name) => [...text(name), 0, 0])]),
+    ...section(10, [1, 3, 0, 0, 0x0b]), // unreachable: it must not run
+    ...section(11, [1, 0, 0x41, 0xc0, 0x00, 0x0b, 2, 7, 9]),
+  ]);
+}
+
+test("the I/O domain's image is its data segments; a module that the shim could not start is refused", (t) => {
+  const image = ioImage(ioModule(["start", "turn"]));
+  t.is(image.readUInt32LE(0), 1, "pages");
+  t.is(image.readUInt32LE(16), 0, "the first one");
+  t.deepEqual([...image.subarray(PAGE + 0x40, PAGE + 0x43)], [7, 9, 0]);
+  t.throws(() => ioImage(ioModule(["start"])), { message: /exports no turn/ });
+  t.throws(() => ioImage(ioModule(["start", "turn"], "other")), { message: /imports other\.memory/ });
 });
 
 test("addresses in the snapshot do not depend on the bundle", (t) => {
