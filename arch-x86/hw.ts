@@ -41,12 +41,16 @@
 @external("hw", "mmioWrite32") export declare function mmioWrite32(pa: u64, value: u32): void;
 
 // --- Linear memories ("spaces") --------------------------------------------------------------------------------------
-// Space 0 is the hypervisor's own linear memory, space 1 domain 0's, 2.. further software-isolated domains'. Each has
-// 4 GiB of 4 KiB pages, given frames here. The shim keeps the page tables; they come from its own small reserve.
+// Space 0 is the hypervisor's own linear memory, space 1 domain 0's, 2 the I/O domain's. Each has 4 GiB of 4 KiB pages, given
+// frames here. The shim keeps the page tables; they come from its own small reserve.
+
+/** Flags of spaceMap: the page can be written; it is not cached (devices' registers). */
+export const SPACE_WRITABLE: u32 = 1;
+export const SPACE_UNCACHED: u32 = 2;
 
 /**
  * Maps linear page `page` (0 .. 0xFFFFF) of `space` to frame `mfn`, replacing nothing: the page must not be mapped.
- * @param flags bit 0: writable
+ * @param flags SPACE_*
  * @returns 0; 1 when the shim's page-table reserve is used up; 2 when the page is mapped already
  */
 @external("hw", "spaceMap") export declare function spaceMap(space: u32, page: u32, mfn: u64, flags: u32): u32;

@@ -10,6 +10,8 @@ export const P2M_GRANT_RW: u32 = 4;
 export const P2M_GRANT_RO: u32 = 5;
 export const P2M_SHARED: u32 = 6; // frames of Xen's own: shared_info, grant table, status
 export const P2M_MODULE: u32 = 7; // boot modules in domain 0's window, read-only
+export const P2M_MMIO: u32 = 8; // devices' registers, uncached; software-isolated domains only
+export const P2M_MMIO_RO: u32 = 9;
 
 export const P2M_MFN_MASK: u64 = 0x000ffffffffff000;
 export const P2M_TYPE_MASK: u64 = 0xff;

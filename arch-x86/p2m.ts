@@ -17,7 +17,8 @@ import {
   P2M_FOREIGN,
   P2M_GRANT_RW,
   P2M_MFN_MASK,
-  P2M_MODULE,
+  P2M_MMIO,
+  P2M_MMIO_RO,
   P2M_NONE,
   P2M_RAM,
   P2M_RAM_RO,
@@ -114,7 +115,7 @@ export function p2mMap(p: P2m, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
   const span = (<u64>1) << order;
   if (order != 0 && order != 9 && order != 18) return -EINVAL;
   if (((gfn | mfn) & (span - 1)) != 0 || gfn >= p.maxGfn || span > p.maxGfn - gfn) return -EINVAL;
-  if (type == P2M_NONE || type > P2M_MODULE) return -EINVAL;
+  if (type == P2M_NONE || type > P2M_MMIO_RO) return -EINVAL;
   if (order != 0 && p2mNext(p, gfn, gfn + span) != P2M_END) return -EEXIST;
   if (order != 18 || gibPages) return mapAt(p, gfn, mfn, type, order / 9);
   // The range is empty and the first piece links the table of all others: none but the first can fail.
@@ -144,7 +145,7 @@ export function p2mUnmap(p: P2m, gfn: u64): u64 {
  * @returns 0, -ENOENT, -EINVAL for a type that does not exist, -ENOMEM; on failure nothing has changed
  */
 export function p2mSetType(p: P2m, gfn: u64, type: u32): i32 {
-  if (type == P2M_NONE || type > P2M_MODULE) return -EINVAL;
+  if (type == P2M_NONE || type > P2M_MMIO_RO) return -EINVAL;
   const old = p2mLookup(p, gfn);
   if (old == 0) return -ENOENT;
   const at = leafOf(p, gfn);
@@ -306,7 +307,8 @@ function leafOf(p: P2m, gfn: u64): u64 {
 
 /** The processor's entry for a leaf; types other than RAM cannot be executed, as on Xen. */
 function makeLeaf(format: u32, mfn: u64, type: u32, level: u64): u64 {
-  const writable = type == P2M_RAM || type == P2M_FOREIGN || type == P2M_GRANT_RW || type == P2M_SHARED;
+  const writable =
+    type == P2M_RAM || type == P2M_FOREIGN || type == P2M_GRANT_RW || type == P2M_SHARED || type == P2M_MMIO;
   const executable = type == P2M_RAM || type == P2M_RAM_RO;
   let entry = (mfn << 12) | ((<u64>type) << TYPE_SHIFT);
   if (level != 0) entry |= SUPERPAGE;

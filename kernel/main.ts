@@ -19,6 +19,7 @@ import { bootOptions } from "./machine/boot-options";
 import { Cpu, cpuOf } from "./records/cpu";
 import { dmesgLine, dmesgUseDriver } from "./machine/dmesg";
 import { dom0Start } from "./software/dom0";
+import { ioStart } from "./software/io-domain";
 import { Domain, DomainKind } from "./records/domain";
 import { domainsReap } from "./domains/domain-life";
 import { domainFirst, domainReapWanted } from "./records/domain-list";
@@ -59,7 +60,7 @@ const ALONE_NS: u64 = 1000000000;
  */
 const TIME_FRESH_NS: u64 = 1000000000;
 
-/** Brings the hypervisor up and creates domain 0. Once, on the boot CPU, interrupts off. */
+/** Brings the hypervisor up and creates domain 0 and the I/O domain. Once, on the boot CPU, interrupts off. */
 export function start(): void {
   supply(archFrameAlloc, archFrameAllocRun, archFrameFree, dmesgLine);
   hw.bootInfo(boot);
@@ -91,6 +92,9 @@ export function start(): void {
   schedulerStart(c);
   machineReport(load<u64>(boot + BootInfo.rsdp));
   if (!dom0Start()) panic("not enough memory for domain 0");
+  if (ioStart()) return;
+  say("Not enough memory for the I/O domain: there are no devices.");
+  sayEnd();
 }
 
 function banner(): void {
@@ -126,7 +130,7 @@ export function step(cpu: u32): void {
     store<u64>(counter, load<u64>(counter) + 1);
     exitHandle(v, reason);
   } else {
-    if (c.fpuOwner) fpuGive(c, null);
+    if (c.fpuOwner && softwareOf(v.domain).usesFpu) fpuGive(c, null);
     softwareRun(v);
   }
 }

@@ -13,8 +13,8 @@ import { say, sayDec, sayEnd, sayHex } from "../arch-x86/log";
 import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercalls/hypercall-table";
 import { interruptHandle } from "./interrupts";
 import { engineGrow, softwareLacksMemory, softwareTouchPage } from "./memory/software-memory";
-import { softwareCallCount } from "./software/software-stats";
-import { softwareOf } from "./records/software-domain";
+import { HvmExit } from "../arch-x86/hvm-vcpu";
+import { softwareExitOf, softwareOf } from "./records/software-domain";
 import { Vcpu } from "./records/vcpu";
 import { softwareRestartForgiven, softwareRestartLater } from "./domains/domain-shutdown";
 import { blockWithEvents } from "./events/upcall";
@@ -24,39 +24,62 @@ type SoftwareExitHandler = (v: Vcpu) => void;
 /** Pages of WebAssembly have 64 KiB, frames 4 KiB. */
 const FRAMES_PER_WASM_PAGE: u64 = 16;
 
-const exit: usize = memory.data(64, 8);
-
-const EXITS: StaticArray<SoftwareExitHandler> = [hypercall, blockWithEvents, interrupt, pageFault, trap, grow];
+const EXITS: StaticArray<SoftwareExitHandler> = [hypercall, blockWithEvents, interrupt, pageFault, trap, grow, port];
+/** As what the I/O domain's are counted (XEN_SYSCTL_perfc_op): the HvmExit that is nearest. */
+const COUNTED: StaticArray<u32> = [
+  HvmExit.Hypercall,
+  HvmExit.Halt,
+  HvmExit.Interrupt,
+  HvmExit.NestedFault,
+  HvmExit.Unknown,
+  HvmExit.NestedFault,
+  HvmExit.Io,
+];
 
 /** Runs the domain until it exits, and handles the exit. */
 export function softwareRun(v: Vcpu): void {
+  const s = softwareOf(v.domain);
   if (v.hypercallPending) {
     const from = hw.rdtsc();
     hypercallSoftwareContinue(v);
-    softwareCallCount(hw.rdtsc() - from);
+    s.calls++;
+    s.callTicks += hw.rdtsc() - from;
     return;
   }
-  const reason = hw.enterSoftware(softwareOf(v.domain).space, exit);
+  const reason = hw.enterSoftware(s.space, softwareExitOf(s));
   assert(reason < <u32>EXITS.length, "a software domain left for an unknown reason");
+  if (!v.domain.privileged) {
+    const counter = v.exitCounts + ((<usize>unchecked(COUNTED[reason])) << 3);
+    store<u64>(counter, load<u64>(counter) + 1);
+  }
   unchecked(EXITS[reason])(v);
 }
 
 function hypercall(v: Vcpu): void {
+  const s = softwareOf(v.domain);
   const from = hw.rdtsc();
   hypercallSoftware(v);
-  softwareCallCount(hw.rdtsc() - from);
+  s.calls++;
+  s.callTicks += hw.rdtsc() - from;
+}
+
+/** A field of the vCPU's exit record. */
+function exitField(v: Vcpu, field: u32): u64 {
+  return load<u64>(softwareExitOf(softwareOf(v.domain)) + field);
 }
 
 function interrupt(v: Vcpu): void {
-  interruptHandle(v.cpu, <i32>load<u64>(exit + SoftwareExit.vector));
+  interruptHandle(v.cpu, <i32>exitField(v, SoftwareExit.vector));
 }
 
 function pageFault(v: Vcpu): void {
-  const address = load<u64>(exit + SoftwareExit.address);
-  const write = load<u64>(exit + SoftwareExit.write) != 0;
+  const address = exitField(v, SoftwareExit.address);
+  const write = exitField(v, SoftwareExit.write) != 0;
   if (softwareTouchPage(v.domain, address, write)) return;
   if (softwareLacksMemory(v.domain, address, write)) {
-    softwareRestartForgiven(v.domain, "memory is out");
+    // It is not domain 0's fault; the I/O domain asks for memory before it touches more than it was promised.
+    if (v.domain.privileged) softwareRestartForgiven(v.domain, "memory is out");
+    else softwareRestartLater(v.domain, "memory is out");
     return;
   }
   say("d");
@@ -69,7 +92,7 @@ function pageFault(v: Vcpu): void {
 }
 
 function trap(v: Vcpu): void {
-  softwareRestartLater(v.domain, trapWords(<u32>load<u64>(exit + SoftwareExit.trap)));
+  softwareRestartLater(v.domain, trapWords(<u32>exitField(v, SoftwareExit.trap)));
 }
 
 function trapWords(kind: u32): string {
@@ -84,7 +107,17 @@ function trapWords(kind: u32): string {
 
 /** memory.grow: allowed up to the engine's limit; frames are allocated at first touch. */
 function grow(v: Vcpu): void {
-  const pages = load<u64>(exit + SoftwareExit.pages) * FRAMES_PER_WASM_PAGE;
+  const pages = exitField(v, SoftwareExit.pages) * FRAMES_PER_WASM_PAGE;
   const ok = pages >= softwareOf(v.domain).enginePages && pages <= u32.MAX_VALUE && engineGrow(v.domain, <u32>pages);
-  store<u64>(exit + SoftwareExit.result, ok ? 1 : 0);
+  answer(v, ok ? 1 : 0);
+}
+
+/** Sets what the domain gets as the result of what it left for. */
+function answer(v: Vcpu, value: u64): void {
+  store<u64>(softwareExitOf(softwareOf(v.domain)) + SoftwareExit.result, value);
+}
+
+/** There are no ports for it: reads return all ones, writes are ignored. */
+function port(v: Vcpu): void {
+  answer(v, u32.MAX_VALUE);
 }

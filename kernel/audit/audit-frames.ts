@@ -10,6 +10,8 @@ import {
   P2M_FOREIGN,
   P2M_GRANT_RO,
   P2M_GRANT_RW,
+  P2M_MMIO,
+  P2M_MMIO_RO,
   P2M_MODULE,
   P2M_RAM,
   P2M_RAM_RO,
@@ -22,6 +24,7 @@ import { overheadPromised } from "../memory/overhead";
 import { HYPERVISOR_RESERVE, promisedFrames } from "../memory/promises";
 import { Domain, DomainKind } from "../records/domain";
 import { domainById, domainFirst } from "../records/domain-list";
+import { softwareOf } from "../records/software-domain";
 import { DomainFifo, FIFO_PAGE_WORDS, fifoFrameSlot, VcpuFifo } from "../events/event-fifo";
 import { eventsOf } from "../events/event-port";
 import {
@@ -111,6 +114,7 @@ function gather(d: Domain, check: bool): void {
     if (v != null && v.infoMfn) note(v.infoMfn, 1);
     if (v != null && v.fifo) note(changetype<VcpuFifo>(v.fifo).control >> 12, 1);
   }
+  if (d.software && softwareOf(d).callPagePa) note(softwareOf(d).callPagePa >> 12, 1);
   const fifo = d.events ? changetype<DomainFifo | null>(eventsOf(d).fifo) : null;
   for (let page: u32 = 0; fifo != null && page < fifo.words / FIFO_PAGE_WORDS; page++) {
     note(load<u32>(fifoFrameSlot(fifo, page)), 1);
@@ -138,6 +142,10 @@ function isLendable(mfn: u64): bool {
 function auditSpecial(d: Domain, gfn: u64, mfn: u64, type: u32): void {
   if (type == P2M_MODULE) {
     rule(frameType(mfn) == FrameType.Module && d.kind == DomainKind.Software, d, "module that is none", gfn);
+    return;
+  }
+  if (type == P2M_MMIO || type == P2M_MMIO_RO) {
+    rule(frameType(mfn) == FrameType.Reserved && d.kind == DomainKind.Software, d, "device that is RAM", gfn);
     return;
   }
   rule(type == P2M_SHARED, d, "mapping of unknown type", gfn);

@@ -1,14 +1,15 @@
 /**
  * Shutdown of a domain: by its own SCHEDOP_shutdown, by the toolstack, or by a crash. The domain remains, with its
  * memory, until domain 0 destroys it; domain 0 is notified by VIRQ_DOM_EXC and reads the reason with getdomaininfo.
- * When domain 0 itself shuts down, the machine is powered off; when it crashes, it is restarted.
+ * When domain 0 itself shuts down, the machine is powered off; when it crashes, it is restarted. The I/O domain is restarted
+ * whatever its reason.
  */
 import { SHUTDOWN_crash, SHUTDOWN_reboot, SHUTDOWN_watchdog, SHUTDOWN_poweroff } from "../../abi/sched";
 import { VIRQ_DOM_EXC } from "../../abi/xen";
 import { hvmDescribe } from "../../arch-x86/hvm";
 import { say, sayDec, sayEnd } from "../../arch-x86/log";
 import { vcpuOf } from "../records/domain-access";
-import { Domain, SHUTDOWN_CODE_INVALID } from "../records/domain";
+import { Domain, DomainKind, SHUTDOWN_CODE_INVALID } from "../records/domain";
 import { domainChanged } from "../records/domain-list";
 import { sendGlobalVirq } from "../events/event-channel";
 import { machineStop } from "../machine/machine-off";
@@ -23,6 +24,14 @@ import { softwareOf } from "../records/software-domain";
  */
 export function domainShutdown(d: Domain, code: u32): void {
   if (d.shutdownCode == SHUTDOWN_CODE_INVALID) d.shutdownCode = code & 0xff;
+  if (d.kind == DomainKind.Software && !d.privileged) {
+    if (d.shutdown) return;
+    softwareRestartLater(
+      d,
+      d.shutdownCode == SHUTDOWN_watchdog ? "it did not pet its watchdog" : "it shut itself down",
+    );
+    return;
+  }
   if (d.privileged) {
     if (d.shutdownCode == SHUTDOWN_crash) {
       softwareRestartLater(d, "it said that it had crashed");
@@ -38,6 +47,16 @@ export function domainShutdown(d: Domain, code: u32): void {
   domainPauseFlag(d, PAUSE_SHUTDOWN, true);
   domainChanged(d.id);
   sendGlobalVirq(VIRQ_DOM_EXC);
+}
+
+/**
+ * Shutdown by the toolstack (SCHEDOP_remote_shutdown), as domainShutdown. The I/O domain is restarted, also when it had crashed
+ * too often; only with SHUTDOWN_crash does that count as a crash of it.
+ */
+export function domainShutdownRemote(d: Domain, code: u32): void {
+  if (d.kind != DomainKind.Software || d.privileged) domainShutdown(d, code);
+  else if (code == SHUTDOWN_crash && !d.shutdown) softwareRestartLater(d, "domain 0 said that it had crashed");
+  else softwareRestartForgiven(d, "domain 0 asked for it");
 }
 
 /** Crashes the domain of `v` for `reason` (words after "d3v0 crashed: "): the state of that vCPU is logged. */

@@ -21,11 +21,12 @@ import {
   GTF_writing,
 } from "../../abi/grant-table";
 import * as hw from "../../arch-x86/hw";
-import { P2M_RAM, P2M_RAM_RO } from "../../arch-x86/p2m-types";
+import { P2M_RAM, P2M_RAM_RO, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { Domain, DomainLife } from "../records/domain";
 import { frameGet, framePut } from "../memory/frames";
 import { Active, activeMake, activeOf, grantEntries, grantEntryPa, grants } from "./grant-frames";
 import { entryMfn, entryType, physmapLookup } from "../memory/physmap";
+import { isLendableStable } from "../memory/stable-memory";
 
 /** Most uses of one entry. */
 const PINS_MAX: u16 = 0x7fff;
@@ -73,10 +74,11 @@ function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: 
   return mfn;
 }
 
-/** The machine frame behind `gfn` if it is the owner's RAM and permits this use; 0 otherwise. */
+/** The machine frame behind `gfn` if it is the owner's RAM, or its stable memory, and permits this use; 0 otherwise. */
 function grantedFrame(owner: Domain, gfn: u32, readonly: bool): u64 {
   const entry = physmapLookup(owner, gfn);
   const type = entryType(entry);
+  if (type == P2M_SHARED && isLendableStable(owner, gfn)) return entryMfn(entry);
   return entry && (type == P2M_RAM || (readonly && type == P2M_RAM_RO)) ? entryMfn(entry) : 0;
 }
 

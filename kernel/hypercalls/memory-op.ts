@@ -62,13 +62,17 @@ import {
 import { domainNamed, mayTarget } from "../records/domain-access";
 import { claimPages, ramAlloc } from "../memory/claims";
 import { copyLongFrom, copyStructureFrom, Layout, LONG } from "./compat";
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
 import { domainById } from "../records/domain-list";
 import { framesLimit } from "../memory/frames";
 import { grantFrameMfn, grants } from "../grants/grant-frames";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
+import { P2M_MMIO, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
+import { entryMfn, physmapLookup } from "../memory/physmap";
+import { isDma, layoutAllows } from "../memory/software-memory";
 import {
   giveRam,
+  giveRun,
   mapForeign,
   mapForeignFrame,
   mapShared,
@@ -197,19 +201,31 @@ function reservation(v: Vcpu, op: u32, start: u64, gva: u64): i64 {
       gfn = load<u64>(arg);
     }
     if (!extent(d, op, gfn, order)) break;
+    if (op == XENMEM_populate_physmap && isDma(d, gfn, 1)) {
+      // It programs devices with these addresses. As Xen tells a PV guest the frames of its extents.
+      store<u64>(arg, entryMfn(physmapLookup(d, gfn)));
+      if (!copyToGuest(v, list + (done << 3), arg, 8)) break;
+    }
   }
   return done;
 }
 
 function extent(d: Domain, op: u32, gfn: u64, order: u32): bool {
   const frames: u32 = 1 << order;
+  if (!mayChange(d, op, gfn, frames)) return false;
   if (op == XENMEM_decrease_reservation) {
     for (let i: u64 = 0; i < frames; i++) if (removePage(d, gfn + i) != 0) return false;
     return true;
   }
-  if (op == XENMEM_populate_physmap) return giveRam(d, gfn, order) == 0;
+  if (op == XENMEM_populate_physmap) return (isDma(d, gfn, 1) ? giveRun(d, gfn, order) : giveRam(d, gfn, order)) == 0;
   // increase_reservation: frames that stay unmapped until the guest is destroyed, as Xen does for translated guests.
   return ramAlloc(d, order) != 0;
+}
+
+/** A domain that is held to its layout has no use for frames that are mapped nowhere. */
+function mayChange(d: Domain, op: u32, gfn: u64, frames: u32): bool {
+  if (op == XENMEM_increase_reservation) return d.kind != DomainKind.Software || d.privileged != 0;
+  return layoutAllows(d, gfn, frames, P2M_RAM);
 }
 
 function domainNumber(v: Vcpu, op: u32, gva: u64): i64 {
@@ -259,6 +275,7 @@ function physmapSpaceRefusal(v: Vcpu, d: Domain, space: u32): i32 {
 
 /** One page of the spaces that need no other domain. */
 function addOne(d: Domain, space: u32, index: u64, gfn: u64): i32 {
+  if (!layoutAllows(d, gfn, 1, space == XENMAPSPACE_dev_mmio ? P2M_MMIO : P2M_SHARED)) return -EPERM;
   switch (space) {
     case XENMAPSPACE_shared_info:
       return index == 0 && d.sharedInfoMfn ? mapShared(d, gfn, d.sharedInfoMfn) : -EINVAL;
@@ -267,7 +284,7 @@ function addOne(d: Domain, space: u32, index: u64, gfn: u64): i32 {
       return mfn ? mapShared(d, gfn, mfn) : -EINVAL;
     }
     case XENMAPSPACE_gmfn:
-      return movePage(d, index, gfn);
+      return layoutAllows(d, index, 1, P2M_RAM) ? movePage(d, index, gfn) : -EPERM;
     case XENMAPSPACE_dev_mmio:
       return -EOPNOTSUPP; // domain 0 here drives no devices by mapping them
     default:
@@ -324,7 +341,8 @@ function removeFromPhysmap(v: Vcpu, gva: u64): i64 {
   const d = domainNamed(v, load<u16>(arg, RemoveFromPhysmap.domid));
   if (d == null) return -ESRCH;
   if (!mayTarget(v, d)) return -EPERM;
-  return unhookPage(d, load<u64>(arg, RemoveFromPhysmap.gpfn));
+  const gfn = load<u64>(arg, RemoveFromPhysmap.gpfn);
+  return layoutAllows(d, gfn, 1, P2M_SHARED) || layoutAllows(d, gfn, 1, P2M_MMIO) ? unhookPage(d, gfn) : -EPERM;
 }
 
 function claim(v: Vcpu, gva: u64): i64 {

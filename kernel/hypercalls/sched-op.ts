@@ -16,7 +16,7 @@ import {
 } from "../../abi/sched";
 import { SHUTDOWN_CODE_INVALID } from "../records/domain";
 import { domainById } from "../records/domain-list";
-import { domainShutdown } from "../domains/domain-shutdown";
+import { domainShutdown, domainShutdownRemote } from "../domains/domain-shutdown";
 import { evtchnPollReady } from "../events/event-channel";
 import { copyFromGuest } from "../memory/guest-copy";
 import { schedulerYield, vcpuBlock } from "../scheduling/scheduler";
@@ -71,7 +71,7 @@ function remoteShutdown(v: Vcpu, arg: u64): i64 {
   const d = domainById(load<u16>(at + SchedRemoteShutdown.domain_id));
   if (d == null) return -ESRCH;
   if (!v.domain.privileged) return -EPERM;
-  domainShutdown(d, load<u32>(at + SchedRemoteShutdown.reason));
+  domainShutdownRemote(d, load<u32>(at + SchedRemoteShutdown.reason));
   return 0;
 }
 

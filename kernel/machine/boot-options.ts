@@ -10,15 +10,25 @@ import { dmesgRefuseGuests } from "./dmesg";
  * `unchecked-entry`: registers that a toolstack or a guest sets for a vCPU are accepted even if VM entry will fail
  * with them. For tests of the diagnosis of a failed entry; without it they are refused with -EINVAL.
  *
+ * `io=off`: there is no I/O domain, and so there are no devices.
+ *
  * `guest-log=off`: guests may not write to the log, neither by CONSOLEIO_write, which then returns -EPERM as on a
  * release build of Xen, nor by port 0xE9. Default `guest-log=on`: they may, with a rate limit.
  */
 export function bootOptions(boot: usize): void {
   if (isGiven(boot + BootInfo.commandLine, "guest-log=off")) dmesgRefuseGuests();
+  ioRefused = isGiven(boot + BootInfo.commandLine, "io=off");
   if (!isGiven(boot + BootInfo.commandLine, "unchecked-entry")) return;
   hvmEntryUnchecked();
   say("unchecked-entry: vCPUs are given states that cannot be entered. This is for tests.");
   sayEnd();
+}
+
+let ioRefused: bool = false;
+
+/** `io=off` was given. */
+export function ioDomainRefused(): bool {
+  return ioRefused;
 }
 
 /** Whether the NUL-terminated line at `line` contains this word, separated by blanks. */

@@ -9,6 +9,7 @@
  *   FOREIGN   one reference on the other domain's frame, counted in foreignMaps
  *   GRANT_*   as FOREIGN, but can only be unmapped by its handle (grant-table.ts)
  *   MODULE    a boot module in domain 0's window; permanent
+ *   MMIO      a device's registers: not memory, no reference
  */
 import { EINVAL, EEXIST, ENOENT, ENOMEM, ENXIO, EPERM, EXDEV } from "../../abi/errno";
 import {
@@ -20,9 +21,10 @@ import {
   P2M_RAM_RO,
   P2M_SHARED,
 } from "../../arch-x86/p2m-types";
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
 import { claimRestore, ramAlloc } from "./claims";
 import { domainFrameRelease, frameGet, framePut, sharedFrameAt, sharedFrameMoved } from "./frames";
+import { softwarePopulate } from "./software-memory";
 import {
   entryMfn,
   entryType,
@@ -69,6 +71,22 @@ function giveRamRun(d: Domain, gfn: u64, order: u32): i32 {
     }
   }
   return giveRamSingly(d, gfn, frames);
+}
+
+/**
+ * Allocates 2^order consecutive, naturally aligned frames of RAM and maps them at `gfn`, where nothing is mapped: for devices'
+ * access. Never in pieces.
+ * @returns 0, -EINVAL (alignment), -EEXIST, -ENOMEM no such run, or at maxPages
+ */
+export function giveRun(d: Domain, gfn: u64, order: u32): i32 {
+  const frames: u64 = (<u64>1) << order;
+  if ((gfn & (frames - 1)) != 0) return -EINVAL;
+  if (!physmapEmpty(d, gfn, frames)) return -EEXIST;
+  const mfn = ramAlloc(d, order);
+  if (!mfn) return -ENOMEM;
+  const rc = physmapMapOrder(d, gfn, mfn, P2M_RAM, order);
+  if (rc) for (let i: u64 = 0; i < frames; i++) domainFrameRelease(d, mfn + i);
+  return rc;
 }
 
 /** Maps a run, unmapping previous contents first. An order-0 failure restores the previous mapping. */
@@ -184,11 +202,15 @@ export function movePage(d: Domain, from: u64, to: u64): i32 {
 }
 
 /**
- * Maps RAM of `owner` at `gfn` of `d`, with a reference (XENMAPSPACE_gmfn_foreign).
+ * Maps RAM of `owner` at `gfn` of `d`, with a reference (XENMAPSPACE_gmfn_foreign). A software-isolated domain's RAM that it has
+ * not touched yet is given to it first.
  * @returns 0; -EINVAL no RAM there, or not a place for it; -ENXIO a grant or foreign frame is in the way; -ENOMEM
  */
 export function mapForeign(d: Domain, gfn: u64, owner: Domain, ownerGfn: u64): i32 {
-  const entry = physmapLookup(owner, ownerGfn);
+  let entry = physmapLookup(owner, ownerGfn);
+  if (!entry && owner.kind == DomainKind.Software && softwarePopulate(owner, ownerGfn)) {
+    entry = physmapLookup(owner, ownerGfn);
+  }
   if (!entry || entryType(entry) != P2M_RAM) return -EINVAL;
   return mapForeignFrame(d, gfn, owner, entryMfn(entry));
 }

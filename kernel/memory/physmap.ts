@@ -7,7 +7,6 @@
  * function has returned, no translation to an unmapped frame is left: the caller may release the frame.
  */
 import { EINVAL, ENOMEM, ERESTART } from "../../abi/errno";
-import { DOM0_SCRATCH, DOM0_WINDOW_END } from "../../abi/domain0-layout";
 import { hvmFlush } from "../../arch-x86/hvm";
 import * as hw from "../../arch-x86/hw";
 import {
@@ -26,6 +25,8 @@ import {
   P2M_GRANT_RO,
   P2M_GRANT_RW,
   P2M_MFN_MASK,
+  P2M_MMIO,
+  P2M_MMIO_RO,
   P2M_MODULE,
   P2M_RAM_RO,
   P2M_SHARED,
@@ -74,10 +75,15 @@ export function physmapInit(d: Domain): i32 {
   return rc;
 }
 
-/** Whether a foreign frame or a grant may be mapped at `gfn`: below maxGfn; for domain 0, in the free part of its window. */
+/**
+ * Whether a foreign frame or a grant may be mapped at `gfn`: below maxGfn; for a software-isolated domain, where its layout
+ * has such mappings.
+ */
 export function physmapMappable(d: Domain, gfn: u64): bool {
   if (gfn >= d.maxGfn) return false;
-  return d.kind != DomainKind.Software || (gfn >= DOM0_SCRATCH >> 12 && gfn < DOM0_WINDOW_END >> 12);
+  if (d.kind != DomainKind.Software) return true;
+  const layout = softwareOf(d).layout;
+  return gfn >= layout.map && gfn < layout.mapEnd;
 }
 
 /** The entry at `gfn` (frame in P2M_MFN_MASK, type in P2M_TYPE_MASK), 0 when nothing is mapped. */
@@ -104,7 +110,7 @@ export function physmapMapOrder(d: Domain, gfn: u64, mfn: u64, type: u32, order:
   if (gfn + frames - 1 > d.highestGfn) d.highestGfn = gfn + frames - 1;
   if (d.kind != DomainKind.Software) return 0;
   for (let i: u64 = 0; i < frames; i++) {
-    const failed = hw.spaceMap(softwareOf(d).space, <u32>(gfn + i), mfn + i, writable(type) ? 1 : 0);
+    const failed = hw.spaceMap(softwareOf(d).space, <u32>(gfn + i), mfn + i, spaceFlags(type));
     if (!failed) continue;
     assert(failed == 1, "a page of a software domain is mapped but not in its p2m");
     for (let j: u64 = 0; j < frames; j++) {
@@ -129,8 +135,11 @@ function mapPieces(d: Domain, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
   return 0;
 }
 
-function writable(type: u32): bool {
-  return type != P2M_RAM_RO && type != P2M_GRANT_RO && type != P2M_MODULE;
+/** hw.spaceMap's flags for a mapping of this type. */
+function spaceFlags(type: u32): u32 {
+  if (type == P2M_MMIO) return hw.SPACE_WRITABLE | hw.SPACE_UNCACHED;
+  if (type == P2M_MMIO_RO) return hw.SPACE_UNCACHED;
+  return type == P2M_RAM_RO || type == P2M_GRANT_RO || type == P2M_MODULE ? 0 : hw.SPACE_WRITABLE;
 }
 
 /**

@@ -1,39 +1,42 @@
 /**
- * Memory of domain 0 that is preserved across its restart: the control plane finds its records there after a crash. The frames
- * belong to the hypervisor, one for each page that was ever touched, and are mapped at DOM0_STABLE in the same way as
+ * Memory of a software-isolated domain that is preserved across its restart: it finds its records there after a crash. The frames
+ * belong to the hypervisor, one for each page that was ever touched, and are mapped in the layout's stable range in the same way as
  * shared_info.
  */
-import { DOM0_STABLE, DOM0_STABLE_END } from "../../abi/domain0-layout";
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
+import { softwareOf } from "../records/software-domain";
 import { FrameType, sharedFrameAt } from "./frames";
 import { overheadFrame } from "./overhead";
 import { heapAllocFor } from "./heap";
 
-const FIRST: u64 = DOM0_STABLE >> 12;
-const PAGES: u64 = (DOM0_STABLE_END - DOM0_STABLE) >> 12;
 /** Pages per table; a table is allocated when one of its pages is first touched: u32 frames, 0 none yet. */
 const TABLE_PAGES: u32 = 1024;
 const TABLE_BYTES: usize = 1024 * 4;
-/** The tables, a pointer for each 4 MiB of the region; and the number of frames. */
-const tables: usize = memory.data(16 * 4, 4);
-const count: usize = memory.data(4, 4);
+/** The list of tables: a pointer for each 4 MiB, for 64 MiB. */
+const LIST_BYTES: usize = 16 * 4;
+const PAGES_MAX: u32 = 16384;
 
-/** Frames that stable memory has so far. */
-export function stableFrames(): u32 {
-  return load<u32>(count);
-}
-
-/** True for a page of the region. */
+/** True for a page of the domain's stable memory. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-export function isStable(gfn: u64): bool {
-  return gfn - FIRST < PAGES;
+export function isStable(d: Domain, gfn: u64): bool {
+  const layout = softwareOf(d).layout;
+  return gfn >= layout.stable && gfn < layout.stableEnd;
+}
+
+/** Whether a frame of the hypervisor's that `d` has mapped at `gfn` is its memory as RAM is, which it may grant: its stable memory. */
+export function isLendableStable(d: Domain, gfn: u64): bool {
+  return d.kind == DomainKind.Software && isStable(d, gfn);
 }
 
 /** The frame of stable page `gfn`, newly zeroed the first time; 0: out of memory, or already mapped. */
 export function stableFrame(d: Domain, gfn: u64): u64 {
-  const page = <u32>(gfn - FIRST);
-  const slot = tables + ((<usize>page / TABLE_PAGES) << 2);
+  const s = softwareOf(d);
+  const page = <u32>(gfn - s.layout.stable);
+  assert(page < PAGES_MAX, "stable memory is larger than its list of tables");
+  if (!s.stableTables) s.stableTables = heapAllocFor(d, LIST_BYTES);
+  if (!s.stableTables) return 0;
+  const slot = s.stableTables + ((<usize>page / TABLE_PAGES) << 2);
   if (!load<usize>(slot)) {
     const table = heapAllocFor(d, TABLE_BYTES);
     if (!table) return 0;
@@ -45,6 +48,6 @@ export function stableFrame(d: Domain, gfn: u64): u64 {
   const mfn = overheadFrame(d, FrameType.XenShared);
   if (!mfn) return 0;
   store<u32>(record, <u32>mfn);
-  store<u32>(count, load<u32>(count) + 1);
+  s.stableFrames++;
   return mfn;
 }

@@ -26,6 +26,7 @@ export class Cpu {
   schedFair: usize;
   schedUrgent: usize;
   schedPrompt: usize;
+  schedDevice: usize;
   /** vCPUs in all of them. */
   schedWaiting: u32;
   schedLock: u32;

@@ -22,8 +22,10 @@ export const enum SchedClass {
   Fair = 0,
   /** It woke, and its first short stretch on a CPU is not over. */
   Urgent = 1,
-  /** Domain 0's, always: it runs before all others as long as it has budget. */
+  /** Domain 0's, always: it runs before all others but the next as long as it has budget. */
   Prompt = 2,
+  /** The I/O domain's, always: as Prompt, with less budget, before domain 0. */
+  Device = 3,
 }
 
 /** Vcpu.pollPort of a poll of several ports, or of none: any event ends it, as on Xen. */
@@ -82,7 +84,7 @@ export class Vcpu extends HvmVcpu {
   virqPorts: usize;
 
   // Scheduler's own (kernel/scheduling/scheduler.ts): a HeapNode (kernel/scheduling/pairing-heap.ts), whose key is the virtual run time, in its
-  // field order (of a prompt one that waits: when it may run); then the rest.
+  // field order (of a prompt or device one that waits: when it may run); then the rest.
   schedKey: u64;
   schedChild: usize;
   schedHeapNext: usize;
@@ -90,9 +92,9 @@ export class Vcpu extends HvmVcpu {
   schedWeight: u32;
   /** Changes only while it waits in no heap. */
   schedClass: u32; // SchedClass
-  /** Of a prompt one: for how long it may run before all others, ns. */
+  /** Of a prompt or a device one: for how long it may run before all others, ns. */
   schedBudgetNs: u64;
-  /** System time at which it last got the CPU, ns; of a prompt one that waits, to which its budget is counted. */
+  /** System time at which it last got the CPU, ns; of a prompt or device one that waits, to which its budget is counted. */
   schedSinceNs: u64;
   /** Exits by HvmExit number: pointer to a u64 table. */
   exitCounts: usize;

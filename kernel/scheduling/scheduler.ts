@@ -4,10 +4,14 @@
  * at the hypervisor's next turn, for a short time, and then competes like all others. That time is charged, and a vCPU
  * far ahead of the others is not made urgent, so waking often does not gain more than the fair share.
  *
- * Domain 0 is prompt: as long as it has budget it gets the CPU at the hypervisor's next turn, before all others. Its budget
+ * Domain 0 is prompt: as long as it has budget it gets the CPU at the hypervisor's next turn, before all guests. Its budget
  * shrinks while it runs and grows while it does not, ns for ns; when it is used up, domain 0 waits until part of it has been
- * replenished. So it never waits longer than REST_NS, however many vCPUs are runnable, and the others get half the CPU even if
- * it never sleeps.
+ * replenished. So it never waits longer than REST_NS for guests, however many vCPUs are runnable, and they get half the CPU even
+ * if it never sleeps.
+ *
+ * The I/O domain, the device class, has a smaller budget of the same kind, which grows half as fast: it gets the CPU before
+ * domain 0, for DEVICE_BUDGET_NS in a row and a third of the time. With both never asleep, a sixth is left to the guests; and
+ * while no guest wants the CPU the two share it.
  *
  * The rest of the kernel uses only the exported functions; the policy can be replaced behind them.
  * Calling context: any CPU, interrupts off.
@@ -41,6 +45,10 @@ const PREEMPT_NS: u64 = 1000000;
 const BUDGET_NS: u64 = 5000000;
 /** The budget it waits for when its budget is used up: the longest wait. */
 const REST_NS: u64 = 2500000;
+/** The same of a device vCPU; its budget grows by 1 ns in 2^DEVICE_REFILL_SHIFT. */
+const DEVICE_BUDGET_NS: u64 = 2000000;
+const DEVICE_REST_NS: u64 = 500000;
+const DEVICE_REFILL_SHIFT: u64 = 1;
 /** Neutral weight; virtual time runs at WEIGHT / schedWeight of real time. */
 export const SCHED_WEIGHT: u32 = 256;
 
@@ -54,6 +62,13 @@ function nodeOf(v: Vcpu): HeapNode {
 @inline
 function vcpuOfNode(node: usize): Vcpu {
   return changetype<Vcpu>(node - offsetof<Vcpu>("schedKey"));
+}
+
+/** Whether it runs by a budget: prompt or device. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function hasBudget(v: Vcpu): bool {
+  return v.schedClass == SchedClass.Prompt || v.schedClass == SchedClass.Device;
 }
 
 /** Nothing keeps it from running. */
@@ -104,8 +119,8 @@ function settle(v: Vcpu, woken: bool): void {
     if (vcpuEligible(v)) {
       if (heapHolds(nodeOf(v))) {
         // It waits already.
-      } else if (v.schedClass == SchedClass.Prompt) {
-        promptWait(v, nowNs());
+      } else if (hasBudget(v)) {
+        budgetWait(v, nowNs());
         enqueue(c, v);
         c.reschedule = 1;
       } else {
@@ -115,7 +130,7 @@ function settle(v: Vcpu, woken: bool): void {
         const running = changetype<Vcpu | null>(c.current);
         // The first to wait ends the long stretch that the running one was given for itself: its slice counts again.
         if (c.schedWaiting == 1 || running == null) c.reschedule = 1;
-        else if (running.schedClass != SchedClass.Prompt) {
+        else if (!hasBudget(running)) {
           if (v.schedClass == SchedClass.Urgent || v.schedKey + PREEMPT_NS < liveKey(running)) c.reschedule = 1;
         }
       }
@@ -136,24 +151,36 @@ function virtualTime(v: Vcpu, ns: u64): u64 {
   return v.schedWeight == SCHED_WEIGHT ? ns : (ns * SCHED_WEIGHT) / v.schedWeight;
 }
 
-/** Replenishes the budget of a prompt vCPU that has not run since schedSinceNs. */
+function budgetMax(v: Vcpu): u64 {
+  return v.schedClass == SchedClass.Device ? DEVICE_BUDGET_NS : BUDGET_NS;
+}
+
+/** Replenishes the budget of a prompt or device vCPU that has not run since schedSinceNs. */
 function refill(v: Vcpu, now: u64): void {
-  if (now > v.schedSinceNs) v.schedBudgetNs = min(v.schedBudgetNs + (now - v.schedSinceNs), BUDGET_NS);
+  if (now > v.schedSinceNs) {
+    const rested = now - v.schedSinceNs;
+    const more = v.schedClass == SchedClass.Device ? rested >> DEVICE_REFILL_SHIFT : rested;
+    v.schedBudgetNs = min(v.schedBudgetNs + more, budgetMax(v));
+  }
   v.schedSinceNs = now;
 }
 
-/** Sets the key by which a prompt vCPU waits: when it may run. */
-function promptWait(v: Vcpu, now: u64): void {
+/** Sets the key by which a prompt or device vCPU waits: when it may run. */
+function budgetWait(v: Vcpu, now: u64): void {
   refill(v, now);
-  v.schedKey = v.schedBudgetNs < REST_NS ? now + (REST_NS - v.schedBudgetNs) : now;
+  const device = v.schedClass == SchedClass.Device;
+  const rest = device ? DEVICE_REST_NS : REST_NS;
+  const lacks = v.schedBudgetNs < rest ? rest - v.schedBudgetNs : 0;
+  v.schedKey = now + (device ? lacks << DEVICE_REFILL_SHIFT : lacks);
 }
 
-/** Prepares a new vCPU: down, weight neutral; prompt if it is the control plane's. */
+/** Prepares a new vCPU: down, weight neutral; prompt if it is the control plane's, of the device class if the I/O domain's. */
 export function schedulerAdd(v: Vcpu): void {
   v.run = VcpuRun.Down;
   v.schedWeight = SCHED_WEIGHT;
-  v.schedClass = v.domain.privileged && v.domain.kind == DomainKind.Software ? SchedClass.Prompt : SchedClass.Fair;
-  v.schedBudgetNs = BUDGET_NS;
+  v.schedClass = SchedClass.Fair;
+  if (v.domain.kind == DomainKind.Software) v.schedClass = v.domain.privileged ? SchedClass.Prompt : SchedClass.Device;
+  v.schedBudgetNs = budgetMax(v);
   v.runstate = RUNSTATE_offline;
   v.runstateSince = nowNs();
 }
@@ -234,7 +261,7 @@ export function schedulerYield(v: Vcpu): void {
   const c = cpuOf(v.cpu);
   if (c.current != changetype<usize>(v) || !c.schedWaiting) return;
   schedulerCharge(c, nowNs());
-  if (v.schedClass == SchedClass.Prompt) {
+  if (hasBudget(v)) {
     v.schedBudgetNs = 0;
   } else {
     if (c.schedFair) v.schedKey = max(v.schedKey, changetype<HeapNode>(c.schedFair).key);
@@ -249,7 +276,7 @@ export function schedulerCharge(c: Cpu, now: u64): void {
   const v = changetype<Vcpu | null>(c.current);
   if (v == null || now <= v.schedSinceNs) return;
   const used = now - v.schedSinceNs;
-  if (v.schedClass == SchedClass.Prompt) v.schedBudgetNs -= min(used, v.schedBudgetNs);
+  if (hasBudget(v)) v.schedBudgetNs -= min(used, v.schedBudgetNs);
   else v.schedKey += virtualTime(v, used);
   v.schedSinceNs = now;
 }
@@ -261,7 +288,7 @@ export function schedulerCharge(c: Cpu, now: u64): void {
 export function schedulerOwe(v: Vcpu, ns: u64): void {
   const c = cpuOf(v.cpu);
   if (c.current == changetype<usize>(v)) return;
-  if (v.schedClass == SchedClass.Prompt) {
+  if (hasBudget(v)) {
     v.schedBudgetNs -= min(ns, v.schedBudgetNs);
     return;
   }
@@ -288,7 +315,7 @@ export function schedulerPick(c: Cpu, now: u64): Vcpu | null {
     changetype<Vcpu>(chosen).run = VcpuRun.Running; // it may have blocked and been woken since
     if (now >= c.sliceEndNs) startSlice(c, changetype<Vcpu>(chosen), now);
   }
-  if (chosen && changetype<Vcpu>(chosen).schedClass != SchedClass.Prompt) {
+  if (chosen && !hasBudget(changetype<Vcpu>(chosen))) {
     const waiting = c.schedFair ? changetype<HeapNode>(c.schedFair).key : u64.MAX_VALUE;
     c.schedFloor = max(c.schedFloor, min(changetype<Vcpu>(chosen).schedKey, waiting));
   }
@@ -300,12 +327,17 @@ function choose(c: Cpu, now: u64): usize {
   const previous = changetype<Vcpu | null>(c.current);
   const stays = previous != null && vcpuEligible(previous);
   const expired = now >= c.sliceEndNs;
-  const prompt = stays && previous!.schedClass == SchedClass.Prompt;
-  if (prompt && previous!.schedBudgetNs) return c.current;
+  const budgeted = stays && hasBudget(previous!);
+  const funded = budgeted && previous!.schedBudgetNs != 0;
+  if (funded && previous!.schedClass == SchedClass.Device) return c.current;
   // Also one whose short stretch domain 0 interrupts again and again has its end.
   if (previous != null && previous.schedClass == SchedClass.Urgent) {
     if (expired || previous.schedKey > c.schedFloor + AHEAD_NS) previous.schedClass = SchedClass.Fair;
   }
+  if (c.schedDevice && changetype<HeapNode>(c.schedDevice).key <= now) {
+    return changetype<usize>(vcpuOfNode(c.schedDevice));
+  }
+  if (funded) return c.current;
   if (c.schedPrompt && changetype<HeapNode>(c.schedPrompt).key <= now) {
     return changetype<usize>(vcpuOfNode(c.schedPrompt));
   }
@@ -313,10 +345,12 @@ function choose(c: Cpu, now: u64): usize {
   if (c.schedUrgent) return changetype<usize>(vcpuOfNode(c.schedUrgent));
   if (!c.schedFair) {
     // A budget counts only while others want the CPU.
-    return stays ? c.current : c.schedPrompt ? changetype<usize>(vcpuOfNode(c.schedPrompt)) : 0;
+    if (stays) return c.current;
+    const waiting = sooner(c.schedDevice, c.schedPrompt);
+    return waiting ? changetype<usize>(vcpuOfNode(waiting)) : 0;
   }
   const first = vcpuOfNode(c.schedFair);
-  if (stays && !prompt) {
+  if (stays && !budgeted) {
     // Within a slice only a vCPU far behind preempts; at its end the one furthest behind runs, possibly the same. A yield
     // has made the two equal.
     const ahead = expired ? first.schedKey > previous!.schedKey : first.schedKey + PREEMPT_NS >= previous!.schedKey;
@@ -325,11 +359,21 @@ function choose(c: Cpu, now: u64): usize {
   return changetype<usize>(first);
 }
 
+/** The node with the smaller key; either may be 0 for none. */
+function sooner(a: usize, b: usize): usize {
+  if (!a || !b) return a | b;
+  return changetype<HeapNode>(a).key <= changetype<HeapNode>(b).key ? a : b;
+}
+
 function exchange(c: Cpu, chosen: usize, now: u64): void {
   const previous = changetype<Vcpu | null>(c.current);
   if (previous != null) {
     if (previous.run == VcpuRun.Running) previous.run = VcpuRun.Runnable; // also one that is paused
-    if (previous.schedClass == SchedClass.Prompt) promptWait(previous, now);
+    if (hasBudget(previous)) {
+      budgetWait(previous, now);
+      // The I/O domain takes the CPU from domain 0, not what is left of its budget.
+      if (previous.schedBudgetNs) previous.schedKey = now;
+    }
     if (vcpuEligible(previous)) enqueue(c, previous);
     runstateSet(previous, idleState(previous), now);
   }
@@ -338,7 +382,7 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
   const next = changetype<Vcpu>(chosen);
   dequeue(c, next);
   next.run = VcpuRun.Running;
-  if (next.schedClass == SchedClass.Prompt) refill(next, now);
+  if (hasBudget(next)) refill(next, now);
   next.schedSinceNs = now;
   runstateSet(next, RUNSTATE_running, now);
   startSlice(c, next, now);
@@ -347,7 +391,7 @@ function exchange(c: Cpu, chosen: usize, now: u64): void {
 function startSlice(c: Cpu, v: Vcpu, now: u64): void {
   let ns = SLICE_NS;
   if (v.schedClass == SchedClass.Urgent) ns = URGENT_NS;
-  else if (v.schedClass == SchedClass.Prompt) ns = v.schedBudgetNs ? v.schedBudgetNs : BUDGET_NS;
+  else if (hasBudget(v)) ns = v.schedBudgetNs ? v.schedBudgetNs : budgetMax(v);
   c.sliceEndNs = now + ns;
 }
 
@@ -357,8 +401,14 @@ function startSlice(c: Cpu, v: Vcpu, now: u64): void {
  */
 export function schedulerDeadline(c: Cpu, now: u64, aloneNs: u64): u64 {
   if (!c.schedWaiting) return now + aloneNs;
-  if (!c.schedPrompt || changetype<Vcpu>(c.current).schedClass == SchedClass.Prompt) return c.sliceEndNs;
-  return min(c.sliceEndNs, changetype<HeapNode>(c.schedPrompt).key);
+  const v = changetype<Vcpu>(c.current);
+  const funded = hasBudget(v) && v.schedBudgetNs != 0;
+  let until = c.sliceEndNs;
+  if (c.schedPrompt && !funded) until = min(until, changetype<HeapNode>(c.schedPrompt).key);
+  if (c.schedDevice && !(funded && v.schedClass == SchedClass.Device)) {
+    until = min(until, changetype<HeapNode>(c.schedDevice).key);
+  }
+  return until;
 }
 
 /** Makes a CPU's loop choose a vCPU at its first turn. */

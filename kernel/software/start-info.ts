@@ -1,14 +1,14 @@
 /**
- * Domain 0's hvm_start_info (xen/arch-x86/hvm/start_info.h): Typevisor's command line and the boot modules, at
- * DOM0_START_INFO in its window. Layout and meaning of the fields are the same as for a PVH guest, so that the
+ * A software-isolated domain's hvm_start_info (xen/arch-x86/hvm/start_info.h): Typevisor's command line, ACPI's root pointer
+ * and, for domain 0, the boot modules. Layout and meaning of the fields are the same as for a PVH guest, so that the
  * control plane reads the same information as any PVH dom0.
  */
 import { BootInfo } from "../../abi/boot-info";
 import { HvmModlistEntry, HvmStartInfo, XEN_HVM_START_MAGIC_VALUE } from "../../abi/hvm";
-import { DOM0_START_INFO } from "../../abi/domain0-layout";
 import { say, sayBytes, sayEnd } from "../../arch-x86/log";
 import { copyToGuestPhysical } from "../memory/guest-copy";
 import { Domain } from "../records/domain";
+import { softwareOf } from "../records/software-domain";
 import { moduleAddress, moduleFits } from "../memory/software-memory";
 
 const record: usize = memory.data(64, 8);
@@ -29,8 +29,10 @@ function textLength(at: usize, most: u32): u32 {
 
 /** Writes it; its pages are allocated at first touch, zeroed. False when out of memory. Modules beyond the window are omitted. */
 export function startInfoBuild(d: Domain): bool {
-  const modules = <u32>load<u64>(boot + BootInfo.moduleCount);
-  let at: u64 = DOM0_START_INFO + HvmStartInfo.SIZE;
+  const layout = softwareOf(d).layout;
+  const modules = layout.modules < layout.modulesEnd ? <u32>load<u64>(boot + BootInfo.moduleCount) : 0;
+  const start = (<u64>layout.startInfo) << 12;
+  let at: u64 = start + HvmStartInfo.SIZE;
   const list = at;
   at += modules * HvmModlistEntry.SIZE;
   let shown: u32 = 0;
@@ -38,7 +40,7 @@ export function startInfoBuild(d: Domain): bool {
     const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
     const name = r + 16;
     const length = textLength(name, NAME_MAX - 1);
-    if (!moduleFits(i)) {
+    if (!moduleFits(d, i)) {
       say("Boot module ");
       sayBytes(name, length);
       say(" does not fit domain 0's window (256 MiB for all modules); it and those after it are not shown.");
@@ -46,7 +48,7 @@ export function startInfoBuild(d: Domain): bool {
       break;
     }
     memory.fill(record, 0, HvmModlistEntry.SIZE);
-    store<u64>(record + HvmModlistEntry.paddr, moduleAddress(i));
+    store<u64>(record + HvmModlistEntry.paddr, moduleAddress(d, i));
     store<u64>(record + HvmModlistEntry.size, load<u64>(r + 8));
     store<u64>(record + HvmModlistEntry.cmdline_paddr, at);
     if (!copyToGuestPhysical(d, list + i * HvmModlistEntry.SIZE, record, HvmModlistEntry.SIZE)) return false;
@@ -63,5 +65,5 @@ export function startInfoBuild(d: Domain): bool {
   store<u64>(record + HvmStartInfo.modlist_paddr, shown ? list : 0);
   store<u64>(record + HvmStartInfo.cmdline_paddr, at);
   store<u64>(record + HvmStartInfo.rsdp_paddr, load<u64>(boot + BootInfo.rsdp));
-  return copyToGuestPhysical(d, DOM0_START_INFO, record, HvmStartInfo.SIZE);
+  return copyToGuestPhysical(d, start, record, HvmStartInfo.SIZE);
 }

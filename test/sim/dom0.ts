@@ -42,11 +42,11 @@ import {
   XENMEM_remove_from_physmap,
   AddToPhysmapBatch,
 } from "../../abi/memory.ts";
-import { CallPage } from "../../abi/software.ts";
 import { DOM0_CALL_PAGE, DOM0_MAP, DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { __HYPERVISOR_domctl, __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen.ts";
 import type { Machine } from "./machine.ts";
 import { PAGE } from "./ram.ts";
+import { SoftwareCaller } from "./software-caller.ts";
 import { guestCode, type GuestProgram } from "./svm-cpu.ts";
 
 /** Guest-physical layout of simulated guests: zero page, page tables, code, then plain memory. */
@@ -66,85 +66,15 @@ export class BuildFailure extends Error {
   }
 }
 
-export class Dom0 {
-  private static readonly SPACE = 1;
+export class Dom0 extends SoftwareCaller {
   private nextMapping = DOM0_MAP;
   /** XEN_X86_EMU_* of the domains to be made. */
   emulation = XEN_X86_EMU_LAPIC;
   /** Pages of handles they may have. */
   maptrackFrames = 16;
 
-  constructor(readonly machine: Machine) {}
-
-  /** The bytes behind one page of domain 0's window; touches it first as a page fault would. */
-  page(address: number, write: boolean): Uint8Array {
-    const number = Math.floor(address / PAGE);
-    let entry = this.machine.space(Dom0.SPACE).get(number);
-    if (!entry || (write && !entry.writable)) {
-      if (this.machine.exports.softwareTouch(Dom0.SPACE, address) === 0) {
-        throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
-      }
-      entry = this.machine.space(Dom0.SPACE).get(number)!;
-    }
-    return this.machine.ram.frame(entry.mfn);
-  }
-
-  write(address: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length;) {
-      const offset = (address + done) % PAGE;
-      const part = bytes.subarray(done, done + PAGE - offset);
-      this.page(address + done, true).set(part, offset);
-      done += part.length;
-    }
-  }
-
-  read(address: number, length: number): Uint8Array {
-    const bytes = new Uint8Array(length);
-    for (let done = 0; done < length;) {
-      const offset = (address + done) % PAGE;
-      const part = this.page(address + done, false).subarray(offset, Math.min(PAGE, offset + length - done));
-      bytes.set(part, done);
-      done += part.length;
-    }
-    return bytes;
-  }
-
-  /** One hypercall; returns its signed result. */
-  hypercall(op: number, ...args: (number | bigint)[]): number {
-    this.prepare(op, ...args);
-    this.machine.exports.softwareHypercall(Dom0.SPACE);
-    return this.result();
-  }
-
-  /** What the latest hypercall returned. */
-  result(): number {
-    const result = this.read(DOM0_CALL_PAGE + CallPage.result, 8);
-    return Number(new DataView(result.buffer).getBigInt64(0, true));
-  }
-
-  /** Writes a hypercall into the call page, for Machine.dom0Turn to make. */
-  prepare(op: number, ...args: (number | bigint)[]): void {
-    const call = new DataView(new ArrayBuffer(56));
-    call.setBigUint64(CallPage.op, BigInt(op), true);
-    args.forEach((arg, i) => call.setBigUint64(CallPage.args + i * 8, BigInt.asUintN(64, BigInt(arg)), true));
-    this.write(DOM0_CALL_PAGE, new Uint8Array(call.buffer));
-  }
-
-  /** A hypercall with one argument structure; `fill` writes it, the structure as left by the hypervisor comes back. */
-  structured(
-    op: number,
-    command: number | null,
-    size: number,
-    fill: (view: DataView) => void,
-    ...more: number[]
-  ): { result: number; view: DataView } {
-    const bytes = new Uint8Array(size);
-    fill(new DataView(bytes.buffer));
-    this.write(DOM0_SCRATCH, bytes);
-    const args = command === null ? [DOM0_SCRATCH, ...more] : [command, DOM0_SCRATCH, ...more];
-    const result = this.hypercall(op, ...args);
-    const after = this.read(DOM0_SCRATCH, size);
-    return { result, view: new DataView(after.buffer) };
+  constructor(machine: Machine) {
+    super(machine, { space: 1, callPage: DOM0_CALL_PAGE, buffer: DOM0_SCRATCH });
   }
 
   domctl(cmd: number, domain: number, fill: (view: DataView, u: number) => void = () => {}) {

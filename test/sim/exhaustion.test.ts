@@ -203,12 +203,12 @@ test("all memory taken: domain 0 touches what it may, lists, destroys and create
 
 test("domain 0's growth is refused when memory is out, and what it has been given to grow into is there", (t) => {
   const { machine: m, dom0 } = machine();
-  const hidden = m as unknown as { enterSoftware: (info: number) => number };
+  const hidden = m as unknown as { enterSoftware: (space: number, info: number) => number };
   const plain = hidden.enterSoftware.bind(m);
   /** Leaves the engine once, as it does for `reason`; the word that the hypervisor answers. */
   const leave = (reason: number, field: number, value: number): bigint => {
     let record = 0;
-    hidden.enterSoftware = (info) => {
+    hidden.enterSoftware = (_space, info) => {
       record = info;
       m.linear.setBigUint64(info + field, BigInt(value), true);
       m.linear.setBigUint64(info + SoftwareExit.write, 1n, true);

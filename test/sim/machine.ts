@@ -37,7 +37,7 @@ export interface HypervisorExports {
   start(): void;
   step(cpu: number): void;
   softwareHypercall(space: number): void;
-  softwareTouch(space: number, address: number): number;
+  softwareTouch(space: number, address: number, write: number): number;
   audit(): number;
 }
 
@@ -54,7 +54,13 @@ export interface MachineOptions {
   year?: number;
   /** Called with every line that reaches the serial port. */
   onOutput?: (text: string) => void;
+  /** There is an I/O domain, whose image this is: the contents of its memory's first page. */
+  ioImage?: Uint8Array;
 }
+
+/** Numbers of linear memories. */
+const DOM0_SPACE = 1;
+const IO_SPACE = 2;
 
 /** One software space as the shim keeps it: linear page -> frame and right to write. */
 export type Space = Map<number, { mfn: number; writable: boolean }>;
@@ -67,6 +73,10 @@ export class Machine {
   readonly spaces = new Map<number, Space>();
   /** Called when domain 0 is entered; returns when its turn ends, or true: it makes the hypercall in its call page. */
   dom0Turn: () => boolean | void = () => {};
+  /** The same for the I/O domain; a number is another SOFTWARE_EXIT_*, whose record `exitRecord` it has filled in. */
+  ioTurn: (exitRecord: DataView) => boolean | number | void = () => {};
+  /** How often each space was reset to its entry point. */
+  readonly resets = new Map<number, number>();
   /** Snapshot pages of domain 0's engine: none in the simulation, which has no engine. */
   private readonly staticPages: number;
   private faulted = false;
@@ -166,14 +176,22 @@ export class Machine {
     return had ? 1 : 0;
   }
 
-  private enterSoftware(info: number): number {
+  private enterSoftware(space: number, info: number): number {
     this.devices.advance(2_000);
     const vector = this.devices.takeInterrupt();
     if (vector >= 0) {
       this.linear.setBigUint64(info + SoftwareExit.vector, BigInt(vector), true);
       return SOFTWARE_EXIT_INTERRUPT;
     }
-    return this.dom0Turn() === true ? SOFTWARE_EXIT_HYPERCALL : SOFTWARE_EXIT_TURN_END;
+    const record = new DataView(this.exports.memory.buffer, info, SoftwareExit.SIZE);
+    const left = space === DOM0_SPACE ? this.dom0Turn() : this.ioTurn(record);
+    if (typeof left === "number") return left;
+    return left === true ? SOFTWARE_EXIT_HYPERCALL : SOFTWARE_EXIT_TURN_END;
+  }
+
+  /** The image of a space's domain: one page for the I/O domain, if there is one, and none for domain 0. */
+  private image(space: number): Uint8Array | undefined {
+    return space === IO_SPACE ? this.options.ioImage : undefined;
   }
 
   private bootInfo(ptr: number): void {
@@ -284,12 +302,12 @@ export class Machine {
         this.spaceMap(space, page, Number(mfn), flags),
       spaceUnmap: (space: number, page: number) => this.spaceUnmap(space, page),
       firstFreePage: () => this.staticPages,
-      imagePages: () => 0,
+      imagePages: (space: number) => (this.image(space) === undefined ? 0 : 1),
       imagePageNumber: () => 0,
-      imagePageCopy: () => {},
+      imagePageCopy: (space: number, _index: number, mfn: bigint) => ram.frame(Number(mfn)).set(this.image(space)!),
       imageSize: () => 16,
-      softwareReset: () => {},
-      enterSoftware: (_space: number, info: number) => this.enterSoftware(info),
+      softwareReset: (space: number) => this.resets.set(space, (this.resets.get(space) ?? 0) + 1),
+      enterSoftware: (space: number, info: number) => this.enterSoftware(space, info),
       cpuidA: (leaf: number, sub: number) => this.svm.cpuid(leaf, sub)[0],
       cpuidB: (leaf: number, sub: number) => this.svm.cpuid(leaf, sub)[1],
       cpuidC: (leaf: number, sub: number) => this.svm.cpuid(leaf, sub)[2],

@@ -14,12 +14,15 @@ import {
 } from "../../abi/xen.ts";
 import { XENMAPSPACE_shared_info } from "../../abi/memory.ts";
 import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
+import { IO_DOMAIN, IO_SHARED_INFO } from "../../abi/io/layout.ts";
 import { addToPhysmap, ARGUMENT_GFN, expect, hypercall, SHARED_INFO_GFN, structured, systemTime } from "./call.ts";
 import { Dom0 } from "./dom0.ts";
+import { IoDomain } from "./io-domain.ts";
 import { Machine } from "./machine.ts";
 import { hypervisorModule } from "./module.ts";
 import { PAGE } from "./ram.ts";
 import { freeFrames } from "./simulate.ts";
+import type { SoftwareCaller } from "./software-caller.ts";
 import type { GuestCpu, GuestProgram } from "./svm-cpu.ts";
 
 const SLICE_NS = 10_000_000;
@@ -102,65 +105,75 @@ function spinnerOnAll(): GuestProgram {
   };
 }
 
-/** Domain 0 with a timer of its own, whose turns work for `workNs` and then sleep for `sleepNs`. */
-class TimedDom0 {
+/** A software-isolated domain with a timer of its own, whose turns work for `workNs` and then sleep for `sleepNs`. */
+class TimedDomain {
   /** How late each turn began after its timer, ns. */
   readonly late: number[] = [];
   private wake = 0n;
 
   constructor(
-    private readonly dom0: Dom0,
+    private readonly domain: SoftwareCaller,
+    private readonly sharedInfo: number,
     private readonly workNs: number,
     private readonly sleepNs: number,
   ) {
-    const bound = dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, EvtchnBindVirq.SIZE, () => {});
+    const bound = domain.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_bind_virq, EvtchnBindVirq.SIZE, () => {});
     const port = bound.view.getUint32(EvtchnBindVirq.port, true);
-    dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, EvtchnUnmask.SIZE, (v) => {
+    domain.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_unmask, EvtchnUnmask.SIZE, (v) => {
       v.setUint32(EvtchnUnmask.port, port, true);
     });
     this.arm();
-    dom0.machine.dom0Turn = () => {
-      this.turn();
-    };
   }
 
   private get shared(): DataView {
-    const page = this.dom0.page(DOM0_SHARED_INFO, true);
+    const page = this.domain.page(this.sharedInfo, true);
     return new DataView(page.buffer, page.byteOffset, PAGE);
   }
 
   private get now(): bigint {
-    return systemTime(BigInt(this.dom0.machine.now), this.shared);
+    return systemTime(BigInt(this.domain.machine.now), this.shared);
   }
 
   private arm(): void {
     this.wake = this.now + BigInt(this.sleepNs);
-    this.dom0.hypercall(__HYPERVISOR_set_timer_op, this.wake);
+    this.domain.hypercall(__HYPERVISOR_set_timer_op, this.wake);
   }
 
-  private turn(): void {
+  turn(): void {
     const shared = this.shared;
     shared.setUint8(SharedInfo.vcpu_info + VcpuInfo.evtchn_upcall_pending, 0);
     shared.setBigUint64(SharedInfo.vcpu_info + VcpuInfo.evtchn_pending_sel, 0n, true);
     if (shared.getBigUint64(SharedInfo.evtchn_pending, true) === 0n) return;
     shared.setBigUint64(SharedInfo.evtchn_pending, 0n, true);
     this.late.push(Number(this.now - this.wake));
-    this.dom0.machine.devices.advance(this.workNs);
+    this.domain.machine.devices.advance(this.workNs);
     this.arm();
   }
+}
+
+function timedDom0(dom0: Dom0, workNs: number, sleepNs: number): TimedDomain {
+  const timed = new TimedDomain(dom0, DOM0_SHARED_INFO, workNs, sleepNs);
+  dom0.machine.dom0Turn = () => timed.turn();
+  return timed;
+}
+
+function timedIo(machine: Machine, workNs: number, sleepNs: number): TimedDomain {
+  const timed = new TimedDomain(new IoDomain(machine), IO_SHARED_INFO, workNs, sleepNs);
+  machine.ioTurn = () => timed.turn();
+  return timed;
 }
 
 async function busyMachine(
   workNs: number,
   sleepNs: number,
-): Promise<{ machine: Machine; dom0: Dom0; busy: TimedDom0; domains: number[] }> {
-  const machine = new Machine(await hypervisorModule(), { memory: 64 });
+): Promise<{ machine: Machine; dom0: Dom0; busy: TimedDomain; domains: number[] }> {
+  const machine = new Machine(await hypervisorModule(), { memory: 64, ioImage: Uint8Array.of(1) });
   const dom0 = new Dom0(machine);
   const domains = Array.from({ length: DOMAINS }, () => dom0.buildWithVcpus(spinnerOnAll(), 48, VCPUS));
   for (const domain of domains) dom0.unpause(domain);
   const all = domains.map((domain) => () => dom0.onlineVcpus(domain) === VCPUS);
   for (const up of all) machine.runUntil(up, "all vCPUs spin", 20_000);
-  return { machine, dom0, busy: new TimedDom0(dom0, workNs, sleepNs), domains };
+  return { machine, dom0, busy: timedDom0(dom0, workNs, sleepNs), domains };
 }
 
 test("1,024 vCPUs spin, and domain 0 gets the CPU at once whenever it wakes", async (t) => {
@@ -181,4 +194,44 @@ test("domain 0 never sleeps: it waits some ms at most, and 1,024 spinning vCPUs 
   const all = times.reduce((a, b) => a + b);
   t.true(all > 0.3 * 20e9 && all < 0.6 * 20e9, `the guests had ${all} ns of twenty seconds`);
   for (const time of times) t.true(Math.abs(time - all / DOMAINS) < (0.1 * all) / DOMAINS, times.join(", "));
+});
+
+test("1,024 vCPUs spin, domain 0 never sleeps, and the I/O domain gets the CPU at once whenever it wakes", async (t) => {
+  const { machine } = await busyMachine(500_000, 0);
+  const io = timedIo(machine, 100_000, 1_000_000);
+  machine.runUntil(() => io.late.length === 1000, "1,000 turns of the I/O domain", 200_000);
+  // Domain 0's simulated turn cannot be preempted in the middle.
+  t.true(Math.max(...io.late) < 500_000 + PROMPT_NS, `up to ${Math.max(...io.late)} ns late`);
+  t.is(machine.exports.audit(), 0);
+});
+
+test("domain 0 and the I/O domain never sleep: each has its share, and the guests have theirs, evenly", async (t) => {
+  const { machine, dom0, busy, domains } = await busyMachine(500_000, 0);
+  const io = timedIo(machine, 500_000, 0);
+  const all = [0, IO_DOMAIN, ...domains];
+  const before = all.map((domain) => cpuTime(dom0, domain));
+  const begun = machine.now;
+  machine.runUntil(() => machine.now > begun + 20_000_000_000, "twenty seconds", 800_000);
+  const [own, devices, ...guests] = all.map((domain, i) => (cpuTime(dom0, domain) - before[i]!) / 20e9);
+  t.true(own! > 0.35 && own! < 0.55, `domain 0 had ${own}`);
+  t.true(devices! > 0.25 && devices! < 0.4, `the I/O domain had ${devices}`);
+  const rest = guests.reduce((a, b) => a + b);
+  t.true(rest > 0.13, `the guests had ${rest}`);
+  for (const share of guests) t.true(Math.abs(share - rest / DOMAINS) < (0.1 * rest) / DOMAINS, guests.join(", "));
+  t.true(Math.max(...busy.late) < 6_000_000, `domain 0 was up to ${Math.max(...busy.late)} ns late`);
+  t.true(Math.max(...io.late) < 2_500_000, `the I/O domain was up to ${Math.max(...io.late)} ns late`);
+});
+
+test("no guest wants the CPU: domain 0 and the I/O domain, neither of which sleeps, share it", async (t) => {
+  const machine = new Machine(await hypervisorModule(), { ioImage: Uint8Array.of(1) });
+  const dom0 = new Dom0(machine);
+  machine.step(4);
+  timedDom0(dom0, 500_000, 0);
+  timedIo(machine, 500_000, 0);
+  const begun = machine.now;
+  const before = [cpuTime(dom0, 0), cpuTime(dom0, IO_DOMAIN)];
+  machine.runUntil(() => machine.now > begun + 5_000_000_000, "five seconds", 400_000);
+  const [own, devices] = [0, IO_DOMAIN].map((domain, i) => (cpuTime(dom0, domain) - before[i]!) / 5e9);
+  t.true(own! > 0.4 && devices! > 0.3, `${own} and ${devices}`);
+  t.true(own! + devices! > 0.95, `${own} and ${devices}`);
 });

@@ -15,7 +15,8 @@ import { atLineStart, print } from "./console/output.ts";
 import { readTerminalSize } from "./console/terminal.ts";
 import { ShellInterruption, type Shell } from "./shell.ts";
 import { endMachine } from "./end-machine.ts";
-import { DOMAIN_0, type Domains } from "./domains/domains.ts";
+import type { Domains } from "./domains/domains.ts";
+import { DOMAIN_0 } from "./domains/system-domains.ts";
 import { describeError } from "./failures.ts";
 import { domainInfo, setDomainHandle } from "./hypercalls/domctl.ts";
 

@@ -135,9 +135,9 @@ export function getDomainState(v: Vcpu, d: Domain | null, arg: usize): i32 {
   return 0;
 }
 
-/** destroydomain. 0, or -ERESTART to continue after a preemption; -EINVAL for the caller itself. */
+/** destroydomain. 0, or -ERESTART to continue after a preemption; -EINVAL for the caller itself and the I/O domain. */
 export function destroyDomain(v: Vcpu, d: Domain): i32 {
-  if (isSelf(v, d)) return -EINVAL;
+  if (isSelf(v, d) || d.kind == DomainKind.Software) return -EINVAL;
   return domainKill(d, v);
 }
 
@@ -151,9 +151,12 @@ export function unpauseDomain(d: Domain): i32 {
   return domainUnpause(d);
 }
 
-/** resumedomain: resumes a domain that shut itself down (suspend). -EINVAL for the caller itself, and for a dying domain. */
+/**
+ * resumedomain: resumes a domain that shut itself down (suspend). -EINVAL for the caller itself, for a dying domain, and for the
+ * I/O domain, which has nothing left to go on with.
+ */
 export function resumeDomain(v: Vcpu, d: Domain): i32 {
-  if (isSelf(v, d) || d.life != DomainLife.Alive) return -EINVAL;
+  if (isSelf(v, d) || d.life != DomainLife.Alive || d.kind == DomainKind.Software) return -EINVAL;
   domainResume(d);
   return 0;
 }

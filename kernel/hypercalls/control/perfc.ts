@@ -16,13 +16,12 @@ import {
 import { hvmFeatureMask } from "../../../arch-x86/hvm";
 import { HvmExit, HvmVcpu } from "../../../arch-x86/hvm-vcpu";
 import { vcpuOf } from "../../records/domain-access";
-import { Domain } from "../../records/domain";
+import { Domain, DomainKind } from "../../records/domain";
 import { domainFirst } from "../../records/domain-list";
 import { framesOfType, FrameType, totalFrames } from "../../memory/frames";
 import { copyToGuest } from "../../memory/guest-copy";
 import { cpusFound, iommuFound } from "../../machine/machine-report";
-import { softwareCalls, softwareCallTicks } from "../../software/software-stats";
-import { stableFrames } from "../../memory/stable-memory";
+import { softwareOf } from "../../records/software-domain";
 import { Vcpu } from "../../records/vcpu";
 
 /** Names of the counters, in order; each has one value. */
@@ -104,7 +103,8 @@ export function perfc(v: Vcpu, u: usize, work: usize): i32 {
     store<u32>(work, i < DOMAINS ? 1 : domains, SysctlPerfcDesc.nr_vals);
     if (!copyToGuest(v, names + <u64>i * SysctlPerfcDesc.SIZE, work, SysctlPerfcDesc.SIZE)) return -EFAULT;
   }
-  for (let i: u32 = 0; i < DOMAINS; i++) store<u32>(work + ((<usize>i) << 2), machineValue(i));
+  countStable();
+  for (let i: u32 = 0; i < DOMAINS; i++) store<u32>(work + ((<usize>i) << 2), machineValue(v.domain, i));
   if (!copyToGuest(v, values, work, DOMAINS << 2)) return -EFAULT;
   let to = values + (DOMAINS << 2);
   for (let i = DOMAINS; i < COUNTERS; i++) {
@@ -120,22 +120,35 @@ export function perfc(v: Vcpu, u: usize, work: usize): i32 {
   return 0;
 }
 
-/** Frames by use. Stable memory counts as domain 0's, although its frames have the type of those that survive a restart. */
-function framesFor(type: u32): u32 {
-  const frames = framesOfType(type);
-  if (type == FrameType.XenShared) return frames - stableFrames();
-  return type == FrameType.Engine ? frames + stableFrames() : frames;
+/** Frames of all domains' stable memory. */
+let stable: u32 = 0;
+
+function countStable(): void {
+  stable = 0;
+  for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) {
+    const d = changetype<Domain>(at);
+    if (d.kind == DomainKind.Software) stable += softwareOf(d).stableFrames;
+  }
 }
 
-function machineValue(i: u32): u32 {
+/** Frames by use. Stable memory counts as its domain's RAM, although its frames have the type of those that survive a restart. */
+function framesFor(type: u32): u32 {
+  const frames = framesOfType(type);
+  if (type == FrameType.XenShared) return frames - stable;
+  return type == FrameType.Engine ? frames + stable : frames;
+}
+
+/** The hypercalls counted are the caller's, domain 0's. */
+function machineValue(caller: Domain, i: u32): u32 {
   if (i == 0) return totalFrames();
   if (i < <u32>FEATURES) return framesFor(i - FRAMES_FIRST);
   if (i == FEATURES) return hvmFeatureMask();
   if (i == MACHINE) return cpusFound();
   if (i == MACHINE + 1) return iommuFound();
-  if (i == SOFTWARE) return <u32>softwareCalls();
-  if (i == SOFTWARE + 1) return <u32>softwareCallTicks();
-  return <u32>(softwareCallTicks() >> 32);
+  const s = softwareOf(caller);
+  if (i == SOFTWARE) return <u32>s.calls;
+  if (i == SOFTWARE + 1) return <u32>s.callTicks;
+  return <u32>(s.callTicks >> 32);
 }
 
 /** Exits modulo 2^32: callers that sample often enough can compute differences. */

@@ -33,7 +33,7 @@ const TURNS_MAX = 60_000;
 
 let lab: Lab;
 test.before(async () => {
-  lab = await Lab.open("unchecked-entry");
+  lab = await Lab.open({ commandLine: "unchecked-entry" });
 });
 
 /** Starts vCPU 1 in a state that no processor enters: CS of 64 bits and of 32 bits at once, in long mode. */

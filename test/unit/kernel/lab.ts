@@ -8,7 +8,7 @@ import { Sysctl, XEN_SYSCTL_INTERFACE_VERSION } from "../../../abi/sysctl.ts";
 import { __HYPERVISOR_sched_op, __HYPERVISOR_sysctl } from "../../../abi/xen.ts";
 import { type Steps, structured } from "../../sim/call.ts";
 import { Dom0 } from "../../sim/dom0.ts";
-import { Machine } from "../../sim/machine.ts";
+import { Machine, type MachineOptions } from "../../sim/machine.ts";
 import { hypervisorModule } from "../../sim/module.ts";
 import { freeFrames } from "../../sim/simulate.ts";
 import type { GuestCpu, GuestProgram } from "../../sim/svm-cpu.ts";
@@ -77,17 +77,17 @@ export class Lab {
   readonly machine: Machine;
   readonly dom0: Dom0;
 
-  private constructor(module: WebAssembly.Module, commandLine: string) {
-    this.machine = new Machine(module, { memory: 64, commandLine });
+  private constructor(module: WebAssembly.Module, options: MachineOptions) {
+    this.machine = new Machine(module, { memory: 64, ...options });
     this.dom0 = new Dom0(this.machine);
     this.machine.step(4);
     // Domain 0's buffers and page tables are made at first use: not to be counted in an experiment.
     this.destroy(this.dom0.build(function* () {}, GUEST_FRAMES));
   }
 
-  /** @param commandLine Typevisor's own */
-  static async open(commandLine = ""): Promise<Lab> {
-    return new Lab(await hypervisorModule(), commandLine);
+  /** @param options of the machine beyond its 64 MiB */
+  static async open(options: MachineOptions = {}): Promise<Lab> {
+    return new Lab(await hypervisorModule(), options);
   }
 
   get free(): number {

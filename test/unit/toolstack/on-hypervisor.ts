@@ -57,7 +57,7 @@ export class ControlPlane {
 
   private page(page: number, address: number): Uint8Array {
     const space = this.machine.space(SPACE);
-    if (!space.has(page) && this.machine.exports.softwareTouch(SPACE, address) === 0) {
+    if (!space.has(page) && this.machine.exports.softwareTouch(SPACE, address, 0) === 0) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }
     const frame = this.machine.ram.frame(space.get(page)!.mfn);

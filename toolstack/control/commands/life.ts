@@ -1,6 +1,7 @@
 import { print } from "../console/output.ts";
-import { DOMAIN_0, type Domains } from "../domains/domains.ts";
+import type { Domains } from "../domains/domains.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import { systemRefusal } from "../domains/system-domains.ts";
 import { domainInfo, pauseDomain } from "../hypercalls/domctl.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command } from "./command.ts";
@@ -13,12 +14,13 @@ export function domainArgument(words: string[], domains: Domains): GuestDomain {
 
 /**
  * A domain by id or name.
- * @throws CommandError if there is none, or it is domain 0
+ * @throws CommandError if there is none, or it is one of the hypervisor's own
  */
 export function namedDomain(which: string, domains: Domains): GuestDomain {
   const domain = domains.find(which);
   if (domain !== undefined) return domain;
-  if (which === String(DOMAIN_0)) throw new CommandError("domain 0 is the control plane itself");
+  const refusal = systemRefusal(which);
+  if (refusal !== undefined) throw new CommandError(refusal);
   throw new CommandError(`no domain "${which}"; \`list\` shows them`);
 }
 

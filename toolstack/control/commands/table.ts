@@ -8,6 +8,7 @@ import { debugKeysCommand } from "./debug-keys.ts";
 import { dmesgCommand } from "./dmesg.ts";
 import { helpCommand } from "./help.ts";
 import { infoCommand } from "./info.ts";
+import { ioRestartCommand } from "./io-restart.ts";
 import { jsCommand } from "./js.ts";
 import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
@@ -40,6 +41,7 @@ export const commands: Command[] = [
   xenstoreWriteCommand,
   xenstoreRemoveCommand,
   xenctxCommand,
+  ioRestartCommand,
   debugKeysCommand,
   dmesgCommand,
   jsCommand,

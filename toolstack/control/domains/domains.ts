@@ -56,13 +56,12 @@ import {
 } from "./saved.ts";
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
+import { isSystemName, systemName } from "./system-domains.ts";
 import { handleOfUuid, newHandle, seedUuids, uuidOfHandle } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
 
-export const DOMAIN_0 = 0;
-const DOMAIN_0_NAME = "Domain-0";
 /** Ended domains whose last output can still be displayed. */
 const GRAVES = 8;
 
@@ -140,7 +139,7 @@ export class Domains {
     const kept = infos.filter(({ id }) => records.has(id));
     for (const info of [...kept, ...infos.filter(({ id }) => !records.has(id))]) {
       const { id } = info;
-      if (id === DOMAIN_0) continue;
+      if (systemName(id) !== undefined) continue;
       showLife();
       await giveWay();
       if (info.dying) {
@@ -315,15 +314,14 @@ export class Domains {
     if (this.byName.get(domain.name) === domain) this.byName.delete(domain.name);
   }
 
-  /** Names and ids of all domains, domain 0 included, with their state. */
+  /** Names and ids of all domains, the hypervisor's own included, with their state. */
   list(): { info: DomainInfo; name: string }[] {
     return listDomains().map((info) => ({ info, name: this.nameOf(info) }));
   }
 
   private nameOf(info: DomainInfo): string {
-    if (info.id === DOMAIN_0) return DOMAIN_0_NAME;
     const domain = this.byId.get(info.id) ?? (info.dying ? this.findEnded(info.id) : undefined);
-    return domain?.name ?? "(null)";
+    return systemName(info.id) ?? domain?.name ?? "(null)";
   }
 
   /** The living domains the toolstack knows. */
@@ -368,7 +366,7 @@ export class Domains {
   }
 
   private isTaken(name: string): boolean {
-    return name === DOMAIN_0_NAME || this.byName.has(name) || this.building.has(name);
+    return isSystemName(name) || this.byName.has(name) || this.building.has(name);
   }
 
   /** As `create`; `kernel` is the request's, or the one inside it. */

@@ -1,6 +1,13 @@
 /** sched_op and set_timer_op, as far as domain 0 uses them. */
 import { EINVAL, ENOSPC } from "../../../abi/errno.ts";
-import { SCHEDOP_shutdown, SCHEDOP_watchdog, SchedShutdown, SchedWatchdog } from "../../../abi/sched.ts";
+import {
+  SCHEDOP_remote_shutdown,
+  SCHEDOP_shutdown,
+  SCHEDOP_watchdog,
+  SchedRemoteShutdown,
+  SchedShutdown,
+  SchedWatchdog,
+} from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op } from "../../../abi/xen.ts";
 import { checked, hypercall, hypercallWide } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
@@ -10,6 +17,7 @@ const TIMEOUT = SchedWatchdog.timeout / 4;
 const REASON = SchedShutdown.reason / 4;
 
 const shutdownBuffer = reserveScratch(SchedShutdown.SIZE);
+const remoteBuffer = reserveScratch(SchedRemoteShutdown.SIZE);
 const watchdogBuffer = reserveScratch(SchedWatchdog.SIZE);
 let watchdogId = 0;
 
@@ -43,4 +51,11 @@ export function setTimer(ns: number): void {
 export function shutdownMachine(reason: number): void {
   shutdownBuffer.words[REASON] = reason;
   checked("SCHEDOP_shutdown", hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, shutdownBuffer.address));
+}
+
+/** Shuts another domain down, SHUTDOWN_*, whatever it does. The I/O domain is restarted by that. */
+export function shutdownDomain(id: number, reason: number): void {
+  remoteBuffer.words[0] = id; // a u16, padded
+  remoteBuffer.words[SchedRemoteShutdown.reason / 4] = reason;
+  checked("SCHEDOP_remote_shutdown", hypercall(__HYPERVISOR_sched_op, SCHEDOP_remote_shutdown, remoteBuffer.address));
 }
