@@ -1,0 +1,104 @@
+/** What a user may say of a network interface: `--vif` of `create`, and `vif attach`. */
+import { CommandError } from "../commands/command-error.ts";
+import { parseIpv4, parseMac } from "./addresses.ts";
+import { parseSettings } from "./settings.ts";
+
+/** How a guest is told of its devices: Typevisor's device page, or the store. */
+export type DeviceModel = "noxs" | "xenbus";
+export const DEVICE_MODELS: readonly DeviceModel[] = ["noxs", "xenbus"];
+
+export interface VifConfig {
+  /** Six bytes; one is made when it is not given. */
+  mac?: Uint8Array;
+  /** Four bytes, network order: the only address that the guest may send from. */
+  ip?: Uint8Array;
+  bridge: string;
+  /** Bytes a second that the guest may send, and in a burst; unlimited if not given. */
+  rate?: { bytesPerSecond: number; burstBytes: number };
+  /** As the domain's other devices if not given. */
+  model?: DeviceModel;
+}
+
+/** The bridge that there always is, and whose uplink is the machine's first card. */
+export const DEFAULT_BRIDGE = "xenbr0";
+/** Bytes of a bridge's name: the NoXS vif page has 16, the last one 0. */
+export const BRIDGE_NAME_BYTES = 15;
+
+const SETTINGS = {
+  mac: "00:16:3e:XX:XX:XX",
+  ip: "A.B.C.D",
+  bridge: "NAME",
+  rate: "10Mb/s",
+  model: "noxs|xenbus",
+} as const;
+
+/** What `--vif` takes, for help. */
+export const VIF_USAGE = "[mac=MAC][,ip=IP][,bridge=NAME][,rate=RATE][,model=noxs|xenbus]";
+
+/** @throws CommandError */
+export function parseVif(what: string, text: string): VifConfig {
+  const settings = parseSettings(what, text, SETTINGS);
+  const config: VifConfig = { bridge: parseBridgeName(what, settings.get("bridge") ?? DEFAULT_BRIDGE) };
+  const mac = settings.get("mac");
+  if (mac !== undefined) config.mac = parsed(what, "mac", parseMac(mac));
+  const ip = settings.get("ip");
+  if (ip !== undefined) config.ip = parsed(what, "ip", parseIpv4(ip));
+  const rate = settings.get("rate");
+  if (rate !== undefined) config.rate = parseRate(what, rate);
+  const model = settings.get("model");
+  if (model !== undefined) config.model = parseModel(what, model);
+  return config;
+}
+
+function parsed(what: string, key: string, result: Uint8Array | string): Uint8Array {
+  if (typeof result === "string") throw new CommandError(`${what}: ${key}: ${result}`);
+  return result;
+}
+
+/** @throws CommandError */
+export function parseModel(what: string, text: string): DeviceModel {
+  const model = DEVICE_MODELS.find((known) => known === text);
+  if (model === undefined)
+    throw new CommandError(`${what}: model: "${text}" is not one of ${DEVICE_MODELS.join(", ")}`);
+  return model;
+}
+
+/** @throws CommandError */
+export function parseBridgeName(what: string, name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || name.length > BRIDGE_NAME_BYTES) {
+    throw new CommandError(
+      `${what}: "${name}" is no name of a bridge: letters, digits and ._-, ${BRIDGE_NAME_BYTES} at most`,
+    );
+  }
+  return name;
+}
+
+/** Powers of 1000, as xl's. */
+const UNITS: Record<string, number> = { "": 1, K: 1e3, M: 1e6, G: 1e9 };
+/** Time in which a burst may be sent at once, ms: xl's default. */
+const BURST_MS = 50;
+/** Two full frames: less could never send one. */
+const LEAST_BURST = 2 * 1514;
+const MOST_BYTES_PER_SECOND = 1e12;
+
+/**
+ * A rate as xl writes it: "10Mb/s" in bits, "250KB/s" in bytes, "1MB/s@20ms" with the interval in which what is allowed in it
+ * may be sent at once (us, ms, s).
+ * @throws CommandError
+ */
+export function parseRate(what: string, text: string): { bytesPerSecond: number; burstBytes: number } {
+  const match = /^([0-9]{1,9}(?:\.[0-9]{1,6})?)([KMG]?)([bB])\/s(?:@([0-9]{1,7})(us|ms|s))?$/.exec(text);
+  if (match === null) {
+    throw new CommandError(
+      `${what}: rate: "${text}" is not a rate such as 10Mb/s (bits), 250KB/s (bytes) or 1MB/s@20ms`,
+    );
+  }
+  const [, number, unit, kind, interval, intervalUnit] = match;
+  const bytesPerSecond = Math.floor((Number(number) * UNITS[unit!]!) / (kind === "b" ? 8 : 1));
+  if (bytesPerSecond < 1 || bytesPerSecond > MOST_BYTES_PER_SECOND) {
+    throw new CommandError(`${what}: rate: ${text} is outside 8 b/s to 8000 Gb/s`);
+  }
+  const seconds =
+    interval === undefined ? BURST_MS / 1e3 : Number(interval) * { us: 1e-6, ms: 1e-3, s: 1 }[intervalUnit as "us"]!;
+  return { bytesPerSecond, burstBytes: Math.max(LEAST_BURST, Math.floor(bytesPerSecond * seconds)) };
+}
