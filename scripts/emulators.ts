@@ -4,6 +4,7 @@
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
 import { makeIso } from "./iso.ts";
 import { type BootModule, packModules } from "./modules.ts";
 import { imageFile } from "./paths.ts";
@@ -37,6 +38,12 @@ export interface MachineOptions {
   icount?: boolean;
   /** Let the machine's reset restart it; otherwise a reset ends the emulator. Bochs always restarts. */
   allowReset?: boolean;
+  /** QEMU's network card, on a network of the emulator's own; none if not given. */
+  nic?: NicModel | null;
+  /** Ports of this computer's that lead to guests' on that network. */
+  forwards?: Forward[];
+  /** Disks, beside what is booted from. */
+  disks?: Disk[];
   /** QEMU's or Bochs' CPU model, where a test wants another one. */
   cpuModel?: string;
 }
@@ -125,6 +132,7 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
     // The shim's last resort for leaving the emulator; distinguishes a panic from a power-off.
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...qemuAccelerator(options),
+    ...qemuDevices(options.nic ?? null, options.forwards ?? [], options.disks ?? []),
     ...(await qemuBoot(options, folder)),
   ];
   return { program: "qemu-system-x86_64", args, console: "stdio" };

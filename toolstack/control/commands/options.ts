@@ -5,10 +5,14 @@ import { CommandError } from "./command-error.ts";
 export interface OptionSpec {
   value?: string;
   required?: boolean;
+  /** It may be given several times: its values are in `lists`. */
+  repeatable?: boolean;
 }
 
 export interface ParsedOptions {
   values: Map<string, string>;
+  /** Values of repeatable options, in the order given. */
+  lists: Map<string, string[]>;
   switches: Set<string>;
   /** Words that are not options. */
   rest: string[];
@@ -26,7 +30,7 @@ export function parseOptions(
   specs: Record<string, OptionSpec>,
   argumentNames: readonly string[] = [],
 ): ParsedOptions {
-  const parsed: ParsedOptions = { values: new Map(), switches: new Set(), rest: [] };
+  const parsed: ParsedOptions = { values: new Map(), lists: new Map(), switches: new Set(), rest: [] };
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
     if (!word.startsWith("--")) {
@@ -44,15 +48,16 @@ export function parseOptions(
     if (spec.value === undefined) {
       if (equals >= 0) throw new CommandError(`--${name} takes no value`);
       parsed.switches.add(name);
-    } else if (equals >= 0) {
-      parsed.values.set(name, word.slice(equals + 1));
-    } else {
-      if (i + 1 >= words.length) throw new CommandError(`--${name} needs a value: ${spec.value}`);
-      parsed.values.set(name, words[++i]!);
+      continue;
     }
+    if (equals < 0 && i + 1 >= words.length) throw new CommandError(`--${name} needs a value: ${spec.value}`);
+    const value = equals >= 0 ? word.slice(equals + 1) : words[++i]!;
+    if (spec.repeatable) parsed.lists.set(name, [...(parsed.lists.get(name) ?? []), value]);
+    else parsed.values.set(name, value);
   }
   for (const [name, spec] of Object.entries(specs)) {
-    if (spec.required && !parsed.values.has(name)) throw new CommandError(`--${name} ${spec.value ?? ""} is missing`);
+    if (spec.required && !parsed.values.has(name) && !parsed.lists.has(name))
+      throw new CommandError(`--${name} ${spec.value ?? ""} is missing`);
   }
   if (parsed.rest.length < argumentNames.length) {
     throw new CommandError(`${argumentNames[parsed.rest.length]!.replace("...", "")} is missing`);

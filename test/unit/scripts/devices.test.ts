@@ -1,0 +1,84 @@
+/** The machine's card, forwarded ports and disks: what the options take and refuse, and what QEMU is told. */
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import dgram from "node:dgram";
+import { once } from "node:events";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import test from "ava";
+import { checkForwards, openDisk, parseDisk, parseForward, qemuDevices } from "../../../scripts/devices.ts";
+
+test("a forwarded port, and what is wrong with one", (t) => {
+  const forward = { protocol: "tcp", hostPort: 8080, address: "10.0.2.10", port: 80 } as const;
+  t.deepEqual(parseForward("tcp:8080:10.0.2.10:80"), forward);
+  for (const [text, says] of [
+    ["8080:80", /expected tcp\|udp:HOSTPORT:ADDRESS:PORT/],
+    ["sctp:1:10.0.2.10:1", /expected tcp\|udp/],
+    ["tcp:0:10.0.2.10:80", /"0" is no port/],
+    ["tcp:65536:10.0.2.10:80", /"65536" is no port/],
+    ["tcp:80:10.0.2.10:x", /"x" is no port/],
+    ["tcp:80:10.0.2.2:80", /"10.0.2.2" is no guest's address: the machine's network is 10.0.2.0\/24/],
+    ["tcp:80:10.0.2.255:80", /is no guest's address/],
+    ["tcp:80:10.0.2.010:80", /is no guest's address/],
+    ["tcp:80:192.168.1.1:80", /is no guest's address/],
+  ] as const) {
+    t.throws(() => parseForward(text), { message: says }, text);
+  }
+});
+
+test("a port that is in use, or given twice, is named", async (t) => {
+  const server = net.createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const socket = dgram.createSocket("udp4");
+  socket.bind(0, "127.0.0.1");
+  await once(socket, "listening");
+  const guest = { address: "10.0.2.10", port: 80 };
+  const tcp = { protocol: "tcp", hostPort: (server.address() as net.AddressInfo).port, ...guest } as const;
+  const udp = { protocol: "udp", hostPort: socket.address().port, ...guest } as const;
+  await t.throwsAsync(checkForwards([tcp]), {
+    message: `--forward: tcp port ${tcp.hostPort} of 127.0.0.1 is in use; choose another one`,
+  });
+  await t.throwsAsync(checkForwards([udp]), { message: /udp port \d+ of 127.0.0.1 is in use/ });
+  server.close();
+  socket.close();
+  await Promise.all([once(server, "close"), once(socket, "close")]);
+  await t.notThrowsAsync(checkForwards([tcp, udp]));
+  await t.throwsAsync(checkForwards([tcp, tcp]), { message: /tcp port \d+ is given twice/ });
+});
+
+test("a disk is made when it is absent and has a size, and never changed when it is there", (t) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-disk-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, "a:b.img");
+  t.deepEqual(parseDisk(`${file}:1M`), { file, bytes: 1 << 20 });
+  t.deepEqual(parseDisk(file), { file });
+  t.throws(() => openDisk(parseDisk(file)), { message: /there is no file .*a:b\.img; with a size it is made/ });
+  openDisk(parseDisk(`${file}:1M`));
+  t.is(statSync(file).size, 1 << 20);
+  writeFileSync(file, Buffer.alloc(1 << 20, 7));
+  openDisk(parseDisk(file));
+  openDisk(parseDisk(`${file}:1024K`));
+  t.true(readFileSync(file).every((byte) => byte === 7));
+  t.throws(() => openDisk(parseDisk(`${file}:2M`)), { message: /has 1048576 bytes, not 2097152/ });
+  writeFileSync(file, Buffer.alloc(1000));
+  t.throws(() => openDisk(parseDisk(file)), { message: /has 1000 bytes: no whole number of sectors/ });
+  t.throws(() => openDisk({ file: folder }), { message: /is not a regular file/ });
+  t.throws(() => parseDisk("x:100"), { message: /no whole number of sectors/ });
+  t.throws(() => parseDisk("x:"), { message: /expected FILE/ });
+});
+
+test("QEMU's options", (t) => {
+  const forward = { protocol: "udp", hostPort: 5353, address: "10.0.2.20", port: 53 } as const;
+  t.deepEqual(qemuDevices("e1000e", [forward], [{ file: "/a,b" }]), [
+    "-netdev",
+    "user,id=net0,net=10.0.2.0/24,hostfwd=udp:127.0.0.1:5353-10.0.2.20:53",
+    "-device",
+    "e1000e,netdev=net0",
+    "-drive",
+    "if=none,id=disk0,format=raw,file=/a,,b",
+    "-device",
+    "virtio-blk-pci,drive=disk0",
+  ]);
+  t.deepEqual(qemuDevices(null, [], []), []);
+});
