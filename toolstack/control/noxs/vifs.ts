@@ -1,0 +1,171 @@
+/**
+ * Domains' network interfaces: attaching and detaching them, over NoXS (an entry in the guest's device page) or xenbus (nodes
+ * in the store). The I/O domain has the interface itself; what is kept here is the store's half of it.
+ */
+import { ENOBUFS, ENOENT } from "../../../abi/errno.ts";
+import { IO_DOMAIN } from "../../../abi/io/layout.ts";
+import { noxs_dev_vif } from "../../../abi/io/noxs.ts";
+import { BuildError } from "../builder/build-error.ts";
+import { HypercallError } from "../hypercall.ts";
+import { addDevice, removeDevice } from "../hypercalls/devctl.ts";
+import type { StoreService } from "../store/service.ts";
+import { formatIpv4, formatMac, xenMac } from "./addresses.ts";
+import { IoError, type IoRequests } from "./io-requests.ts";
+import { addVif, connectVif, disconnectVif, listVifs, removeVif, type VifInfo } from "./net-requests.ts";
+import { DEFAULT_BRIDGE, type DeviceModel, type VifConfig } from "./vif-config.ts";
+import { readVifFrontend, vifFeatures } from "./xenbus-vif.ts";
+import { removeDeviceNodes, vifNodes, writeDevice, xenbusPaths } from "./xenbus-nodes.ts";
+import { XenbusBackend, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
+
+/** A vif that is told of by the store. */
+interface XenbusVif {
+  backend: XenbusBackend;
+  /** Ends the watch of its frontend. */
+  unwatch: () => void;
+}
+
+const keyOf = (domain: number, devid: number) => `${domain}/${devid}`;
+
+export class Vifs {
+  /** Those of xenbus, by domain and number. */
+  private readonly xenbus = new Map<string, XenbusVif>();
+
+  /** @param notice prints a line about something that happened by itself */
+  constructor(
+    private readonly io: IoRequests,
+    private readonly store: StoreService,
+    private readonly notice: (text: string) => void,
+  ) {}
+
+  /**
+   * Attaches a vif.
+   * @param salt what its address is made of when none is given: the same for the same guest, another for each of its vifs
+   * @returns its address
+   * @throws BuildError in words; then nothing of it is there
+   */
+  async attach(
+    domain: number,
+    devid: number,
+    config: VifConfig,
+    model: DeviceModel,
+    salt: number,
+  ): Promise<Uint8Array> {
+    const complete = { ...config, mac: config.mac ?? xenMac(salt), model: config.model ?? model };
+    try {
+      const { grant, port } = await addVif(this.io, domain, devid, complete);
+      try {
+        if (complete.model === "noxs") {
+          addDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN, grant, port });
+        } else {
+          this.offer(domain, devid, complete);
+        }
+      } catch (error) {
+        await removeVif(this.io, domain, devid);
+        throw error;
+      }
+    } catch (error) {
+      throw explain(error, complete);
+    }
+    return complete.mac;
+  }
+
+  /** Takes a vif from a domain, whose frontend is not asked. Throws BuildError when there is none. */
+  async detach(domain: number, devid: number): Promise<void> {
+    const there = (await listVifs(this.io)).find((vif) => vif.domain === domain && vif.devid === devid);
+    if (there === undefined) throw new BuildError(`domain ${domain} has no vif ${devid}; \`vif list\` shows them`);
+    await this.remove(domain, there);
+  }
+
+  /** Lets go of a domain's vifs; it is about to be destroyed, or gone. */
+  async forget(domain: number, devids: Iterable<number>): Promise<void> {
+    for (const devid of devids) {
+      await this.drop(domain, devid);
+      try {
+        await removeVif(this.io, domain, devid);
+      } catch (error) {
+        if (!(error instanceof IoError) || error.code !== ENOENT) throw error;
+      }
+    }
+  }
+
+  /** All of them, with what has passed. */
+  list(): Promise<VifInfo[]> {
+    return listVifs(this.io);
+  }
+
+  /** Goes on with a xenbus vif of an earlier domain 0, whose nodes have been restored. */
+  adopt(domain: number, devid: number, connected: boolean): void {
+    this.follow(domain, devid, connected);
+  }
+
+  private async remove(domain: number, { devid, model }: VifInfo): Promise<void> {
+    if (model === "noxs") {
+      try {
+        removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
+      } catch (error) {
+        if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
+      }
+    } else {
+      await this.drop(domain, devid);
+      removeDeviceNodes(this.store.local, xenbusPaths("vif", domain, devid));
+    }
+    await removeVif(this.io, domain, devid);
+  }
+
+  /** Writes the nodes by which a frontend finds the vif, and waits for it. */
+  private offer(domain: number, devid: number, config: VifConfig & { mac: Uint8Array }): void {
+    const { local, store } = this.store;
+    store.tree.unwritten.writeFor(domain);
+    const nodes = vifNodes(devid, config);
+    writeDevice(local, domain, xenbusPaths("vif", domain, devid), nodes.frontend, nodes.backend);
+    this.follow(domain, devid, false);
+  }
+
+  private follow(domain: number, devid: number, connected: boolean): void {
+    const { local } = this.store;
+    const { frontend, backend: path } = xenbusPaths("vif", domain, devid);
+    const backend = new XenbusBackend(local, frontend, path, this.device(domain, devid), this.notice);
+    if (connected) backend.adoptConnected();
+    const unwatch = local.watch(`${frontend}/state`, () => backend.changed());
+    this.xenbus.set(keyOf(domain, devid), { backend, unwatch });
+    backend.changed();
+  }
+
+  private device(domain: number, devid: number): XenbusDevice {
+    const { io } = this;
+    return {
+      features: vifFeatures,
+      connect: async (read: ReadNode): Promise<Nodes> => {
+        await connectVif(io, domain, devid, readVifFrontend(read));
+        return [];
+      },
+      disconnect: () => disconnectVif(io, domain, devid),
+    };
+  }
+
+  private async drop(domain: number, devid: number): Promise<void> {
+    const known = this.xenbus.get(keyOf(domain, devid));
+    if (known === undefined) return;
+    this.xenbus.delete(keyOf(domain, devid));
+    known.unwatch();
+    await known.backend.close();
+  }
+}
+
+/** What the user can do about a refusal, where that is known. */
+function explain(error: unknown, { bridge, mac, ip }: VifConfig & { mac: Uint8Array }): unknown {
+  if (error instanceof HypercallError && error.code === ENOBUFS) {
+    return new BuildError("the domain's device page is full: it has room for 32 devices");
+  }
+  if (!(error instanceof IoError)) return error;
+  const words: Record<string, string> = {
+    ENOENT: `there is no bridge "${bridge}"; \`bridge list\` shows them, \`bridge create ${bridge}\` makes it${
+      bridge === DEFAULT_BRIDGE ? ", and without a network card there is none at first" : ""
+    }`,
+    EADDRINUSE: `on bridge ${bridge} another vif has ${ip === undefined ? formatMac(mac) : `${formatMac(mac)} or ${formatIpv4(ip)}`}`,
+    EEXIST: "the domain has a vif of that number",
+    ENOSPC: "the I/O domain has no room for one more vif",
+  };
+  const known = words[error.errno];
+  return known === undefined ? error : new BuildError(known);
+}
