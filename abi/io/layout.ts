@@ -6,7 +6,11 @@
 /** Its domain id: the last one that is not reserved, so that guests' ids begin at 1 with it or without. */
 export const IO_DOMAIN: u32 = 0x7fef;
 
-/** The module's data and heap begin at 0: RAM, given zeroed on first touch up to here. */
+/** The module's data and heap begin at 0: RAM, given zeroed on first touch up to IO_RAM_END. The heap ends here. */
+export const IO_HEAP_END: u32 = 0x03eff000;
+export const IO_EVENT_CONTROL: u32 = 0x03eff000; // FIFO event channels: the control block, and the pages of event words
+export const IO_EVENT_WORDS: u32 = 0x03f00000;
+export const IO_EVENT_WORDS_END: u32 = 0x03f80000;
 export const IO_RAM_END: u32 = 0x04000000;
 export const IO_CALL_PAGE: u32 = 0x10000000;
 export const IO_SHARED_INFO: u32 = 0x10001000;
@@ -22,4 +26,4 @@ export const IO_MMIO_END: u32 = 0x20000000;
 export const IO_MAP: u32 = 0x20000000; // grant mappings
 export const IO_MAP_END: u32 = 0x40000000;
 export const IO_STABLE: u32 = 0x40000000; // zeroed RAM on first touch that a restart of the domain leaves as it is
-export const IO_STABLE_END: u32 = 0x42000000;
+export const IO_STABLE_END: u32 = 0x48000000;

@@ -12,9 +12,9 @@ import { heapAllocFor } from "./heap";
 /** Pages per table; a table is allocated when one of its pages is first touched: u32 frames, 0 none yet. */
 const TABLE_PAGES: u32 = 1024;
 const TABLE_BYTES: usize = 1024 * 4;
-/** The list of tables: a pointer for each 4 MiB, for 64 MiB. */
-const LIST_BYTES: usize = 16 * 4;
-const PAGES_MAX: u32 = 16384;
+/** The list of tables: a pointer for each 4 MiB, for 128 MiB. */
+const LIST_BYTES: usize = 32 * 4;
+const PAGES_MAX: u32 = 32768;
 
 /** True for a page of the domain's stable memory. */
 // @ts-expect-error: decorator of AssemblyScript

@@ -31,6 +31,8 @@ import {
 } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { listDomains } from "../hypercalls/sysctl.ts";
+import { IoChannel } from "../noxs/channel.ts";
+import type { IoRequests } from "../noxs/io-requests.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
@@ -96,6 +98,8 @@ export class Domains {
   private takingOver = true;
   /** The lack of space for records has been reported. */
   private saidFull = false;
+  /** Requests to the I/O domain. */
+  readonly io: IoRequests = new IoChannel();
 
   /** @param notice prints a line about something that happened by itself */
   constructor(

@@ -1,0 +1,87 @@
+/**
+ * Grants of this domain's own pages to others: its grant table, whose frames appear at IO_GRANT_TABLE as they are needed. An
+ * entry is free when its flags and domain are 0; which ones are is read from the table itself.
+ *
+ * A restart of the domain empties the table: whoever has granted a page of stable memory grants it again under the same
+ * reference (grantAccessAs), before anything new is granted.
+ */
+import {
+  GNTTAB_NR_RESERVED_ENTRIES,
+  GrantEntryV1,
+  GTF_permit_access,
+  GTF_reading,
+  GTF_writing,
+} from "../../abi/grant-table";
+import { IO_GRANT_TABLE, IO_GRANT_TABLE_END } from "../../abi/io/layout";
+import { AddToPhysmap, XENMAPSPACE_grant_table, XENMEM_add_to_physmap } from "../../abi/memory";
+import { __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen";
+import { barrier, compareExchange32, hypercall, read32, write32 } from "./host";
+
+const PAGE_SHIFT: u32 = 12;
+const FRAMES: u32 = (IO_GRANT_TABLE_END - IO_GRANT_TABLE) >> PAGE_SHIFT;
+const FRAME_ENTRIES: u32 = 4096 / GrantEntryV1.SIZE;
+const ENTRIES: u32 = FRAMES * FRAME_ENTRIES;
+
+const argument: usize = memory.data(24, 8);
+/** Frames mapped. */
+let frames: u32 = 0;
+/** Where the search for a free entry begins. */
+let next: u32 = GNTTAB_NR_RESERVED_ENTRIES;
+
+function entryOf(ref: u32): usize {
+  return <usize>IO_GRANT_TABLE + <usize>ref * GrantEntryV1.SIZE;
+}
+
+/** Maps table frames up to the one with entry `ref`. */
+function tableReaches(ref: u32): bool {
+  while (ref >= frames * FRAME_ENTRIES) {
+    if (frames == FRAMES) return false;
+    memory.fill(argument, 0, AddToPhysmap.SIZE);
+    store<u16>(argument, <u16>DOMID_SELF, AddToPhysmap.domid);
+    store<u32>(argument, XENMAPSPACE_grant_table, AddToPhysmap.space);
+    store<u64>(argument, frames, AddToPhysmap.idx);
+    store<u64>(argument, <u64>((IO_GRANT_TABLE >> PAGE_SHIFT) + frames), AddToPhysmap.gpfn);
+    if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, argument, 0, 0, 0) < 0) return false;
+    frames++;
+  }
+  return true;
+}
+
+/** Lets `domid` map the page at `linear`, for reading and writing. The reference; 0 when no entry is free. */
+export function grantAccess(domid: u32, linear: usize): u32 {
+  for (let i = GNTTAB_NR_RESERVED_ENTRIES; i < ENTRIES; i++) {
+    const ref = next;
+    next = ref + 1 == ENTRIES ? GNTTAB_NR_RESERVED_ENTRIES : ref + 1;
+    if (!tableReaches(ref)) return 0;
+    if (read32(entryOf(ref)) != 0) continue;
+    publish(ref, domid, linear);
+    return ref;
+  }
+  return 0;
+}
+
+/** As grantAccess, under a reference that an earlier run of the domain gave out; false when the table cannot be mapped. */
+export function grantAccessAs(ref: u32, domid: u32, linear: usize): bool {
+  if (ref < GNTTAB_NR_RESERVED_ENTRIES || !tableReaches(ref)) return false;
+  publish(ref, domid, linear);
+  return true;
+}
+
+function publish(ref: u32, domid: u32, linear: usize): void {
+  const entry = entryOf(ref);
+  write32(entry + GrantEntryV1.frame, <u32>(linear >> PAGE_SHIFT));
+  barrier();
+  write32(entry, GTF_permit_access | (domid << 16));
+}
+
+/** Revokes a grant; false, and nothing done, while the other domain still uses the page. */
+export function grantEnd(ref: u32): bool {
+  const entry = entryOf(ref);
+  let header = read32(entry);
+  while (!(header & (GTF_reading | GTF_writing))) {
+    const found = compareExchange32(entry, header, 0);
+    if (found == header) return true;
+    header = found;
+  }
+  return false;
+}
