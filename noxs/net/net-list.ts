@@ -1,0 +1,98 @@
+/** Listings of bridges and vifs for domain 0: entries from a cursor on, as many as fit (abi/io/control-net.ts). */
+import {
+  BRIDGE_NAME_BYTES,
+  BridgeEntry,
+  Counters,
+  ListRequest,
+  ListResponse,
+  VIF_CONNECTED,
+  VIF_FAIL_NONE,
+  VIF_FAILED,
+  VIF_GOING,
+  VIF_WAITING,
+  VifEntry,
+} from "../../abi/io/control-net";
+import { Bridge, bridgeAt, bridgeCounters, bridgeName, bridgeOf, BRIDGES_MAX } from "./bridges";
+import { macStore } from "./addresses";
+import { countersOf, StableVif, stableVifAt, vifAt, VIFS_MAX } from "./records";
+
+function answer(response: usize, cursor: u32, count: u32): i32 {
+  store<u32>(response, cursor, ListResponse.cursor);
+  store<u32>(response, count, ListResponse.count);
+  return 0;
+}
+
+/** BRIDGE_LIST. */
+export function bridgeList(request: usize, response: usize, bulk: usize, room: u32): i32 {
+  let count: u32 = 0;
+  for (let i = load<u32>(request, ListRequest.cursor); i < BRIDGES_MAX; i++) {
+    const b = bridgeAt(i);
+    if (!b.stable.present) continue;
+    if (room < BridgeEntry.SIZE) return answer(response, i, count);
+    writeBridge(b, bulk);
+    bulk += BridgeEntry.SIZE;
+    room -= BridgeEntry.SIZE;
+    count++;
+  }
+  return answer(response, 0, count);
+}
+
+function writeBridge(b: Bridge, to: usize): void {
+  const s = b.stable;
+  memory.fill(to, 0, BridgeEntry.SIZE);
+  memory.copy(to + BridgeEntry.name, bridgeName(b), BRIDGE_NAME_BYTES);
+  store<u32>(to, s.flags, BridgeEntry.flags);
+  store<u32>(to, s.prefix, BridgeEntry.prefix);
+  store<u32>(to, s.gateway, BridgeEntry.gateway);
+  store<u32>(to, s.server, BridgeEntry.server);
+  store<u32>(to, s.dns0, BridgeEntry.dns0);
+  store<u32>(to, s.dns1, BridgeEntry.dns1);
+  store<u32>(to, s.lease, BridgeEntry.lease);
+  store<u32>(to, s.nic, BridgeEntry.nic);
+  store<u32>(to, b.vifCount, BridgeEntry.vifs);
+  store<u32>(to, b.learned, BridgeEntry.learned);
+  store<u32>(to, b.capture, BridgeEntry.capture);
+  memory.copy(to + BridgeEntry.counters, bridgeCounters(b), Counters.SIZE);
+}
+
+/** VIF_LIST: in no particular order; a cursor is a vif's index. */
+export function vifList(request: usize, response: usize, bulk: usize, room: u32): i32 {
+  let count: u32 = 0;
+  for (let i = max(load<u32>(request, ListRequest.cursor), 1); i <= VIFS_MAX; i++) {
+    const s = stableVifAt(i);
+    if (!s.present && !s.going) continue;
+    if (room < VifEntry.SIZE) return answer(response, i, count);
+    writeVif(i, s, bulk);
+    bulk += VifEntry.SIZE;
+    room -= VifEntry.SIZE;
+    count++;
+  }
+  return answer(response, 0, count);
+}
+
+function stateOf(s: StableVif): u32 {
+  if (!s.present) return VIF_GOING;
+  if (s.connected) return VIF_CONNECTED;
+  return s.failure == VIF_FAIL_NONE ? VIF_WAITING : VIF_FAILED;
+}
+
+function writeVif(index: u32, s: StableVif, to: usize): void {
+  const v = vifAt(index);
+  memory.fill(to, 0, VifEntry.SIZE);
+  store<u32>(to, s.domid, VifEntry.domid);
+  store<u32>(to, s.devid, VifEntry.devid);
+  store<u32>(to, s.model, VifEntry.model);
+  store<u32>(to, s.flags, VifEntry.flags);
+  macStore(to + VifEntry.mac, s.mac);
+  store<u32>(to, s.ipv4, VifEntry.ipv4);
+  store<u32>(to, s.burst, VifEntry.burst);
+  store<u64>(to, s.rate, VifEntry.rate);
+  if (s.present) memory.copy(to + VifEntry.bridge, bridgeName(bridgeOf(v)), BRIDGE_NAME_BYTES);
+  store<u32>(to, stateOf(s), VifEntry.state);
+  store<u32>(to, s.failure, VifEntry.failure);
+  store<u32>(to, s.connected ? s.queueCount : 0, VifEntry.queues);
+  store<u32>(to, s.features, VifEntry.features);
+  store<u32>(to, s.grant, VifEntry.grant);
+  store<u32>(to, v.port, VifEntry.port);
+  memory.copy(to + VifEntry.counters, countersOf(v), Counters.SIZE);
+}

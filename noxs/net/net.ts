@@ -1,0 +1,122 @@
+/**
+ * The network back end as the module's turn sees it: started once, then given its share of every turn.
+ *
+ * One batch a turn: frames that wait are delivered and floods go on, frames are taken from vifs in their order; one hypercall
+ * copies what is due and the first bytes of the new frames; the switch decides about them; a second one copies them to their
+ * receivers; then everybody is answered.
+ */
+import { VIF_MODEL_NOXS } from "../../abi/io/control-net";
+import { dmaAllocate } from "../../drivers/host/dma";
+import { systemTime } from "../../drivers/host/host";
+import { addressesInit, addressesSweep } from "./addresses";
+import { bridgesInit } from "./bridges";
+import { captureInit } from "./capture";
+import { clockRead } from "./structures/clock";
+import { vifDisconnect } from "./connect";
+import { controlPageFailed, controlPagesInit } from "./control-page";
+import { copiesBegin, copiesInit, copiesRun } from "./frame/copies";
+import { floodInit, floodLeft, floodServe, floodWork } from "./flood";
+import { framesInit, POOL_BYTES } from "./frame/frames";
+import { restartVifs } from "./net-restart";
+import { notifyIntend, notifyPublish } from "./notify";
+import { pendingExpire, pendingInit, pendingServe, pendingWork } from "./pending";
+import { queueNumbered, QUEUES_MAX, recordsInit, vifAt, vifFailing, VIFS_MAX } from "./records";
+import { rxBegin, rxInit, rxRespond } from "./rx";
+import { scheduleCollect, scheduleResume, scheduleWork } from "./schedule";
+import { switchFinish, switchInput, switchRoute } from "./switch";
+import { txAt, txBegin, txCount, txInit, txRespond } from "./tx";
+import { uplinkInit } from "./uplink";
+import { extrasInit } from "./vif-extras";
+import { WHEEL_NONE, wheelAdvance, wheelDeadline, wheelInit, wheelNext } from "./structures/wheel";
+
+const DMA_PAGES: u32 = 512;
+/** Of a batch: deliveries of floods and frames that wait, and the room left for what vifs send. */
+const FLOOD_BUDGET: u32 = 96;
+const SERVE_BUDGET: u32 = 96;
+const COPIES_LEFT: u32 = 512;
+const SLOTS_LEFT: u32 = 512;
+
+/**
+ * Starts the back end; after a restart of the domain with the bridges and vifs of stable memory.
+ * @returns false without memory: there is no network
+ */
+export function netInit(): bool {
+  clockRead();
+  const ready =
+    recordsInit() &&
+    bridgesInit() &&
+    extrasInit() &&
+    controlPagesInit() &&
+    addressesInit() &&
+    framesInit(poolAllocate()) &&
+    copiesInit() &&
+    rxInit() &&
+    txInit() &&
+    pendingInit() &&
+    floodInit() &&
+    captureInit() &&
+    uplinkInit(switchInput) &&
+    wheelInit(VIFS_MAX + 1 + QUEUES_MAX, systemTime());
+  if (ready) restartVifs();
+  return ready;
+}
+
+/** The pool's memory: pieces of 2 MiB that follow each other; 0 when they do not. */
+function poolAllocate(): usize {
+  const first = dmaAllocate(DMA_PAGES);
+  for (let at = DMA_PAGES << 12; at < POOL_BYTES; at += DMA_PAGES << 12) {
+    if (!first || dmaAllocate(DMA_PAGES) != first + at) return 0;
+  }
+  return first;
+}
+
+/**
+ * Does a bounded piece of the work there is.
+ * @returns whether there is more
+ */
+export function netTurn(): bool {
+  clockRead();
+  wheelAdvance(systemTime());
+  for (let number = wheelNext(); number != WHEEL_NONE; number = wheelNext()) {
+    if (number <= VIFS_MAX) scheduleResume(vifAt(number));
+    else pendingExpire(queueNumbered(number - VIFS_MAX - 1));
+  }
+  addressesSweep();
+  batch();
+  disconnectFailed();
+  return scheduleWork() || pendingWork() || floodWork();
+}
+
+/** When the back end has something to do although nothing happens, ns; u64.MAX_VALUE: never. */
+export function netDeadline(): u64 {
+  return wheelDeadline();
+}
+
+function batch(): void {
+  copiesBegin();
+  rxBegin();
+  txBegin();
+  for (let budget = FLOOD_BUDGET; ; budget = floodLeft) {
+    const v = floodServe(budget);
+    if (v == null) break;
+    scheduleResume(v);
+  }
+  pendingServe(SERVE_BUDGET, COPIES_LEFT, SLOTS_LEFT);
+  scheduleCollect();
+  copiesRun();
+  for (let i: u32 = 0; i < txCount; i++) switchRoute(txAt(i));
+  copiesRun();
+  for (let i: u32 = 0; i < txCount; i++) switchFinish(txAt(i));
+  notifyIntend();
+  rxRespond();
+  txRespond();
+  notifyPublish();
+}
+
+function disconnectFailed(): void {
+  for (let v = vifFailing(); v != null; v = vifFailing()) {
+    v.stable.failure = v.failing;
+    vifDisconnect(v);
+    if (v.stable.model == VIF_MODEL_NOXS) controlPageFailed(v);
+  }
+}

@@ -1,0 +1,310 @@
+/**
+ * A bridge's card: frames to it, and those that come from it. What the card cannot do for a frame (checksum, segmentation) is done
+ * here. Frames that the card has no room for wait, each sender with a bounded part of the room, so that one who floods does
+ * not crowd out the others.
+ */
+import { Counters, DROP_CHECKSUM, DROP_GSO, DROP_MEMORY, DROP_UPLINK } from "../../abi/io/control-net";
+import { EAGAIN } from "../../abi/errno";
+import { XEN_NETIF_GSO_TYPE_NONE, XEN_NETIF_GSO_TYPE_TCPV4, XEN_NETIF_GSO_TYPE_TCPV6 } from "../../abi/io/netif";
+import { dmaMachine } from "../../drivers/host/dma";
+import { heapAllocate } from "../../drivers/host/heap";
+import {
+  Frame as CardFrame,
+  FRAME_CHECKSUM_PARTIAL,
+  FRAME_CHECKSUM_VALID,
+  FRAME_GSO_NONE,
+  FRAME_GSO_TCP4,
+  FRAME_GSO_TCP6,
+  NETWORK_OPEN,
+  NETWORK_SEGMENTS_MAX,
+  NETWORK_TX_CHECKSUM,
+  NETWORK_TX_TSO4,
+  NETWORK_TX_TSO6,
+  NetworkDevice,
+  networkFirst,
+  networkKick,
+  networkOpen,
+  networkTransmit,
+} from "../../drivers/network";
+import { Segment, segmentAt, segmentSet } from "../../drivers/segment";
+import { PORT_UPLINK } from "./addresses";
+import { Bridge, bridgeCounters, countBridgeDrops } from "./bridges";
+import {
+  chunkAddress,
+  chunkAfter,
+  chunkBytes,
+  Frame,
+  FRAME_CSUM_BLANK,
+  FRAME_VALIDATED,
+  frameAllocate,
+  frameAppend,
+  frameHead,
+  frameHold,
+  frameRelease,
+  HEADER_BYTES,
+  NO_CHUNK,
+} from "./frame/frames";
+import { Headers, headersParse, NONE, PROTOCOL_TCP } from "./frame/headers";
+import { checksumFill, checksumPartial, segmentCount, segmentMake } from "./frame/offload";
+import { count, countDrops, vifAt, vifCharge, VIFS_MAX } from "./records";
+
+/** A frame has come from a bridge's card, complete; the callee keeps its own references. */
+export type UplinkInputFn = (b: Bridge, f: Frame) => void;
+
+/** Places for frames that wait for cards, and how much of the pool they may hold (units of 2 KiB). */
+const BACKLOG: u32 = 1024;
+const BACKLOG_WEIGHT: u32 = 1024;
+
+let input: usize = 0;
+/** Frames that wait, of all cards, in order: Frame and Bridge. */
+let backlog: usize = 0;
+let backlogFirst: u32 = 0;
+let backlogCount: u32 = 0;
+/** Of the pool, what frames hold that wait or that a card has; of that each vif's, u16. */
+let held: u32 = 0;
+let heldOf: usize = 0;
+const parsed: Headers = changetype<Headers>(memory.data(offsetof<Headers>(), 8));
+const segmentHeaders: Headers = changetype<Headers>(memory.data(offsetof<Headers>(), 8));
+const cardFrame: CardFrame = changetype<CardFrame>(memory.data(offsetof<CardFrame>(), 8));
+const segments: usize = memory.data(20 * 16, 8);
+
+/** Before anything else here; false without memory. `fn` gets all frames of all cards. */
+export function uplinkInit(fn: UplinkInputFn): bool {
+  input = changetype<usize>(fn);
+  backlog = heapAllocate(BACKLOG << 3);
+  heldOf = heapAllocate((<usize>VIFS_MAX + 1) << 1);
+  return backlog != 0 && heldOf != 0 && NETWORK_SEGMENTS_MAX * offsetof<Segment>() <= 20 * 16;
+}
+
+/** The card with an index of NIC_LIST; 0 when there is none. */
+export function uplinkCard(nic: u32): usize {
+  let at = networkFirst();
+  for (let n = nic; at && n; n--) at = changetype<NetworkDevice>(at).next;
+  return at;
+}
+
+/** Attaches a card to a bridge that has none; 0 or -errno (-EBUSY: it is another bridge's). */
+export function uplinkAttach(b: Bridge, card: usize): i32 {
+  const d = changetype<NetworkDevice>(card);
+  if (d.state != NETWORK_OPEN || d.client) {
+    const rc = networkOpen(d, changetype<usize>(b), receive, receiveEnd, transmitDone, transmitReady, changed);
+    if (rc) return rc;
+  }
+  d.client = changetype<usize>(b);
+  b.uplink = card;
+  return 0;
+}
+
+/** Detaches a bridge's card, which stays open for the next. */
+export function uplinkDetach(b: Bridge): void {
+  if (!b.uplink) return;
+  changetype<NetworkDevice>(b.uplink).client = 0;
+  b.uplink = 0;
+}
+
+/** Whether a bridge has a card that sends. */
+export function uplinkReady(b: Bridge): bool {
+  if (!b.uplink) return false;
+  const d = changetype<NetworkDevice>(b.uplink);
+  return d.state == NETWORK_OPEN && d.linkUp != 0;
+}
+
+/** Has a complete frame sent by a bridge's card. The caller keeps its own reference. */
+export function uplinkSend(b: Bridge, f: Frame): void {
+  if (!uplinkReady(b)) {
+    dropped(b, f, DROP_UPLINK, 1);
+    return;
+  }
+  const d = changetype<NetworkDevice>(b.uplink);
+  const gso = f.gsoType != XEN_NETIF_GSO_TYPE_NONE;
+  const blank = (f.flags & FRAME_CSUM_BLANK) != 0;
+  if (!gso && !blank) {
+    queue(b, f);
+    return;
+  }
+  headersParse(parsed, frameHead(f), min(f.inChunks, HEADER_BYTES), f.length);
+  const cardSums = (d.features & NETWORK_TX_CHECKSUM) != 0;
+  if (!gso) {
+    if (parsed.layer4 == NONE) {
+      dropped(b, f, DROP_CHECKSUM, 1);
+      return;
+    }
+    if (cardSums) checksumPartial(f, parsed);
+    else checksumFill(f, parsed);
+    queue(b, f);
+    return;
+  }
+  const count = segmentCount(f, parsed);
+  if (!count) {
+    dropped(b, f, DROP_GSO, 1);
+    return;
+  }
+  const tso = f.gsoType == XEN_NETIF_GSO_TYPE_TCPV4 ? NETWORK_TX_TSO4 : NETWORK_TX_TSO6;
+  const fits = f.gsoSize + parsed.layer4At + parsed.layer4Bytes <= d.mtu + 14;
+  if (cardSums && count > 1 && d.features & tso && fits) {
+    f.flags |= FRAME_CSUM_BLANK;
+    checksumPartial(f, parsed);
+    queue(b, f);
+    return;
+  }
+  if (f.source != PORT_UPLINK && f.source) vifCharge(vifAt(f.source), count, 0);
+  for (let i: u32 = 0; i < count; i++) {
+    const s = segmentMake(f, parsed, i, count);
+    if (s == null) {
+      dropped(b, f, DROP_MEMORY, count - i);
+      return;
+    }
+    if (!cardSums) {
+      headersParse(segmentHeaders, frameHead(s), min(s.inChunks, HEADER_BYTES), s.length);
+      checksumFill(s, segmentHeaders);
+    }
+    queue(b, s);
+    frameRelease(s);
+  }
+}
+
+function dropped(b: Bridge, f: Frame, reason: u32, frames: u32): void {
+  countBridgeDrops(b, reason, frames);
+  if (f.source != PORT_UPLINK && f.source) countDrops(vifAt(f.source), reason, frames);
+}
+
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function heldSlot(f: Frame): usize {
+  return heldOf + (f.source != PORT_UPLINK ? (<usize>f.source) << 1 : 0);
+}
+
+/** Gives a frame to the card, or has it wait. */
+function queue(b: Bridge, f: Frame): void {
+  const slot = heldSlot(f);
+  // A sender may hold half of what is left: some is always left for another.
+  const left = BACKLOG_WEIGHT > held ? BACKLOG_WEIGHT - held : 0;
+  if (<u32>load<u16>(slot) + f.weight > left >> 1) {
+    dropped(b, f, DROP_UPLINK, 1);
+    return;
+  }
+  frameHold(f);
+  held += f.weight;
+  store<u16>(slot, <u16>(<u32>load<u16>(slot) + f.weight));
+  if (!backlogCount && transmit(b, f)) return;
+  if (backlogCount == BACKLOG) {
+    dropped(b, f, DROP_UPLINK, 1);
+    letGo(f);
+    return;
+  }
+  const at = backlog + (((backlogFirst + backlogCount++) & (BACKLOG - 1)) << 3);
+  store<usize>(at, changetype<usize>(f));
+  store<usize>(at + 4, changetype<usize>(b));
+}
+
+function letGo(f: Frame): void {
+  const slot = heldSlot(f);
+  held -= f.weight;
+  store<u16>(slot, <u16>(<u32>load<u16>(slot) - f.weight));
+  frameRelease(f);
+}
+
+/** Gives a frame to the card; false when it has no room now. A frame that it refuses otherwise is dropped. */
+function transmit(b: Bridge, f: Frame): bool {
+  const d = changetype<NetworkDevice>(b.uplink);
+  const c = cardFrame;
+  let n: u32 = 0;
+  for (let chunk = f.firstChunk; chunk != NO_CHUNK; chunk = chunkAfter(chunk)) {
+    const bytes = chunkBytes(chunk);
+    if (bytes) segmentSet(segments, n++, dmaMachine(chunkAddress(chunk)), chunkAddress(chunk), bytes);
+  }
+  c.segments = segments;
+  c.count = n;
+  c.length = f.length;
+  c.flags = 0;
+  c.gso = FRAME_GSO_NONE;
+  if (f.flags & FRAME_CSUM_BLANK) {
+    headersParse(parsed, frameHead(f), min(f.inChunks, HEADER_BYTES), f.length);
+    c.flags = FRAME_CHECKSUM_PARTIAL;
+    c.checksumStart = <u16>parsed.layer4At;
+    c.checksumOffset = parsed.layer4 == PROTOCOL_TCP ? 16 : 6;
+    if (f.gsoType != XEN_NETIF_GSO_TYPE_NONE) {
+      c.gso = f.gsoType == XEN_NETIF_GSO_TYPE_TCPV4 ? FRAME_GSO_TCP4 : FRAME_GSO_TCP6;
+      c.gsoSize = <u16>f.gsoSize;
+      c.headerBytes = <u16>(parsed.layer4At + parsed.layer4Bytes);
+    }
+  }
+  const rc = networkTransmit(d, f.flow % d.queues, c, changetype<usize>(f));
+  if (rc == -EAGAIN) return false;
+  if (rc) {
+    dropped(b, f, DROP_UPLINK, 1);
+    letGo(f);
+    return true;
+  }
+  const counters = bridgeCounters(b);
+  count(counters, Counters.rx_frames, 1);
+  count(counters, Counters.rx_bytes, f.length);
+  return true;
+}
+
+/** Gives frames that wait to their cards, as far as they have room. */
+function drain(): void {
+  while (backlogCount) {
+    const at = backlog + ((backlogFirst & (BACKLOG - 1)) << 3);
+    const f = changetype<Frame>(load<usize>(at));
+    const b = changetype<Bridge>(load<usize>(at + 4));
+    if (!b.uplink) letGo(f);
+    else if (!transmit(b, f)) return;
+    backlogFirst++;
+    backlogCount--;
+  }
+}
+
+/** At the end of a batch: tells a bridge's card of the frames sent. */
+export function uplinkKick(b: Bridge): void {
+  if (!b.uplink) return;
+  const d = changetype<NetworkDevice>(b.uplink);
+  for (let i: u32 = 0; i < d.queues; i++) networkKick(d, i);
+}
+
+// --- Called by the driver ----------------------------------------------------------------------------------------------------
+
+function receive(device: usize, _queue: u32, frame: usize): void {
+  const d = changetype<NetworkDevice>(device);
+  if (!d.client) return;
+  const b = changetype<Bridge>(d.client);
+  const c = changetype<CardFrame>(frame);
+  const f = frameAllocate(c.length);
+  if (f == null) {
+    countBridgeDrops(b, DROP_MEMORY);
+    return;
+  }
+  f.source = PORT_UPLINK;
+  if (c.flags & FRAME_CHECKSUM_PARTIAL) f.flags = FRAME_CSUM_BLANK;
+  else if (c.flags & FRAME_CHECKSUM_VALID) f.flags = FRAME_VALIDATED;
+  if (c.gso != FRAME_GSO_NONE) {
+    f.gsoType = c.gso == FRAME_GSO_TCP4 ? XEN_NETIF_GSO_TYPE_TCPV4 : XEN_NETIF_GSO_TYPE_TCPV6;
+    f.gsoSize = c.gsoSize;
+  }
+  let whole: bool = true;
+  for (let i: u32 = 0; i < c.count && whole; i++) {
+    const s = segmentAt(c.segments, i);
+    whole = frameAppend(f, s.linear, s.bytes);
+  }
+  if (whole) changetype<UplinkInputFn>(input)(b, f);
+  else countBridgeDrops(b, DROP_MEMORY);
+  frameRelease(f);
+}
+
+/** Frames were copied as they came. */
+function receiveEnd(_device: usize, _queue: u32): void {}
+
+function transmitDone(_device: usize, _queue: u32, cookie: usize, _status: i32): void {
+  letGo(changetype<Frame>(cookie));
+}
+
+function transmitReady(device: usize, _queue: u32): void {
+  drain();
+  const b = changetype<NetworkDevice>(device).client;
+  if (b) uplinkKick(changetype<Bridge>(b));
+}
+
+/** A card that is gone has given back its frames; those that wait are dropped when they are its turn. */
+function changed(_device: usize): void {
+  drain();
+}
