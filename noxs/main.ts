@@ -1,11 +1,17 @@
-/** The I/O domain's entry point. */
+/** The I/O domain's entry point: everything is started in its first turn, and served in every one. */
 import { IO_PING } from "../abi/io/control";
 import { controlAnswer, controlHandle, controlOpen } from "../drivers/host/control";
 import { eventQueueOpen } from "../drivers/host/event-queue";
 import { eventsTake } from "../drivers/host/events";
-import "../drivers/host/log"; // for failed assertions
+import { systemTime } from "../drivers/host/host";
+import { say, sayEnd } from "../drivers/host/log";
+import { timersNext, timersRun } from "../drivers/host/timer";
+import { wakeAt, wakeOpen } from "../drivers/host/wake";
+import { netDeadline, netInit, netTurn } from "./net/net";
+import { netServe } from "./net/service";
 
 let open = false;
+let network = false;
 
 /** Answers with what it was asked. */
 function ping(request: usize, length: u32, response: usize): i32 {
@@ -15,14 +21,27 @@ function ping(request: usize, length: u32, response: usize): i32 {
 }
 
 function start(): void {
-  assert(eventQueueOpen(), "the hypervisor refused FIFO event channels");
-  controlHandle(IO_PING, ping);
-  assert(controlOpen(), "no stable memory");
   open = true;
+  assert(eventQueueOpen() && wakeOpen(), "the hypervisor refused event channels");
+  controlHandle(IO_PING, ping);
+  network = netInit();
+  if (network) {
+    netServe();
+  } else {
+    say("There is not enough memory for networks.");
+    sayEnd();
+  }
+  assert(controlOpen(), "no stable memory");
 }
 
-/** One turn: serves everything that is pending. Its return means that there is nothing to do until an event comes. */
+/** One turn: serves everything that is pending. Its return means that there is nothing to do until an event or the next deadline. */
 export function turn(): void {
   if (!open) start();
-  eventsTake();
+  let more = true;
+  while (more) {
+    eventsTake();
+    timersRun(systemTime());
+    more = network && netTurn();
+  }
+  wakeAt(min(timersNext(), network ? netDeadline() : u64.MAX_VALUE));
 }

@@ -13,7 +13,7 @@ let top: usize = 0;
 export function heapAllocate(bytes: usize): usize {
   if (!top) top = (__heap_base + (ALIGNMENT - 1)) & ~(ALIGNMENT - 1);
   const start = top;
-  if (bytes > IO_HEAP_END - start) return 0;
+  if (bytes > <usize>IO_HEAP_END - start) return 0;
   top = (start + bytes + (ALIGNMENT - 1)) & ~(ALIGNMENT - 1);
   return start;
 }

@@ -1,5 +1,6 @@
 /** All console commands, in the order `help` shows them. */
 import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCommand } from "./ask.ts";
+import { bridgeCommand } from "./bridge.ts";
 import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
 import { consoleCommand } from "./console.ts";
@@ -36,6 +37,7 @@ export const commands: Command[] = [
   triggerCommand,
   vcpuSetCommand,
   memSetCommand,
+  bridgeCommand,
   xenstoreListCommand,
   xenstoreReadCommand,
   xenstoreWriteCommand,
