@@ -1,8 +1,10 @@
 /** The Linux guest of `npm start -- --guest linux`: its boot modules and how it is started. */
+import { readFileSync } from "node:fs";
 import path from "node:path";
 import { writeIfChanged } from "../build/task.ts";
 import type { BootModule } from "../modules.ts";
 import { fromRoot } from "../paths.ts";
+import type { CpioEntry } from "./cpio.ts";
 import { makeInitramfs } from "./initramfs.ts";
 import { busybox, debianFiles } from "./debian-files.ts";
 import { debianKernel } from "./kernel.ts";
@@ -23,13 +25,24 @@ export const LINUX_COMMANDS =
   `create --kernel ${KERNEL_MODULE} --ramdisk ${RAMDISK_MODULE} --cmdline "${LINUX_GUEST.commandLine}" ` +
   `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux; console linux`;
 
+/** Xen's frontends, which are modules of Debian's kernel: /init loads what is in this folder. */
+function frontends(): CpioEntry[] {
+  const { modules } = debianKernel("cloud-amd64");
+  return ["drivers/net/xen-netfront.ko", "drivers/block/xen-blkfront.ko"].map((name) => ({
+    kind: "file",
+    path: `usr/lib/modules/${path.basename(name)}`,
+    mode: 0o644,
+    data: readFileSync(path.join(modules, name)),
+  }));
+}
+
 /**
  * The initramfs, rebuilt when anything in it has changed.
  * @param packages Debian packages whose programs it is to have beside BusyBox
  */
 export function debianInitramfs(packages: string[] = []): string {
   const file = path.join(FOLDER, `${["initrd", ...packages].join("+")}.cpio`);
-  writeIfChanged(file, makeInitramfs(busybox(), debianFiles(packages)));
+  writeIfChanged(file, makeInitramfs(busybox(), [...debianFiles(packages), ...frontends()]));
   return file;
 }
 

@@ -12,6 +12,7 @@ const INIT = `#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sys /sys
 /bin/busybox --install -s
+for module in /usr/lib/modules/*.ko; do [ -e "$module" ] && insmod "$module"; done
 read -r type < /sys/hypervisor/type
 read -r major < /sys/hypervisor/version/major
 read -r minor < /sys/hypervisor/version/minor
@@ -21,7 +22,26 @@ echo "$(uname -s) $(uname -r), $(nproc) CPU(s), $(free -m | awk '/^Mem:/ { print
 echo "Hypervisor: \${type:-unknown} \${major:-?}.\${minor:-?}\${extra}"
 echo "Ctrl-] gives Typevisor's prompt, \\\`console linux\\\` there comes back; poweroff and reboot end this guest."
 echo
+if [ -e /sys/class/net/eth0 ]; then
+  ip link set lo up
+  ip link set eth0 up
+  udhcpc -i eth0 -b -S -s /etc/udhcpc >/dev/null 2>&1 &
+fi
 exec /sbin/init
+`;
+
+/** What udhcpc has done with an address that it got. */
+const UDHCPC = `#!/bin/sh
+case "$1" in
+deconfig) ip address flush dev "$interface" ;;
+bound | renew)
+  ip address flush dev "$interface"
+  ip address add "$ip/\${mask:-24}" dev "$interface"
+  if [ -n "$router" ]; then ip route add default via "\${router%% *}"; fi
+  : >/etc/resolv.conf
+  for server in $dns; do echo "nameserver $server" >>/etc/resolv.conf; done
+  ;;
+esac
 `;
 
 const INITTAB = `::respawn:-/bin/sh
@@ -64,6 +84,7 @@ export function makeInitramfs(busybox: Uint8Array, more: CpioEntry[] = []): Buff
     text("init", 0o755, INIT),
     text("etc/inittab", 0o644, INITTAB),
     text("etc/uevent", 0o755, UEVENT),
+    text("etc/udhcpc", 0o755, UDHCPC),
     text("etc/profile", 0o644, PROFILE),
   ];
   // A package's own file goes before one of ours.

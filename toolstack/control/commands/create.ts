@@ -5,6 +5,7 @@ import type { GuestDomain } from "../domains/domain.ts";
 import { NAME_BYTES } from "../domains/name.ts";
 import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
+import { formatVif, parseVif, VIF_USAGE } from "../noxs/vif-config.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { waitUntilGone } from "./life.ts";
@@ -44,7 +45,8 @@ export const createCommand: Command = {
   name: "create",
   usage:
     "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory SIZE] [--vcpus N] [--name STR] [--paused] [--wait] " +
-    "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION] [--on-soft-reset ACTION]",
+    "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION] [--on-soft-reset ACTION] [--vif SETTINGS]... " +
+    "[--noxs|--xenbus]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
@@ -55,11 +57,13 @@ export const createCommand: Command = {
     `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
     `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
+    `--vif                a network interface (repeatable): ${VIF_USAGE}`,
+    "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, others by their device page",
     "A restarted domain is made again as it was made, with its UUID and a new id.",
     "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
   ],
   async run(words, context) {
-    const { values, switches } = parseOptions(words, {
+    const { values, switches, lists } = parseOptions(words, {
       kernel: { value: "NAME", required: true },
       ramdisk: { value: "NAME" },
       cmdline: { value: "STR" },
@@ -72,10 +76,15 @@ export const createCommand: Command = {
       "on-reboot": { value: "ACTION" },
       "on-crash": { value: "ACTION" },
       "on-soft-reset": { value: "ACTION" },
+      vif: { value: "SETTINGS", repeatable: true },
+      noxs: {},
+      xenbus: {},
     });
     if (switches.has("paused") && switches.has("wait")) {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
     }
+    if (switches.has("noxs") && switches.has("xenbus"))
+      throw new CommandError("--noxs and --xenbus exclude each other");
     const ramdisk = values.get("ramdisk");
     const progress = (done: number, total: number): void => {
       print(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB\n`);
@@ -95,6 +104,8 @@ export const createCommand: Command = {
           crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
           softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
         },
+        vifs: lists.get("vif")?.map((settings) => formatVif(parseVif("--vif", settings))),
+        model: switches.has("noxs") ? "noxs" : switches.has("xenbus") ? "xenbus" : undefined,
       },
       progress,
     );

@@ -3,6 +3,7 @@ import { BuildError } from "../builder/build-error.ts";
 import { atLineStart, flushConsole, print } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
+import { IoError } from "../noxs/io-requests.ts";
 import { CommandError } from "./command-error.ts";
 import type { CommandContext } from "./command.ts";
 import { explainCommand } from "./help.ts";
@@ -18,6 +19,7 @@ export type RunContext = Omit<CommandContext, "rawArguments">;
 function errorText(error: unknown): string {
   if (error instanceof CommandError || error instanceof BuildError) return error.message;
   if (error instanceof HypercallError) return `the hypervisor refused ${error.message}`;
+  if (error instanceof IoError) return `the I/O domain refused ${error.message}`;
   return describeError(error);
 }
 

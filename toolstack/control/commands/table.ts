@@ -17,6 +17,7 @@ import { modulesCommand } from "./modules.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
 import { triggerCommand } from "./trigger.ts";
+import { vifCommand } from "./vif.ts";
 import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 
@@ -38,6 +39,7 @@ export const commands: Command[] = [
   vcpuSetCommand,
   memSetCommand,
   bridgeCommand,
+  vifCommand,
   xenstoreListCommand,
   xenstoreReadCommand,
   xenstoreWriteCommand,

@@ -32,7 +32,7 @@ import {
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { listDomains } from "../hypercalls/sysctl.ts";
 import { IoChannel } from "../noxs/channel.ts";
-import type { IoRequests } from "../noxs/io-requests.ts";
+import { Devices } from "../noxs/devices.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
@@ -98,14 +98,16 @@ export class Domains {
   private takingOver = true;
   /** The lack of space for records has been reported. */
   private saidFull = false;
-  /** Requests to the I/O domain. */
-  readonly io: IoRequests = new IoChannel();
+  /** Of all domains. */
+  readonly devices: Devices;
 
   /** @param notice prints a line about something that happened by itself */
   constructor(
     private readonly notice: (text: string) => void,
     readonly store: StoreService,
-  ) {}
+  ) {
+    this.devices = new Devices(new IoChannel(), store, notice);
+  }
 
   /**
    * Binds VIRQ_DOM_EXC and takes over what runs already: nothing at the machine's start, many domains when domain 0 was
@@ -227,6 +229,7 @@ export class Domains {
       domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort, false);
     });
     this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, rings, false));
+    this.devices.adopt(domain);
     return saved;
   }
 
@@ -352,6 +355,19 @@ export class Domains {
    */
   async create(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     refuseTooLarge(request.memoryMib);
+    const domain = await this.unpackAndBuild(request, progress);
+    if (request.vifs === undefined) return domain;
+    try {
+      await this.devices.attachAll(domain);
+    } catch (error) {
+      this.destroy(domain);
+      throw error;
+    }
+    this.saveNow(domain);
+    return domain;
+  }
+
+  private async unpackAndBuild(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     if (!isBzImage(request.kernel)) return this.build(request, request.kernel, progress);
     this.checkName(request);
     const { image, release } = await openBzImage(request.kernel);
@@ -433,6 +449,7 @@ export class Domains {
 
   /** Ends a domain and returns its memory. */
   destroy(domain: GuestDomain): void {
+    this.devices.forget(domain);
     try {
       domain.console?.close();
       this.disconnectStore(domain);

@@ -1,9 +1,14 @@
 /** The parameters of `create`. */
 import type { GuestConfig } from "../builder/builder.ts";
+import type { DeviceModel } from "../noxs/vif-config.ts";
 import type { EndPolicy } from "./policy.ts";
 
 /** The name is generated if not given. */
 export interface CreateRequest extends GuestConfig {
+  /** Settings of its vifs, by number (noxs/vif-config.ts); null where one was detached. */
+  vifs?: (string | null)[];
+  /** How it is told of its devices. */
+  model?: DeviceModel;
   name?: string;
   /** Of a domain that is made again, its own; others get a new one. */
   uuid?: string;

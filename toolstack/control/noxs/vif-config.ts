@@ -1,6 +1,6 @@
 /** What a user may say of a network interface: `--vif` of `create`, and `vif attach`. */
 import { CommandError } from "../commands/command-error.ts";
-import { parseIpv4, parseMac } from "./addresses.ts";
+import { formatIpv4, formatMac, parseIpv4, parseMac } from "./addresses.ts";
 import { parseSettings } from "./settings.ts";
 
 /** How a guest is told of its devices: Typevisor's device page, or the store. */
@@ -50,6 +50,19 @@ export function parseVif(what: string, text: string): VifConfig {
   return config;
 }
 
+/** A vif's settings as `parseVif` reads them. */
+export function formatVif({ mac, ip, bridge, rate, model }: VifConfig): string {
+  const settings = [`bridge=${bridge}`];
+  if (mac !== undefined) settings.unshift(`mac=${formatMac(mac)}`);
+  if (ip !== undefined) settings.push(`ip=${formatIpv4(ip)}`);
+  if (rate !== undefined) {
+    const ms = Math.ceil((rate.burstBytes / rate.bytesPerSecond) * 1000);
+    settings.push(`rate=${rate.bytesPerSecond}B/s@${ms}ms`);
+  }
+  if (model !== undefined) settings.push(`model=${model}`);
+  return settings.join(",");
+}
+
 function parsed(what: string, key: string, result: Uint8Array | string): Uint8Array {
   if (typeof result === "string") throw new CommandError(`${what}: ${key}: ${result}`);
   return result;
@@ -87,7 +100,7 @@ const MOST_BYTES_PER_SECOND = 1e12;
  * @throws CommandError
  */
 export function parseRate(what: string, text: string): { bytesPerSecond: number; burstBytes: number } {
-  const match = /^([0-9]{1,9}(?:\.[0-9]{1,6})?)([KMG]?)([bB])\/s(?:@([0-9]{1,7})(us|ms|s))?$/.exec(text);
+  const match = /^([0-9]{1,12}(?:\.[0-9]{1,6})?)([KMG]?)([bB])\/s(?:@([0-9]{1,7})(us|ms|s))?$/.exec(text);
   if (match === null) {
     throw new CommandError(
       `${what}: rate: "${text}" is not a rate such as 10Mb/s (bits), 250KB/s (bytes) or 1MB/s@20ms`,

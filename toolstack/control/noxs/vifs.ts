@@ -4,6 +4,7 @@
  */
 import { ENOBUFS, ENOENT } from "../../../abi/errno.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
+import { VIF_CONNECTED } from "../../../abi/io/control-net.ts";
 import { noxs_dev_vif } from "../../../abi/io/noxs.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { HypercallError } from "../hypercall.ts";
@@ -14,8 +15,8 @@ import { IoError, type IoRequests } from "./io-requests.ts";
 import { addVif, connectVif, disconnectVif, listVifs, removeVif, type VifInfo } from "./net-requests.ts";
 import { DEFAULT_BRIDGE, type DeviceModel, type VifConfig } from "./vif-config.ts";
 import { readVifFrontend, vifFeatures } from "./xenbus-vif.ts";
-import { removeDeviceNodes, vifNodes, writeDevice, xenbusPaths } from "./xenbus-nodes.ts";
-import { XenbusBackend, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
+import { removeDeviceNodes, vifNodes, writeBackend, writeDevice, xenbusPaths } from "./xenbus-nodes.ts";
+import { XenbusBackend, XenbusState, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
 
 /** A vif that is told of by the store. */
 interface XenbusVif {
@@ -93,8 +94,17 @@ export class Vifs {
     return listVifs(this.io);
   }
 
-  /** Goes on with a xenbus vif of an earlier domain 0, whose nodes have been restored. */
-  adopt(domain: number, devid: number, connected: boolean): void {
+  /** Goes on with a xenbus vif of an earlier domain 0: the backend's nodes are written anew, the frontend's are the guest's. */
+  adopt(domain: number, { devid, mac, bridge, state }: VifInfo): void {
+    const connected = state === VIF_CONNECTED;
+    const { local, store } = this.store;
+    store.tree.unwritten.writeFor(domain);
+    const paths = xenbusPaths("vif", domain, devid);
+    writeBackend(local, domain, paths, [
+      ...vifNodes(devid, { mac, bridge }).backend,
+      ...vifFeatures(),
+      ["state", String(connected ? XenbusState.Connected : XenbusState.InitWait)],
+    ]);
     this.follow(domain, devid, connected);
   }
 

@@ -37,21 +37,28 @@ export function writeDevice(
   ofFrontend: Nodes,
   ofBackend: Nodes,
 ): void {
-  const owned = [`n${domain}`, "r0"];
-  const readable = ["n0", `r${domain}`];
-  writeHalf(local, backend, readable, [
-    ["frontend", frontend],
-    ["frontend-id", String(domain)],
-    ["online", "1"],
-    ...ofBackend,
-    ["state", INITIALISING],
-  ]);
-  writeHalf(local, frontend, owned, [
-    ["backend", backend],
-    ["backend-id", String(IO_DOMAIN)],
-    ...ofFrontend,
-    ["state", INITIALISING],
-  ]);
+  writeBackend(local, domain, { frontend, backend }, [...ofBackend, ["state", INITIALISING]]);
+  writeHalf(
+    local,
+    frontend,
+    [`n${domain}`, "r0"],
+    [["backend", backend], ["backend-id", String(IO_DOMAIN)], ...ofFrontend, ["state", INITIALISING]],
+  );
+}
+
+/** Creates the backend's half, or writes it anew. */
+export function writeBackend(
+  local: LocalStore,
+  domain: number,
+  { frontend, backend }: XenbusPaths,
+  nodes: Nodes,
+): void {
+  writeHalf(
+    local,
+    backend,
+    ["n0", `r${domain}`],
+    [["frontend", frontend], ["frontend-id", String(domain)], ["online", "1"], ...nodes],
+  );
 }
 
 function writeHalf(local: LocalStore, path: string, permissions: string[], nodes: Nodes): void {

@@ -1,0 +1,98 @@
+/** Domains' devices, from their creation to their end: what a domain is to have is in its request, which is kept with it. */
+import { isBzImage } from "../builder/bzimage.ts";
+import { detach } from "../failures.ts";
+import type { GuestDomain } from "../domains/domain.ts";
+import type { StoreService } from "../store/service.ts";
+import { BuildError } from "../builder/build-error.ts";
+import type { IoRequests } from "./io-requests.ts";
+import { Vifs } from "./vifs.ts";
+import { formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
+
+/** Vifs of a domain: what a NoXS device page has room for. */
+const MOST_VIFS = 32;
+
+/** How a domain is told of its devices: Linux by the store, our unikernels by their device page. */
+function modelOf({ request }: GuestDomain): DeviceModel {
+  if (request?.model !== undefined) return request.model;
+  return request !== null && isBzImage(request.kernel) ? "xenbus" : "noxs";
+}
+
+/** What a vif's address is made of: the domain's UUID, and the vif's number. */
+function saltOf({ uuid }: GuestDomain, devid: number): number {
+  return parseInt(uuid.slice(-6), 16) + devid;
+}
+
+export class Devices {
+  readonly vifs: Vifs;
+
+  /** @param notice prints a line about something that happened by itself */
+  constructor(
+    readonly io: IoRequests,
+    store: StoreService,
+    private readonly notice: (text: string) => void,
+  ) {
+    this.vifs = new Vifs(io, store, notice);
+  }
+
+  /** Attaches everything that a new domain is to have. @throws BuildError, IoError; the caller destroys the domain */
+  async attachAll(domain: GuestDomain): Promise<void> {
+    const vifs = domain.request?.vifs ?? [];
+    for (const [devid, settings] of vifs.entries()) {
+      if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
+    }
+  }
+
+  /** Attaches one more vif; returns its number. */
+  async attachVif(domain: GuestDomain, config: VifConfig): Promise<number> {
+    const { request } = domain;
+    if (request === null) throw new BuildError(`${domain}: how it was made is not known: devices cannot be attached`);
+    const vifs = (request.vifs ??= []);
+    const hole = vifs.indexOf(null);
+    const devid = hole < 0 ? vifs.length : hole;
+    if (devid >= MOST_VIFS) throw new BuildError(`${domain} has ${MOST_VIFS} vifs already`);
+    vifs[devid] = formatVif(config);
+    try {
+      await this.attachAs(domain, devid, config);
+    } catch (error) {
+      vifs[devid] = null;
+      throw error;
+    }
+    return devid;
+  }
+
+  private async attachAs(domain: GuestDomain, devid: number, config: VifConfig): Promise<void> {
+    const model = config.model ?? modelOf(domain);
+    const mac = await this.vifs.attach(domain.id, devid, config, model, saltOf(domain, devid));
+    domain.request!.vifs![devid] = formatVif({ ...config, mac, model });
+  }
+
+  /** Takes a vif from a domain. @throws BuildError when there is none */
+  async detachVif(domain: GuestDomain, devid: number): Promise<void> {
+    await this.vifs.detach(domain.id, devid);
+    const vifs = domain.request?.vifs;
+    if (vifs !== undefined) vifs[devid] = null;
+  }
+
+  /** Goes on with the devices of a domain of an earlier domain 0. */
+  adopt(domain: GuestDomain): void {
+    if (!hasDevices(domain)) return;
+    detach(`the devices of ${domain}`, async () => {
+      for (const vif of await this.vifs.list()) {
+        if (vif.domain === domain.id && vif.model === "xenbus") this.vifs.adopt(domain.id, vif);
+      }
+    });
+  }
+
+  /** Lets go of a domain's devices: it is about to be destroyed, and its memory is free when they have let go of it. */
+  forget(domain: GuestDomain): void {
+    const devids = [...(domain.request?.vifs ?? []).entries()]
+      .filter(([, vif]) => vif !== null)
+      .map(([devid]) => devid);
+    if (devids.length === 0) return;
+    detach(`the devices of ${domain}`, () => this.vifs.forget(domain.id, devids));
+  }
+}
+
+function hasDevices({ request }: GuestDomain): boolean {
+  return request?.vifs?.some((vif) => vif !== null) === true;
+}
