@@ -32,6 +32,14 @@ export const PHYSDEVOP_release_msix: u32 = 31;
 export const PHYSDEVOP_dbgp_op: u32 = 29;
 export const PHYSDEVOP_IRQ_UNMASK_NOTIFY: u32 = 4;
 
+// PhysdevMapPirq.type.
+export const MAP_PIRQ_TYPE_MSI: u32 = 0x0;
+export const MAP_PIRQ_TYPE_GSI: u32 = 0x1;
+export const MAP_PIRQ_TYPE_MSI_SEG: u32 = 0x3;
+export const MAP_PIRQ_TYPE_MULTI_MSI: u32 = 0x4;
+// PhysdevIrqStatusQuery.flags.
+export const XENIRQSTAT_needs_eoi: u32 = 1;
+
 // C: struct physdev_eoi
 export namespace PhysdevEoi {
   export const irq: u32 = 0;

@@ -35,7 +35,7 @@
 /** Fills the 4 KiB frame with zeroes. */
 @external("hw", "zeroFrame") export declare function zeroFrame(mfn: u64): void;
 
-// --- Memory-mapped registers (local APIC, I/O APIC, HPET): uncached, 32 bits -----------------------------------------
+// --- Memory-mapped registers (local APIC, I/O APIC, MSI-X tables): uncached, 32 bits ---------------------------------
 
 @external("hw", "mmioRead32") export declare function mmioRead32(pa: u64): u32;
 @external("hw", "mmioWrite32") export declare function mmioWrite32(pa: u64, value: u32): void;
@@ -107,8 +107,11 @@ export const SPACE_UNCACHED: u32 = 2;
 @external("hw", "hostState") export declare function hostState(which: u32): u64;
 
 @external("hw", "in8") export declare function in8(port: u32): u32;
+@external("hw", "in16") export declare function in16(port: u32): u32;
 @external("hw", "in32") export declare function in32(port: u32): u32;
 @external("hw", "out8") export declare function out8(port: u32, value: u32): void;
+@external("hw", "out16") export declare function out16(port: u32, value: u32): void;
+@external("hw", "out32") export declare function out32(port: u32, value: u32): void;
 
 /** Lets pending interrupts in for a moment (STI; NOP; CLI); returns the vector taken, or -1. Call until it returns -1. */
 @external("hw", "takeInterrupt") export declare function takeInterrupt(): i32;

@@ -37,7 +37,7 @@ static inline u64 physical_operand(u64 pa) {
   return pa;
 }
 static inline volatile u32 *mmio(u64 pa) {
-  if (__builtin_expect(pa - MMIO_PHYSICAL >= MMIO_SIZE, 0)) panic_physical(pa);
+  if (__builtin_expect(pa - MMIO_PHYSICAL >= MMIO_SIZE, 0)) return device_register(pa);
   return (volatile u32 *)(MMIO_VIRTUAL + (pa - MMIO_PHYSICAL));
 }
 
@@ -200,8 +200,11 @@ HW(void, writeDr, u32 n, u64 value) {
 HW(u64, hostState, u32 which) { HW_UNUSED; return host_state(which); }
 
 HW(u32, in8, u32 port) { HW_UNUSED; return in8((u16)port); }
+HW(u32, in16, u32 port) { HW_UNUSED; return in16((u16)port); }
 HW(u32, in32, u32 port) { HW_UNUSED; return in32((u16)port); }
 HW(void, out8, u32 port, u32 value) { HW_UNUSED; out8((u16)port, (u8)value); }
+HW(void, out16, u32 port, u32 value) { HW_UNUSED; out16((u16)port, (u16)value); }
+HW(void, out32, u32 port, u32 value) { HW_UNUSED; out32((u16)port, value); }
 
 HW(u32, takeInterrupt) {
   HW_UNUSED;

@@ -9,6 +9,7 @@
  *   IO_BASE + 4 GiB                 linear memory of the I/O domain (space 2)                RW, mapped page by page
  *   PHYSMAP_BASE + pa               RAM and firmware tables, the shim's own range left out   RW, cached
  *   MMIO_VIRTUAL + (pa - MMIO_PHYSICAL)  local APIC, I/O APIC, HPET                          RW, uncached
+ *   DEVICE_VIRTUAL                  the page of a device's registers used last               RW, uncached
  *
  * Everything else faults. WebAssembly addresses are 32 bits plus a constant offset of 32 bits, so 8 GiB from each
  * linear memory's base must fault where nothing is mapped; no bounds are checked in software.
@@ -34,6 +35,7 @@
 #define MMIO_VIRTUAL 0xffffff0000000000
 #define MMIO_PHYSICAL 0xfec00000
 #define MMIO_SIZE 0x400000
+#define DEVICE_VIRTUAL (MMIO_VIRTUAL + 0x40000000)
 
 /* `size` of a linear memory for bulk operations: all of it, rounded to what fits wasm_rt_memory_t's u32. */
 #define LINEAR_BULK_SIZE 0xffff0000
@@ -50,7 +52,7 @@
  * Reserve of pages for page tables and the hypervisor module's static data; RAM and modules are never taken from it. The
  * last part is every table that the I/O domain's linear memory can need.
  */
-#define POOL_PAGES (640 + 410)
+#define POOL_PAGES (640 + 458)
 /* Below this much RAM Typevisor refuses to start. */
 #define MINIMUM_RAM_MIB 48
 

@@ -154,8 +154,31 @@ void page_tables_init(void) {
   __asm__ volatile("mov %0, %%cr3" : : "r"(root) : "memory");
 }
 
+/* Whether something is mapped there; needs no memory. */
+static bool mapped(u64 address) {
+  const u64 *table = root;
+  for (u32 level = 4; level >= 1; level--) {
+    u64 entry = table[address >> (3 + 9 * level) & 511];
+    if (!(entry & PRESENT)) return false;
+    if (level == 1 || entry & LARGE) return true;
+    table = (const u64 *)(entry & ADDRESS_MASK);
+  }
+  return false;
+}
+
 void space_map_own(u32 page, u64 frame) {
   map_range(HYPERVISOR_BASE + ((u64)page << 12), frame, PAGE_SIZE, WRITABLE | NO_EXECUTE, 1);
+}
+
+volatile u32 *device_register(u64 pa) {
+  if (pa >= PHYSMAP_LIMIT || (pa < physical_end && mapped(PHYSMAP_BASE + pa))) panic_physical(pa);
+  u64 *entry = entry_at(DEVICE_VIRTUAL, 1);
+  if (!entry) panic("the reserve for page tables is used up");
+  if ((*entry & ADDRESS_MASK) != (pa & -(u64)PAGE_SIZE)) {
+    *entry = (pa & -(u64)PAGE_SIZE) | WRITABLE | NO_EXECUTE | UNCACHED | PRESENT;
+    __asm__ volatile("invlpg (%0)" : : "r"(DEVICE_VIRTUAL) : "memory");
+  }
+  return (volatile u32 *)(DEVICE_VIRTUAL + (pa & (PAGE_SIZE - 1)));
 }
 
 u32 space_map(u32 space, u32 page, u64 mfn, u32 flags) {

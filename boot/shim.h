@@ -91,6 +91,8 @@ void *pool_take(u32 count);
 void page_tables_init(void);
 /* Backs a page of the hypervisor's linear memory with one of the shim's own. */
 void space_map_own(u32 page, u64 frame);
+/* A register at `pa` outside the MMIO window, mapped until the next call. Not for RAM. */
+volatile u32 *device_register(u64 pa);
 /* hw.spaceMap and hw.spaceUnmap. */
 u32 space_map(u32 space, u32 page, u64 mfn, u32 flags);
 u32 space_unmap(u32 space, u32 page);

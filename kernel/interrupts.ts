@@ -1,8 +1,18 @@
 /** The machine's interrupts. They arrive while a guest or a software domain runs, or in idle; in the hypervisor only where it polls for them. */
-import { hostApicEoi, picEoi, VECTOR_SERIAL, VECTOR_TIMER } from "../arch-x86/host/apic";
+import {
+  hostApicEnd,
+  hostApicEoi,
+  picEoi,
+  VECTOR_DEVICE_FIRST,
+  VECTOR_DEVICE_LAST,
+  VECTOR_SERIAL,
+  VECTOR_TIMER,
+} from "../arch-x86/host/apic";
 import * as hw from "../arch-x86/hw";
 import { uartPump, uartWantsService } from "../arch-x86/host/uart";
 import { consoleInput } from "./events/console-input";
+import { evtchnPirqRaise } from "./events/event-channel";
+import { pirqTaken } from "./devices/pirq";
 import { cpuOf } from "./records/cpu";
 
 /** Serves one vector that `cpu`, the one this runs on, has taken. */
@@ -16,6 +26,10 @@ export function interruptHandle(cpu: u32, vector: i32): void {
       uartPump();
     } while (uartWantsService());
     picEoi();
+  } else if (<u32>vector >= VECTOR_DEVICE_FIRST && <u32>vector <= VECTOR_DEVICE_LAST) {
+    const taken = pirqTaken(vector);
+    hostApicEnd();
+    if (taken) evtchnPirqRaise(<u32>(taken >> 32), <u32>taken);
   }
 }
 

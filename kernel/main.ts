@@ -92,7 +92,7 @@ export function start(): void {
   schedulerStart(c);
   machineReport(load<u64>(boot + BootInfo.rsdp));
   if (!dom0Start()) panic("not enough memory for domain 0");
-  if (ioStart()) return;
+  if (ioStart(boot)) return;
   say("Not enough memory for the I/O domain: there are no devices.");
   sayEnd();
 }

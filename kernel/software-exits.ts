@@ -1,6 +1,9 @@
 /** Running a software-isolated domain, and what happens when it leaves: one table, by SOFTWARE_EXIT_*. */
 import {
   SoftwareExit,
+  SOFTWARE_PORT_SIZE_MASK,
+  SOFTWARE_PORT_SIZE_SHIFT,
+  SOFTWARE_PORT_WRITE,
   SOFTWARE_TRAP_ABORT,
   SOFTWARE_TRAP_ARITHMETIC,
   SOFTWARE_TRAP_CALL,
@@ -14,7 +17,8 @@ import { hypercallSoftware, hypercallSoftwareContinue } from "./hypercalls/hyper
 import { interruptHandle } from "./interrupts";
 import { engineGrow, softwareLacksMemory, softwareTouchPage } from "./memory/software-memory";
 import { HvmExit } from "../arch-x86/hvm-vcpu";
-import { softwareExitOf, softwareOf } from "./records/software-domain";
+import { portRead, portWrite } from "./devices/ports";
+import { drivesDevices, softwareExitOf, softwareOf } from "./records/software-domain";
 import { Vcpu } from "./records/vcpu";
 import { softwareRestartForgiven, softwareRestartLater } from "./domains/domain-shutdown";
 import { blockWithEvents } from "./events/upcall";
@@ -117,7 +121,12 @@ function answer(v: Vcpu, value: u64): void {
   store<u64>(softwareExitOf(softwareOf(v.domain)) + SoftwareExit.result, value);
 }
 
-/** There are no ports for it: reads return all ones, writes are ignored. */
+/** An access to a port: all ones and ignored for a domain that drives no devices. */
 function port(v: Vcpu): void {
-  answer(v, u32.MAX_VALUE);
+  const access = <u32>exitField(v, SoftwareExit.port);
+  const number = access & 0xffff;
+  const size = (access >> SOFTWARE_PORT_SIZE_SHIFT) & SOFTWARE_PORT_SIZE_MASK;
+  if (!drivesDevices(v.domain)) answer(v, u32.MAX_VALUE);
+  else if (access & SOFTWARE_PORT_WRITE) portWrite(v.domain, number, size, <u32>exitField(v, SoftwareExit.result));
+  else answer(v, portRead(v.domain, number, size));
 }

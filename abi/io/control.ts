@@ -21,7 +21,6 @@ export namespace ControlPage {
   export const requestConsumed: u32 = 20; // by the I/O domain
   export const responseProduced: u32 = 24; // by the I/O domain
   export const responseConsumed: u32 = 28; // by domain 0
-  export const remotePort: u32 = 32; // domain 0's port; written with `port`
   export const requests: u32 = 4096; // CONTROL_SLOTS slots
   export const responses: u32 = 20480;
   export const bulk: u32 = 36864;

@@ -6,11 +6,7 @@
 /** Its domain id: the last one that is not reserved, so that guests' ids begin at 1 with it or without. */
 export const IO_DOMAIN: u32 = 0x7fef;
 
-/** The module's data and heap begin at 0: RAM, given zeroed on first touch up to IO_RAM_END. The heap ends here. */
-export const IO_HEAP_END: u32 = 0x03eff000;
-export const IO_EVENT_CONTROL: u32 = 0x03eff000; // FIFO event channels: the control block, and the pages of event words
-export const IO_EVENT_WORDS: u32 = 0x03f00000;
-export const IO_EVENT_WORDS_END: u32 = 0x03f80000;
+/** The module's data and heap begin at 0: RAM, given zeroed on first touch up to here. */
 export const IO_RAM_END: u32 = 0x04000000;
 export const IO_CALL_PAGE: u32 = 0x10000000;
 export const IO_SHARED_INFO: u32 = 0x10001000;

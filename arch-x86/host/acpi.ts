@@ -14,8 +14,10 @@ const LENGTH_MAX: u32 = 1 << 20;
 
 export const ACPI_FADT: u32 = 0x50434146; // "FACP"
 const ACPI_MADT: u32 = 0x43495041; // "APIC"
-const ACPI_DMAR: u32 = 0x52414d44; // "DMAR": Intel's IOMMUs
-const ACPI_IVRS: u32 = 0x53525649; // "IVRS": AMD's
+export const ACPI_DMAR: u32 = 0x52414d44; // "DMAR": Intel's IOMMUs
+export const ACPI_IVRS: u32 = 0x53525649; // "IVRS": AMD's
+export const ACPI_HPET: u32 = 0x54455048; // "HPET"
+export const ACPI_MCFG: u32 = 0x4746434d; // "MCFG": PCI configuration space in memory
 
 // Entries of the MADT (5.2.12).
 const MADT_ENTRIES: u64 = 44;
@@ -28,6 +30,11 @@ const FLAG_ENABLED: u32 = 1;
 export const IOMMU_NONE: u32 = 0;
 export const IOMMU_INTEL: u32 = 1;
 export const IOMMU_AMD: u32 = 2;
+
+/** Bytes of a table, its header included; 0 for an implausible length. */
+export function acpiLength(table: u64): u32 {
+  return lengthOf(table);
+}
 
 function lengthOf(table: u64): u32 {
   const length = load32(table + SDT_LENGTH);
@@ -77,4 +84,25 @@ export function acpiCpus(rsdp: u64): u32 {
 export function acpiIommu(rsdp: u64): u32 {
   if (acpiTable(rsdp, ACPI_DMAR) != 0) return IOMMU_INTEL;
   return acpiTable(rsdp, ACPI_IVRS) != 0 ? IOMMU_AMD : IOMMU_NONE;
+}
+
+/** I/O APICs and exceptions from the rule that ISA's interrupt n is GSI n (5.2.12.3, 5.2.12.5). */
+export const MADT_IO_APIC: u32 = 1;
+export const MADT_OVERRIDE: u32 = 2;
+const MADT_IO_APIC_BYTES: u32 = 12;
+const MADT_OVERRIDE_BYTES: u32 = 10;
+
+/** Physical address of the MADT's entry number `index` of `type`, one of these two; 0 when there are not so many. */
+export function acpiMadtEntry(rsdp: u64, type: u32, index: u32): u64 {
+  const madt = acpiTable(rsdp, ACPI_MADT);
+  if (madt == 0) return 0;
+  const end = madt + lengthOf(madt);
+  const least = type == MADT_IO_APIC ? MADT_IO_APIC_BYTES : MADT_OVERRIDE_BYTES;
+  for (let entry = madt + MADT_ENTRIES; entry + 2 <= end;) {
+    const length = load8(entry + 1);
+    if (length < 2 || entry + length > end) break;
+    if (load8(entry) == type && length >= least && index-- == 0) return entry;
+    entry += length;
+  }
+  return 0;
 }

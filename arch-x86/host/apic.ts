@@ -11,10 +11,14 @@ import { nsToTsc } from "./tsc";
 
 export const VECTOR_TIMER: u32 = 0xf0;
 export const VECTOR_SERIAL: u32 = 0x24;
+/** Vectors of devices that the I/O domain drives. */
+export const VECTOR_DEVICE_FIRST: u32 = 0x30;
+export const VECTOR_DEVICE_LAST: u32 = 0xdf;
 const VECTOR_SPURIOUS: u32 = 0xff;
 const VECTOR_ERROR: u32 = 0xfe;
 
 // Register offsets (SDM 3A, table 11-1).
+const ID: u32 = 0x20;
 const TASK_PRIORITY: u32 = 0x80;
 const END_OF_INTERRUPT: u32 = 0xb0;
 const SPURIOUS: u32 = 0xf0;
@@ -132,6 +136,16 @@ export function hostApicSetDeadline(deadline: u64): void {
 export function hostApicEoi(): void {
   hostCpu().armedTsc = NEVER;
   write(END_OF_INTERRUPT, 0);
+}
+
+/** Ends the interrupt in service: after a device's. */
+export function hostApicEnd(): void {
+  write(END_OF_INTERRUPT, 0);
+}
+
+/** This CPU's id, for interrupts sent to it: 8 bits, all that messages and I/O APICs hold without remapping. */
+export function hostApicId(): u32 {
+  return x2apic ? read(ID) & 0xff : read(ID) >> 24;
 }
 
 /** Moves the 16 lines to vectors 0x20..0x2f, away from exceptions, and closes all but the serial port's. */

@@ -1,11 +1,11 @@
 /**
- * The control channel with domain 0, this side (abi/io/control.ts): requests are handled in their order; one that takes its time is
- * answered later. Domain 0 is trusted, but its requests are copied before they are looked at.
+ * The control channel's server (abi/io/control.ts): domain 0's requests, dispatched by operation. Domain 0 opens the channel: it
+ * writes a port of this domain's into the control page and notifies it; that port is not known here, which is how it is noticed
+ * (eventsUnclaimed). After a restart of either side it does so again.
  *
- * After a restart of this domain the channel is bound again to the port of domain 0 that stable memory has; after one of domain 0,
- * which then makes a new port here, by that port's first event.
+ * A request is copied before it is looked at. Requests are taken only as long as there is room for their answers.
  */
-import { ENOSYS } from "../../abi/errno";
+import { EINVAL, ENOSYS } from "../../abi/errno";
 import {
   CONTROL_BULK_BYTES,
   CONTROL_PAYLOAD_BYTES,
@@ -16,157 +16,190 @@ import {
   ControlResponse,
   IO_CONTROL_MAGIC,
   IO_CONTROL_VERSION,
+  IO_PING,
 } from "../../abi/io/control";
 import { IO_CONTROL } from "../../abi/io/layout";
-import { eventForget, eventHandle, eventStrays } from "./events";
-import { barrier, read32, write32 } from "./host";
-import { eventBindInterdomain, eventClose, eventSend } from "./hypercalls";
+import { eventForget, eventHandle, eventsUnclaimed } from "./events";
+import { barrier, read32, read64, write32, write64 } from "./host";
+import { eventClose, eventSend } from "./hypercalls";
 import { stableRegion } from "./stable";
 
-/**
- * Handles one request. `request` is a copy of its payload, `length` bytes and zeroes behind it; `response` takes the answer's payload,
- * whose length is set with controlAnswer.
- * @returns 0, a negative errno, or CONTROL_LATER: then controlFinish answers
- */
-export type ControlFn = (request: usize, length: u32, response: usize) => i32;
+/** What a handler answers with. */
+@unmanaged
+export class ControlAnswer {
+  /** The request's id, for controlAnswerLater. */
+  id: u32;
+  /** CONTROL_PAYLOAD_BYTES of room, zeroed, and the bytes used. */
+  payload: usize;
+  length: u32;
+  /** The bulk area: CONTROL_BULK_BYTES, and the bytes used. Domain 0 may read it only once it has been answered. */
+  bulk: usize;
+  bulkLength: u32;
+}
 
-/** The request is answered later, under the number that controlTicket gave while it was handled. */
+/**
+ * Handles one operation.
+ * @param request its payload: a copy, CONTROL_PAYLOAD_BYTES long, zeroed beyond `length`
+ * @param length as domain 0 gave it, CONTROL_PAYLOAD_BYTES at most
+ * @param answer a ControlAnswer
+ * @returns 0 or a negative errno; CONTROL_LATER: controlAnswerLater will be called
+ */
+export type ControlFn = (request: usize, length: u32, answer: usize) => i32;
+
+/** Not a status: see ControlFn. */
 export const CONTROL_LATER: i32 = 1;
 
-const DOMAIN_0: u32 = 0;
+/** Operations have numbers below this. */
 const OPERATIONS: u32 = 128;
-const TAG: u32 = 0x4c525443; // "CTRL"
+/** Requests served at a time. */
+const BATCH: u32 = 8;
+const STABLE_TAG: u32 = 0x4354524c; // "CTRL"
+const PAGE: usize = IO_CONTROL;
 
-/** In stable memory. */
-@unmanaged
-class Kept {
-  /** Domain 0's port, 0 none. */
-  remotePort: u32;
-  /** Starts of this domain. */
-  generation: u32;
-}
-
-const functions: usize = memory.data(4 * 128);
+const handlers: usize = memory.data(128 * 4, 4);
 const request: usize = memory.data(512, 8);
 const response: usize = memory.data(512, 8);
-let kept: usize = 0;
+const answer = changetype<ControlAnswer>(memory.data(offsetof<ControlAnswer>(), 4));
+
+/** The port that domain 0 notifies; 0: there is none yet. */
 let port: u32 = 0;
-/** Of the request being handled: its id, and what the answer has. */
-let ticket: u32 = 0;
-let answerBytes: u32 = 0;
-let bulkBytes: u32 = 0;
+/** Requests taken that will be answered later. */
+let later: u32 = 0;
+/** There may be requests. */
+let wanted: bool = false;
 
-/** Where listings go: CONTROL_BULK_BYTES, until the request is answered. */
-export const CONTROL_BULK: usize = <usize>IO_CONTROL + ControlPage.bulk;
-
-/** Has `fn` handle requests for `operation`. */
-export function controlHandle(operation: u32, fn: ControlFn): void {
-  assert(operation < OPERATIONS, "an operation beyond the table");
-  store<usize>(functions + ((<usize>operation) << 2), changetype<usize>(fn));
-}
-
-/** Sets the length of the present answer's payload and of what it has in the bulk area. */
-export function controlAnswer(bytes: u32, bulk: u32 = 0): void {
-  assert(bytes <= CONTROL_PAYLOAD_BYTES && bulk <= CONTROL_BULK_BYTES, "an answer is too long");
-  answerBytes = bytes;
-  bulkBytes = bulk;
-}
-
-/** The number of the request being handled, for controlFinish. */
-export function controlTicket(): u32 {
-  return ticket;
-}
-
-/** Answers a request whose function returned CONTROL_LATER. */
-export function controlFinish(number: u32, status: i32, payload: usize, bytes: u32, bulk: u32): void {
-  answer(number, status, payload, bytes, bulk);
-  notify();
-}
-
-/** Opens the channel; once, after the event queue. */
-export function controlOpen(): bool {
-  kept = stableRegion(TAG, offsetof<Kept>());
-  if (!kept) return false;
-  const k = changetype<Kept>(kept);
-  k.generation++;
-  eventStrays(adopt);
-  write32(<usize>IO_CONTROL + ControlPage.version, IO_CONTROL_VERSION);
-  write32(<usize>IO_CONTROL + ControlPage.generation, k.generation);
+/** Makes the channel ready for domain 0 to open. Once, after eventsStart. False when there is no stable memory. */
+export function controlStart(): bool {
+  const stable = stableRegion(STABLE_TAG, 64);
+  if (!stable) return false;
+  const generation = load<u32>(stable) + 1;
+  store<u32>(stable, generation);
+  write32(PAGE + ControlPage.version, IO_CONTROL_VERSION);
+  write32(PAGE + ControlPage.generation, generation);
   barrier();
-  write32(<usize>IO_CONTROL + ControlPage.magic, IO_CONTROL_MAGIC);
-  if (!k.remotePort) return true;
-  const bound = eventBindInterdomain(DOMAIN_0, k.remotePort);
-  // Domain 0 was restarted too: it makes a new port.
-  if (bound < 0) k.remotePort = 0;
-  else use(<u32>bound);
+  write32(PAGE + ControlPage.magic, IO_CONTROL_MAGIC);
+  eventsUnclaimed(look);
+  controlHandle(IO_PING, ping);
   return true;
 }
 
-function use(local: u32): void {
-  port = local;
-  eventHandle(local, serve, 0);
-  notify();
+/** Has `fn` handle an operation (IO_*). */
+export function controlHandle(operation: u32, fn: ControlFn): void {
+  assert(operation < OPERATIONS, "an operation of the control channel beyond the table");
+  store<usize>(handlers + ((<usize>operation) << 2), changetype<usize>(fn));
 }
 
-function notify(): void {
-  if (port) eventSend(port);
-}
-
-/** An event on a port that nothing handles: it is the channel's if domain 0 says so. */
-function adopt(local: u32): void {
-  if (read32(<usize>IO_CONTROL + ControlPage.port) != local) return;
+/** An event on a port that nothing handles: domain 0 may have opened the channel by it. */
+function look(which: usize): void {
+  if (which == port || read32(PAGE + ControlPage.port) != <u32>which) return;
   if (port) {
     eventForget(port);
     eventClose(port);
   }
-  changetype<Kept>(kept).remotePort = read32(<usize>IO_CONTROL + ControlPage.remotePort);
-  port = local;
-  eventHandle(local, serve, 0);
-  serve(0);
+  port = <u32>which;
+  if (!eventHandle(port, notified, 0)) port = 0;
+  // What an earlier domain 0 had asked for and not taken the answers of is nobody's any more.
+  later = 0;
+  wanted = true;
 }
 
-/** Handles all requests that are there. */
-function serve(_record: usize): void {
-  const consumedAt = <usize>IO_CONTROL + ControlPage.requestConsumed;
-  let consumed = read32(consumedAt);
-  const produced = read32(<usize>IO_CONTROL + ControlPage.requestProduced);
-  if (produced - consumed > CONTROL_SLOTS) return;
+function notified(_record: usize): void {
+  wanted = true;
+}
+
+function ping(at: usize, length: u32, to: usize): i32 {
+  memory.copy(changetype<ControlAnswer>(to).payload, at, length);
+  changetype<ControlAnswer>(to).length = length;
+  return 0;
+}
+
+/** Slots that answers, those that come later included, may still use. */
+function room(): u32 {
+  const used = read32(PAGE + ControlPage.responseProduced) - read32(PAGE + ControlPage.responseConsumed) + later;
+  return used < CONTROL_SLOTS ? CONTROL_SLOTS - used : 0;
+}
+
+/** Serves requests, a few at a time. True: there may be more, call again. */
+export function controlServe(): bool {
+  if (!wanted || !port) return false;
   let answered = false;
-  for (; consumed != produced; consumed++) {
-    const slot = <usize>IO_CONTROL + ControlPage.requests + <usize>(consumed % CONTROL_SLOTS) * CONTROL_SLOT_BYTES;
-    for (let at: usize = 0; at < CONTROL_SLOT_BYTES; at += 4) store<u32>(request + at, read32(slot + at));
-    write32(consumedAt, consumed + 1);
-    if (handle()) answered = true;
+  for (let n: u32 = 0; n < BATCH; n++) {
+    const consumed = read32(PAGE + ControlPage.requestConsumed);
+    const ahead = read32(PAGE + ControlPage.requestProduced) - consumed;
+    // More than there are slots: domain 0 is broken. It opens the channel again if it is restarted.
+    if (ahead == 0 || ahead > CONTROL_SLOTS || !room()) {
+      wanted = false;
+      break;
+    }
+    take(consumed % CONTROL_SLOTS);
+    write32(PAGE + ControlPage.requestConsumed, consumed + 1);
+    if (serve()) answered = true;
   }
-  if (answered) notify();
+  if (answered) eventSend(port);
+  return wanted;
 }
 
-/** Handles the request copied; whether it is answered. */
-function handle(): bool {
+/** Copies a request out of its slot. */
+function take(slot: u32): void {
+  const from = PAGE + ControlPage.requests + <usize>slot * CONTROL_SLOT_BYTES;
+  barrier();
+  for (let at: usize = 0; at < CONTROL_SLOT_BYTES; at += 8) store<u64>(request + at, read64(from + at));
+}
+
+/** Handles the request taken; whether it was answered. */
+function serve(): bool {
   const operation = load<u32>(request, ControlRequest.operation);
-  const length = min(load<u32>(request, ControlRequest.length), CONTROL_PAYLOAD_BYTES);
-  memory.fill(request + ControlRequest.payload + length, 0, CONTROL_PAYLOAD_BYTES - length);
-  const fn = operation < OPERATIONS ? load<usize>(functions + ((<usize>operation) << 2)) : 0;
-  ticket = load<u32>(request, ControlRequest.id);
-  answerBytes = bulkBytes = 0;
-  const status = fn
-    ? changetype<ControlFn>(fn)(request + ControlRequest.payload, length, response + ControlResponse.payload)
-    : -ENOSYS;
-  if (status == CONTROL_LATER) return false;
-  answer(ticket, status, response + ControlResponse.payload, answerBytes, bulkBytes);
+  const length = load<u32>(request, ControlRequest.length);
+  answer.id = load<u32>(request, ControlRequest.id);
+  answer.payload = response + ControlResponse.payload;
+  answer.length = 0;
+  answer.bulk = PAGE + ControlPage.bulk;
+  answer.bulkLength = 0;
+  memory.fill(response, 0, CONTROL_SLOT_BYTES);
+  const fn = operation < OPERATIONS ? load<usize>(handlers + ((<usize>operation) << 2)) : 0;
+  let status = -ENOSYS;
+  if (length > CONTROL_PAYLOAD_BYTES) status = -EINVAL;
+  else if (fn) {
+    const payload = request + ControlRequest.payload;
+    memory.fill(payload + length, 0, CONTROL_PAYLOAD_BYTES - length);
+    status = changetype<ControlFn>(fn)(payload, length, changetype<usize>(answer));
+  }
+  if (status == CONTROL_LATER) {
+    later++;
+    return false;
+  }
+  put(status);
   return true;
 }
 
-/** Domain 0 has as many requests outstanding as there are slots, at most: there always is one for the answer. */
-function answer(number: u32, status: i32, payload: usize, bytes: u32, bulk: u32): void {
-  const producedAt = <usize>IO_CONTROL + ControlPage.responseProduced;
-  const produced = read32(producedAt);
-  const slot = <usize>IO_CONTROL + ControlPage.responses + <usize>(produced % CONTROL_SLOTS) * CONTROL_SLOT_BYTES;
-  write32(slot + ControlResponse.id, number);
-  write32(slot + ControlResponse.status, <u32>status);
-  write32(slot + ControlResponse.length, bytes);
-  write32(slot + ControlResponse.bulkLength, bulk);
-  for (let at: usize = 0; at < bytes; at += 4) write32(slot + ControlResponse.payload + at, load<u32>(payload + at));
+/** Puts the response into its slot. Nothing but the status counts of one that failed. */
+function put(status: i32): void {
+  assert(answer.length <= CONTROL_PAYLOAD_BYTES && answer.bulkLength <= CONTROL_BULK_BYTES, "an answer is too long");
+  store<u32>(response, answer.id, ControlResponse.id);
+  store<i32>(response, status, ControlResponse.status);
+  store<u32>(response, answer.length, ControlResponse.length);
+  store<u32>(response, answer.bulkLength, ControlResponse.bulkLength);
+  const produced = read32(PAGE + ControlPage.responseProduced);
+  const to = PAGE + ControlPage.responses + <usize>(produced % CONTROL_SLOTS) * CONTROL_SLOT_BYTES;
+  for (let at: usize = 0; at < CONTROL_SLOT_BYTES; at += 8) write64(to + at, load<u64>(response + at));
   barrier();
-  write32(producedAt, produced + 1);
+  write32(PAGE + ControlPage.responseProduced, produced + 1);
+}
+
+/**
+ * Answers a request whose handler returned CONTROL_LATER. No effect when domain 0 was restarted meanwhile.
+ * @param id ControlAnswer.id of the request
+ * @param payload, length of the answer; a bulk area that was filled in has `bulkLength` bytes
+ */
+export function controlAnswerLater(id: u32, status: i32, payload: usize, length: u32, bulkLength: u32): void {
+  if (!later || !port) return;
+  later--;
+  memory.fill(response, 0, CONTROL_SLOT_BYTES);
+  answer.id = id;
+  answer.length = min(length, CONTROL_PAYLOAD_BYTES);
+  answer.bulkLength = bulkLength;
+  memory.copy(response + ControlResponse.payload, payload, answer.length);
+  put(status);
+  wanted = true;
+  eventSend(port);
 }

@@ -17,8 +17,8 @@ import { AddToPhysmap, XENMAPSPACE_grant_table, XENMEM_add_to_physmap } from "..
 import { __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen";
 import { barrier, compareExchange32, hypercall, read32, write32 } from "./host";
 
+const FRAMES: u32 = (IO_GRANT_TABLE_END - IO_GRANT_TABLE) >> 12;
 const PAGE_SHIFT: u32 = 12;
-const FRAMES: u32 = (IO_GRANT_TABLE_END - IO_GRANT_TABLE) >> PAGE_SHIFT;
 const FRAME_ENTRIES: u32 = 4096 / GrantEntryV1.SIZE;
 const ENTRIES: u32 = FRAMES * FRAME_ENTRIES;
 
@@ -40,7 +40,7 @@ function tableReaches(ref: u32): bool {
     store<u16>(argument, <u16>DOMID_SELF, AddToPhysmap.domid);
     store<u32>(argument, XENMAPSPACE_grant_table, AddToPhysmap.space);
     store<u64>(argument, frames, AddToPhysmap.idx);
-    store<u64>(argument, <u64>((IO_GRANT_TABLE >> PAGE_SHIFT) + frames), AddToPhysmap.gpfn);
+    store<u64>(argument, ((<u64>IO_GRANT_TABLE) >> PAGE_SHIFT) + frames, AddToPhysmap.gpfn);
     if (hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, argument, 0, 0, 0) < 0) return false;
     frames++;
   }

@@ -7,6 +7,7 @@ import { Domain, DomainLife } from "../records/domain";
 import { domainById } from "../records/domain-list";
 import { heapBacks } from "../memory/heap";
 import { DomainFifo, fifoTail } from "../events/event-fifo";
+import { pirqPort } from "../devices/pirq";
 import { eventsOf, Port, portOf, PortState } from "../events/event-port";
 
 export function auditEvents(d: Domain): void {
@@ -77,6 +78,8 @@ function auditPort(d: Domain, port: u32, p: Port): void {
       if (v != null && load<u32>(v.virqPorts + ((<usize>p.peer) << 2)) == port) found = true;
     }
     rule(found, d, "VIRQ port that no vCPU knows", port);
+  } else if (p.state == PortState.Pirq) {
+    rule(pirqPort(d, p.peer) == port, d, "port of a physical interrupt that is not bound to it", port);
   }
 }
 

@@ -144,6 +144,9 @@ function portsOf(d: Domain): void {
     } else if (p.state == PortState.Virq) {
       say(" VIRQ ");
       sayDec(p.peer);
+    } else if (p.state == PortState.Pirq) {
+      say(" pirq ");
+      sayDec(p.peer);
     } else {
       say(" IPI");
     }

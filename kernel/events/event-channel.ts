@@ -19,6 +19,7 @@ import { fifoDestroy } from "./event-fifo-setup";
 import { eventsOf, portOf, portsFree, portsGrow, portsInit, PortState, usable } from "./event-port";
 import { Vcpu } from "../records/vcpu";
 import { preemptNeeded } from "../records/cpu";
+import { pirqBind, pirqBindable, pirqUnbind } from "../devices/pirq";
 
 /** Domain id that takes each global VIRQ (XEN_DOMCTL_set_virq_handler); domain 0 unless set. */
 const virqHandlers: usize = memory.data(24 * 4);
@@ -238,6 +239,22 @@ export function evtchnBindIpi(d: Domain, vcpu: u32): i32 {
   return port;
 }
 
+/** EVTCHNOP_bind_pirq. Port number, or -EINVAL: not a pirq of `d`, -EEXIST: it is bound, or another negative errno. */
+export function evtchnBindPirq(d: Domain, pirq: u32): i32 {
+  if (!d.events) return -EINVAL;
+  hw.lock(d.events);
+  let port = pirqBindable(d, pirq);
+  if (port == 0) {
+    port = freePort(d);
+    if (port > 0) {
+      occupy(d, port, PortState.Pirq, 0, pirq, 0);
+      pirqBind(d, pirq, port);
+    }
+  }
+  hw.unlock(d.events);
+  return port;
+}
+
 /** EVTCHNOP_close. 0, or -EINVAL for a port that is not in use. */
 export function evtchnClose(d: Domain, port: u32): i32 {
   const p = portOf(d, port);
@@ -266,6 +283,8 @@ export function evtchnClose(d: Domain, port: u32): i32 {
     if (p.state == PortState.Virq) {
       const v = vcpuOf(d, isGlobal(p.peer) ? 0 : p.vcpu);
       if (v != null) store<u32>(v.virqPorts + ((<usize>p.peer) << 2), 0);
+    } else if (p.state == PortState.Pirq) {
+      pirqUnbind(d, p.peer);
     }
     release(d, port);
   }
@@ -303,7 +322,10 @@ export function evtchnBindVcpu(d: Domain, port: u32, vcpu: u32): i32 {
   if (p == null) return -EINVAL;
   hw.lock(d.events);
   const ok =
-    p.state == PortState.Unbound || p.state == PortState.Interdomain || (p.state == PortState.Virq && isGlobal(p.peer));
+    p.state == PortState.Unbound ||
+    p.state == PortState.Interdomain ||
+    p.state == PortState.Pirq ||
+    (p.state == PortState.Virq && isGlobal(p.peer));
   if (ok) p.vcpu = <u8>vcpu;
   hw.unlock(d.events);
   return ok ? 0 : -EINVAL;
@@ -342,6 +364,14 @@ export function eventTarget(v: Vcpu, id: u32): Domain | null {
 export let accessError: i32 = 0;
 
 // --- From the hypervisor --------------------------------------------------------------------------------------------------
+
+/** Raises `port` of domain `id`: its physical interrupt was taken. */
+export function evtchnPirqRaise(id: u32, port: u32): void {
+  const d = domainById(id);
+  if (d == null) return;
+  const p = portOf(d, port);
+  if (p != null && p.state == PortState.Pirq) notify(d, p.vcpu, port);
+}
 
 /** Raises a per-vCPU VIRQ on `v`; nothing happens when the guest has not bound it. */
 export function sendVirq(v: Vcpu, virq: u32): void {

@@ -14,11 +14,12 @@ export const enum PortState {
   Interdomain = 3,
   Virq = 4,
   Ipi = 5,
+  Pirq = 6,
 }
 
 @unmanaged
 export class Port {
-  /** Unbound: domain id that may bind. Interdomain: pointer to the peer's Domain. Virq: its number. */
+  /** Unbound: domain id that may bind. Interdomain: pointer to the peer's Domain. Virq, Pirq: its number. */
   peer: u32;
   /** Interdomain: the peer's port. */
   peerPort: u32;

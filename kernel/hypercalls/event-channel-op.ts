@@ -20,6 +20,7 @@ import {
   EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EVTCHNSTAT_ipi,
+  EVTCHNSTAT_pirq,
   EVTCHNSTAT_unbound,
   EVTCHNSTAT_virq,
   EvtchnAllocUnbound,
@@ -45,6 +46,7 @@ import {
   evtchnAllocUnbound,
   evtchnBindInterdomain,
   evtchnBindIpi,
+  evtchnBindPirq,
   evtchnBindVcpu,
   evtchnBindVirq,
   evtchnClose,
@@ -105,8 +107,10 @@ export function eventChannelOp(v: Vcpu, a1: u64, a2: u64, _a3: u64, _a4: u64, _a
       const port = evtchnBindIpi(d, load<u32>(arg, EvtchnBindIpi.vcpu));
       return answerPort(v, d, port, arg, a2 + EvtchnBindIpi.port);
     }
-    case EVTCHNOP_bind_pirq:
-      return -EINVAL; // no domain has physical interrupts: every number is beyond its nr_pirqs
+    case EVTCHNOP_bind_pirq: {
+      const port = evtchnBindPirq(d, load<u32>(arg, EvtchnBindPirq.pirq));
+      return answerPort(v, d, port, arg, a2 + EvtchnBindPirq.port);
+    }
     case EVTCHNOP_status:
       return status(v, arg, a2);
     case EVTCHNOP_reset:
@@ -185,6 +189,8 @@ function status(v: Vcpu, arg: usize, gva: u64): i64 {
     store<u32>(arg, p.peerPort, EvtchnStatus.u_interdomain_port);
   } else if (p.state == PortState.Virq) {
     store<u32>(arg, p.peer, EvtchnStatus.u_virq);
+  } else if (p.state == PortState.Pirq) {
+    store<u32>(arg, p.peer, EvtchnStatus.u_pirq);
   }
   return copyToGuest(v, gva, arg, EvtchnStatus.SIZE) ? 0 : -EFAULT;
 }
@@ -199,6 +205,8 @@ function statusOf(p: Port): u32 {
       return EVTCHNSTAT_virq;
     case PortState.Ipi:
       return EVTCHNSTAT_ipi;
+    case PortState.Pirq:
+      return EVTCHNSTAT_pirq;
     default:
       return EVTCHNSTAT_closed;
   }

@@ -84,6 +84,8 @@ import { hypercallRestart } from "./hypercall";
 import { memoryAccess, memoryExchange, podTarget, reservedDeviceMemory, vnumaInfo } from "./memory-absent";
 import { getMemoryMap, machineMemoryMap, setMemoryMap } from "./memory-map";
 import { scratch } from "../memory/scratch";
+import { registersMap } from "../devices/registers";
+import { drivesDevices } from "../records/software-domain";
 import { Vcpu } from "../records/vcpu";
 import { preemptNeeded } from "../records/cpu";
 
@@ -269,7 +271,7 @@ function addToPhysmap(v: Vcpu, start: u64, gva: u64): i64 {
 /** xatp_permission_check: 0, -EACCES or -EPERM. */
 function physmapSpaceRefusal(v: Vcpu, d: Domain, space: u32): i32 {
   const own = changetype<usize>(d) == changetype<usize>(v.domain);
-  if (space == XENMAPSPACE_dev_mmio && !(own && d.privileged)) return -EACCES;
+  if (space == XENMAPSPACE_dev_mmio && !(own && (d.privileged || drivesDevices(d)))) return -EACCES;
   return mayTarget(v, d) ? 0 : -EPERM;
 }
 
@@ -286,7 +288,7 @@ function addOne(d: Domain, space: u32, index: u64, gfn: u64): i32 {
     case XENMAPSPACE_gmfn:
       return layoutAllows(d, index, 1, P2M_RAM) ? movePage(d, index, gfn) : -EPERM;
     case XENMAPSPACE_dev_mmio:
-      return -EOPNOTSUPP; // domain 0 here drives no devices by mapping them
+      return drivesDevices(d) ? registersMap(d, index, gfn) : -EOPNOTSUPP; // domain 0 here drives no devices
     default:
       return -EINVAL;
   }

@@ -2,7 +2,7 @@
  * The record of a software-isolated domain in addition to its Domain record: one heap object each, charged to
  * the domain, reached through Domain.software.
  */
-import { Domain } from "./domain";
+import { Domain, DomainKind } from "./domain";
 
 /** Restarts tolerated within CRASH_WINDOW_NS (software-restart.ts). */
 export const RESTARTS_MAX: u32 = 5;
@@ -75,6 +75,8 @@ export class SoftwareDomain {
   /** Tables of its stable memory's frames, and the number of frames (kernel/memory/stable-memory.ts). */
   stableTables: usize;
   stableFrames: u32;
+  /** What it has last written to port 0xCF8 (kernel/devices/ports.ts). */
+  configAddress: u32;
   /** Hypercalls handled, continued ones once for each piece; and the TSC ticks that they took. */
   calls: u64;
   callTicks: u64;
@@ -101,4 +103,9 @@ export function softwareOf(d: Domain): SoftwareDomain {
 @inline
 export function softwareExitOf(s: SoftwareDomain): usize {
   return changetype<usize>(s) + offsetof<SoftwareDomain>("exit0");
+}
+
+/** Whether a domain may use devices (kernel/devices/): the I/O domain. */
+export function drivesDevices(d: Domain): bool {
+  return d.kind == DomainKind.Software && softwareOf(d).layout.mmio < softwareOf(d).layout.mmioEnd;
 }

@@ -20,7 +20,10 @@ import {
   IO_STABLE_END,
   IO_START_INFO,
 } from "../../abi/io/layout";
+import { BootInfo } from "../../abi/boot-info";
+import { ioApicInit } from "../../arch-x86/host/io-apic";
 import * as hw from "../../arch-x86/hw";
+import { registersInit } from "../devices/registers";
 import { ioDomainRefused } from "../machine/boot-options";
 import { SoftwareLayout } from "../records/software-domain";
 import { softwareCreate } from "./software-create";
@@ -39,10 +42,13 @@ const layout = changetype<SoftwareLayout>(memory.data(offsetof<SoftwareLayout>()
 
 /**
  * Builds the I/O domain and unpauses it, unless the command line has `io=off` or there is no image for it (in the simulation).
+ * @param boot BootInfo in linear memory
  * @returns false when out of memory: the machine works without it
  */
-export function ioStart(): bool {
+export function ioStart(boot: usize): bool {
   if (ioDomainRefused() || !hw.imagePages(IO_SPACE)) return true;
+  ioApicInit(load<u64>(boot + BootInfo.rsdp));
+  registersInit(boot);
   layout.callPage = IO_CALL_PAGE >> 12;
   layout.sharedInfo = IO_SHARED_INFO >> 12;
   layout.startInfo = IO_START_INFO >> 12;

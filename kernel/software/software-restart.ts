@@ -30,7 +30,8 @@ import { say, sayDec, sayEnd } from "../../arch-x86/log";
 import { grantTableReleaseMappings } from "../grants/grant-map";
 import { grantTableReset } from "../grants/grant-frames";
 import { watchdogsFree } from "../domains/watchdogs";
-import { RESTARTS_MAX, SoftwareDomain, softwareOf } from "../records/software-domain";
+import { devicesRelease } from "../devices/pirq";
+import { drivesDevices, RESTARTS_MAX, SoftwareDomain, softwareOf } from "../records/software-domain";
 import { Cpu } from "../records/cpu";
 
 /** After more than RESTARTS_MAX crashes within this time the domain is not restarted again. */
@@ -93,6 +94,7 @@ function remainDown(d: Domain, why: string): void {
 /** Releases all resources of the domain; it keeps its id, its vCPU and its (empty) tables. */
 function softwareClear(d: Domain): void {
   const v = vcpuOf(d, 0)!;
+  if (drivesDevices(d)) devicesRelease(d); // before its memory is another's: devices write there
   vcpuTimersStop(v);
   watchdogsFree(d);
   evtchnResetsForget(d);

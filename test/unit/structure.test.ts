@@ -59,6 +59,7 @@ const ROOMS = [
   "events",
   "grants",
   "scheduling",
+  "devices",
   "memory",
   "machine",
   "records",

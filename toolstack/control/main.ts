@@ -8,6 +8,7 @@ import { print } from "./console/output.ts";
 import { Shell } from "./shell.ts";
 import { plantRoots } from "./domains/domain-nodes.ts";
 import { Domains } from "./domains/domains.ts";
+import { IoChannel } from "./noxs/channel.ts";
 import { onVirq, openEvents } from "./events.ts";
 import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
 import { openHost, type Host } from "./host.ts";
@@ -21,13 +22,18 @@ import { openSuspects } from "./suspects.ts";
 import { StoreService } from "./store/service.ts";
 import { timerFired } from "./timers.ts";
 import { showLife } from "./watchdog.ts";
+import { IO_DOMAIN } from "../../abi/io/layout.ts";
 import { VIRQ_TIMER } from "../../abi/xen.ts";
 
 let started = false;
 
 const notice = (text: string) => shell.notice(text);
 const store = new StoreService(notice);
-const domains = new Domains(notice, store);
+const io = new IoChannel();
+const domains = new Domains(notice, store, io);
+domains.systemChanged = (id) => {
+  if (id === IO_DOMAIN) io.changed();
+};
 const shell = new Shell(domains, readInput);
 
 prepareAcpi();
@@ -46,7 +52,8 @@ function start(): void {
   onVirq(VIRQ_TIMER, timerFired);
   openSuspects();
   const taken = domains.start();
-  installGlobals(domains);
+  io.open();
+  installGlobals(domains, io);
   openInput(shell);
   reportFailuresTo(notice);
   detach("the session", async () => {

@@ -1,20 +1,20 @@
 /**
  * Which pages of the mapping region are in use. The first BUILD_PAGES are the domain builder's, which maps a batch,
- * copies, and unmaps; single pages after them are allocated for permanent mappings of guests' pages.
+ * copies, and unmaps; then those of the I/O domain's control channel; single pages after them are allocated for permanent
+ * mappings of guests' pages.
  */
-import { ControlPage } from "../../abi/io/control.ts";
 import { DOM0_MAP, DOM0_MAP_END } from "../../abi/domain0-layout.ts";
+import { IO_CONTROL, IO_CONTROL_END } from "../../abi/io/layout.ts";
 import { PAGE_SIZE } from "./window.ts";
 
 /** Address of the builder's part, and its pages: as many as one batch of mappings holds. */
 export const BUILD_WINDOW = DOM0_MAP;
 export const BUILD_PAGES = 512;
 
-/** Address of the I/O domain's control pages, and how many there are. */
-export const IO_WINDOW = BUILD_WINDOW + BUILD_PAGES * PAGE_SIZE;
-export const IO_PAGES = ControlPage.SIZE / PAGE_SIZE;
+/** Where the I/O domain's control channel is mapped. */
+export const IO_WINDOW = DOM0_MAP + BUILD_PAGES * PAGE_SIZE;
 
-let fresh = IO_WINDOW + IO_PAGES * PAGE_SIZE;
+let fresh = IO_WINDOW + (IO_CONTROL_END - IO_CONTROL);
 const released: number[] = [];
 
 /** Takes one page of the mapping region; nothing is mapped there yet. */

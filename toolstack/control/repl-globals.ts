@@ -13,6 +13,7 @@ import { hypercallWide } from "./hypercall.ts";
 import * as domctl from "./hypercalls/domctl.ts";
 import * as sysctl from "./hypercalls/sysctl.ts";
 import { inspect } from "./inspect.ts";
+import type { IoChannel } from "./noxs/channel.ts";
 import { replTimers } from "./repl-timers.ts";
 import { sleep } from "./timers.ts";
 
@@ -27,7 +28,7 @@ function log(...values: unknown[]): void {
 const console = { log, info: log, debug: log, warn: log, error: log };
 
 /** Defines the globals. `hypercall` replaces the engine's own function of that name, which takes no arguments. */
-export function installGlobals(domains: Domains): void {
+export function installGlobals(domains: Domains, io: IoChannel): void {
   Object.assign(globalThis, {
     abi,
     commands,
@@ -36,6 +37,7 @@ export function installGlobals(domains: Domains): void {
     domctl,
     hypercall: hypercallWide,
     inspect,
+    io,
     memory,
     modules: bootModules(),
     print,

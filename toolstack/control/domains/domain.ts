@@ -1,4 +1,5 @@
 /** The toolstack's record of one domain. Everything else is queried from the hypervisor. */
+import { systemTime, wallTimeMs } from "../clock.ts";
 import type { GuestConsole } from "./guest-console.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
@@ -46,6 +47,12 @@ export class GuestDomain {
     if (this.ended !== null) return;
     this.ended = reason;
     for (const listener of this.listeners.splice(0)) listener(reason);
+  }
+
+  /** Wall-clock time of its creation in ms since 1970, 0 where it is not known. */
+  startedMs(): number {
+    const now = wallTimeMs();
+    return now === 0 ? 0 : now - (systemTime() - this.madeNs) / 1e6;
   }
 
   toString(): string {

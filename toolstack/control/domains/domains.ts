@@ -16,7 +16,7 @@ import { beyondRam } from "../builder/layout.ts";
 import type { Progress } from "../builder/pace.ts";
 import { openRings, ringsOf, type Rings } from "../builder/rings.ts";
 import { openBzImage } from "../builder/unpack.ts";
-import { systemTime, wallTimeMs } from "../clock.ts";
+import { systemTime } from "../clock.ts";
 import { onVirq } from "../events.ts";
 import { describeError, detach, reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
@@ -31,7 +31,7 @@ import {
 } from "../hypercalls/domctl.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { listDomains } from "../hypercalls/sysctl.ts";
-import { IoChannel } from "../noxs/channel.ts";
+import type { IoRequests } from "../noxs/io-requests.ts";
 import { Devices } from "../noxs/devices.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
@@ -74,12 +74,6 @@ const SAVE_NS_PER_CHARACTER = 10_000;
 /** Bytes of a KiB. */
 const KIB = 1024;
 
-/** Wall-clock time of a domain's creation in ms since 1970, 0 where it is not known. */
-function startOf(domain: GuestDomain): number {
-  const now = wallTimeMs();
-  return now === 0 ? 0 : now - (systemTime() - domain.madeNs) / 1e6;
-}
-
 export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
   private readonly byName = new Map<string, GuestDomain>();
@@ -96,6 +90,8 @@ export class Domains {
   private readonly saver = new Task("keeping what domain 0 knows", () => this.saveOne());
   /** Domains that ended before all were adopted are handled afterwards. */
   private takingOver = true;
+  /** Called when one of the hypervisor's own domains was restarted, or has shut down. */
+  systemChanged: (id: number) => void = () => {};
   /** The lack of space for records has been reported. */
   private saidFull = false;
   /** Of all domains. */
@@ -105,8 +101,9 @@ export class Domains {
   constructor(
     private readonly notice: (text: string) => void,
     readonly store: StoreService,
+    io: IoRequests,
   ) {
-    this.devices = new Devices(new IoChannel(), store, notice);
+    this.devices = new Devices(io, store, notice);
   }
 
   /**
@@ -245,7 +242,7 @@ export class Domains {
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
     const { id, name, uuid } = domain;
     const nodes = domainNodes(this.store.local, id, uuid, () => {
-      if (domain.sizes.startedMs === 0) domain.sizes.startedMs = startOf(domain);
+      if (domain.sizes.startedMs === 0) domain.sizes.startedMs = domain.startedMs();
       return { ...built, ...domain.sizes, name, uuid };
     });
     this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
@@ -357,12 +354,7 @@ export class Domains {
     refuseTooLarge(request.memoryMib);
     const domain = await this.unpackAndBuild(request, progress);
     if (request.vifs === undefined) return domain;
-    try {
-      await this.devices.attachAll(domain);
-    } catch (error) {
-      this.destroy(domain);
-      throw error;
-    }
+    await this.devices.attachAll(domain, () => this.destroy(domain));
     this.saveNow(domain);
     return domain;
   }
@@ -478,7 +470,9 @@ export class Domains {
     this.changes.request(); // also when what follows fails
     const { id, exists } = change;
     const domain = this.byId.get(id);
-    if (!exists) {
+    if (systemName(id) !== undefined) {
+      this.systemChanged(id);
+    } else if (!exists) {
       this.departures.report(id);
     } else if (domain !== undefined && domain.ended === null) {
       const { shutdown, shutdownCode } = domainInfo(id);

@@ -7,7 +7,9 @@ import {
   EVTCHNOP_expand_array,
   EVTCHNOP_init_control,
   EVTCHNOP_send,
+  EVTCHNOP_status,
   EVTCHNOP_unmask,
+  EVTCHNSTAT_interdomain,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
   EvtchnBindVirq,
@@ -15,9 +17,10 @@ import {
   EvtchnExpandArray,
   EvtchnInitControl,
   EvtchnSend,
+  EvtchnStatus,
   EvtchnUnmask,
 } from "../../../abi/event-channel.ts";
-import { __HYPERVISOR_event_channel_op } from "../../../abi/xen.ts";
+import { __HYPERVISOR_event_channel_op, DOMID_SELF } from "../../../abi/xen.ts";
 import { checked, hypercall } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
@@ -81,6 +84,18 @@ export function closePort(port: number): void {
 export function send(port: number): void {
   buffer.words[SEND_PORT] = port;
   operation("EVTCHNOP_send", EVTCHNOP_send);
+}
+
+const statusBuffer = reserveScratch(EvtchnStatus.SIZE);
+
+/** Whether another domain's port is bound to `port`: not when that domain has closed it, or was restarted. */
+export function isConnected(port: number): boolean {
+  const { words } = statusBuffer;
+  words[EvtchnStatus.dom / 4] = DOMID_SELF;
+  words[EvtchnStatus.port / 4] = port;
+  const result = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_status, statusBuffer.address);
+  checked("EVTCHNOP_status", result);
+  return words[EvtchnStatus.status / 4] === EVTCHNSTAT_interdomain;
 }
 
 /** Unmasks a masked port of ours; a pending event is raised. */

@@ -1,9 +1,14 @@
 /**
- * The control channel with the I/O domain, domain 0's side (abi/io/control.ts). It is opened with the first request. When the I/O
- * domain is restarted, its pages are new ones: it says so by an event, the pages are mapped again, and what it had not answered is
- * asked again; every request may be repeated.
+ * The control channel's client (abi/io/control.ts): domain 0's requests to the I/O domain, as promises.
+ *
+ * The channel is opened by domain 0, at its own start and whenever the I/O domain was restarted, which VIRQ_DOM_EXC tells:
+ * `changed`. What the I/O domain of before had not answered is asked again, unless a second time has another outcome than the
+ * first (ONCE): such a request is refused, for it cannot be known whether it was carried out. Requests made while the channel is not
+ * open wait until it is. A request's id is the number of its slot in the order of all,
+ * so that answers to an earlier domain 0 are recognised and left.
  */
-import { EIO, ENODEV, EOVERFLOW } from "../../../abi/errno.ts";
+import { EIO, ENODEV } from "../../../abi/errno.ts";
+import * as control from "../../../abi/io/control.ts";
 import {
   CONTROL_BULK_BYTES,
   CONTROL_PAYLOAD_BYTES,
@@ -12,214 +17,255 @@ import {
   ControlPage,
   ControlRequest,
   ControlResponse,
-  IO_BRIDGE_DUMP,
-  IO_BRIDGE_LIST,
   IO_CONTROL_MAGIC,
   IO_CONTROL_VERSION,
-  IO_DISK_LIST,
-  IO_NIC_LIST,
-  IO_VBD_LIST,
-  IO_VIF_LIST,
-  IO_VOLUME_LIST,
+  IO_PING,
 } from "../../../abi/io/control.ts";
-import { IO_CONTROL, IO_DOMAIN } from "../../../abi/io/layout.ts";
+import { IO_CONTROL, IO_CONTROL_END, IO_DOMAIN } from "../../../abi/io/layout.ts";
+import { DOMAIN_0 } from "../domains/system-domains.ts";
 import { closeChannel, onInterdomain } from "../events.ts";
+import { reportFailure } from "../failures.ts";
 import { memory } from "../host.ts";
 import { HypercallError } from "../hypercall.ts";
-import { domainExists } from "../hypercalls/domctl.ts";
-import { allocUnbound, send } from "../hypercalls/event-channel.ts";
+import { domainInfo } from "../hypercalls/domctl.ts";
+import { allocUnbound, isConnected, send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
-import { IO_PAGES, IO_WINDOW } from "../map-space.ts";
+import { IO_WINDOW } from "../map-space.ts";
+import { encodeUtf8, decodeUtf8 } from "../text.ts";
 import { after } from "../timers.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { IoError, type IoAnswer, type IoRequests } from "./io-requests.ts";
 
-const DOMAIN_0 = 0;
-/** How long the I/O domain is waited for at first, and how often its pages are looked for. */
-const START_MS = 2000;
-const RETRY_MS = 5;
-/** A request that is not answered for so long: whether the I/O domain was restarted is looked at. */
-const LOOK_MS = 250;
+const PAGES = (IO_CONTROL_END - IO_CONTROL) / PAGE_SIZE;
+/** How long to wait for an I/O domain that has just been started, and how often. */
+const RETRY_MS = 10;
+const RETRIES = 500;
 
-/** Operations whose answers use the bulk area: one at a time. */
-const BULK = new Set([
-  IO_BRIDGE_LIST,
-  IO_BRIDGE_DUMP,
-  IO_VIF_LIST,
-  IO_NIC_LIST,
-  IO_DISK_LIST,
-  IO_VOLUME_LIST,
-  IO_VBD_LIST,
+/** Operations that may use the bulk area: one at a time. */
+const BULK: ReadonlySet<number> = new Set([
+  control.IO_BRIDGE_LIST,
+  control.IO_BRIDGE_DUMP,
+  control.IO_VIF_LIST,
+  control.IO_NIC_LIST,
+  control.IO_DISK_LIST,
+  control.IO_VOLUME_LIST,
+  control.IO_VOLUME_CHECK,
+  control.IO_VBD_LIST,
 ]);
 
-interface Request {
-  readonly id: number;
-  readonly operation: number;
-  readonly payload: Uint8Array;
-  readonly resolve: (answer: IoAnswer) => void;
-  readonly reject: (error: Error) => void;
+/** Operations that are not repeated. */
+const ONCE: ReadonlySet<number> = new Set([
+  control.IO_BRIDGE_CREATE,
+  control.IO_BRIDGE_DELETE,
+  control.IO_VOLUME_CREATE,
+  control.IO_VOLUME_DELETE,
+  control.IO_VOLUME_RESIZE,
+  control.IO_VOLUME_SNAPSHOT,
+  control.IO_VOLUME_FORMAT,
+]);
+
+const NAMES = new Map(
+  Object.entries(control)
+    .filter(([name, value]) => name.startsWith("IO_") && typeof value === "number")
+    .map(([name, value]) => [value as number, name.slice(3)]),
+);
+
+/** What a request is called in errors. */
+function nameOf(operation: number): string {
+  return NAMES.get(operation) ?? `operation ${operation}`;
 }
 
-const field = (at: number) => IO_WINDOW + at;
-const load = (at: number) => memory.load32(field(at));
-const store = (at: number, value: number) => memory.store32(field(at), value);
+interface Request {
+  operation: number;
+  payload: Uint8Array;
+  resolve: (answer: IoAnswer) => void;
+  reject: (error: Error) => void;
+}
 
 export class IoChannel implements IoRequests {
-  /** Our port; 0 while the channel is not open. */
-  private port = 0;
+  /** Port of ours; null while the channel is not open. */
+  private port: number | null = null;
   private mapped = false;
-  private generation = 0;
-  private latest = 0;
-  /** In the order of their ids: not sent yet, and sent but not answered. */
-  private waiting: Request[] = [];
+  /** Not sent yet. */
+  private readonly queue: Request[] = [];
+  /** Sent, by id. */
   private readonly sent = new Map<number, Request>();
-  private opening = false;
-  private looking = false;
+  private bulkBusy = false;
+  private attempt = 0;
+  private cancelRetry: (() => void) | null = null;
+  /** Starts of the I/O domain, as it counts them; 0 before the channel was first opened. */
+  generation = 0;
+
+  /** Opens the channel, now or when the I/O domain has started. Without an I/O domain all requests are refused. */
+  open(): void {
+    this.attempt = 0;
+    this.tryOpen();
+  }
+
+  /** The I/O domain may have been restarted, or have crashed too often. */
+  changed(): void {
+    if (this.port !== null && isConnected(this.port)) return;
+    this.close();
+    const unanswered = [...this.sent.values()];
+    this.sent.clear();
+    this.queue.unshift(...unanswered.filter(({ operation }) => !ONCE.has(operation)));
+    for (const { operation, reject } of unanswered)
+      if (ONCE.has(operation)) reject(new IoError(nameOf(operation), EIO));
+    this.bulkBusy = false;
+    this.open();
+  }
 
   request(operation: number, payload: Uint8Array): Promise<IoAnswer> {
-    if (payload.length > CONTROL_PAYLOAD_BYTES) return Promise.reject(new IoError("the request", EOVERFLOW));
+    if (payload.length > CONTROL_PAYLOAD_BYTES) throw new RangeError("a request to the I/O domain is too long");
     return new Promise((resolve, reject) => {
-      this.latest = (this.latest + 1) >>> 0;
-      this.waiting.push({ id: this.latest, operation, payload, resolve, reject });
-      if (this.port !== 0) this.sendWaiting();
-      else if (!this.opening) this.open(START_MS);
+      this.queue.push({ operation, payload, resolve, reject });
+      if (this.port !== null) this.pump();
+      else if (this.cancelRetry === null) this.open();
     });
   }
 
-  /** Looks for the I/O domain's pages for `leftMs`, then gives up. */
-  private open(leftMs: number): void {
-    this.opening = false;
-    if (!domainExists(IO_DOMAIN)) return this.fail(ENODEV, "there is no I/O domain (io=off)");
-    if (this.map()) {
-      const remote = allocUnbound(IO_DOMAIN, DOMAIN_0);
-      this.port = onInterdomain(IO_DOMAIN, remote, () => this.onEvent());
-      store(ControlPage.port, remote);
-      store(ControlPage.remotePort, this.port);
-      send(this.port);
-      this.sendWaiting();
-      return;
-    }
-    if (leftMs <= 0) return this.fail(EIO, "the I/O domain does not start");
-    this.opening = true;
-    after(RETRY_MS, () => this.open(leftMs - RETRY_MS));
+  /** Sends the I/O domain a text, which it sends back. */
+  async ping(text = "ping"): Promise<string> {
+    const { payload } = await this.request(IO_PING, encodeUtf8(text));
+    return decodeUtf8(payload);
   }
 
-  private fail(code: number, words: string): void {
-    for (const { reject } of this.waiting.splice(0)) reject(new IoError(words, code));
+  private at(offset: number): number {
+    return IO_WINDOW + offset;
   }
 
-  /** Maps the pages of the I/O domain as it is now; false when it has none yet. */
-  private map(): boolean {
-    this.unmap();
-    const frames = foreignFrames();
-    for (let i = 0; i < IO_PAGES; i++) frames[2 * i] = (IO_CONTROL >>> PAGE_SHIFT) + i;
-    try {
-      mapForeign(IO_DOMAIN, IO_PAGES, IO_WINDOW);
-    } catch (error) {
-      if (error instanceof HypercallError) return false;
-      throw error;
-    }
-    this.mapped = true;
-    if (load(ControlPage.magic) !== IO_CONTROL_MAGIC || load(ControlPage.version) !== IO_CONTROL_VERSION) return false;
-    this.generation = load(ControlPage.generation);
-    return true;
-  }
-
-  private unmap(): void {
+  private close(): void {
+    this.cancelRetry?.();
+    this.cancelRetry = null;
+    if (this.port !== null) closeChannel(this.port);
+    this.port = null;
     if (!this.mapped) return;
     this.mapped = false;
-    for (let i = 0; i < IO_PAGES; i++) unmapPage(IO_WINDOW + i * PAGE_SIZE);
+    for (let page = 0; page < PAGES; page++) unmapPage(IO_WINDOW + page * PAGE_SIZE);
   }
 
-  private onEvent(): void {
-    if (!this.takeAnswers()) this.lookForRestart();
-    this.sendWaiting();
-  }
-
-  /** True when there were any. */
-  private takeAnswers(): boolean {
-    let consumed = load(ControlPage.responseConsumed);
-    const produced = load(ControlPage.responseProduced);
-    if (consumed === produced || (produced - consumed) >>> 0 > CONTROL_SLOTS) return false;
-    while (consumed !== produced) {
-      const slot = field(ControlPage.responses + (consumed % CONTROL_SLOTS) * CONTROL_SLOT_BYTES);
-      const id = memory.load32(slot + ControlResponse.id);
-      const status = memory.load32(slot + ControlResponse.status) | 0;
-      const length = Math.min(memory.load32(slot + ControlResponse.length), CONTROL_PAYLOAD_BYTES);
-      const bulkLength = Math.min(memory.load32(slot + ControlResponse.bulkLength), CONTROL_BULK_BYTES);
-      const payload = new Uint8Array(memory.read(slot + ControlResponse.payload, length));
-      const bulk =
-        bulkLength > 0 ? new Uint8Array(memory.read(field(ControlPage.bulk), bulkLength)) : new Uint8Array(0);
-      consumed = (consumed + 1) >>> 0;
-      store(ControlPage.responseConsumed, consumed);
-      const request = this.sent.get(id);
-      if (request === undefined) continue;
-      this.sent.delete(id);
-      if (status < 0) request.reject(new IoError(`operation ${request.operation}`, -status));
-      else request.resolve({ payload, bulk });
+  private tryOpen(): void {
+    this.cancelRetry = null;
+    try {
+      if (domainInfo(IO_DOMAIN).shutdown) {
+        this.refuseAll();
+        return;
+      }
+      if (!this.mapped) this.map();
+      if (memory.load32(this.at(ControlPage.magic)) === IO_CONTROL_MAGIC) {
+        this.bind();
+        return;
+      }
+    } catch (error) {
+      this.close();
+      // Without an I/O domain there are no devices.
+      if (!(error instanceof HypercallError)) reportFailure("opening the channel to the I/O domain", error);
+      this.refuseAll();
+      return;
     }
-    return true;
+    // Just started, it has not had the CPU yet.
+    if (this.attempt++ < RETRIES) this.cancelRetry = after(RETRY_MS, () => this.tryOpen());
+    else this.refuseAll();
   }
 
-  /** If the I/O domain has been restarted: goes on with its new pages, and asks again what it had not answered. */
-  private lookForRestart(): void {
-    const before = this.generation;
-    if (!this.map()) return this.reopen();
-    if (this.generation === before) return;
-    // It binds our port again by itself, if it knew of it.
-    this.waiting = [...this.sent.values(), ...this.waiting];
-    this.sent.clear();
-    store(ControlPage.remotePort, this.port);
+  private refuseAll(): void {
+    for (const { operation, reject } of this.queue.splice(0)) reject(new IoError(nameOf(operation), ENODEV));
   }
 
-  /** It is on its way: begins anew. */
-  private reopen(): void {
-    closeChannel(this.port);
-    this.port = 0;
-    this.waiting = [...this.sent.values(), ...this.waiting];
-    this.sent.clear();
-    this.opening = true;
-    after(RETRY_MS, () => this.open(START_MS));
+  private map(): void {
+    const frames = foreignFrames();
+    for (let page = 0; page < PAGES; page++) frames[2 * page] = (IO_CONTROL >>> PAGE_SHIFT) + page;
+    mapForeign(IO_DOMAIN, PAGES, IO_WINDOW);
+    this.mapped = true;
   }
 
-  private sendWaiting(): void {
-    if (this.port === 0) return;
-    let produced = load(ControlPage.requestProduced);
-    let bulk = [...this.sent.values()].some(({ operation }) => BULK.has(operation));
-    const kept: Request[] = [];
+  private bind(): void {
+    const version = memory.load32(this.at(ControlPage.version));
+    if (version !== IO_CONTROL_VERSION) throw new Error(`the I/O domain's control page has version ${version}`);
+    this.generation = memory.load32(this.at(ControlPage.generation));
+    // Nobody waits for what an earlier domain 0 had asked for.
+    this.set(ControlPage.responseConsumed, memory.load32(this.at(ControlPage.responseProduced)));
+    this.port = this.bindPort(memory.load32(this.at(ControlPage.port)));
+    send(this.port);
+    this.pump();
+  }
+
+  /** Binds to the port that an earlier domain 0 has made, `earlier`, or to a new one. */
+  private bindPort(earlier: number): number {
+    const handler = () => this.receive();
+    if (earlier !== 0) {
+      try {
+        return onInterdomain(IO_DOMAIN, earlier, handler);
+      } catch (error) {
+        if (!(error instanceof HypercallError)) throw error;
+      }
+    }
+    const remote = allocUnbound(IO_DOMAIN, DOMAIN_0);
+    const port = onInterdomain(IO_DOMAIN, remote, handler);
+    this.set(ControlPage.port, remote);
+    return port;
+  }
+
+  private set(offset: number, value: number): void {
+    memory.store32(this.at(offset), value);
+  }
+
+  /** Puts waiting requests into slots as long as there are free ones. */
+  private pump(): void {
+    let produced = memory.load32(this.at(ControlPage.requestProduced));
     let some = false;
-    for (const request of this.waiting) {
-      const isBulk = BULK.has(request.operation);
-      if (this.sent.size >= CONTROL_SLOTS || (isBulk && bulk)) {
-        kept.push(request);
+    for (let i = 0; i < this.queue.length && this.sent.size < CONTROL_SLOTS;) {
+      const request = this.queue[i]!;
+      const consumed = memory.load32(this.at(ControlPage.requestConsumed));
+      if ((produced - consumed) >>> 0 >= CONTROL_SLOTS) break;
+      const bulk = BULK.has(request.operation);
+      if (bulk && this.bulkBusy) {
+        i++;
         continue;
       }
-      bulk ||= isBulk;
-      const slot = field(ControlPage.requests + (produced % CONTROL_SLOTS) * CONTROL_SLOT_BYTES);
-      memory.store32(slot + ControlRequest.id, request.id);
+      if (bulk) this.bulkBusy = true;
+      this.queue.splice(i, 1);
+      const slot = this.at(ControlPage.requests + (produced % CONTROL_SLOTS) * CONTROL_SLOT_BYTES);
+      memory.store32(slot + ControlRequest.id, produced);
       memory.store32(slot + ControlRequest.operation, request.operation);
       memory.store32(slot + ControlRequest.length, request.payload.length);
       memory.write(slot + ControlRequest.payload, request.payload);
+      this.sent.set(produced, request);
       produced = (produced + 1) >>> 0;
-      this.sent.set(request.id, request);
       some = true;
     }
-    this.waiting = kept;
-    if (!some) return;
-    store(ControlPage.requestProduced, produced);
+    if (!some || this.port === null) return;
+    this.set(ControlPage.requestProduced, produced);
     send(this.port);
-    this.watch();
   }
 
-  /** Has a look from time to time while an answer is missing: the event of a restart may have gone to a port of before. */
-  private watch(): void {
-    if (this.looking) return;
-    this.looking = true;
-    after(LOOK_MS, () => {
-      this.looking = false;
-      if (this.sent.size === 0 || this.port === 0) return;
-      this.onEvent();
-      this.watch();
-    });
+  /** Takes the answers that are there. */
+  private receive(): void {
+    if (this.port === null) return;
+    const produced = memory.load32(this.at(ControlPage.responseProduced));
+    let consumed = memory.load32(this.at(ControlPage.responseConsumed));
+    // More than there are slots: the I/O domain is broken.
+    if ((produced - consumed) >>> 0 > CONTROL_SLOTS) consumed = produced;
+    while (consumed !== produced) {
+      this.take(this.at(ControlPage.responses + (consumed % CONTROL_SLOTS) * CONTROL_SLOT_BYTES));
+      consumed = (consumed + 1) >>> 0;
+    }
+    this.set(ControlPage.responseConsumed, consumed);
+    this.pump();
+  }
+
+  private take(slot: number): void {
+    const id = memory.load32(slot + ControlResponse.id);
+    const request = this.sent.get(id);
+    if (request === undefined) return;
+    this.sent.delete(id);
+    const status = memory.load32(slot + ControlResponse.status) | 0;
+    const length = Math.min(memory.load32(slot + ControlResponse.length), CONTROL_PAYLOAD_BYTES);
+    const bulkLength = Math.min(memory.load32(slot + ControlResponse.bulkLength), CONTROL_BULK_BYTES);
+    const payload = memory.read(slot + ControlResponse.payload, length);
+    const bulk = memory.read(this.at(ControlPage.bulk), bulkLength);
+    if (BULK.has(request.operation)) this.bulkBusy = false;
+    if (status < 0) request.reject(new IoError(nameOf(request.operation), -status));
+    else request.resolve({ payload, bulk });
   }
 }

@@ -34,11 +34,16 @@ export class Devices {
     this.vifs = new Vifs(io, store, notice);
   }
 
-  /** Attaches everything that a new domain is to have. @throws BuildError, IoError; the caller destroys the domain */
-  async attachAll(domain: GuestDomain): Promise<void> {
+  /** Attaches everything that a new domain is to have. @throws BuildError, IoError, after `undo` */
+  async attachAll(domain: GuestDomain, undo: () => void): Promise<void> {
     const vifs = domain.request?.vifs ?? [];
-    for (const [devid, settings] of vifs.entries()) {
-      if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
+    try {
+      for (const [devid, settings] of vifs.entries()) {
+        if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
+      }
+    } catch (error) {
+      undo();
+      throw error;
     }
   }
 
