@@ -17,7 +17,7 @@ import { NET_CTRL_RING_SIZE, NET_RX_RING_SIZE, NET_TX_RING_SIZE } from "../../ab
 import { Sring } from "../../abi/io/ring";
 import { eventForget, eventHandle } from "../../drivers/host/events";
 import { read32 } from "../../drivers/host/host";
-import { eventBindInterdomain, eventClose } from "../../drivers/host/hypercalls";
+import { eventBindInterdomain, eventClose, eventSend } from "../../drivers/host/hypercalls";
 import { windowMap, windowUnmap } from "../../drivers/host/window";
 import { nowNs } from "./structures/clock";
 import { ctrlRingServe } from "./control-ring";
@@ -49,9 +49,19 @@ export function vifConnect(v: Vif, again: bool): u32 {
   v.deficit = 0;
   bucketInit(bucketOf(v), s.burst, nowNs);
   s.connected = 1;
-  // What was sent before the ports were bound had no event that arrived.
+  // What was sent before the ports were bound had no event that arrived; nor had what was answered just before a restart.
+  if (again) kickFrontend(v);
   scheduleWake(v);
   return VIF_FAIL_NONE;
+}
+
+function kickFrontend(v: Vif): void {
+  for (let at = v.queues; at; at = changetype<Queue>(at).next) {
+    const q = changetype<Queue>(at);
+    eventSend(q.txPort);
+    if (q.rxPort != q.txPort) eventSend(q.rxPort);
+  }
+  if (v.ctrlPort) eventSend(v.ctrlPort);
 }
 
 /** Adds a queue at the front of the vif's list. */
@@ -93,7 +103,7 @@ function startRings(q: Queue): bool {
 /** Goes on with rings that an earlier run of the domain has used. */
 function continueRings(q: Queue): bool {
   const tx = restartTx(q.tx, q.stable.txIntent);
-  const rx = restartRx(q.rx, q.stable.rxIntent);
+  const rx = restartRx(q, q.stable.rxIntent);
   q.txDone = read32(q.tx + Sring.rsp_prod);
   q.rxDone = read32(q.rx + Sring.rsp_prod);
   q.txCons = q.txDone;

@@ -18,7 +18,7 @@ import { copiesBegin, copiesInit, copiesRun } from "./frame/copies";
 import { floodInit, floodLeft, floodServe, floodWork } from "./flood";
 import { framesInit, POOL_BYTES } from "./frame/frames";
 import { restartVifs } from "./net-restart";
-import { notifyIntend, notifyPublish } from "./notify";
+import { notifyIntendRx, notifyIntendTx, notifyPublishRx, notifyPublishTx } from "./notify";
 import { pendingExpire, pendingInit, pendingServe, pendingWork } from "./pending";
 import { queueNumbered, QUEUES_MAX, recordsInit, vifAt, vifFailing, VIFS_MAX } from "./records";
 import { rxBegin, rxInit, rxRespond } from "./rx";
@@ -107,10 +107,12 @@ function batch(): void {
   for (let i: u32 = 0; i < txCount; i++) switchRoute(txAt(i));
   copiesRun();
   for (let i: u32 = 0; i < txCount; i++) switchFinish(txAt(i));
-  notifyIntend();
+  notifyIntendRx();
   rxRespond();
+  notifyPublishRx();
+  notifyIntendTx();
   txRespond();
-  notifyPublish();
+  notifyPublishTx();
 }
 
 function disconnectFailed(): void {

@@ -130,6 +130,8 @@ export class Queue {
   /** batch.ts: it has sent or received in this batch, and the next such queue. */
   touched: u32;
   touchedNext: usize;
+  /** notify.ts: the frontend wants to know of its receive responses. */
+  notifyRx: u32;
 }
 
 /** Key of the table of vifs. */
@@ -224,8 +226,8 @@ export function countDrops(v: Vif, reason: u32, frames: u32 = 1): void {
   count(countersOf(v), Counters.drops + (reason << 3), frames);
 }
 
-/** What a frame costs its sender besides its bytes, in each round of the schedule: about the work there is with any frame. */
-export const FRAME_COST: u32 = 512;
+/** What a frame costs its sender besides its bytes, in each round of the schedule: the work there is with any frame, in bytes copied. */
+export const FRAME_COST: u32 = 4096;
 
 /** A debt beyond this is forgotten, so that a vif which floods thousands of others has its turn again. */
 const DEBT_MAX: i32 = 64 << 20;

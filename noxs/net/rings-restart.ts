@@ -4,7 +4,8 @@
  *
  * The restart may have come while responses were being written (notify.ts): up to the index noted then (`intent`), slots hold
  * requests or responses, and the frames behind them are done. Their responses are completed here. What of a slot no
- * response overwrites says enough: of a transmit request its id and flags, of a receive request or response its id.
+ * response overwrites says enough: of a transmit request its id and flags, of a receive request or response its id; that of
+ * a slot for extra info is in the journal.
  */
 import {
   NET_RX_RING_SIZE,
@@ -24,6 +25,8 @@ import {
 } from "../../abi/io/netif";
 import { Sring, SRING_HEADER } from "../../abi/io/ring";
 import { read16, read32, read8, write16, write32 } from "../../drivers/host/host";
+import { journalFind } from "./extra-journal";
+import { Queue } from "./records";
 
 /** How many slots from rsp_prod on have responses that must be completed; -1 when the ring's indices are not possible. */
 function unfinished(ring: usize, intent: u32, slots: u32): i32 {
@@ -59,13 +62,15 @@ export function restartTx(ring: usize, intent: u32): bool {
 }
 
 /** The same for a receive ring: the frames of such slots are lost. */
-export function restartRx(ring: usize, intent: u32): bool {
+export function restartRx(q: Queue, intent: u32): bool {
+  const ring = q.rx;
   const first = read32(ring + Sring.rsp_prod);
   const count = unfinished(ring, intent, NET_RX_RING_SIZE);
   if (count < 0) return false;
   for (let i: u32 = 0; i < <u32>count; i++) {
     const slot = ring + SRING_HEADER + <usize>((first + i) & (NET_RX_RING_SIZE - 1)) * NET_RX_SLOT;
-    write32(slot, read16(slot + NetifRxResponse.id));
+    const noted = journalFind(q, first + i);
+    write32(slot, noted != 0xffffffff ? noted : read16(slot + NetifRxResponse.id));
     write32(slot + NetifRxResponse.flags, (<u32>NETIF_RSP_ERROR) << 16);
   }
   if (count) write32(ring + Sring.rsp_prod, intent);

@@ -51,6 +51,7 @@ import {
   PAGE_BYTES,
   pieceAt,
 } from "./frame/frames";
+import { journalAdd, journalBegin, journalInit } from "./extra-journal";
 import { Headers, headersParse, IPV6 } from "./frame/headers";
 import { touch } from "./notify";
 import { count, countDrops, countersOf, Queue, Vif, vifFail } from "./records";
@@ -114,13 +115,14 @@ const parsed: Headers = changetype<Headers>(memory.data(offsetof<Headers>(), 8))
 export function rxInit(): bool {
   deliveries = heapAllocate(DELIVERIES_MAX * offsetof<Delivery>());
   responses = heapAllocate(RESPONSES_MAX << 3);
-  return deliveries != 0 && responses != 0;
+  return deliveries != 0 && responses != 0 && journalInit();
 }
 
 /** Begins a batch. */
 export function rxBegin(): void {
   deliveryCount = 0;
   responseCount = 0;
+  journalBegin();
 }
 
 /** Whether another frame of any size fits into the batch when `copies` copies and `slots` slots are set aside. */
@@ -242,6 +244,10 @@ export function rxDeliver(q: Queue, f: Frame): u32 {
     return RX_FAILED;
   }
   if (<u32>waiting < slots) return RX_NO_BUFFERS;
+  for (let i: u32 = 1; i <= extraSlots; i++) {
+    const id = read32(requestAt(q, q.rxCons + i) + NetifRxRequest.id) & 0xffff;
+    if (!journalAdd(q, q.rxCons + i, id)) return RX_BATCH_FULL;
+  }
 
   const d = changetype<Delivery>(deliveries + <usize>deliveryCount * offsetof<Delivery>());
   deliveryCount++;

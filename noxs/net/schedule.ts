@@ -11,7 +11,7 @@ import { Bucket, bucketFill, bucketTake, bucketWait, RATE_MAX } from "./structur
 import { TX_BATCH_FULL, TX_TAKEN, txNext, txPeek, txTakenBytes } from "./tx";
 import { wheelArm } from "./structures/wheel";
 
-const QUANTUM: i32 = 16384;
+const QUANTUM: i32 = 32768;
 /** No vif saves more than this for later rounds. */
 const SAVED_MAX: i32 = QUANTUM;
 
