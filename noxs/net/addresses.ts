@@ -29,15 +29,14 @@ export const PORT_UPLINK: u32 = 0xffff;
 /** As IEEE 802.1D recommends. */
 const AGE_SECONDS: u32 = 300;
 /** Most addresses learned: in all, from cards, from one vif; and how far a new one is probed. */
-export const LEARNED_MAX: u32 = 4096;
-export const LEARNED_UPLINKS: u32 = 3072;
+export const LEARNED_MAX: u32 = 2048;
+export const LEARNED_UPLINKS: u32 = 1536;
 export const LEARNED_PER_VIF: u32 = 64;
 const LEARN_PROBES: u32 = 16;
 /** KeyEntry.stamp of a configured address; of a learned one: when it was last seen, in seconds. */
 const FIXED: u32 = 0xffffffff;
 /** Entries looked at in a turn for old ones. */
 const SWEEP: u32 = 256;
-const MACS: u32 = 32768;
 
 const macs: KeyTable = changetype<KeyTable>(memory.data(offsetof<KeyTable>(), 8));
 const ipv4s: KeyTable = changetype<KeyTable>(memory.data(offsetof<KeyTable>(), 8));
@@ -51,7 +50,7 @@ let sweptAt: u32 = 0;
 /** Before anything else here; false without memory. */
 export function addressesInit(): bool {
   learnedOf = heapAllocate((<usize>VIFS_MAX + 1) << 1);
-  return learnedOf != 0 && keyTableInit(macs, MACS) && keyTableInit(ipv4s, 16384);
+  return learnedOf != 0 && keyTableInit(macs, 4096) && keyTableInit(ipv4s, 256);
 }
 
 // @ts-expect-error: decorator of AssemblyScript
@@ -122,7 +121,7 @@ export function addressesRemove(v: Vif): void {
 
 /** Forgets all that was learned on one port of a bridge: a removal moves entries, so the scan stays where it removed one. */
 export function forgetPort(b: Bridge, port: u32): void {
-  for (let i: u32 = 0; i < MACS;) {
+  for (let i: u32 = 0; i <= macs.mask;) {
     const e = keyEntryAt(macs, i);
     if (e.key && e.stamp != FIXED && e.value == port && bridgeIndexOf(e) == b.index) forget(e);
     else i++;
@@ -188,8 +187,9 @@ export function addressesSweep(): void {
   if (sweptAt == nowSeconds || !learnedAll) return;
   sweptAt = nowSeconds;
   for (let n: u32 = 0; n < SWEEP; n++) {
+    if (sweepAt > macs.mask) sweepAt = 0;
     const e = keyEntryAt(macs, sweepAt);
     if (e.key && e.stamp != FIXED && nowSeconds - e.stamp > AGE_SECONDS) forget(e);
-    else sweepAt = (sweepAt + 1) % MACS;
+    else sweepAt++;
   }
 }

@@ -5,7 +5,7 @@
 import { BRIDGE_NAME_BYTES, Counters, NIC_NONE } from "../../abi/io/control-net";
 import { heapAllocate } from "../../drivers/host/heap";
 import { stableRegion } from "../../drivers/host/stable";
-import { count, Vif } from "./records";
+import { count, stableHeader, Vif } from "./records";
 
 /** Most bridges. */
 export const BRIDGES_MAX: u32 = 255;
@@ -94,7 +94,7 @@ export function countBridgeDrops(b: Bridge, reason: u32, frames: u32 = 1): void 
 
 /** The bridge with the name at `name`; null when there is none. */
 export function bridgeFind(name: usize): Bridge | null {
-  for (let i: u32 = 0; i < BRIDGES_MAX; i++) {
+  for (let i: u32 = 0; i < stableHeader.bridges; i++) {
     const b = bridgeAt(i);
     if (b.stable.present && memory.compare(bridgeName(b), name, BRIDGE_NAME_BYTES) == 0) return b;
   }
@@ -105,7 +105,8 @@ export function bridgeFind(name: usize): Bridge | null {
 export function bridgeAllocate(name: usize): Bridge | null {
   for (let i: u32 = 0; i < BRIDGES_MAX; i++) {
     const b = bridgeAt(i);
-    if (b.stable.present) continue;
+    if (i < stableHeader.bridges && b.stable.present) continue;
+    if (i == stableHeader.bridges) stableHeader.bridges++;
     memory.fill(changetype<usize>(b.stable), 0, STABLE_BRIDGE_BYTES);
     memory.copy(bridgeName(b), name, BRIDGE_NAME_BYTES);
     b.stable.nic = NIC_NONE;

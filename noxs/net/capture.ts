@@ -24,10 +24,12 @@ let ring: usize = 0;
 let oldest: u64 = 0;
 let newest: u64 = 0;
 
-/** Before anything else here; false without memory. */
-export function captureInit(): bool {
-  ring = heapAllocate(RING_BYTES);
-  return ring != 0;
+/** Starts a capture on a bridge, of up to `bytes` bytes of each frame; 0 ends it. False without memory. */
+export function captureStart(b: Bridge, bytes: u32): bool {
+  if (bytes && !ring) ring = heapAllocate(RING_BYTES);
+  if (bytes && !ring) return false;
+  b.capture = bytes;
+  return true;
 }
 
 // @ts-expect-error: decorator of AssemblyScript

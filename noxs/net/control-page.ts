@@ -44,7 +44,7 @@ import {
 import { stableRegion } from "../../drivers/host/stable";
 import { bridgeName, bridgeOf } from "./bridges";
 import { vifConnect, vifDisconnect } from "./connect";
-import { stableQueueOf, Vif, VIFS_MAX } from "./records";
+import { stableQueueOf, Vif, vifIndexGive, VIFS_MAX } from "./records";
 
 const PAGE_BYTES: u32 = 4096;
 /** What the back end can do. */
@@ -152,6 +152,12 @@ const GOING_LOOKS: u32 = 16;
 let goingFirst: usize = 0;
 let goingLast: usize = 0;
 
+/** A vif that was removed is gone for good: its index is free. */
+export function gone(v: Vif): void {
+  v.stable.going = 0;
+  vifIndexGive(v);
+}
+
 /** A vif's page is free when its guest is gone, or lets go of it. */
 export function goingAdd(v: Vif): void {
   v.bridgeNext = 0;
@@ -167,7 +173,7 @@ export function goingSweep(): void {
     const v = changetype<Vif>(goingFirst);
     goingFirst = v.bridgeNext;
     if (!goingFirst) goingLast = 0;
-    if (controlPageFree(v)) v.stable.going = 0;
+    if (controlPageFree(v)) gone(v);
     else goingAdd(v);
     if (changetype<usize>(v) == last) return;
   }

@@ -35,10 +35,10 @@ import {
   PORT_UPLINK,
 } from "./addresses";
 import { Bridge, bridgeAllocate, bridgeFind, bridgeJoin, bridgeLeave, bridgeOf } from "./bridges";
-import { captureRead } from "./capture";
+import { captureRead, captureStart } from "./capture";
 import { nowNs } from "./structures/clock";
 import { vifConnect, vifDisconnect } from "./connect";
-import { controlPageFree, controlPageMake, goingAdd, goingSweep } from "./control-page";
+import { controlPageFree, controlPageMake, goingAdd, goingSweep, gone } from "./control-page";
 import { serverMac } from "./dhcp";
 import { floodForget } from "./flood";
 import {
@@ -49,6 +49,7 @@ import {
   vifAt,
   vifFind,
   vifIndexFree,
+  vifIndexGive,
   vifName,
   vifUnname,
 } from "./records";
@@ -133,12 +134,11 @@ export function bridgeUplink(request: usize): i32 {
   return rc;
 }
 
-/** BRIDGE_CAPTURE: -ENOENT. */
+/** BRIDGE_CAPTURE: -ENOENT; -ENOMEM. */
 export function bridgeCapture(request: usize): i32 {
   const b = bridgeFind(request);
   if (b == null) return -ENOENT;
-  b.capture = load<u32>(request, BridgeCapture.bytes);
-  return 0;
+  return captureStart(b, load<u32>(request, BridgeCapture.bytes)) ? 0 : -ENOMEM;
 }
 
 /** BRIDGE_DUMP: -ENOENT. */
@@ -196,6 +196,7 @@ export function vifAdd(request: usize, response: usize): i32 {
     addressesRemove(v);
     vifUnname(v);
     bridgeLeave(v);
+    vifIndexGive(v);
     return -ENOMEM;
   }
   if (flags & VIF_ANY_MAC) b.openVifs++;
@@ -223,7 +224,7 @@ export function vifRemove(request: usize): i32 {
   vifUnname(v);
   bridgeLeave(v);
   if (s.flags & VIF_ANY_MAC) bridgeOf(v).openVifs--;
-  if (s.model != VIF_MODEL_NOXS || controlPageFree(v)) s.going = 0;
+  if (s.model != VIF_MODEL_NOXS || controlPageFree(v)) gone(v);
   else goingAdd(v);
   return 0;
 }

@@ -5,6 +5,7 @@ import {
   Counters,
   ListRequest,
   ListResponse,
+  NicEntry,
   VIF_CONNECTED,
   VIF_FAIL_NONE,
   VIF_FAILED,
@@ -12,9 +13,10 @@ import {
   VIF_WAITING,
   VifEntry,
 } from "../../abi/io/control-net";
-import { Bridge, bridgeAt, bridgeCounters, bridgeName, bridgeOf, BRIDGES_MAX } from "./bridges";
+import { NetworkDevice, networkFirst } from "../../drivers/network";
+import { Bridge, bridgeAt, bridgeCounters, bridgeName, bridgeOf } from "./bridges";
 import { macStore } from "./addresses";
-import { countersOf, StableVif, stableVifAt, vifAt, VIFS_MAX } from "./records";
+import { countersOf, stableHeader, StableVif, stableVifAt, vifAt } from "./records";
 
 function answer(response: usize, cursor: u32, count: u32): i32 {
   store<u32>(response, cursor, ListResponse.cursor);
@@ -25,7 +27,7 @@ function answer(response: usize, cursor: u32, count: u32): i32 {
 /** BRIDGE_LIST. */
 export function bridgeList(request: usize, response: usize, bulk: usize, room: u32): i32 {
   let count: u32 = 0;
-  for (let i = load<u32>(request, ListRequest.cursor); i < BRIDGES_MAX; i++) {
+  for (let i = load<u32>(request, ListRequest.cursor); i < stableHeader.bridges; i++) {
     const b = bridgeAt(i);
     if (!b.stable.present) continue;
     if (room < BridgeEntry.SIZE) return answer(response, i, count);
@@ -58,7 +60,7 @@ function writeBridge(b: Bridge, to: usize): void {
 /** VIF_LIST: in no particular order; a cursor is a vif's index. */
 export function vifList(request: usize, response: usize, bulk: usize, room: u32): i32 {
   let count: u32 = 0;
-  for (let i = max(load<u32>(request, ListRequest.cursor), 1); i <= VIFS_MAX; i++) {
+  for (let i = max(load<u32>(request, ListRequest.cursor), 1); i <= stableHeader.vifs; i++) {
     const s = stableVifAt(i);
     if (!s.present && !s.going) continue;
     if (room < VifEntry.SIZE) return answer(response, i, count);
@@ -95,4 +97,43 @@ function writeVif(index: u32, s: StableVif, to: usize): void {
   store<u32>(to, s.grant, VifEntry.grant);
   store<u32>(to, v.port, VifEntry.port);
   memory.copy(to + VifEntry.counters, countersOf(v), Counters.SIZE);
+}
+
+const DRIVER_BYTES: u32 = 16;
+
+/** NIC_LIST: a cursor is a card's index. */
+export function nicList(request: usize, response: usize, bulk: usize, room: u32): i32 {
+  let index: u32 = 0;
+  let count: u32 = 0;
+  const first = load<u32>(request, ListRequest.cursor);
+  for (let at = networkFirst(); at; at = changetype<NetworkDevice>(at).next) {
+    if (index++ < first) continue;
+    if (room < NicEntry.SIZE) return answer(response, index - 1, count);
+    writeNic(changetype<NetworkDevice>(at), bulk);
+    bulk += NicEntry.SIZE;
+    room -= NicEntry.SIZE;
+    count++;
+  }
+  return answer(response, 0, count);
+}
+
+function writeNic(d: NetworkDevice, to: usize): void {
+  memory.fill(to, 0, NicEntry.SIZE);
+  const name = changetype<string>(d.name);
+  const length = d.name ? min<u32>(name.length, DRIVER_BYTES - 1) : 0;
+  for (let i: u32 = 0; i < length; i++) store<u8>(to + i, <u8>load<u16>(d.name + ((<usize>i) << 1)));
+  store<u32>(to, d.address, NicEntry.address);
+  store<u32>(to, d.features, NicEntry.features);
+  macStore(to + NicEntry.mac, d.mac);
+  store<u32>(to, d.mtu, NicEntry.mtu);
+  store<u32>(to, d.linkUp, NicEntry.link);
+  store<u32>(to, d.state, NicEntry.state);
+  if (d.client) memory.copy(to + NicEntry.bridge, bridgeName(changetype<Bridge>(d.client)), BRIDGE_NAME_BYTES);
+  store<u64>(to, d.received, NicEntry.received);
+  store<u64>(to, d.receivedBytes, NicEntry.received_bytes);
+  store<u64>(to, d.receiveErrors, NicEntry.receive_errors);
+  store<u64>(to, d.sent, NicEntry.sent);
+  store<u64>(to, d.sentBytes, NicEntry.sent_bytes);
+  store<u64>(to, d.sendErrors, NicEntry.send_errors);
+  store<u32>(to, d.resets, NicEntry.resets);
 }

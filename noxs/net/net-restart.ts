@@ -1,20 +1,23 @@
 /** The bridges and vifs of stable memory, after a restart of the domain: everything goes on, and no guest is told. */
 import { NIC_NONE, VIF_ANY_MAC, VIF_MODEL_NOXS } from "../../abi/io/control-net";
 import { addressesEnter } from "./addresses";
-import { bridgeAt, bridgeJoin, BRIDGES_MAX } from "./bridges";
+import { bridgeAt, bridgeJoin } from "./bridges";
 import { vifConnect } from "./connect";
 import { controlPageGrant, controlPageLook, controlPagePort, goingAdd } from "./control-page";
-import { stableVifAt, Vif, vifAt, vifName, VIFS_MAX } from "./records";
+import { stableHeader, stableVifAt, Vif, vifAt, vifIndexGive, vifName, vifReach, VIFS_MAX } from "./records";
 import { uplinkAttach, uplinkCard } from "./uplink";
 
 /** Builds the records in RAM from those in stable memory. */
 export function restartVifs(): void {
-  for (let i: u32 = 0; i < BRIDGES_MAX; i++) restartUplink(i);
-  for (let i: u32 = 1; i <= VIFS_MAX; i++) {
+  for (let i: u32 = 0; i < stableHeader.bridges; i++) restartUplink(i);
+  const highest = min(stableHeader.vifs, VIFS_MAX);
+  for (let i: u32 = 1; i <= highest; i++) {
+    if (!vifReach(i)) return;
     const v = vifAt(i);
     v.index = i;
     v.stable = stableVifAt(i);
     if (v.stable.present || v.stable.going) restartVif(v);
+    else vifIndexGive(v);
   }
 }
 

@@ -6,21 +6,19 @@
  * receivers; then everybody is answered.
  */
 import { VIF_MODEL_NOXS } from "../../abi/io/control-net";
-import { dmaAllocate } from "../../drivers/host/dma";
 import { systemTime } from "../../drivers/host/host";
 import { addressesInit, addressesSweep } from "./addresses";
 import { bridgesInit } from "./bridges";
-import { captureInit } from "./capture";
 import { clockRead } from "./structures/clock";
 import { vifDisconnect } from "./connect";
 import { controlPageFailed, controlPagesInit } from "./control-page";
 import { copiesBegin, copiesInit, copiesRun } from "./frame/copies";
 import { floodInit, floodLeft, floodServe, floodWork } from "./flood";
-import { framesInit, POOL_BYTES } from "./frame/frames";
+import { framesInit, poolGrow } from "./frame/frames";
 import { restartVifs } from "./net-restart";
 import { notifyIntendRx, notifyIntendTx, notifyPublishRx, notifyPublishTx } from "./notify";
 import { pendingExpire, pendingInit, pendingServe, pendingWork } from "./pending";
-import { queueNumbered, QUEUES_MAX, recordsInit, vifAt, vifFailing, VIFS_MAX } from "./records";
+import { queueNumbered, recordsInit, vifAt, vifFailing, VIFS_MAX } from "./records";
 import { rxBegin, rxInit, rxRespond } from "./rx";
 import { scheduleCollect, scheduleResume, scheduleWork } from "./schedule";
 import { switchFinish, switchInput, switchRoute } from "./switch";
@@ -29,7 +27,6 @@ import { uplinkInit } from "./uplink";
 import { extrasInit } from "./vif-extras";
 import { WHEEL_NONE, wheelAdvance, wheelDeadline, wheelInit, wheelNext } from "./structures/wheel";
 
-const DMA_PAGES: u32 = 512;
 /** Of a batch: deliveries of floods and frames that wait, and the room left for what vifs send. */
 const FLOOD_BUDGET: u32 = 96;
 const SERVE_BUDGET: u32 = 96;
@@ -43,31 +40,21 @@ const SLOTS_LEFT: u32 = 512;
 export function netInit(): bool {
   clockRead();
   const ready =
+    wheelInit(systemTime()) &&
     recordsInit() &&
     bridgesInit() &&
     extrasInit() &&
     controlPagesInit() &&
     addressesInit() &&
-    framesInit(poolAllocate()) &&
+    framesInit() &&
     copiesInit() &&
     rxInit() &&
     txInit() &&
     pendingInit() &&
     floodInit() &&
-    captureInit() &&
-    uplinkInit(switchInput) &&
-    wheelInit(VIFS_MAX + 1 + QUEUES_MAX, systemTime());
+    uplinkInit(switchInput);
   if (ready) restartVifs();
   return ready;
-}
-
-/** The pool's memory: pieces of 2 MiB that follow each other; 0 when they do not. */
-function poolAllocate(): usize {
-  const first = dmaAllocate(DMA_PAGES);
-  for (let at = DMA_PAGES << 12; at < POOL_BYTES; at += DMA_PAGES << 12) {
-    if (!first || dmaAllocate(DMA_PAGES) != first + at) return 0;
-  }
-  return first;
 }
 
 /**
@@ -82,6 +69,7 @@ export function netTurn(): bool {
     else pendingExpire(queueNumbered(number - VIFS_MAX - 1));
   }
   addressesSweep();
+  poolGrow();
   batch();
   disconnectFailed();
   return scheduleWork() || pendingWork() || floodWork();

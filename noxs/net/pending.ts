@@ -19,7 +19,7 @@ import { MILLISECOND_NS, nowNs } from "./structures/clock";
 import { Frame, FRAME_CSUM_BLANK, frameHead, frameHold, frameRelease, HEADER_BYTES, poolSpare } from "./frame/frames";
 import { Headers, headersParse } from "./frame/headers";
 import { checksumFill, segmentCount, segmentMake } from "./frame/offload";
-import { countDrops, Queue, queueNumber, Vif, vifAt, vifCharge, VIFS_MAX } from "./records";
+import { countDrops, Queue, Vif, vifAt, vifCharge, VIFS_MAX } from "./records";
 import {
   RX_BATCH_FULL,
   RX_DELIVERED,
@@ -37,7 +37,7 @@ const STALL_NS: u64 = 200 * MILLISECOND_NS;
 /** A queue may hold an eighth of what is spare, and no more than this (units of 2 KiB). */
 const SHARE_SHIFT: u32 = 3;
 const WEIGHT_MAX: u32 = 256;
-const NODES: u32 = 8192;
+const NODES: u32 = 4096;
 
 /** A place in a queue; a frame that is flooded may be in many. */
 @unmanaged
@@ -208,14 +208,14 @@ function stall(q: Queue): void {
     return;
   }
   q.stalledAt = nowNs;
-  wheelArm(VIFS_MAX + 1 + queueNumber(q), nowNs + STALL_NS);
+  wheelArm(VIFS_MAX + 1 + q.number, nowNs + STALL_NS);
 }
 
 /** The time of a queue that has stalled is over: its frames are dropped, unless buffers came in the meantime. */
 export function pendingExpire(q: Queue): void {
   if (!q.stalledAt) return;
   if (nowNs - q.stalledAt >= STALL_NS) drop(q, DROP_RX_FULL);
-  else wheelArm(VIFS_MAX + 1 + queueNumber(q), q.stalledAt + STALL_NS);
+  else wheelArm(VIFS_MAX + 1 + q.number, q.stalledAt + STALL_NS);
 }
 
 /** Drops all that waits in a queue. */

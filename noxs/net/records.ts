@@ -2,11 +2,12 @@
  * Vifs and their queues. What a restart of the domain must find again is a StableVif in stable memory; the rest is a Vif, and a
  * Queue for each pair of rings, in RAM, built anew from it.
  *
- * Memory of a vif with one queue: 512 bytes stable, 96 + 112 bytes of RAM, and of model NoXS a control page.
+ * Memory of a vif with one queue: 512 bytes stable, 88 + 104 bytes of RAM, and of model NoXS a control page.
  */
 import { Counters } from "../../abi/io/control-net";
 import { heapAllocate } from "../../drivers/host/heap";
 import { stableRegion } from "../../drivers/host/stable";
+import { wheelReserve } from "./structures/wheel";
 import { KeyTable, keyInsert, keyRemove, keyTableInit, keyValue, PROBE_ANY } from "./structures/key-table";
 
 /** Most vifs: indices 1 to VIFS_MAX, 0 is none. */
@@ -100,7 +101,9 @@ export class Vif {
 @unmanaged
 export class Queue {
   vif: Vif;
+  /** Of the vif's queues; of all queues. */
   index: u32;
+  number: u32;
   next: usize;
   stable: StableQueue;
   /** Linear addresses of the rings. */
@@ -141,31 +144,44 @@ function keyOf(domid: u32, devid: u32): u64 {
   return ((<u64>1) << 63) | ((<u64>domid) << 32) | devid;
 }
 
+/** What of the stable records has ever been used: a restart looks at no more. */
+@unmanaged
+class StableHeader {
+  /** Highest index of a vif. */
+  vifs: u32;
+  /** Number of bridges. */
+  bridges: u32;
+}
+
+/** Records in RAM are allocated by this many, when they are first needed. */
+const CHUNK_SHIFT: u32 = 6;
+const CHUNK: u32 = 1 << CHUNK_SHIFT;
+
 const names: KeyTable = changetype<KeyTable>(memory.data(offsetof<KeyTable>(), 8));
+export let stableHeader: StableHeader = changetype<StableHeader>(0);
 let stables: usize = 0;
-let vifs: usize = 0;
-let queues: usize = 0;
-/** The first free Queue; its list is linked through `next`. */
+/** Pointers to chunks. */
+const vifChunks: usize = memory.data(4 * 161, 4);
+const queueChunks: usize = memory.data(4 * 193, 4);
+let queuesMade: u32 = 0;
+/** The first free Queue, and the first free vif below the highest index; linked through `next` and `bridgeNext`. */
 let freeQueue: usize = 0;
-/** Where the search for a free vif begins. */
-let nextVif: u32 = 1;
+let freeVif: usize = 0;
 
 /** Before anything else here; false without memory. */
 export function recordsInit(): bool {
   stables = stableRegion(0x4e564946, VIFS_MAX * STABLE_VIF_BYTES); // "NVIF"
-  vifs = heapAllocate(<usize>VIFS_MAX * offsetof<Vif>());
-  queues = heapAllocate(<usize>QUEUES_MAX * offsetof<Queue>());
-  if (!stables || !vifs || !queues || !keyTableInit(names, 16384)) return false;
-  if (COUNTERS_AT + Counters.SIZE > STABLE_VIF_BYTES || offsetof<StableVif>() > QUEUES_AT) return false;
-  for (let i: usize = 0; i < QUEUES_MAX; i++) queueFree(changetype<Queue>(queues + i * offsetof<Queue>()));
-  return true;
+  stableHeader = changetype<StableHeader>(stableRegion(0x4e484452, offsetof<StableHeader>())); // "NHDR"
+  if (!stables || !changetype<usize>(stableHeader) || !keyTableInit(names, 256)) return false;
+  return COUNTERS_AT + Counters.SIZE <= STABLE_VIF_BYTES && offsetof<StableVif>() <= QUEUES_AT;
 }
 
-/** The vif at an index from 1 to VIFS_MAX, used or not. */
+/** The vif at an index that has been used (vifReach). */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function vifAt(index: u32): Vif {
-  return changetype<Vif>(vifs + <usize>(index - 1) * offsetof<Vif>());
+  const chunk = load<usize>(vifChunks + (((<usize>index) >> CHUNK_SHIFT) << 2));
+  return changetype<Vif>(chunk + <usize>(index & (CHUNK - 1)) * offsetof<Vif>());
 }
 
 /** Its StableVif. */
@@ -237,18 +253,33 @@ export function vifCharge(v: Vif, frames: u32, bytes: u32): void {
   v.deficit = max(v.deficit - <i32>(frames * FRAME_COST + bytes), -DEBT_MAX);
 }
 
-/** An index no vif uses; 0 when there is none. Its records are zeroed. */
+/** Makes sure that there is memory for the vif at `index`, also for its time in the wheel. */
+export function vifReach(index: u32): bool {
+  const slot = vifChunks + (((<usize>index) >> CHUNK_SHIFT) << 2);
+  if (!load<usize>(slot)) store<usize>(slot, heapAllocate(CHUNK * offsetof<Vif>()));
+  return load<usize>(slot) != 0 && wheelReserve(index);
+}
+
+/** An index no vif uses; 0 when there is none, or no memory. Its records are zeroed. */
 export function vifIndexFree(): u32 {
-  for (let n: u32 = 0; n < VIFS_MAX; n++) {
-    const index = nextVif;
-    nextVif = index == VIFS_MAX ? 1 : index + 1;
-    const s = stableVifAt(index);
-    if (s.present || s.going) continue;
-    memory.fill(changetype<usize>(s), 0, STABLE_VIF_BYTES);
-    memory.fill(changetype<usize>(vifAt(index)), 0, offsetof<Vif>());
-    return index;
+  let index: u32 = stableHeader.vifs + 1;
+  if (freeVif) {
+    const v = changetype<Vif>(freeVif);
+    freeVif = v.bridgeNext;
+    index = v.index;
+  } else {
+    if (index > VIFS_MAX || !vifReach(index)) return 0;
+    stableHeader.vifs = index;
   }
-  return 0;
+  memory.fill(changetype<usize>(stableVifAt(index)), 0, STABLE_VIF_BYTES);
+  memory.fill(changetype<usize>(vifAt(index)), 0, offsetof<Vif>());
+  return index;
+}
+
+/** Gives an index back that no vif uses any more. */
+export function vifIndexGive(v: Vif): void {
+  v.bridgeNext = freeVif;
+  freeVif = changetype<usize>(v);
 }
 
 /** Makes a vif known under its domid and devid, which no other has; false when the table is full. */
@@ -266,13 +297,30 @@ export function vifFind(domid: u32, devid: u32): Vif | null {
   return index ? vifAt(index) : null;
 }
 
-/** A zeroed Queue, null when all are in use. */
+/** A zeroed Queue, null when all are in use or there is no memory. */
 export function queueAllocate(): Queue | null {
-  if (!freeQueue) return null;
+  if (!freeQueue && !makeQueues()) return null;
   const q = changetype<Queue>(freeQueue);
+  const number = q.number;
   freeQueue = q.next;
   memory.fill(changetype<usize>(q), 0, offsetof<Queue>());
+  q.number = number;
   return q;
+}
+
+function makeQueues(): bool {
+  if (queuesMade >= QUEUES_MAX) return false;
+  const chunk = heapAllocate(CHUNK * offsetof<Queue>());
+  if (!chunk) return false;
+  store<usize>(queueChunks + ((queuesMade >> CHUNK_SHIFT) << 2), chunk);
+  for (let i: u32 = 0; i < CHUNK; i++) {
+    const q = changetype<Queue>(chunk + <usize>i * offsetof<Queue>());
+    q.number = queuesMade + i;
+    if (!wheelReserve(VIFS_MAX + 1 + q.number)) return false;
+    queueFree(q);
+  }
+  queuesMade += CHUNK;
+  return true;
 }
 
 export function queueFree(q: Queue): void {
@@ -280,11 +328,8 @@ export function queueFree(q: Queue): void {
   freeQueue = changetype<usize>(q);
 }
 
-/** Its number, below QUEUES_MAX, and the queue with a number. */
-export function queueNumber(q: Queue): u32 {
-  return <u32>((changetype<usize>(q) - queues) / offsetof<Queue>());
-}
-
+/** The queue with a number that is in use. */
 export function queueNumbered(number: u32): Queue {
-  return changetype<Queue>(queues + <usize>number * offsetof<Queue>());
+  const chunk = load<usize>(queueChunks + ((number >> CHUNK_SHIFT) << 2));
+  return changetype<Queue>(chunk + <usize>(number & (CHUNK - 1)) * offsetof<Queue>());
 }

@@ -17,7 +17,7 @@ import {
 } from "../../drivers/network";
 import { segmentSet } from "../../drivers/segment";
 import { copyBytes, copyCount, copyHypercalls } from "./frame/copies";
-import { frameAllocate, frameAppend, frameRead, frameRelease, poolFree } from "./frame/frames";
+import { frameAllocate, frameAppend, frameRead, frameRelease, poolUsed } from "./frame/frames";
 import { Headers, headersParse } from "./frame/headers";
 import { netDeadline, netInit, netTurn } from "./net";
 import {
@@ -40,7 +40,15 @@ import { Bucket, bucketFill, bucketInit, bucketTake, bucketWait } from "./struct
 import { KeyTable, keyFind, keyInsert, keyRemove, keyTableInit, keyValue } from "./structures/key-table";
 import { toeplitz } from "./vif-extras";
 import { Queue, Vif, StableVif, STABLE_VIF_BYTES } from "./records";
-import { WHEEL_NONE, wheelAdvance, wheelArm, wheelDeadline, wheelInit, wheelNext } from "./structures/wheel";
+import {
+  WHEEL_NONE,
+  wheelAdvance,
+  wheelArm,
+  wheelDeadline,
+  wheelInit,
+  wheelNext,
+  wheelReserve,
+} from "./structures/wheel";
 
 @external("unit", "transmit") declare function unitTransmit(queue: u32, frame: usize, cookie: usize): i32;
 @external("unit", "kick") declare function unitKick(queue: u32): void;
@@ -58,7 +66,7 @@ export {
   netDeadline,
   netInit,
   netTurn,
-  poolFree,
+  poolUsed,
   restartUplink,
   toeplitz,
   vifAdd,
@@ -81,6 +89,7 @@ export {
   wheelDeadline,
   wheelInit,
   wheelNext,
+  wheelReserve,
   WHEEL_NONE,
 };
 

@@ -7,17 +7,22 @@
  *
  * A frame is freed with its last reference. The last chunks are for frames being looked at: nothing that waits gets them.
  */
+import { dmaAllocate } from "../../../drivers/host/dma";
 import { heapAllocate } from "../../../drivers/host/heap";
 
 export const PAGE_BYTES: u32 = 4096;
 const SMALL_BYTES: u32 = 2048;
-/** Chunks of either size. */
-const SMALLS: u32 = 2048;
-const PAGES: u32 = 1024;
-/** All of them; a page counts as two. */
-export const POOL_BYTES: u32 = SMALLS * SMALL_BYTES + PAGES * PAGE_BYTES;
-const SMALLS_RESERVE: u32 = 256;
-const PAGES_RESERVE: u32 = 64;
+/** The pool grows by slabs of 256 KiB of either kind of chunk, up to 4 MiB of each. */
+export const SLAB_PAGES: u32 = 64;
+const SLABS_MAX: u32 = 16;
+const SLAB_SMALLS_SHIFT: u32 = 7;
+const SLAB_PAGES_SHIFT: u32 = 6;
+/** Most small chunks: numbers from here on are pages. */
+const SMALLS: u32 = SLABS_MAX << SLAB_SMALLS_SHIFT;
+const PAGES: u32 = SLABS_MAX << SLAB_PAGES_SHIFT;
+/** Free chunks of a kind that frames which wait leave alone. */
+const SMALLS_RESERVE: u32 = 96;
+const PAGES_RESERVE: u32 = 36;
 /** Bytes in front of a frame that belong to a card's driver (NETWORK_HEADROOM), and keep the frame's start aligned. */
 export const HEADROOM: u32 = 64;
 /** Frames up to this are copied whole: an Ethernet frame of the usual MTU, with a VLAN tag. */
@@ -74,8 +79,11 @@ export function pieceAt(array: usize, index: u32): Piece {
   return changetype<Piece>(array + <usize>index * offsetof<Piece>());
 }
 
-/** Linear address of the pool: the small chunks, then the pages. Of each chunk the next in its chain and its bytes, u16. */
-let pool: usize = 0;
+/** Linear addresses of the slabs: those of small chunks, then those of pages. */
+const slabs: usize = memory.data(4 * 32, 4);
+let smallSlabs: u32 = 0;
+let pageSlabs: u32 = 0;
+/** Of each chunk the next in its chain and its bytes, u16. */
 let chunkNext: usize = 0;
 let chunkUsed: usize = 0;
 let freeSmall: u32 = NO_CHUNK;
@@ -84,23 +92,41 @@ let freePage: u32 = NO_CHUNK;
 let freePages: u32 = 0;
 let freeFrame: usize = 0;
 
-/**
- * Before anything else here.
- * @param memory POOL_BYTES bytes, page aligned, which cards can access
- * @returns false without memory
- */
-export function framesInit(memory: usize): bool {
-  pool = memory;
+/** Before anything else here; false without memory. */
+export function framesInit(): bool {
   chunkNext = heapAllocate((SMALLS + PAGES) << 1);
   chunkUsed = heapAllocate((SMALLS + PAGES) << 1);
-  const frames = heapAllocate(SMALLS * offsetof<Frame>());
-  if (!pool || !chunkNext || !chunkUsed || !frames) return false;
-  for (let i: u32 = 0; i < SMALLS; i++) {
+  return chunkNext != 0 && chunkUsed != 0 && addSmalls() && addPages();
+}
+
+/** Between two batches: lets the pool grow while much of it is in use. Without memory it stays what it is. */
+export function poolGrow(): void {
+  if (freeSmalls < SMALLS_RESERVE << 1 && smallSlabs < SLABS_MAX) addSmalls();
+  if (freePages < PAGES_RESERVE << 1 && pageSlabs < SLABS_MAX) addPages();
+}
+
+/** Adds a slab of small chunks, and a Frame for each. */
+function addSmalls(): bool {
+  const slab = dmaAllocate(SLAB_PAGES);
+  const frames = slab ? heapAllocate(((<usize>1) << SLAB_SMALLS_SHIFT) * offsetof<Frame>()) : 0;
+  if (!frames) return false;
+  store<usize>(slabs + (smallSlabs << 2), slab);
+  const first = smallSlabs++ << SLAB_SMALLS_SHIFT;
+  for (let i: u32 = 0; i < 1 << SLAB_SMALLS_SHIFT; i++) {
     const f = changetype<Frame>(frames + <usize>i * offsetof<Frame>());
     f.next = freeFrame;
     freeFrame = changetype<usize>(f);
+    chunkPut(first + i);
   }
-  for (let i: u32 = 0; i < SMALLS + PAGES; i++) chunkPut(i);
+  return true;
+}
+
+function addPages(): bool {
+  const slab = dmaAllocate(SLAB_PAGES);
+  if (!slab) return false;
+  store<usize>(slabs + ((SLABS_MAX + pageSlabs) << 2), slab);
+  const first = SMALLS + (pageSlabs++ << SLAB_PAGES_SHIFT);
+  for (let i: u32 = 0; i < 1 << SLAB_PAGES_SHIFT; i++) chunkPut(first + i);
   return true;
 }
 
@@ -120,9 +146,13 @@ function chunkPut(chunk: u32): void {
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 export function chunkAddress(chunk: u32): usize {
-  return chunk < SMALLS
-    ? pool + <usize>chunk * SMALL_BYTES + HEADROOM
-    : pool + SMALLS * SMALL_BYTES + <usize>(chunk - SMALLS) * PAGE_BYTES;
+  if (chunk < SMALLS) {
+    const slab = load<usize>(slabs + ((chunk >> SLAB_SMALLS_SHIFT) << 2));
+    return slab + <usize>(chunk & ((1 << SLAB_SMALLS_SHIFT) - 1)) * SMALL_BYTES + HEADROOM;
+  }
+  const page = chunk - SMALLS;
+  const slab = load<usize>(slabs + ((SLABS_MAX + (page >> SLAB_PAGES_SHIFT)) << 2));
+  return slab + <usize>(page & ((1 << SLAB_PAGES_SHIFT) - 1)) * PAGE_BYTES;
 }
 
 /** Bytes of the frame in this chunk. */
@@ -139,17 +169,17 @@ export function chunkAfter(chunk: u32): u32 {
   return load<u16>(chunkNext + (chunk << 1));
 }
 
-/** How much of the pool frames that wait may still take. */
-// @ts-expect-error: decorator of AssemblyScript
-@inline
+/** How much of the pool frames that wait may still take, what it may grow by included (units of 2 KiB). */
 export function poolSpare(): u32 {
   if (freeSmalls < SMALLS_RESERVE || freePages < PAGES_RESERVE) return 0;
-  return freeSmalls - SMALLS_RESERVE + ((freePages - PAGES_RESERVE) << 1);
+  const smalls = freeSmalls - SMALLS_RESERVE + ((SLABS_MAX - smallSlabs) << SLAB_SMALLS_SHIFT);
+  return smalls + ((freePages - PAGES_RESERVE + ((SLABS_MAX - pageSlabs) << SLAB_PAGES_SHIFT)) << 1);
 }
 
-/** Free small chunks and pages: for tests and reports. */
-export function poolFree(): u32 {
-  return freeSmalls + (freePages << 1);
+/** What frames hold of the pool: for tests and reports. */
+export function poolUsed(): u32 {
+  const smalls = (smallSlabs << SLAB_SMALLS_SHIFT) - freeSmalls;
+  return smalls + (((pageSlabs << SLAB_PAGES_SHIFT) - freePages) << 1);
 }
 
 /** A frame that will have `length` bytes, none of them there, with one reference; null when memory is short. */

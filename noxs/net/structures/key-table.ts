@@ -26,16 +26,37 @@ export class KeyEntry {
   stamp: u32;
 }
 
-/** No limit to probing: for keys from configuration. */
+/** No limit to probing, and the table grows: for keys from configuration. */
 export const PROBE_ANY: u32 = 0xffffffff;
 
-/** Makes a table for `entries` entries, a power of two, of which three quarters may be used; false without memory. */
+/** Makes a table of `entries` entries, a power of two, of which three quarters are used before it grows; false without memory. */
 export function keyTableInit(t: KeyTable, entries: u32): bool {
   t.entries = heapAllocate(<usize>entries * offsetof<KeyEntry>());
   t.mask = entries - 1;
   t.count = 0;
   t.seed = systemTime() * 0x9e3779b97f4a7c15;
   return t.entries != 0;
+}
+
+/** Whether no more entries may be used. */
+function isFull(t: KeyTable): bool {
+  return t.count >= t.mask - (t.mask >> 2);
+}
+
+/** Doubles a table. The memory of the old one is lost: all that is lost in a table's life is less than what it has. */
+function grow(t: KeyTable): bool {
+  const old = t.entries;
+  const size = t.mask + 1;
+  const entries = heapAllocate(((<usize>size) << 1) * offsetof<KeyEntry>());
+  if (!entries) return false;
+  t.entries = entries;
+  t.mask = (size << 1) - 1;
+  t.count = 0;
+  for (let i: u32 = 0; i < size; i++) {
+    const from = changetype<KeyEntry>(old + <usize>i * offsetof<KeyEntry>());
+    if (from.key) keyInsert(t, from.key, from.value, PROBE_ANY)!.stamp = from.stamp;
+  }
+  return true;
 }
 
 // @ts-expect-error: decorator of AssemblyScript
@@ -67,10 +88,10 @@ export function keyValue(t: KeyTable, key: u64): u32 {
 /**
  * Inserts a key that is not there.
  * @param probes most entries to look at
- * @returns its entry; null when the table is full or no entry is free within `probes`
+ * @returns its entry; null when the table is full and does not grow, or no entry is free within `probes`
  */
 export function keyInsert(t: KeyTable, key: u64, value: u32, probes: u32): KeyEntry | null {
-  if (t.count >= t.mask - (t.mask >> 2)) return null;
+  if (isFull(t) && (probes != PROBE_ANY || !grow(t))) return null;
   let i = homeOf(t, key);
   for (let n: u32 = 0; n < probes; n++) {
     const e = keyEntryAt(t, i);

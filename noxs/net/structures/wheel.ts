@@ -8,9 +8,12 @@ import { MILLISECOND_NS } from "./clock";
 const SLOTS: u32 = 256;
 export const WHEEL_NONE: u32 = 0xffffffff;
 
-/** Of each number: its time in ns, 0 when not armed, and the next number in its slot. */
-let times: usize = 0;
-let nexts: usize = 0;
+/** Numbers in a chunk, and of chunks. */
+const CHUNK_SHIFT: u32 = 8;
+const CHUNKS: u32 = 128;
+
+/** Of each number its time in ns, 0 when not armed, and the next number in its slot: chunks of 16 bytes for each. */
+const chunks: usize = memory.data(4 * 128, 4);
 /** First number of each slot; of those that are due. */
 let heads: usize = 0;
 let due: u32 = WHEEL_NONE;
@@ -18,26 +21,34 @@ let due: u32 = WHEEL_NONE;
 let tick: u64 = 0;
 let armed: u32 = 0;
 
-/** Before anything else here, for numbers below `numbers`; false without memory. */
-export function wheelInit(numbers: u32, nowNs: u64): bool {
-  times = heapAllocate((<usize>numbers) << 3);
-  nexts = heapAllocate((<usize>numbers) << 2);
+/** Before anything else here; false without memory. */
+export function wheelInit(nowNs: u64): bool {
   heads = heapAllocate(SLOTS << 2);
   tick = nowNs / MILLISECOND_NS;
   if (heads) memory.fill(heads, 0xff, SLOTS << 2);
-  return times != 0 && nexts != 0 && heads != 0;
+  return heads != 0;
+}
+
+/** Makes sure that there is memory for a number, below 32,768, before it is armed. */
+export function wheelReserve(number: u32): bool {
+  if (number >> CHUNK_SHIFT >= CHUNKS) return false;
+  const slot = chunks + (((<usize>number) >> CHUNK_SHIFT) << 2);
+  if (!load<usize>(slot)) store<usize>(slot, heapAllocate((<usize>16) << CHUNK_SHIFT));
+  return load<usize>(slot) != 0;
 }
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function timeSlot(number: u32): usize {
-  return times + ((<usize>number) << 3);
+  return (
+    load<usize>(chunks + (((<usize>number) >> CHUNK_SHIFT) << 2)) + (((<usize>number) & ((1 << CHUNK_SHIFT) - 1)) << 4)
+  );
 }
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function nextSlot(number: u32): usize {
-  return nexts + ((<usize>number) << 2);
+  return timeSlot(number) + 8;
 }
 
 /** Arms a number for `timeNs`, unless it is armed already. */

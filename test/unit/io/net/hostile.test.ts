@@ -273,7 +273,7 @@ test("a receiver that posts nothing holds a bounded part of memory, for a bounde
       for (let i = 0; i < 12; i++) a.queueFrame(udpFrame(hostOf(2), hostOf(domid), pattern(1400)));
       net.run();
     }
-    t.true(net.exports["poolFree"]!() > 1000);
+    t.true(net.exports["poolUsed"]!() < 3000);
   }
   t.true(net.vif(10).drops[DROP_RX_FULL]! > 0);
   t.true(othersGoOn(a, b));

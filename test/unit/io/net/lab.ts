@@ -34,5 +34,5 @@ export function join(net: Net, domid: number, vif: VifConfig = {}, options: Fron
 
 /** The guests' shared expectations at the end of a test: nothing of the pool is held, and nothing of them is in use. */
 export function poolIsFree(net: Net): boolean {
-  return net.exports["poolFree"]!() === 4096;
+  return net.exports["poolUsed"]!() === 0;
 }

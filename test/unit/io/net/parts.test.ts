@@ -213,7 +213,7 @@ test("a token bucket lets no more through than its rate, its burst and one frame
 test("the hash table holds what a map does", async (t) => {
   const net = await Net.start();
   const table = net.exports["heapAllocate"]!(64);
-  t.is(net.exports["keyTableInit"]!(table, 64), 1);
+  t.is(net.exports["keyTableInit"]!(table, 16), 1);
   const map = new Map<bigint, number>();
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.bigInt({ min: 1n, max: 80n }), fc.boolean()), { maxLength: 60 }), (operations) => {
@@ -223,8 +223,8 @@ test("the hash table holds what a map does", async (t) => {
           map.delete(key);
         } else if (!map.has(key)) {
           const entry = net.exports["keyInsert"]!(table, key, Number(key) * 3, 0xffffffff);
-          if (map.size >= 48 !== (entry === 0)) return false;
-          if (entry !== 0) map.set(key, Number(key) * 3);
+          if (entry === 0) return false;
+          map.set(key, Number(key) * 3);
         }
       }
       for (let key = 1n; key <= 80n; key++)
