@@ -36,7 +36,7 @@ export const FRAME_GSO_NONE: u32 = 0;
 export const FRAME_GSO_TCP4: u32 = 1;
 export const FRAME_GSO_TCP6: u32 = 2;
 
-/** Bytes in front of a frame's first segment that the client leaves to the driver, in the same page as its first byte. */
+/** Bytes in front of a frame's first segment that the client leaves to the driver, in the same page; it starts at a multiple of 4. */
 export const NETWORK_HEADROOM: u32 = 16;
 /** Most segments of a frame: 64 KiB of data in pages that start anywhere, and headers. */
 export const NETWORK_SEGMENTS_MAX: u32 = 20;
@@ -178,6 +178,7 @@ export function networkReclaim(d: NetworkDevice, queue: u32): void {
 /** Whether the card can send the frame: a mistake of the client's otherwise. */
 function frameAccepted(d: NetworkDevice, f: Frame): bool {
   if (f.count == 0 || f.count > NETWORK_SEGMENTS_MAX || f.length < NETWORK_FRAME_MIN) return false;
+  if (segmentAt(f.segments, 0).linear & 3) return false;
   let bytes: u32 = 0;
   for (let i: u32 = 0; i < f.count; i++) {
     const part = segmentAt(f.segments, i).bytes;
@@ -226,6 +227,11 @@ export function networkChanged(d: NetworkDevice): void {
 export function networkCountSent(d: NetworkDevice, bytes: u32): void {
   d.sent++;
   d.sentBytes += bytes;
+}
+
+/** A locally administered address for a card that has none of its own, made from where it is: first byte lowest. */
+export function networkMadeUpMac(address: u32): u64 {
+  return 0x565402 | (((<u64>address) & 0xff) << 40) | (((<u64>address) >> 8) << 32);
 }
 
 /** Whether a received frame's claims about itself fit it. */

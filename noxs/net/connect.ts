@@ -47,6 +47,7 @@ export function vifConnect(v: Vif, again: bool): u32 {
   }
   v.turn = v.queues;
   v.deficit = 0;
+  v.paused = 0;
   bucketInit(bucketOf(v), s.burst, nowNs);
   s.connected = 1;
   // What was sent before the ports were bound had no event that arrived; nor had what was answered just before a restart.

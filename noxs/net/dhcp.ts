@@ -84,7 +84,7 @@ export function serverAddress(b: Bridge): u32 {
 
 /** Its MAC address: locally administered, of this bridge. */
 export function serverMac(b: Bridge): u64 {
-  return 0x565402 | ((<u64>b.index) << 40); // 02:54:56:00:00:index
+  return 0x01565402 | ((<u64>b.index) << 40); // 02:54:56:01:00:index: no card has one like it
 }
 
 /** Whether a frame is for the server: UDP to its port, on a bridge that has one, from a vif it serves. */

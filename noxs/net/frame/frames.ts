@@ -22,7 +22,7 @@ const SMALLS: u32 = SLABS_MAX << SLAB_SMALLS_SHIFT;
 const PAGES: u32 = SLABS_MAX << SLAB_PAGES_SHIFT;
 /** Free chunks of a kind that frames which wait leave alone. */
 const SMALLS_RESERVE: u32 = 96;
-const PAGES_RESERVE: u32 = 36;
+const PAGES_RESERVE: u32 = 24;
 /** Bytes in front of a frame that belong to a card's driver (NETWORK_HEADROOM), and keep the frame's start aligned. */
 export const HEADROOM: u32 = 64;
 /** Frames up to this are copied whole: an Ethernet frame of the usual MTU, with a VLAN tag. */

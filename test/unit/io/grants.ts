@@ -236,6 +236,9 @@ export class IoHost {
   /** How many of either there were. */
   accesses = 0;
   log = "";
+  /** Pages that the domain has asked for since it started. */
+  ramPages = 0;
+  dmaPages = 0;
   private grantFrames: number[] = [];
   /** Own grants that guests have mapped: reference -> how often, by whom, where. */
   private readonly ownUses = new Map<number, { domid: number; count: number; linear: number }>();
@@ -313,6 +316,8 @@ export class IoHost {
     this.pending.clear();
     for (const frame of this.grantFrames) this.bytes.fill(0, frame, frame + PAGE);
     this.grantFrames = [];
+    this.ramPages = 0;
+    this.dmaPages = 0;
     this.bytes.fill(0, 0, IO_RAM_END);
     this.bytes.fill(0, IO_DMA, IO_DMA + 0x1000000);
   }
@@ -401,8 +406,13 @@ export class IoHost {
     if (op === XENMEM_populate_physmap) {
       const list = Number(this.view.getBigUint64(at + MemoryReservation.extent_start, true));
       const linear = Number(this.view.getBigUint64(list, true)) * PAGE;
+      if (linear < IO_RAM_END) {
+        this.ramPages += 1 << this.view.getUint32(at + MemoryReservation.extent_order, true);
+        return 1; // it is there
+      }
       const bytes = PAGE << this.view.getUint32(at + MemoryReservation.extent_order, true);
       if (linear < IO_DMA || linear + bytes > IO_DMA_END || linear % bytes !== 0) return EINVAL;
+      this.dmaPages += bytes / PAGE;
       this.view.setBigUint64(list, BigInt(DMA_MFN + (linear - IO_DMA) / PAGE), true);
       return 1;
     }

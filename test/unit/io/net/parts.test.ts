@@ -235,6 +235,44 @@ test("the hash table holds what a map does", async (t) => {
   );
 });
 
+test("the wheel wakes each number once, at its time or within the next milliseconds", async (t) => {
+  const net = await Net.start();
+  t.is(net.exports["wheelInit"]!(0n), 1);
+  for (let n = 0; n < 512; n += 256) t.is(net.exports["wheelReserve"]!(n), 1);
+  const armed = new Map<number, bigint>();
+  let now = 0n;
+  fc.assert(
+    fc.property(
+      fc.array(fc.tuple(fc.nat({ max: 400 }), fc.nat({ max: 900_000 }), fc.nat({ max: 40_000 })), { maxLength: 60 }),
+      (steps) => {
+        for (const [number, delayUs, passUs] of steps) {
+          if (!armed.has(number)) {
+            const due = now + BigInt(delayUs) * 1000n;
+            net.exports["wheelArm"]!(number, due);
+            armed.set(number, due);
+          }
+          const deadline = BigInt.asUintN(64, BigInt(net.exports["wheelDeadline"]!()));
+          const earliest = [...armed.values()].reduce((x, y) => (x < y ? x : y));
+          if (deadline > earliest + 2_000_000n) return false;
+          now += BigInt(passUs) * 1000n;
+          net.exports["wheelAdvance"]!(now);
+          for (;;) {
+            const woken = net.exports["wheelNext"]!() >>> 0;
+            if (woken === 0xffffffff) break;
+            const due = armed.get(woken);
+            // Resolution is a millisecond: it may be early by less than one.
+            if (due === undefined || due > now + 1_000_000n) return false;
+            armed.delete(woken);
+          }
+          for (const due of armed.values()) if (due + 2_000_000n < now) return false;
+        }
+        return true;
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
 test("sizes that the README states", async (t) => {
   const net = await Net.start();
   const size = (name: string): number => (net.exports[name] as unknown as WebAssembly.Global).value as number;
