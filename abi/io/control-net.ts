@@ -249,3 +249,23 @@ export namespace VifEntry {
   export const counters: u32 = 80;
   export const SIZE: u32 = 272; // counters + Counters.SIZE
 }
+
+/** NIC_LIST: the cards there are; a card's index is its place in the list. */
+export namespace NicEntry {
+  export const driver: u32 = 0; // name, NUL-padded, 16 bytes
+  export const address: u32 = 16; // PCI: bus << 8 | devfn
+  export const features: u32 = 20; // NETWORK_* of drivers/network.ts
+  export const mac: u32 = 24; // 6 bytes
+  export const mtu: u32 = 32;
+  export const link: u32 = 36; // 1: up
+  export const state: u32 = 40; // 0 not in use, 1 in use, 2 it does not answer
+  export const bridge: u32 = 44; // name, 16 bytes of NUL: none
+  export const received: u32 = 64; // u64 frames
+  export const received_bytes: u32 = 72;
+  export const receive_errors: u32 = 80;
+  export const sent: u32 = 88;
+  export const sent_bytes: u32 = 96;
+  export const send_errors: u32 = 104;
+  export const resets: u32 = 112; // u32
+  export const SIZE: u32 = 120;
+}

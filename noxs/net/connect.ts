@@ -120,8 +120,8 @@ function addCtrlRing(v: Vif, again: bool): u32 {
   if (read32(v.ctrlRing + Sring.req_prod) - v.ctrlCons > NET_CTRL_RING_SIZE) return VIF_FAIL_INDEX;
   const port = eventBindInterdomain(s.domid, s.ctrlPort);
   if (port < 0) return VIF_FAIL_PORT;
+  if (!handle(port, onCtrl, changetype<usize>(v))) return VIF_FAIL_PORT;
   v.ctrlPort = port;
-  eventHandle(port, onCtrl, changetype<usize>(v));
   if (again) ctrlRingServe(v);
   return VIF_FAIL_NONE;
 }
@@ -131,9 +131,14 @@ type QueueHandler = (record: usize) => void;
 /** Binds a port of the guest's; 0 when it cannot be. */
 function bind(domid: u32, remote: u32, handler: QueueHandler, q: Queue): u32 {
   const port = eventBindInterdomain(domid, remote);
-  if (port < 0) return 0;
-  eventHandle(port, handler, changetype<usize>(q));
-  return port;
+  return port > 0 && handle(port, handler, changetype<usize>(q)) ? port : 0;
+}
+
+/** Sets a port's handler; false, the port closed, when there is no memory for it. */
+function handle(port: u32, handler: QueueHandler, record: usize): bool {
+  if (eventHandle(port, handler, record)) return true;
+  eventClose(port);
+  return false;
 }
 
 /** Disconnects a vif, if it is connected; its frontend can connect anew. */

@@ -104,10 +104,17 @@ export function controlPageMake(v: Vif): bool {
 }
 
 function openPort(v: Vif): bool {
-  const port = eventAllocUnbound(v.stable.domid);
+  return usePort(v, eventAllocUnbound(v.stable.domid));
+}
+
+/** Makes a port, if it is one, the vif's; false, and the port closed, when it cannot be. */
+function usePort(v: Vif, port: i32): bool {
   if (port < 0) return false;
+  if (!eventHandle(port, onEvent, changetype<usize>(v))) {
+    eventClose(port);
+    return false;
+  }
   v.port = port;
-  eventHandle(port, onEvent, changetype<usize>(v));
   return true;
 }
 
@@ -120,12 +127,7 @@ export function controlPageGrant(v: Vif): void {
 export function controlPagePort(v: Vif): bool {
   const s = v.stable;
   if (s.remotePort) {
-    const port = eventBindInterdomain(s.domid, s.remotePort);
-    if (port >= 0) {
-      v.port = port;
-      eventHandle(port, onEvent, changetype<usize>(v));
-      return true;
-    }
+    if (usePort(v, eventBindInterdomain(s.domid, s.remotePort))) return true;
     s.remotePort = 0;
   }
   return openPort(v);

@@ -3,7 +3,7 @@
  * card whose driver is TypeScript in Node. Not part of io.wasm.
  */
 import { dmaMachine } from "../../drivers/host/dma";
-import { eventDeliver } from "../../drivers/host/events";
+import { eventDeliver, eventsStart } from "../../drivers/host/events";
 import { heapAllocate } from "../../drivers/host/heap";
 import {
   Frame as CardFrame,
@@ -20,19 +20,7 @@ import { copyBytes, copyCount, copyHypercalls } from "./frame/copies";
 import { frameAllocate, frameAppend, frameRead, frameRelease, poolUsed } from "./frame/frames";
 import { Headers, headersParse } from "./frame/headers";
 import { netDeadline, netInit, netTurn } from "./net";
-import {
-  bridgeCapture,
-  bridgeCreate,
-  bridgeDelete,
-  bridgeDump,
-  bridgeUplink,
-  vifAdd,
-  vifConnectRequest,
-  vifDisconnectRequest,
-  vifRemove,
-  vifSetRate,
-} from "./net-control";
-import { bridgeList, vifList } from "./net-list";
+import { netBulkBytes, netControl, netResponseBytes } from "./net-dispatch";
 import { restartUplink } from "./net-restart";
 import { eventsSent } from "./notify";
 import { checksumFill, segmentCount, segmentMake } from "./frame/offload";
@@ -54,27 +42,17 @@ import {
 @external("unit", "kick") declare function unitKick(queue: u32): void;
 
 export {
-  bridgeCapture,
-  bridgeCreate,
-  bridgeDelete,
-  bridgeDump,
-  bridgeList,
-  bridgeUplink,
   eventDeliver,
+  eventsStart,
   heapAllocate,
   headersParse,
   netDeadline,
+  netControl,
   netInit,
   netTurn,
   poolUsed,
   restartUplink,
   toeplitz,
-  vifAdd,
-  vifConnectRequest,
-  vifDisconnectRequest,
-  vifList,
-  vifRemove,
-  vifSetRate,
   bucketFill,
   bucketInit,
   bucketTake,
@@ -100,6 +78,14 @@ export const VIF_BYTES: u32 = offsetof<Vif>();
 export const QUEUE_BYTES: u32 = offsetof<Queue>();
 export const STABLE_BYTES: u32 = STABLE_VIF_BYTES;
 export const STABLE_FIELDS_BYTES: u32 = offsetof<StableVif>();
+
+/** Of netControl's last answer. */
+export function responseBytes(): u32 {
+  return netResponseBytes;
+}
+export function bulkBytes(): u32 {
+  return netBulkBytes;
+}
 
 /** Totals: GNTTABOP_copy hypercalls, copies, bytes, events sent. */
 export function totals(to: usize): void {

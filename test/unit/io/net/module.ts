@@ -2,6 +2,21 @@
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import {
+  IO_BRIDGE_CAPTURE,
+  IO_BRIDGE_CREATE,
+  IO_BRIDGE_DELETE,
+  IO_BRIDGE_DUMP,
+  IO_BRIDGE_LIST,
+  IO_BRIDGE_UPLINK,
+  IO_NIC_LIST,
+  IO_VIF_ADD,
+  IO_VIF_CONNECT,
+  IO_VIF_DISCONNECT,
+  IO_VIF_LIST,
+  IO_VIF_REMOVE,
+  IO_VIF_SET_RATE,
+} from "../../../../abi/io/control.ts";
+import {
   BridgeCapture,
   BridgeCreate,
   BridgeDump,
@@ -12,6 +27,7 @@ import {
   Counters,
   DROP_REASONS,
   ListResponse,
+  NicEntry,
   VIF_MODEL_NOXS,
   VifAdd,
   VifAddResponse,
@@ -172,6 +188,7 @@ export class Net {
     });
     this.exports = instance.exports as unknown as Record<string, Call>;
     for (const card of this.cards) this.card = this.exports["cardPlug"]!(card.features, card.mtu) >>> 0;
+    if (this.exports["eventsStart"]!() === 0) throw new Error("no memory for event channels");
     if (this.exports["netInit"]!() === 0) throw new Error("no memory for the back end");
     this.buffers.request = this.exports["heapAllocate"]!(4096);
     this.buffers.response = this.exports["heapAllocate"]!(4096);
@@ -286,12 +303,18 @@ export class Net {
     return request;
   }
 
+  /** What is answered to the request in the buffer. */
+  control(operation: number, length: number, room = 65536): number {
+    const { request, response, bulk } = this.buffers;
+    return this.exports["netControl"]!(operation, request, length, response, bulk, room);
+  }
+
   private setName(view: DataView, at: number, name: string): void {
     Buffer.from(view.buffer, view.byteOffset + at, 16).write(name, "latin1");
   }
 
   createBridge(name: string, config: BridgeConfig = {}): number {
-    const request = this.request(BridgeCreate.SIZE, (view) => {
+    this.request(BridgeCreate.SIZE, (view) => {
       this.setName(view, BridgeCreate.name, name);
       view.setUint32(BridgeCreate.flags, config.flags ?? 0, true);
       view.setUint32(BridgeCreate.prefix, config.prefix ?? 24, true);
@@ -304,27 +327,28 @@ export class Net {
       put(BridgeCreate.dns0, config.dns?.[0]);
       put(BridgeCreate.dns1, config.dns?.[1]);
     });
-    return this.exports["bridgeCreate"]!(request);
+    return this.control(IO_BRIDGE_CREATE, BridgeCreate.SIZE);
   }
 
   deleteBridge(name: string): number {
-    return this.exports["bridgeDelete"]!(this.request(16, (view) => this.setName(view, 0, name)));
+    this.request(16, (view) => this.setName(view, 0, name));
+    return this.control(IO_BRIDGE_DELETE, 16);
   }
 
   setUplink(name: string, nic: number): number {
-    const request = this.request(BridgeUplink.SIZE, (view) => {
+    this.request(BridgeUplink.SIZE, (view) => {
       this.setName(view, 0, name);
       view.setUint32(BridgeUplink.nic, nic, true);
     });
-    return this.exports["bridgeUplink"]!(request);
+    return this.control(IO_BRIDGE_UPLINK, BridgeUplink.SIZE);
   }
 
   capture(name: string, bytes: number): number {
-    const request = this.request(BridgeCapture.SIZE, (view) => {
+    this.request(BridgeCapture.SIZE, (view) => {
       this.setName(view, 0, name);
       view.setUint32(BridgeCapture.bytes, bytes, true);
     });
-    return this.exports["bridgeCapture"]!(request);
+    return this.control(IO_BRIDGE_CAPTURE, BridgeCapture.SIZE);
   }
 
   /** Everything captured from `position` on. */
@@ -333,12 +357,12 @@ export class Net {
     position = 0n,
     room = 65536,
   ): { frames: Buffer[]; lengths: number[]; position: bigint; lost: number } {
-    const request = this.request(BridgeDump.SIZE, (view) => {
+    this.request(BridgeDump.SIZE, (view) => {
       this.setName(view, 0, name);
       view.setBigUint64(BridgeDump.position, position, true);
     });
     const { response, bulk } = this.buffers;
-    if (this.exports["bridgeDump"]!(request, response, bulk, room) !== 0) throw new Error("no such bridge");
+    if (this.control(IO_BRIDGE_DUMP, BridgeDump.SIZE, room) !== 0) throw new Error("no such bridge");
     const { view, bytes } = this.host;
     const size = view.getUint32(response + BridgeDumpResponse.bytes, true);
     const frames: Buffer[] = [];
@@ -359,7 +383,7 @@ export class Net {
   }
 
   addVif(domid: number, config: VifConfig = {}): { status: number; grant: number; port: number } {
-    const request = this.request(VifAdd.SIZE, (view) => {
+    this.request(VifAdd.SIZE, (view) => {
       view.setUint32(VifAdd.domid, domid, true);
       view.setUint32(VifAdd.devid, config.devid ?? 0, true);
       view.setUint32(VifAdd.model, config.model ?? VIF_MODEL_NOXS, true);
@@ -372,7 +396,7 @@ export class Net {
       if (config.ipv4 !== undefined) raw.set(ip(config.ipv4), VifAdd.ipv4);
     });
     const { response } = this.buffers;
-    const status = this.exports["vifAdd"]!(request, response);
+    const status = this.control(IO_VIF_ADD, VifAdd.SIZE);
     return {
       status,
       grant: this.host.view.getUint32(response + VifAddResponse.grant, true),
@@ -380,29 +404,31 @@ export class Net {
     };
   }
 
-  private key(domid: number, devid: number): number {
-    return this.request(VifKey.SIZE, (view) => {
+  private key(domid: number, devid: number): void {
+    this.request(VifKey.SIZE, (view) => {
       view.setUint32(VifKey.domid, domid, true);
       view.setUint32(VifKey.devid, devid, true);
     });
   }
 
   removeVif(domid: number, devid = 0): number {
-    return this.exports["vifRemove"]!(this.key(domid, devid));
+    this.key(domid, devid);
+    return this.control(IO_VIF_REMOVE, VifKey.SIZE);
   }
 
   disconnectVif(domid: number, devid = 0): number {
-    return this.exports["vifDisconnectRequest"]!(this.key(domid, devid));
+    this.key(domid, devid);
+    return this.control(IO_VIF_DISCONNECT, VifKey.SIZE);
   }
 
   setRate(domid: number, rate: number, burst: number, devid = 0): number {
-    const request = this.request(VifSetRate.SIZE, (view) => {
+    this.request(VifSetRate.SIZE, (view) => {
       view.setUint32(VifSetRate.domid, domid, true);
       view.setUint32(VifSetRate.devid, devid, true);
       view.setBigUint64(VifSetRate.rate, BigInt(rate), true);
       view.setUint32(VifSetRate.burst, burst, true);
     });
-    return this.exports["vifSetRate"]!(request);
+    return this.control(IO_VIF_SET_RATE, VifSetRate.SIZE);
   }
 
   connectVif(
@@ -413,7 +439,7 @@ export class Net {
     devid = 0,
   ): number {
     const size = VifConnect.SIZE + queues.length * VifConnectQueue.SIZE;
-    const request = this.request(size, (view) => {
+    this.request(size, (view) => {
       view.setUint32(VifConnect.domid, domid, true);
       view.setUint32(VifConnect.devid, devid, true);
       view.setUint32(VifConnect.queues, queues.length, true);
@@ -428,7 +454,7 @@ export class Net {
         view.setUint32(at + VifConnectQueue.rx_port, queue.rxPort, true);
       });
     });
-    return this.exports["vifConnectRequest"]!(request, size);
+    return this.control(IO_VIF_CONNECT, size);
   }
 
   private counts(at: number): Counts {
@@ -442,13 +468,13 @@ export class Net {
     };
   }
 
-  private list<T>(operation: string, size: number, room: number, read: (at: number) => T): T[] {
+  private list<T>(operation: number, size: number, room: number, read: (at: number) => T): T[] {
     const all: T[] = [];
     let cursor = 0;
     do {
-      const request = this.request(4, (view) => view.setUint32(0, cursor, true));
+      this.request(4, (view) => view.setUint32(0, cursor, true));
       const { response, bulk } = this.buffers;
-      const status = this.exports[operation]!(request, response, bulk, room);
+      const status = this.control(operation, 4, room);
       if (status !== 0) throw new Error(`${operation}: ${status}`);
       const count = this.host.view.getUint32(response + ListResponse.count, true);
       for (let i = 0; i < count; i++) all.push(read(bulk + i * size));
@@ -465,7 +491,7 @@ export class Net {
 
   vifs(room = 65536): VifState[] {
     const { view } = this.host;
-    return this.list("vifList", VifEntry.SIZE, room, (at) => ({
+    return this.list(IO_VIF_LIST, VifEntry.SIZE, room, (at) => ({
       domid: view.getUint32(at + VifEntry.domid, true),
       devid: view.getUint32(at + VifEntry.devid, true),
       state: view.getUint32(at + VifEntry.state, true),
@@ -487,12 +513,22 @@ export class Net {
 
   bridges(room = 65536): BridgeState[] {
     const { view } = this.host;
-    return this.list("bridgeList", BridgeEntry.SIZE, room, (at) => ({
+    return this.list(IO_BRIDGE_LIST, BridgeEntry.SIZE, room, (at) => ({
       name: this.name(at + BridgeEntry.name),
       vifs: view.getUint32(at + BridgeEntry.vifs, true),
       learned: view.getUint32(at + BridgeEntry.learned, true),
       nic: view.getUint32(at + BridgeEntry.nic, true),
       ...this.counts(at + BridgeEntry.counters),
+    }));
+  }
+
+  /** Of each card: driver, bridge, whether its link is up, frames sent and received. */
+  nics(room = 65536): { bridge: string; link: number; state: number }[] {
+    const { view } = this.host;
+    return this.list(IO_NIC_LIST, NicEntry.SIZE, room, (at) => ({
+      bridge: this.name(at + NicEntry.bridge),
+      link: view.getUint32(at + NicEntry.link, true),
+      state: view.getUint32(at + NicEntry.state, true),
     }));
   }
 
