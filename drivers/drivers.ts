@@ -1,4 +1,5 @@
 /** Which driver takes which device: the table, and the search at the domain's start. */
+import { E1000_82540EM, E1000_82544GC, E1000_82545EM, E1000_82574L, E1000_PCI_VENDOR } from "../abi/io/e1000";
 import {
   VIRTIO_ID_BLOCK,
   VIRTIO_ID_NET,
@@ -7,6 +8,7 @@ import {
   VIRTIO_PCI_TRANSITIONAL_NET,
   VIRTIO_PCI_VENDOR,
 } from "../abi/io/virtio";
+import { e1000Probe } from "./e1000/e1000";
 import { PciDevice } from "./pci/device";
 import { pciEnumerate, pciFirst } from "./pci/enumerate";
 import { virtioBlkProbe } from "./virtio/blk";
@@ -22,6 +24,15 @@ function probe(d: PciDevice): bool {
       case VIRTIO_PCI_MODERN_ID + VIRTIO_ID_BLOCK:
       case VIRTIO_PCI_TRANSITIONAL_BLK:
         return virtioBlkProbe(d);
+    }
+  }
+  if (d.vendor == <u16>E1000_PCI_VENDOR) {
+    switch (<u32>d.device) {
+      case E1000_82540EM:
+      case E1000_82544GC:
+      case E1000_82545EM:
+      case E1000_82574L:
+        return e1000Probe(d);
     }
   }
   return false;
