@@ -8,6 +8,8 @@ import {
   VIRTIO_PCI_TRANSITIONAL_NET,
   VIRTIO_PCI_VENDOR,
 } from "../abi/io/virtio";
+import { PCI_CLASS_STORAGE_IDE } from "../abi/io/pci";
+import { ataProbe } from "./ata/ata";
 import { e1000Probe } from "./e1000/e1000";
 import { PciDevice } from "./pci/device";
 import { pciEnumerate, pciFirst } from "./pci/enumerate";
@@ -35,6 +37,7 @@ function probe(d: PciDevice): bool {
         return e1000Probe(d);
     }
   }
+  if (d.classCode >> 8 == PCI_CLASS_STORAGE_IDE) return ataProbe(d);
   return false;
 }
 

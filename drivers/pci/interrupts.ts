@@ -115,3 +115,20 @@ export function pciInterruptDone(d: PciDevice, vector: u32): void {
     pirqEoi(load<u32>(d.pirqs + ((<usize>vector) << 2)));
   }
 }
+
+/** No pirq: the interrupt could not be had. */
+export const GSI_NONE: u32 = 0xffffffff;
+
+/**
+ * Has `fn` called with `record` for each interrupt of a GSI that belongs to no PCI function's pin (ISA). The handler ends with
+ * pirqEoi.
+ * @returns its pirq, or GSI_NONE
+ */
+export function gsiBind(gsi: u32, fn: EventFn, record: usize): u32 {
+  const pirq = mapPirq(MAP_PIRQ_TYPE_GSI, gsi, 0, 0, 0);
+  if (pirq < 0) return GSI_NONE;
+  const port = bindPirq(<u32>pirq, BIND_PIRQ__WILL_SHARE);
+  if (port < 0) return GSI_NONE;
+  eventHandle(<u32>port, fn, record);
+  return <u32>pirq;
+}

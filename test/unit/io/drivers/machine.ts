@@ -126,7 +126,8 @@ export class IoMachine {
   eois = 0;
   private readonly frames = new Map<number, number>(); // machine frame -> linear page
   private readonly mmio = new Map<number, number>(); // linear page -> machine frame
-  private nextFrame = 0x123450;
+  /** The machine frame of what is populated next: beyond 4 GiB, unless a test says otherwise. */
+  nextFrame = 0x123450;
   private nextPirq = 16;
   private nextPort = 1;
   private readonly pirqs = new Map<number, { fn: PciFunction; vector: number } | null>();
@@ -499,8 +500,10 @@ export class IoMachine {
     } else if (type !== MAP_PIRQ_TYPE_GSI || !this.gives.gsi) return EINVAL;
     const pirq = this.nextPirq++;
     const index = this.view.getInt32(at + PhysdevMapPirq.index, true);
-    const owner = type === MAP_PIRQ_TYPE_GSI ? [...this.functions.values()].find((f) => f.config[0x3c] === index) : fn;
-    this.pirqs.set(pirq, owner ? { fn: owner, vector: entry } : null);
+    const all = [...this.functions.values()];
+    const isa = type === MAP_PIRQ_TYPE_GSI ? all.find((f) => f.gsis.includes(index)) : undefined;
+    const owner = isa ?? (type === MAP_PIRQ_TYPE_GSI ? all.find((f) => f.config[0x3c] === index) : fn);
+    this.pirqs.set(pirq, owner ? { fn: owner, vector: isa ? index : entry } : null);
     this.view.setInt32(at + PhysdevMapPirq.pirq, pirq, true);
     return 0;
   }

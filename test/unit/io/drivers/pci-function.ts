@@ -33,6 +33,8 @@ export class PciFunction {
   address = 0;
   /** Ports of the vectors it was given, by vector; the pin's or MSI's is 0. */
   readonly vectors = new Map<number, number>();
+  /** ISA interrupts that are its own; each is the vector of the same number. */
+  readonly gsis: number[] = [];
   private capabilityLast = 0;
   private capabilityNext = 0x40;
 
