@@ -1,4 +1,5 @@
 /** The I/O domain's entry point: its start, and its turns. */
+import { driversStart } from "../drivers/drivers";
 import { controlServe, controlStart } from "../drivers/host/control";
 import { eventHandle, eventsServe, eventsStart } from "../drivers/host/events";
 import { systemTime } from "../drivers/host/host";
@@ -36,6 +37,7 @@ function begin(): void {
   assert(port > 0 && eventHandle(port, nothing, 0), "no port for the timer");
   timerInit(awake, stayAwake, 0);
   stayAwake(0);
+  driversStart();
   network = netInit();
   if (network) {
     netServe();
