@@ -1,4 +1,7 @@
 /** Stock Linux guests on a bridge: DHCP, data between them, also while the I/O domain is restarted, and nothing left behind. */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import net from "node:net";
 import test from "ava";
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, COMMAND_MS, powerOff, settle } from "./support/boot.ts";
@@ -11,6 +14,16 @@ const { modules, test: linuxTest, why } = packageTests(() => linuxModules());
 const MEGABYTES = 16;
 /** A guest's file whose checksum is known: pseudo-random, made where it is sent from. */
 const MAKE = `awk 'BEGIN { srand(7); for (i = 0; i < 65536; i++) printf "%015d\\n", rand() * 1e15 }' >/tmp/part; rm -f /tmp/data; for i in $(seq ${MEGABYTES}); do cat /tmp/part >>/tmp/data; done`;
+
+/** A port of this computer's that nothing listens on. */
+async function freePort(): Promise<number> {
+  const server = net.createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as net.AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
 
 linuxTest(`Debian's Linux with xen-netfront: an address by DHCP, and data between two guests${why}`, async (t) => {
   t.timeout(LINUX_MS * 4);
@@ -63,6 +76,41 @@ linuxTest(`Debian's Linux with xen-netfront: an address by DHCP, and data betwee
   await expectFrames(t, machine, before, "after two guests with vifs");
   await powerOff(t, machine);
 });
+
+for (const nic of ["virtio-net", "e1000e", "e1000"] as const) {
+  linuxTest(
+    `a Linux guest on the machine's ${nic}: an address by DHCP from outside, and 1 MiB to this computer${why}`,
+    async (t) => {
+      t.timeout(LINUX_MS * 2);
+      const hostPort = await freePort();
+      const forwards = [{ protocol: "tcp", hostPort, address: "10.0.2.15", port: 80 }] as const;
+      const machine = await bootToPrompt(t, { memoryMib: 768, modules, nic, forwards: [...forwards] });
+      t.regex(await machine.command("bridge list", COMMAND_MS), /^xenbr0 +0 +0 /m);
+      const { shell } = await startLinux(machine, "web", "--memory 192 --vif bridge=xenbr0");
+      await shell.enter();
+      t.regex(
+        await shell.run("until ip address show eth0 | grep 10.0.2.15/24; do sleep 0.1; done"),
+        /inet 10\.0\.2\.15/,
+      );
+      const sum = (
+        await shell.run(`mkdir /www; dd if=/dev/urandom of=/www/data bs=1024 count=1024 2>&1; sha256sum </www/data`)
+      )
+        .trim()
+        .split("\n")
+        .at(-1)!;
+      await shell.run("httpd -p 80 -h /www");
+      await shell.leave();
+      // Also behind a restart of the I/O domain, and of its card with it.
+      for (let restarts = 0; restarts < 2; restarts++) {
+        const body = Buffer.from(await (await fetch(`http://127.0.0.1:${hostPort}/data`)).arrayBuffer());
+        t.is(body.length, 1 << 20);
+        t.is(`${createHash("sha256").update(body).digest("hex")}  -`, sum);
+        await machine.command("io-restart", COMMAND_MS);
+      }
+      await powerOff(t, machine);
+    },
+  );
+}
 
 test("wrong words about vifs and bridges are refused, and leave nothing", async (t) => {
   const machine = await bootToPrompt(t);

@@ -53,6 +53,7 @@ function start(): void {
   openSuspects();
   const taken = domains.start();
   io.open();
+  domains.devices.start();
   installGlobals(domains, io);
   openInput(shell);
   reportFailuresTo(notice);

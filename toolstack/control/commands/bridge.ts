@@ -51,7 +51,7 @@ export const bridgeCommand = commandOf(
       summary: "show them, with what has passed; in: from vifs and the card, out: to them",
       async run(words, context) {
         const { switches } = parseOptions(words, { json: {} });
-        const rows: Row[] = (await listBridges(context.domains.devices.io)).map((bridge) => ({
+        const rows: Row[] = (await listBridges(await context.domains.devices.whenReady())).map((bridge) => ({
           name: bridge.name,
           uplink: bridge.uplink,
           vifs: bridge.vifs,
@@ -80,21 +80,24 @@ export const bridgeCommand = commandOf(
         if (network === undefined && (values.has("dns") || values.has("lease"))) {
           throw new CommandError("--dns and --lease are for a bridge with --dhcp");
         }
-        if (network === undefined) return await createBridge(domains.devices.io, { name, dhcp: null });
+        if (network === undefined) return await createBridge(await domains.devices.whenReady(), { name, dhcp: null });
         const { gateway, prefix } = parseNetwork(network);
         const dns = parseIpv4(values.get("dns") ?? formatIpv4(gateway));
         if (typeof dns === "string") throw new CommandError(`--dns: ${dns}`);
         const lease = values.get("lease");
         const leaseSeconds =
           lease === undefined ? DEFAULT_LEASE_SECONDS : parseCount("--lease", lease, 60, MOST_SECONDS);
-        await createBridge(domains.devices.io, { name, dhcp: { gateway, prefix, dns, leaseSeconds } });
+        await createBridge(await domains.devices.whenReady(), { name, dhcp: { gateway, prefix, dns, leaseSeconds } });
       },
     },
     delete: {
       usage: "NAME",
       summary: "remove one without vifs",
       async run(words, { domains }) {
-        await deleteBridge(domains.devices.io, parseBridgeName("bridge", parseOptions(words, {}, ["NAME"]).rest[0]!));
+        await deleteBridge(
+          await domains.devices.whenReady(),
+          parseBridgeName("bridge", parseOptions(words, {}, ["NAME"]).rest[0]!),
+        );
       },
     },
     attach: {
@@ -103,7 +106,7 @@ export const bridgeCommand = commandOf(
       async run(words, { domains }) {
         const { rest } = parseOptions(words, {}, ["NAME", "CARD"]);
         await setUplink(
-          domains.devices.io,
+          await domains.devices.whenReady(),
           parseBridgeName("bridge", rest[0]!),
           parseCount("CARD", rest[1]!, 0, MOST_CARDS),
         );
@@ -114,7 +117,7 @@ export const bridgeCommand = commandOf(
       summary: "take its uplink from it",
       async run(words, { domains }) {
         const { rest } = parseOptions(words, {}, ["NAME"]);
-        await setUplink(domains.devices.io, parseBridgeName("bridge", rest[0]!), null);
+        await setUplink(await domains.devices.whenReady(), parseBridgeName("bridge", rest[0]!), null);
       },
     },
   },

@@ -4,12 +4,15 @@ import { detach } from "../failures.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { StoreService } from "../store/service.ts";
 import { BuildError } from "../builder/build-error.ts";
-import type { IoRequests } from "./io-requests.ts";
+import { ENODEV } from "../../../abi/errno.ts";
+import { IoError, type IoRequests } from "./io-requests.ts";
+import { createBridge, listBridges, listNics, setUplink } from "./net-requests.ts";
 import { Vifs } from "./vifs.ts";
-import { formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
+import { DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
 
 /** Vifs of a domain: what a NoXS device page has room for. */
 const MOST_VIFS = 32;
+const FIRST_CARD = 0;
 
 /** How a domain is told of its devices: Linux by the store, our unikernels by their device page. */
 function modelOf({ request }: GuestDomain): DeviceModel {
@@ -24,14 +27,40 @@ function saltOf({ uuid }: GuestDomain, devid: number): number {
 
 export class Devices {
   readonly vifs: Vifs;
+  /** The default bridge is there, if it is to be. */
+  private ready: Promise<void> = Promise.resolve();
 
   /** @param notice prints a line about something that happened by itself */
   constructor(
-    readonly io: IoRequests,
+    private readonly io: IoRequests,
     store: StoreService,
     private readonly notice: (text: string) => void,
   ) {
     this.vifs = new Vifs(io, store, notice);
+  }
+
+  /** Makes the default bridge with the machine's first card, unless there is one, or no card: once, at domain 0's start. */
+  start(): void {
+    this.ready = this.makeDefaultBridge();
+  }
+
+  /** For requests of users: the I/O domain, when the default bridge has been made. */
+  async whenReady(): Promise<IoRequests> {
+    await this.ready;
+    return this.io;
+  }
+
+  private async makeDefaultBridge(): Promise<void> {
+    try {
+      if ((await listNics(this.io)).length === 0) return;
+      const bridges = await listBridges(this.io);
+      if (bridges.some(({ name }) => name === DEFAULT_BRIDGE)) return;
+      await createBridge(this.io, { name: DEFAULT_BRIDGE, dhcp: null });
+      await setUplink(this.io, DEFAULT_BRIDGE, FIRST_CARD);
+    } catch (error) {
+      if (!(error instanceof IoError)) throw error;
+      if (error.code !== ENODEV) this.notice(`the bridge ${DEFAULT_BRIDGE} could not be made: ${error.message}`);
+    }
   }
 
   /** Attaches everything that a new domain is to have. @throws BuildError, IoError, after `undo` */
@@ -66,6 +95,7 @@ export class Devices {
   }
 
   private async attachAs(domain: GuestDomain, devid: number, config: VifConfig): Promise<void> {
+    await this.ready;
     const model = config.model ?? modelOf(domain);
     const mac = await this.vifs.attach(domain.id, devid, config, model, saltOf(domain, devid));
     domain.request!.vifs![devid] = formatVif({ ...config, mac, model });

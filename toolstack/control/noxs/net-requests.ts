@@ -10,6 +10,7 @@ import {
   Counters,
   DROP_REASONS,
   NIC_NONE,
+  NicEntry,
   VIF_FE_CTRL_RING,
   VIF_FE_GSO_TCPV4,
   VIF_FE_GSO_TCPV6,
@@ -32,6 +33,7 @@ import {
   IO_BRIDGE_DELETE,
   IO_BRIDGE_LIST,
   IO_BRIDGE_UPLINK,
+  IO_NIC_LIST,
   IO_VIF_ADD,
   IO_VIF_CONNECT,
   IO_VIF_DISCONNECT,
@@ -83,6 +85,20 @@ export interface VifInfo {
   failure: number;
   queues: number;
   counters: TrafficCounters;
+}
+
+export interface NicInfo {
+  /** The driver's name, such as "virtio-net". */
+  driver: string;
+  mac: Uint8Array;
+}
+
+/** The machine's network cards, by their numbers. */
+export function listNics(io: IoRequests): Promise<NicInfo[]> {
+  return listAll(io, IO_NIC_LIST, NicEntry.SIZE, (entry) => ({
+    driver: entry.name(NicEntry.driver, NicEntry.address - NicEntry.driver),
+    mac: entry.slice(NicEntry.mac, MAC_BYTES),
+  }));
 }
 
 /** Creates a bridge. EEXIST, ENOSPC. */
