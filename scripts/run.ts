@@ -14,9 +14,19 @@ import {
   type MachineOptions,
   purposesFor,
 } from "./emulators.ts";
+import {
+  checkForwards,
+  type Forward,
+  NETWORK,
+  NIC_MODELS,
+  type NicModel,
+  openDisk,
+  parseDisk,
+  parseForward,
+} from "./devices.ts";
 import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
-import { LINUX_COMMANDS, linuxModules } from "./linux/guest.ts";
+import { linuxCommands, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
 import { installPackages } from "./setup.ts";
@@ -31,12 +41,15 @@ interface RunOptions {
   exec?: string;
   timeout?: number;
   iso?: string;
+  nic?: NicModel | "none";
+  forward?: Forward[];
+  disk?: { file: string; bytes?: number }[];
 }
 
-/** What can be run first: the commands for it, and boot modules besides our own guests. */
+/** What can be run first: the commands for it, with or without a network, and boot modules besides our own guests. */
 const GUESTS = {
-  hello: { commands: "create --kernel hello --wait", modules: (): BootModule[] => [] },
-  linux: { commands: LINUX_COMMANDS, modules: linuxModules },
+  hello: { commands: () => "create --kernel hello --wait", modules: (): BootModule[] => [] },
+  linux: { commands: linuxCommands, modules: linuxModules },
 };
 type GuestName = keyof typeof GUESTS;
 
@@ -74,12 +87,15 @@ function positiveSeconds(text: string): number {
   return seconds;
 }
 
-function collectModule(text: string, modules: BootModule[] = []): BootModule[] {
-  try {
-    return [...modules, parseModule(text)];
-  } catch (error) {
-    throw new InvalidArgumentError((error as Error).message);
-  }
+/** Collects the values of a repeatable option that `parse` reads; what it throws is shown. */
+function collecting<T>(parse: (text: string) => T): (text: string, before?: T[]) => T[] {
+  return (text, before = []) => {
+    try {
+      return [...before, parse(text)];
+    } catch (error) {
+      throw new InvalidArgumentError((error as Error).message);
+    }
+  };
 }
 
 function parseOptions(): RunOptions {
@@ -104,9 +120,25 @@ function parseOptions(): RunOptions {
         .choices(Object.keys(GUESTS))
         .default("hello"),
     )
-    .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collectModule)
+    .option("--module <name=file>", "hand a file to Typevisor as a boot module (repeatable)", collecting(parseModule))
     .option("--exec <commands>", "run console commands, separated by ';', print what they print, power off")
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
+    .addOption(
+      new Option("--nic <model>", "network card; default in QEMU: virtio-net, in Bochs: none").choices([
+        ...NIC_MODELS,
+        "none",
+      ]),
+    )
+    .option(
+      "--forward <rule>",
+      `tcp|udp:HOSTPORT:ADDRESS:PORT: connect a port of this computer's (127.0.0.1) to a guest's on ${NETWORK.net} (repeatable)`,
+      collecting(parseForward),
+    )
+    .option(
+      "--disk <file[:size]>",
+      "a disk; with a size, such as 4G, it is made when it is absent (repeatable)",
+      collecting(parseDisk),
+    )
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
     .allowExcessArguments(false)
     .addHelpText("after", `\n${KEYS_HELP}; the command \`poweroff\` switches it off.`)
@@ -193,16 +225,34 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   }
 }
 
+/** The card, forwarded ports and disks, checked. */
+async function devicesOf(
+  { nic, forward = [], disk = [] }: RunOptions,
+  kind: MachineKind,
+): Promise<Pick<MachineOptions, "nic" | "forwards" | "disks">> {
+  const bochs = kind === "bochs-vmx";
+  if (bochs && ((nic !== undefined && nic !== "none") || forward.length > 0 || disk.length > 0)) {
+    throw new Error("--nic, --forward and --disk are for QEMU: Bochs is started without a card and disks so far");
+  }
+  const card = nic ?? (bochs ? "none" : "virtio-net");
+  if (card === "none" && forward.length > 0) throw new Error("--forward: there is no network card (--nic none)");
+  await checkForwards(forward);
+  return { nic: card === "none" ? null : card, forwards: forward, disks: disk.map(openDisk) };
+}
+
 async function main(): Promise<number> {
   const options = parseOptions();
   const kind = options.machine === "auto" ? bestMachine() : options.machine;
   installPackages(["build", ...(options.iso === undefined ? purposesFor(kind) : (["iso"] as const))]);
   await orExplain(build);
 
+  const devices = await devicesOf(options, kind);
   const guest = GUESTS[options.guest];
   // Interactively, the guest's commands are run before the prompt appears.
   const commandLine =
-    options.exec !== undefined ? execWord(options.exec) : commandsWord("start", guest.commands, "--guest");
+    options.exec !== undefined
+      ? execWord(options.exec)
+      : commandsWord("start", guest.commands(devices.nic !== null), "--guest");
   const given = [...guest.modules(), ...(options.module ?? [])];
   const modules = withOwnGuests(given);
   if (options.iso !== undefined) {
@@ -218,6 +268,7 @@ async function main(): Promise<number> {
     memoryMib: options.memory ?? memoryFor(given),
     commandLine: [commandLine, ...(options.exec === undefined ? terminalWord(process.stdout) : [])].join(" "),
     modules,
+    ...devices,
     allowReset: options.exec === undefined,
   };
   const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;

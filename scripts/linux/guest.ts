@@ -20,10 +20,10 @@ export const LINUX_GUEST = { commandLine: "console=hvc0", memoryMib: 256, vcpus:
 /** What its shell says when it can be typed at. */
 export const LINUX_PROMPT = "linux:/root# ";
 
-/** What is typed at Typevisor's prompt for it. */
-export const LINUX_COMMANDS =
+/** What is typed at Typevisor's prompt for it. @param network it is to have a vif on the default bridge */
+export const linuxCommands = (network: boolean): string =>
   `create --kernel ${KERNEL_MODULE} --ramdisk ${RAMDISK_MODULE} --cmdline "${LINUX_GUEST.commandLine}" ` +
-  `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux; console linux`;
+  `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux${network ? " --vif bridge=xenbr0" : ""}; console linux`;
 
 /** Xen's frontends, which are modules of Debian's kernel: /init loads what is in this folder. */
 function frontends(): CpioEntry[] {
