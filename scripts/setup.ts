@@ -55,7 +55,7 @@ const PACKAGES: Package[] = [
   },
   { name: "bzip2", file: "/bin/bzip2", why: COMPRESSOR, for: ["codecs"] },
   { name: "lz4", file: "/usr/bin/lz4", why: COMPRESSOR, for: ["codecs"] },
-  { name: "xz-utils", file: "/usr/bin/xz", why: COMPRESSOR, for: ["codecs"] },
+  { name: "xz-utils", file: "/usr/bin/xz", why: "unpacks lwIP's source", for: ["build", "codecs"] },
   { name: "zstd", file: "/usr/bin/zstd", why: COMPRESSOR, for: ["codecs"] },
 ];
 
