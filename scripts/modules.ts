@@ -6,7 +6,7 @@
  *   then the files, each at a multiple of 4096 bytes from the container's start.
  */
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { guestNames } from "./build/guests.ts";
+import { builtGuests, siteFile } from "./build/guests.ts";
 import { guestsFolder } from "./paths.ts";
 import path from "node:path";
 
@@ -37,9 +37,10 @@ export function parseModule(text: string): BootModule {
   return module;
 }
 
-/** Our own guests under their names, then `more`; one of those may replace a guest of the same name. */
+/** Our own guests under their names, `site` for one of them, then `more`; one of those may replace another of the same name. */
 export function withOwnGuests(more: BootModule[]): BootModule[] {
-  const own = guestNames().map((name) => ({ name, file: path.join(guestsFolder, `${name}.elf`) }));
+  const guests = builtGuests().map((name) => ({ name, file: path.join(guestsFolder, `${name}.elf`) }));
+  const own = [...guests, { name: "site", file: siteFile }];
   const all = new Map([...own, ...more].map((module) => [module.name, module]));
   if (all.size > MODULE_MAX) throw new Error(`${all.size} modules are too many: at most ${MODULE_MAX}`);
   return [...all.values()];

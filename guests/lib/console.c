@@ -189,37 +189,3 @@ void print(const char *format, ...) {
   print_list(format, arguments);
   va_end(arguments);
 }
-
-int text_equal(const char *a, const char *b) {
-  while (*a && *a == *b)
-    a++, b++;
-  return *a == *b;
-}
-
-size_t text_length(const char *text) {
-  size_t length = 0;
-  while (text[length])
-    length++;
-  return length;
-}
-
-/* gcc calls these by name. */
-int memcmp(const void *a, const void *b, size_t size) {
-  const uint8_t *left = a, *right = b;
-  for (size_t i = 0; i < size; i++)
-    if (left[i] != right[i])
-      return left[i] - right[i];
-  return 0;
-}
-
-void *memcpy(void *to, const void *from, size_t size) {
-  void *start = to;
-  __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
-  return start;
-}
-
-void *memset(void *to, int value, size_t size) {
-  void *start = to;
-  __asm__ volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(value) : "memory");
-  return start;
-}

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "bytes.h"
+
 /* Finds the ring through HVM_PARAM_CONSOLE_PFN and HVM_PARAM_CONSOLE_EVTCHN. */
 void console_init(void);
 /* Text goes out line by line: what has no newline yet waits. */
@@ -23,11 +25,5 @@ void console_use_port(unsigned port);
 void console_forget_ring(void);
 /* Waits until the back end has taken everything from the ring (at most about a second). */
 void console_flush(void);
-
-int text_equal(const char *a, const char *b);
-size_t text_length(const char *text);
-int memcmp(const void *a, const void *b, size_t size);
-void *memcpy(void *to, const void *from, size_t size);
-void *memset(void *to, int value, size_t size);
 
 #endif

@@ -13,6 +13,8 @@ static union {
 static event_handler handlers[EVENT_PORTS];
 static uint64_t counts[EVENT_PORTS];
 static evtchn_port_t timer_ports[MAX_CPUS];
+/* What each vCPU's timer was last set to; 0 once it is not set any more. */
+static uint64_t timer_deadlines[MAX_CPUS];
 
 static void upcall(struct trap_frame *frame) {
   (void)frame;
@@ -42,8 +44,11 @@ void events_init(void) {
   if (error)
     guest_fail("shared info: error %ld", error);
   shared_info = &shared_info_page.info;
-  for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++)
+  for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
     cpus[cpu].info = &shared_info->vcpu_info[cpu];
+    timer_ports[cpu] = 0;
+    timer_deadlines[cpu] = 0;
+  }
   for (unsigned word = 0; word < 64; word++)
     shared_info->evtchn_mask[word] = ~0ul;
 
@@ -140,6 +145,12 @@ evtchn_port_t timer_port(void) {
 static void timer_arm(uint64_t deadline_ns) {
   struct vcpu_set_singleshot_timer timer = {.timeout_abs_ns = deadline_ns};
   vcpu_op(VCPUOP_set_singleshot_timer, this_cpu()->id, &timer);
+  timer_deadlines[this_cpu()->id] = deadline_ns;
+}
+
+static void timer_stop(void) {
+  vcpu_op(VCPUOP_stop_singleshot_timer, this_cpu()->id, NULL);
+  timer_deadlines[this_cpu()->id] = 0;
 }
 
 bool event_wait(evtchn_port_t port, uint64_t count, uint64_t timeout_ns) {
@@ -151,8 +162,21 @@ bool event_wait(evtchn_port_t port, uint64_t count, uint64_t timeout_ns) {
     interrupts_on_and_halt();
     interrupts_off();
   }
-  vcpu_op(VCPUOP_stop_singleshot_timer, this_cpu()->id, NULL);
+  timer_stop();
   return event_count(port) > count;
+}
+
+void event_idle(uint64_t deadline_ns) {
+  interrupts_off();
+  if (deadline_ns) {
+    timer_port();
+    uint64_t set = timer_deadlines[this_cpu()->id];
+    /* One that is over has fired, or its event is pending and ends the halt. */
+    if (set == 0 || set > deadline_ns || set <= clock_ns())
+      timer_arm(deadline_ns);
+  }
+  interrupts_on_and_halt();
+  interrupts_off();
 }
 
 void sleep_ns(uint64_t duration_ns) {

@@ -13,7 +13,7 @@
 
 typedef void (*event_handler)(evtchn_port_t port);
 
-/* Maps shared info and asks for the callback vector. */
+/* Maps shared info and asks for the callback vector; again in a domain that was restored, whose ports are all gone. */
 void events_init(void);
 /* Sets a port's handler and unmasks it. */
 void event_handle(evtchn_port_t port, event_handler handler);
@@ -39,6 +39,12 @@ long event_close(evtchn_port_t port);
  * when the event came.
  */
 bool event_wait(evtchn_port_t port, uint64_t count, uint64_t timeout_ns);
+/*
+ * Halts with interrupts on until any event was taken or the deadline is over (0: no deadline); on return they are off. What was
+ * already pending ends the halt at once. The single-shot timer is set only when it would come too late: an earlier deadline
+ * that was given up costs an early return, not a hypercall.
+ */
+void event_idle(uint64_t deadline_ns);
 /* The port of the calling vCPU's VIRQ_TIMER; bound at first use and kept. */
 evtchn_port_t timer_port(void);
 /* Halts for a time, by the single-shot timer. Interrupts are off on return. */

@@ -7,6 +7,7 @@
 
 #include "xen.h"
 
+#include "bytes.h"
 #include "clock.h"
 #include "console.h"
 #include "cpu.h"
@@ -22,6 +23,8 @@ void guest_main(void);
 
 /* Print the verdict, the last line that anybody reads, and power the domain off. */
 void guest_pass(void) __attribute__((noreturn));
+/* The same verdict as guest_pass(), and a reboot. */
+void guest_reboot(void) __attribute__((noreturn));
 void guest_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
 /* What the domain was started with. */
@@ -46,7 +49,9 @@ extern uint64_t page_map[512], page_directories[2048];
 /* Maps one 4 KiB page (flags 0: unmaps). The address must be at or above 4 GiB; false when out of table pages. */
 bool paging_map(uint64_t address, uint64_t frame, uint64_t flags);
 
-/* Pages for tests, from the RAM right behind the image (page aligned, zeroed; none: guest_fail). */
+/* Pages of RAM that follow each other, never given back (page aligned, zeroed; none left: guest_fail). */
 void *pages_take(unsigned count);
+/* The same with whatever is in them. */
+void *pages_take_raw(unsigned count);
 
 #endif

@@ -46,19 +46,6 @@ const char *option_text(const char *name) {
 
 uint64_t option_number(const char *name, uint64_t otherwise) {
   const char *digits = option_text(name);
-  uint64_t number = 0;
-  unsigned base = 10;
-  if (!digits || !*digits)
-    return otherwise;
-  if (digits[0] == '0' && digits[1] == 'x') {
-    base = 16;
-    digits += 2;
-  }
-  for (; *digits; digits++) {
-    unsigned digit = *digits >= 'a' ? *digits - 'a' + 10u : *digits - '0' + 0u;
-    if (digit >= base)
-      return otherwise;
-    number = number * base + digit;
-  }
-  return number;
+  uint64_t number;
+  return digits && text_number(digits, &number) ? number : otherwise;
 }

@@ -18,7 +18,6 @@ uint32_t hypercall_msr;
 
 static uint64_t tables[TABLE_PAGES][512] __attribute__((aligned(4096)));
 static unsigned tables_used;
-static uint64_t next_page;
 
 static void find_xen(void) {
   for (uint32_t leaf = XEN_LEAVES_FIRST; leaf <= XEN_LEAVES_LAST; leaf += 0x100) {
@@ -52,8 +51,8 @@ void guest_start(void) {
   guest_pass();
 }
 
-static void power_off(void) {
-  struct sched_shutdown shutdown = {.reason = SHUTDOWN_poweroff};
+static void shut_down(unsigned reason) {
+  struct sched_shutdown shutdown = {.reason = reason};
   console_flush();
   for (;;)
     sched_op(SCHEDOP_shutdown, &shutdown);
@@ -62,7 +61,14 @@ static void power_off(void) {
 void guest_pass(void) {
   interrupts_off();
   print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
-  power_off();
+  shut_down(SHUTDOWN_poweroff);
+  __builtin_unreachable();
+}
+
+void guest_reboot(void) {
+  interrupts_off();
+  print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
+  shut_down(SHUTDOWN_reboot);
   __builtin_unreachable();
 }
 
@@ -74,7 +80,7 @@ void guest_fail(const char *format, ...) {
   print_list(format, arguments);
   va_end(arguments);
   print("\n");
-  power_off();
+  shut_down(SHUTDOWN_poweroff);
   __builtin_unreachable();
 }
 
@@ -118,50 +124,4 @@ bool paging_map(uint64_t address, uint64_t frame, uint64_t flags) {
   table[address >> 12 & 511] = flags ? frame << 12 | flags : 0;
   invlpg(address);
   return true;
-}
-
-static uint64_t later(uint64_t so_far, uint64_t start, uint64_t size) {
-  return start + size > so_far && start < 1ull << 32 ? start + size : so_far;
-}
-
-/* End of what the domain builder put into memory: image, start info and what that points to. */
-static uint64_t used_end(void) {
-  uint64_t end = later((uint64_t)image_end, start_info_address, 4096);
-  end = later(end, start_info->cmdline_paddr, 4096);
-  end = later(end, start_info->modlist_paddr, 4096);
-  if (start_info->version >= 1)
-    end = later(end, start_info->memmap_paddr, start_info->memmap_entries * sizeof(struct hvm_memmap_table_entry));
-  const struct hvm_modlist_entry *modules = (const void *)start_info->modlist_paddr;
-  for (uint32_t i = 0; i < start_info->nr_modules; i++)
-    end = later(end, modules[i].paddr, modules[i].size);
-  return end;
-}
-
-/* RAM that is free from some address on, as far as the memory map shows. */
-static bool is_ram(uint64_t start, uint64_t end) {
-  const struct hvm_memmap_table_entry *entries = (const void *)start_info->memmap_paddr;
-  if (start_info->version < 1 || start_info->memmap_entries == 0)
-    return end <= memory_bytes();
-  for (uint32_t i = 0; i < start_info->memmap_entries; i++)
-    if (entries[i].type == XEN_HVM_MEMMAP_TYPE_RAM && entries[i].addr <= start && entries[i].addr + entries[i].size >= end)
-      return true;
-  return false;
-}
-
-/*
- * The builder may put its tables at the end of RAM (then used_end is past all of it): in that case what follows the image
- * is free.
- */
-void *pages_take(unsigned count) {
-  uint64_t size = (uint64_t)count << 12;
-  if (next_page == 0) {
-    next_page = (used_end() + 0xfff) & ~0xfffull;
-    if (!is_ram(next_page, next_page + (1 << 20)))
-      next_page = ((uint64_t)image_end + 0xffff) & ~0xfffull;
-  }
-  uint64_t first = next_page;
-  next_page += size;
-  if (!is_ram(first, next_page))
-    guest_fail("out of memory: %u pages wanted at %lx", count, first);
-  return memset((void *)first, 0, size);
 }

@@ -29,6 +29,8 @@ bool store_open(void) {
   return true;
 }
 
+void store_on_event(event_handler handler) { event_handle(port, handler); }
+
 /* Waits for a notification that came after `seen` were counted. */
 static bool wait(uint64_t seen, uint64_t deadline) {
   uint64_t now = clock_ns();

@@ -8,10 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "events.h"
 #include "xen.h"
 
 /* Finds the ring through HVM_PARAM_STORE_PFN and HVM_PARAM_STORE_EVTCHN; false when the domain has none. */
 bool store_open(void);
+/* A handler for the store's event channel: of answers, and of watches' events. */
+void store_on_event(event_handler handler);
 /* The ring page, for tests that spoil it. */
 extern struct xenstore_domain_interface *store_ring;
 

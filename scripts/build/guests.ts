@@ -1,17 +1,26 @@
 /**
  * Builds the guests: every `guests/NAME.c` and every folder `guests/NAME/` beside the library becomes one PVH image,
- * `NAME.elf`. They need gcc and Xen's public headers (Debian: gcc, libxen-dev).
+ * `NAME.elf`. They need gcc and Xen's public headers (Debian: gcc, libxen-dev); those with TCP/IP need lwIP, and are left out
+ * where that cannot be fetched.
  */
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { BuildError, compilers, filesBeneath, runStep, runTool } from "./task.ts";
-import { fromRoot } from "../paths.ts";
+import { fromRoot, guestsFolder } from "../paths.ts";
+import { buildLibrary } from "./archive.ts";
+import { buildLwip, findLwip, lwipIncludes } from "./lwip.ts";
+import { collectFiles, packArchive } from "../volume/archive.ts";
+import { BuildError, compilers, filesBeneath, runStep, runTool, writeIfChanged } from "./task.ts";
 
 const sourceFolder = fromRoot("guests");
 const libraryFolder = path.join(sourceFolder, "lib");
+const networkFolder = path.join(libraryFolder, "net");
 const headers = "/usr/include/xen";
 
-const FLAGS = [
+/** Folders of guests/ that are no guests. */
+const NO_GUESTS = new Set(["lib", "host"]);
+
+/** Flags for everything that is compiled for a guest. */
+export const GUEST_FLAGS = [
   "-O2",
   "-std=gnu11",
   "-Wall",
@@ -32,6 +41,9 @@ const FLAGS = [
   "-fdata-sections",
   // Xen's oldest interface is the default of its headers; ask for 4.17's.
   "-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__",
+];
+
+const LINK = [
   "-nostdlib",
   "-static",
   "-no-pie",
@@ -43,40 +55,106 @@ function sourcesIn(entry: string): string[] {
   return filesBeneath(entry).filter((file) => /\.[cS]$/.test(file));
 }
 
+function ownSource(name: string): string {
+  const folder = path.join(sourceFolder, name);
+  return existsSync(folder) ? folder : `${folder}.c`;
+}
+
 /** Names of all guests, in alphabetical order. */
 export function guestNames(): string[] {
   return readdirSync(sourceFolder, { withFileTypes: true })
-    .filter((entry) => (entry.isDirectory() ? entry.name !== "lib" : entry.name.endsWith(".c")))
+    .filter((entry) => (entry.isDirectory() ? !NO_GUESTS.has(entry.name) : entry.name.endsWith(".c")))
     .map((entry) => path.parse(entry.name).name)
     .sort();
 }
 
-async function buildGuest(name: string, outDir: string): Promise<boolean> {
-  const folder = path.join(sourceFolder, name);
-  const own = existsSync(folder) ? folder : `${folder}.c`;
+/** Whether a guest uses TCP/IP: it then includes the library's net/net.h. */
+export function usesNetwork(name: string): boolean {
+  return filesBeneath(ownSource(name)).some((file) =>
+    /^#include ".*lib\/net\/net\.h"$/m.test(readFileSync(file, "utf8")),
+  );
+}
+
+/** Names of the guests that are built: those with TCP/IP are missing where lwIP was. */
+export function builtGuests(): string[] {
+  return guestNames().filter((name) => !usesNetwork(name) || existsSync(path.join(guestsFolder, `${name}.elf`)));
+}
+
+async function buildGuest(name: string, outDir: string, flags: string[], libraries: string[]): Promise<boolean> {
+  const own = ownSource(name);
   const output = path.join(outDir, `${name}.elf`);
   return runStep({
     name: `guest-${name}`,
     title: `build guest ${name}`,
-    inputs: () => [libraryFolder, own, headers],
-    key: FLAGS.join(" "),
+    inputs: () => [libraryFolder, own, headers, ...libraries],
+    key: [...flags, ...LINK].join(" "),
     outputs: [output],
     run: async () => {
-      const sources = [...sourcesIn(libraryFolder), ...sourcesIn(own)];
-      await compilers.run(() => runTool("gcc", [...FLAGS, "-o", output, ...sources]));
+      const files = [...sourcesIn(own), ...libraries];
+      await compilers.run(() => runTool("gcc", [...flags, ...LINK, "-o", output, ...files]));
     },
   });
 }
 
+/** The files that the guest `web` serves when nothing else is given to it, as a boot module. */
+export const siteFile = path.join(guestsFolder, "site.img");
+
+function packSite(): void {
+  writeIfChanged(siteFile, packArchive(collectFiles([path.join(sourceFolder, "web/site")])));
+}
+
+/** The library without TCP/IP. */
+function buildBase(): Promise<string> {
+  return buildLibrary({
+    name: "guest",
+    title: "compiled the guests' library",
+    inputs: () => [libraryFolder, headers],
+    sources: sourcesIn(libraryFolder).filter((file) => !file.startsWith(`${networkFolder}${path.sep}`)),
+    flags: GUEST_FLAGS,
+  });
+}
+
+/** The library's TCP/IP: its own part, and lwIP. */
+async function buildNetwork(lwip: string): Promise<string[]> {
+  const own = buildLibrary({
+    name: "guestnet",
+    title: "compiled the guests' network library",
+    inputs: () => [libraryFolder, headers, path.join(lwip, "src/include")],
+    sources: sourcesIn(networkFolder),
+    flags: [...GUEST_FLAGS, ...lwipIncludes(lwip)],
+  });
+  return Promise.all([own, buildLwip(lwip, "lwip", GUEST_FLAGS)]);
+}
+
 /**
  * Builds what changed into `outDir`. Failures are BuildErrors with the compiler's own words; `log` hears how many
- * guests there are when any was built.
+ * guests there are when any was built, and which were left out, and why.
  */
 export async function buildGuests(outDir: string, log: (text: string) => void): Promise<void> {
   if (!existsSync(path.join(headers, "xen.h"))) {
     throw new BuildError(`${headers}/xen.h is missing: install the Debian package libxen-dev`);
   }
-  const names = guestNames();
-  const built = await Promise.all(names.map((name) => buildGuest(name, outDir)));
-  if (built.includes(true)) log(`guests: ${names.join(", ")}`);
+  packSite();
+  const base = buildBase();
+  const lwip = findLwip();
+  const plain = guestNames().filter((name) => !usesNetwork(name));
+  const networked = guestNames().filter(usesNetwork);
+  const builtPlain = base.then((library) =>
+    Promise.all(plain.map((name) => buildGuest(name, outDir, GUEST_FLAGS, [library]))),
+  );
+  const builtNetworked = lwip.then(async (found) => {
+    if ("missing" in found) {
+      log(`guests with TCP/IP are left out (${networked.join(", ")}): ${found.missing}`);
+      return [];
+    }
+    const [library, network] = await Promise.all([base, buildNetwork(found.folder)]);
+    const flags = [...GUEST_FLAGS, ...lwipIncludes(found.folder)];
+    return Promise.all(networked.map((name) => buildGuest(name, outDir, flags, [...network, library])));
+  });
+  // Wait for both even if one fails: nothing may write into build/ once the lock is given back.
+  const results = await Promise.allSettled([builtPlain, builtNetworked]);
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  const built = [...(await builtPlain), ...(await builtNetworked)];
+  if (built.includes(true)) log(`guests: ${builtGuests().join(", ")}`);
 }
