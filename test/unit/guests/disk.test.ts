@@ -1,0 +1,96 @@
+/** blkfront as a process: handshakes, requests out of order, a backend that restarts, what a killed guest has left. */
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { buildNative, NativeGuest } from "./native.ts";
+
+const folder = mkdtempSync(path.join(tmpdir(), "disk-"));
+test.after.always(() => rmSync(folder, { recursive: true, force: true }));
+
+const SIZE = 2 << 20;
+let disks = 0;
+function newDisk(bytes: number = SIZE): string {
+  const file = path.join(folder, `${disks++}.img`);
+  writeFileSync(file, "");
+  truncateSync(file, bytes);
+  return file;
+}
+
+async function start(t: ExecutionContext, commandLine: string, args: string[]): Promise<NativeGuest> {
+  const built = await buildNative("blktest");
+  if ("missing" in built) throw new Error(built.missing);
+  const guest = new NativeGuest(built.program, commandLine, args);
+  t.teardown(() => {
+    if (!t.passed) t.log(guest.console);
+    return guest.stop();
+  });
+  return guest;
+}
+
+for (const how of ["--sysctl", "--store"]) {
+  test(`everything written is read again, over ${how === "--store" ? "xenbus" : "NoXS"}`, async (t) => {
+    const disk = newDisk();
+    const guest = await start(t, "seed=7", ["--disk", disk, how]);
+    t.is(await guest.ended, 0);
+    t.regex(guest.console, /blktest: 4096 sectors of 512 bytes, flush, discard\n/);
+    t.regex(guest.console, /blktest all 512 units/);
+    const again = await start(t, "seed=7 mode=check", ["--disk", disk, how, "--read-only", "yes"]);
+    t.is(await again.ended, 0);
+    t.regex(again.console, /a write is refused/);
+    // Another seed's data are other data: the check can fail.
+    const other = await start(t, "seed=8 mode=check", ["--disk", disk, how]);
+    t.is(await other.ended, 1);
+    t.regex(other.console, /FAIL blktest byte 0 of sector \d+ is wrong/);
+  });
+}
+
+test("one changed byte is found", async (t) => {
+  const disk = newDisk();
+  await (
+    await start(t, "seed=3", ["--disk", disk])
+  ).ended;
+  const bytes = readFileSync(disk);
+  bytes[123 * 4096 + 777] ^= 1;
+  writeFileSync(disk, bytes);
+  const guest = await start(t, "seed=3 mode=check", ["--disk", disk]);
+  t.is(await guest.ended, 1);
+  t.regex(guest.console, /byte 265 of sector 985 is wrong/);
+});
+
+test("the backend restarts again and again, and finishes what was under way", async (t) => {
+  const guest = await start(t, "seed=5", ["--disk", newDisk(), "--restart-every", "3"]);
+  t.is(await guest.ended, 0);
+  t.true(Number(/HOST: (\d+) restarts/.exec(guest.console)?.[1]) > 20);
+});
+
+test("after a guest is killed, everything it flushed is there", async (t) => {
+  const disk = newDisk(256 * 4096);
+  let flushed = 0;
+  for (let round = 0; round < 4; round++) {
+    const writer = await start(t, `mode=log from=${flushed + 1}`, ["--disk", disk]);
+    await writer.printed(new RegExp(`blktest flushed ${flushed + 16 * (10 + round * 13)}\n`));
+    await writer.stop();
+    const told = [...writer.console.matchAll(/^blktest flushed (\d+)\n/gm)];
+    flushed = Number(told[told.length - 1][1]);
+    const checker = await start(t, `mode=log-check flushed=${flushed}`, ["--disk", disk]);
+    t.is(await checker.ended, 0);
+    t.regex(checker.console, new RegExp(`all records up to ${flushed} are there`));
+  }
+  // A record that was flushed and is not there is missed.
+  const bytes = readFileSync(disk);
+  bytes.fill(0, (flushed % 256) * 4096, (flushed % 256) * 4096 + 512);
+  writeFileSync(disk, bytes);
+  const checker = await start(t, `mode=log-check flushed=${flushed}`, ["--disk", disk]);
+  t.is(await checker.ended, 1);
+  t.regex(checker.console, /FAIL blktest unit \d+, sector 0: record 0, but \d+ was flushed/);
+});
+
+test("a disk that cannot be used is named", async (t) => {
+  const without = await start(t, "", ["--sysctl"]);
+  t.is(await without.ended, 1);
+  t.regex(without.console, /FAIL blktest the domain has no block device/);
+  const small = await start(t, "", ["--disk", newDisk(3584)]);
+  t.is(await small.ended, 1);
+  t.regex(small.console, /FAIL blktest a device of 7 sectors/);
+});
