@@ -129,3 +129,138 @@ export namespace DiskEntry {
   export const resets: u32 = 104; // u32
   export const SIZE: u32 = 112;
 }
+
+// --- Vbds ----------------------------------------------------------------------------------------------------------------
+
+/** How a vbd's frontend is told of its device. */
+export const VBD_MODEL_NOXS: u32 = 1; // by a control page of the I/O domain
+export const VBD_MODEL_XENBUS: u32 = 2; // by domain 0, which makes it known here with VBD_CONNECT
+
+/** VbdAdd.flags: it may be written. */
+export const VBD_WRITABLE: u32 = 1;
+
+/** Rings of a vbd, pages of a ring as a power of two, segments of an indirect request: at most. */
+export const VBD_RINGS_MAX: u32 = 4;
+export const VBD_RING_ORDER_MAX: u32 = 4;
+export const VBD_SEGMENTS_MAX: u32 = 256;
+
+/** Bytes of a target: `volume:NAME` (a snapshot too), `ram:BYTES`, `module:NAME`, `part:LABEL`. */
+export const VBD_TARGET_BYTES: u32 = 80;
+
+/**
+ * VBD_ADD. Adding one that is there already, with the same properties, answers as the first time. -EINVAL a target that is not one,
+ * -ENOENT it is not there, -EBUSY it is in use, -EROFS it cannot be written, -EEXIST the domain has another vbd of this number,
+ * -ENOSPC too many vbds, -ENOMEM no memory for `ram:`, -EIO.
+ */
+export namespace VbdAdd {
+  export const domid: u32 = 0;
+  export const vdev: u32 = 4; // Xen's number of it, such as 51712 for xvda
+  export const model: u32 = 8; // VBD_MODEL_*
+  export const flags: u32 = 12; // VBD_WRITABLE
+  export const target: u32 = 16;
+  export const SIZE: u32 = 96;
+}
+/** What the disk is, for the backend's nodes of the store; of a vbd of model NoXS also what goes into the guest's device page. */
+export namespace VbdProperties {
+  export const grant: u32 = 0;
+  export const port: u32 = 4;
+  export const sectors: u32 = 8; // u64, of 512 bytes
+  export const sectorSize: u32 = 16;
+  export const physicalSectorSize: u32 = 20;
+  export const discardGranularity: u32 = 24; // bytes; 0: it cannot discard
+  export const flags: u32 = 28; // VBD_WRITABLE
+  export const SIZE: u32 = 32;
+}
+
+/** VBD_REMOVE, VBD_DISCONNECT, and the start of every request about one vbd. */
+export namespace VbdKey {
+  export const domid: u32 = 0;
+  export const vdev: u32 = 4;
+  export const SIZE: u32 = 8;
+}
+
+// VbdConnect.protocol: layout of the requests.
+export const VBD_PROTOCOL_X86_64: u32 = 0;
+export const VBD_PROTOCOL_X86_32: u32 = 1;
+/** VbdConnect.features: the frontend uses the same grants again and again. */
+export const VBD_FE_PERSISTENT: u32 = 1;
+
+/**
+ * VBD_CONNECT: what a xenbus frontend has written. For each ring follow its port and the grants of its 2^order pages, u32 each. Answered
+ * with VbdProperties. -ENOENT, -EISCONN, -EINVAL, -EIO a ring that cannot be mapped, or a port that cannot be bound.
+ */
+export namespace VbdConnect {
+  export const domid: u32 = 0;
+  export const vdev: u32 = 4;
+  export const rings: u32 = 8;
+  export const order: u32 = 12;
+  export const protocol: u32 = 16;
+  export const features: u32 = 20;
+  export const SIZE: u32 = 24;
+}
+
+// VbdEntry.state
+export const VBD_WAITING: u32 = 0; // its frontend has not connected
+export const VBD_CONNECTED: u32 = 1;
+export const VBD_FAILED: u32 = 2; // its frontend has broken the protocol: VbdEntry.failure
+export const VBD_GOING: u32 = 3; // removed, but requests are in progress, or the guest still maps its control page
+export const VBD_LOST: u32 = 4; // its target cannot be opened any more since the I/O domain was restarted: requests fail
+
+// VbdEntry.failure: why a frontend was disconnected.
+export const VBD_FAIL_NONE: u32 = 0;
+export const VBD_FAIL_INDEX: u32 = 1; // a producer index that is not possible
+export const VBD_FAIL_MAP: u32 = 2; // a ring that cannot be mapped
+export const VBD_FAIL_PORT: u32 = 3; // an event channel that cannot be bound
+export const VBD_FAIL_CONFIG: u32 = 4; // no ring, too many, or too large ones, or another protocol
+export const VBD_FAIL_MEMORY: u32 = 5; // no room for its rings
+
+export namespace VbdEntry {
+  export const domid: u32 = 0;
+  export const vdev: u32 = 4;
+  export const model: u32 = 8;
+  export const flags: u32 = 12;
+  export const state: u32 = 16;
+  export const failure: u32 = 20; // of the last frontend that was disconnected
+  export const rings: u32 = 24;
+  export const order: u32 = 28;
+  export const protocol: u32 = 32;
+  export const features: u32 = 36;
+  export const properties: u32 = 40; // VbdProperties
+  export const target: u32 = 72;
+  export const reads: u32 = 152; // u64, requests
+  export const writes: u32 = 160;
+  export const flushes: u32 = 168;
+  export const discards: u32 = 176;
+  export const readBytes: u32 = 184;
+  export const writtenBytes: u32 = 192;
+  export const errors: u32 = 200; // requests answered with an error of the disk
+  export const refused: u32 = 208; // requests that were not possible
+  export const SIZE: u32 = 216;
+}
+
+// --- Boot modules --------------------------------------------------------------------------------------------------------
+
+/**
+ * MODULE_ADD: domain 0 makes a boot module known, of whose pages the I/O domain gets read-only grants: `module:NAME` is then a target.
+ * The grants are in pages that domain 0 grants too, each of which leads to the next (ModulePage); all of them stay granted until
+ * MODULE_REMOVE is answered. -EEXIST, -EINVAL no multiple of 512 bytes, or too large, -ENOSPC too many modules.
+ */
+export namespace ModuleAdd {
+  export const name: u32 = 0; // NAME_BYTES
+  export const bytes: u32 = 64; // u64
+  export const pages: u32 = 72; // grant of the first ModulePage
+  export const SIZE: u32 = 76;
+}
+export namespace ModulePage {
+  export const next: u32 = 0; // grant of the next one; 0 this is the last one
+  export const count: u32 = 4;
+  export const grants: u32 = 8; // u32 each
+  export const SIZE: u32 = 4096;
+}
+export const MODULE_PAGE_GRANTS: u32 = 1022;
+
+/** MODULE_REMOVE. -ENOENT, -EBUSY a vbd has it. */
+export namespace ModuleName {
+  export const name: u32 = 0;
+  export const SIZE: u32 = 64;
+}

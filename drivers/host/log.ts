@@ -17,6 +17,15 @@ export function say(text: string): void {
   for (let i = 0; i < text.length; i++) sayChar(text.charCodeAt(i));
 }
 
+/** Appends text from memory, up to a NUL or `bytes` bytes; what is not printable becomes '?'. */
+export function sayText(ptr: usize, bytes: u32): void {
+  for (let i: u32 = 0; i < bytes; i++) {
+    const code = <u32>load<u8>(ptr + i);
+    if (!code) return;
+    sayChar(code >= 0x20 && code < 0x7f ? code : 0x3f);
+  }
+}
+
 /** Appends a number in decimal. */
 export function sayDec(value: u64): void {
   if (value >= 10) sayDec(value / 10);
