@@ -240,6 +240,10 @@ export namespace VbdEntry {
 
 // --- Boot modules --------------------------------------------------------------------------------------------------------
 
+/** Operations of the control channel, in its numbering (control.ts). */
+export const IO_MODULE_ADD: u32 = 88;
+export const IO_MODULE_REMOVE: u32 = 89;
+
 /**
  * MODULE_ADD: domain 0 makes a boot module known, of whose pages the I/O domain gets read-only grants: `module:NAME` is then a target.
  * The grants are in pages that domain 0 grants too, each of which leads to the next (ModulePage); all of them stay granted until

@@ -143,7 +143,8 @@ export function disksStart(): bool {
     const io = taskIoMake();
     if (!changetype<usize>(info) || !changetype<usize>(scan) || !disk || !io) return false;
     info.disk = changetype<Disk>(disk);
-    store<usize>(disks + ((<usize>count++) << 2), changetype<usize>(info));
+    store<usize>(disks + ((<usize>count) << 2), changetype<usize>(info));
+    count++;
     scan.io = changetype<TaskIo>(io);
     scan.info = info;
     info.scan = changetype<usize>(scan);
@@ -231,9 +232,11 @@ function scanRun(task: usize): void {
     return;
   }
   c.busy = 0;
-  let good = c.io.status == 0;
-  if (c.step == HEADER) good = good && headerValid(headerAt(), device.sectorSize, lba, lbas);
-  else good = good && entriesValid(headerAt(), entriesAt());
+  let good = false;
+  if (c.io.status == 0) {
+    if (c.step == HEADER) good = headerValid(headerAt(), device.sectorSize, lba, lbas) ? true : false;
+    else good = entriesValid(headerAt(), entriesAt()) ? true : false;
+  }
   if (good && c.step == HEADER) {
     c.step = ENTRIES;
     scanRun(task);

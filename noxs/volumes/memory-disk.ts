@@ -56,7 +56,7 @@ function submit(device: usize, request: usize): i32 {
   const bytes = r.sectors << 9;
   let done = true;
   if (r.operation == BLOCK_DISCARD) memory.fill(at, 0, bytes);
-  else if (r.operation != BLOCK_FLUSH) done = sliceCopy(r.segments, 0, bytes, at, r.operation != BLOCK_READ);
+  else if (r.operation != BLOCK_FLUSH && !sliceCopy(r.segments, 0, bytes, at, r.operation != BLOCK_READ)) done = false;
   r.phase = done ? 0 : <u32>-EFAULT;
   r.link = 0;
   // Flags mean nothing to memory; the request needs to know its disk.

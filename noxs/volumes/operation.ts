@@ -359,7 +359,8 @@ function list(o: Operation): i32 {
         return 0;
       }
       id = recordId + 1;
-      entry(o.list + <usize>o.listCount++ * VolumeEntry.SIZE, s, recordId, record);
+      entry(o.list + <usize>o.listCount * VolumeEntry.SIZE, s, recordId, record);
+      o.listCount++;
       o.listCursor = (i << 16) | id;
     }
     if (rc != -ENOENT) return rc;

@@ -21,9 +21,9 @@ const extents: usize = memory.data(64 * 8);
 let pool: usize = 0;
 let free: usize = 0;
 
-/** The pool, in stable memory; false when there is none. */
-export function ramInit(): bool {
-  pool = stableRegion(TAG, RAM_BYTES);
+/** Gets the pool, in stable memory, when it is first needed; false when there is none. */
+function poolReady(): bool {
+  if (!pool) pool = stableRegion(TAG, RAM_BYTES);
   return pool != 0;
 }
 
@@ -56,6 +56,7 @@ function enter(start: u32, pages: u32): bool {
 
 /** Takes memory for a volume, zeroed: its first page in the pool + 1; 0 when there is none. */
 export function ramTake(bytes: u32): u32 {
+  if (!poolReady()) return 0;
   const pages = (bytes + 4095) >> 12;
   let start: u32 = 0;
   while (start + pages <= RAM_BYTES >> 12 && !isFree(start, pages)) start = freeFrom;
@@ -66,7 +67,7 @@ export function ramTake(bytes: u32): u32 {
 
 /** After a restart: the memory that a volume has. */
 export function ramKeep(place: u32, bytes: u32): bool {
-  return place != 0 && enter(place - 1, (bytes + 4095) >> 12);
+  return place != 0 && poolReady() && enter(place - 1, (bytes + 4095) >> 12);
 }
 
 export function ramGive(place: u32): void {

@@ -6,7 +6,6 @@ import { disksInit, disksStart } from "./disk-list";
 import { memoryDisksInit } from "./memory-disk";
 import { modulesInit } from "./modules";
 import { operationsInit } from "./operation";
-import { ramInit } from "./ram";
 import { piecesInit } from "./piece";
 import { pieceRunInit } from "./piece-run";
 import { tasksInit } from "./disks/task";
@@ -25,7 +24,6 @@ export function volumesInit(): bool {
     transfersInit() &&
     operationsInit() &&
     modulesInit() &&
-    ramInit() &&
     disksInit() &&
     disksStart()
   );

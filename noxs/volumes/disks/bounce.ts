@@ -16,14 +16,17 @@ export function bounceInit(): bool {
   for (let i: u32 = 0; i < BOUNCE_COUNT; i++) {
     const at = dmaAllocate(BOUNCE_BYTES >> 12);
     if (!at) return false;
-    store<usize>(free + ((<usize>count++) << 2), at);
+    store<usize>(free + ((<usize>count) << 2), at);
+    count++;
   }
   return true;
 }
 
 /** Takes a buffer; 0 when all are in use. */
 export function bounceTake(): usize {
-  return count ? load<usize>(free + ((<usize>--count) << 2)) : 0;
+  if (!count) return 0;
+  count--;
+  return load<usize>(free + ((<usize>count) << 2));
 }
 
 /** Has a task run again when a buffer may be free. */
@@ -32,7 +35,8 @@ export function bounceWait(t: Task): void {
 }
 
 export function bounceGive(at: usize): void {
-  store<usize>(free + ((<usize>count++) << 2), at);
+  store<usize>(free + ((<usize>count) << 2), at);
+  count++;
   taskWakeAll(waiters, 0);
 }
 

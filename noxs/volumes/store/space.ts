@@ -137,7 +137,8 @@ export function chunkFree(s: Store, chunk: u32): void {
 
 function freeLater(s: Store, what: u32, page: u32): void {
   assert(s.freesCount < FREES_MAX, "a transaction frees too much");
-  store<u32>(s.frees + ((<usize>s.freesCount++) << 2), what);
+  store<u32>(s.frees + ((<usize>s.freesCount) << 2), what);
+  s.freesCount++;
   touch(s, page);
 }
 

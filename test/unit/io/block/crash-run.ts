@@ -312,7 +312,7 @@ export class CrashRun {
     this.statistics.crashes++;
     this.disk.powerFails(this.random, mode);
     // Stable memory does not survive it.
-    this.host.bytes.fill(0, 0x40000000, 0x40200000);
+    this.host.forget();
     for (const v of this.allVolumes()) v.powerFailed();
     this.afterwards();
     this.failing = failing;

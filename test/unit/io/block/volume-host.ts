@@ -79,6 +79,7 @@ export interface Listed {
 let memory: WebAssembly.Memory | null = null;
 /** What machines have used of its RAM and of its DMA memory so far, in bytes. */
 let used = 0;
+let last: Record<string, Call> | null = null;
 let usedDma = 0;
 
 export class VolumeHost {
@@ -102,18 +103,25 @@ export class VolumeHost {
     private readonly module: WebAssembly.Module,
     readonly disks: SimDisk[],
     readonly random: Random,
+    prepare: (host: VolumeHost) => void = () => {},
   ) {
+    prepare(this);
     memory ??= new WebAssembly.Memory({ initial: IO_STABLE_END / 65536 });
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
-    this.bytes.fill(0, IO_STABLE, IO_STABLE + 0x200000);
+    this.forget();
     this.start();
+  }
+
+  /** Stable memory is as at the machine's start. */
+  forget(): void {
+    this.bytes.fill(0, IO_STABLE, IO_STABLE + 0x1000000);
   }
 
   /** Starts the domain: RAM is zero, stable memory as it was. */
   start(): void {
     for (const disk of this.disks) disk.reset(this.random);
-    if (this.exports !== undefined) used = Math.max(used, this.exports["heapAllocate"]!(0));
+    if (last !== null) used = Math.max(used, last["heapAllocate"]!(0));
     this.bytes.fill(0, 0, used);
     this.bytes.fill(0, IO_DMA, IO_DMA + usedDma);
     this.crashAfter = -1;
@@ -137,9 +145,11 @@ export class VolumeHost {
           this.outcomes.delete(cookie);
           told({ status, value: value >>> 0 });
         },
+        ...this.unitImports,
       },
     });
     this.exports = instance.exports as unknown as Record<string, Call>;
+    last = this.exports;
     this.exports["start"]!();
     this.devices = this.disks.map((disk, i) =>
       this.exports["diskPlug"]!(
@@ -154,6 +164,11 @@ export class VolumeHost {
     );
     if (this.exports["volumesInit"]!() === 0) throw new Error("no memory for the volumes");
     this.names = this.exports["heapAllocate"]!(4 * NAME_BYTES);
+  }
+
+  /** Further imports of module "unit". */
+  get unitImports(): WebAssembly.ModuleImports {
+    return {};
   }
 
   private text(at: number): string {
@@ -185,11 +200,16 @@ export class VolumeHost {
       write32: seen((ptr: number, value: number) => view.setUint32(ptr >>> 0, value, true)),
       write64: seen((ptr: number, value: bigint) => view.setBigUint64(ptr >>> 0, value, true)),
       barrier: () => {},
+      compareExchange32: (ptr: number, expected: number, value: number) => {
+        const found = view.getUint32(ptr >>> 0, true);
+        if (found === expected >>> 0) view.setUint32(ptr >>> 0, value, true);
+        return found;
+      },
       systemTime: () => this.time,
     };
   }
 
-  private hypercall(op: number, command: number, at: number, text: number): bigint {
+  protected hypercall(op: number, command: number, at: number, text: number): bigint {
     if (op === __HYPERVISOR_console_io) {
       this.log += Buffer.from(this.bytes.subarray(text, text + at)).toString("latin1");
       return 0n;
@@ -218,10 +238,14 @@ export class VolumeHost {
       const machine = Number(this.view.getBigUint64(at, true));
       const linear = this.view.getUint32(at + 8, true);
       const bytes = this.view.getUint32(at + 12, true);
-      if (machine !== DMA_MFN * PAGE + linear - IO_DMA) throw new Error("a segment at two addresses");
+      this.checkSegment(machine, linear);
       parts.push(this.bytes.subarray(linear, linear + bytes));
     }
     return this.disks[disk]!.submit({ handle, operation, sector, sectors, flags, parts }) ? 0 : -11;
+  }
+
+  protected checkSegment(machine: number, linear: number): void {
+    if (machine !== DMA_MFN * PAGE + linear - IO_DMA) throw new Error("a segment at two addresses");
   }
 
   /** Performs one of the requests in flight at a disk, which the driver then reports. */
@@ -429,7 +453,7 @@ export class VolumeHost {
     sectors: number,
     options: { data?: Uint8Array; flags?: number; part?: number } = {},
   ): { status: number; data: Buffer } {
-    let data = Buffer.alloc(0);
+    let data: Buffer = Buffer.alloc(0);
     const { status } = this.finish((told) => {
       const rc = this.request(device, operation, sector, sectors, options, (outcome, d) => {
         data = d;
