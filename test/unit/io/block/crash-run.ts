@@ -252,13 +252,13 @@ export class CrashRun {
       const v = this.pick(step.pick, (v) => !v.snapshot);
       if (v === null) return;
       const sectors = Math.ceil((step.sectors % SECTORS_MAX) / 8) * 8 + 8;
-      if (sectors < v.sectors && !this.closeIdle(v)) return;
+      if (sectors === v.sectors || (sectors < v.sectors && !this.closeIdle(v))) return;
       const after = v.copy(v.name, false);
       if (sectors > v.sectors) {
         // It stays in use meanwhile.
         this.host.operate(RESIZE, v.name, { sectors }, ({ status }) => {
           if (status === 0) v.resize(sectors);
-          else if (status === -5 && this.failing) v.otherSize = sectors;
+          else if (status === -5 && this.options.errors !== undefined) v.otherSize = sectors;
           else if (status !== -16) throw new Error(`resize: ${status}`);
         });
         this.host.settle();
@@ -291,7 +291,7 @@ export class CrashRun {
     this.host.operate(kind, name, options, ({ status }) => {
       ended();
       // -EIO: it may have been done or not.
-      if (status === -5 && this.failing) return;
+      if (status === -5 && this.options.errors !== undefined) return;
       this.uncertain.delete(subject);
       if (status === 0) {
         if (after === null) this.volumes.delete(subject);
