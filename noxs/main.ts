@@ -8,6 +8,9 @@ import { eventBindVirq, setTimer, setWatchdog } from "../drivers/host/hypercalls
 import { Timer, timerInit, timerSet, timersNext, timersRun } from "../drivers/host/timer";
 import { pollRun, pollWaiting } from "../drivers/poll";
 import { VIRQ_TIMER } from "../abi/xen";
+import { blockInit } from "./block/block";
+import { blockServe } from "./block/service";
+import { volumesInit } from "./volumes/volumes";
 import { netDeadline, netInit, netTurn } from "./net/net";
 import { netServe } from "./net/service";
 
@@ -43,6 +46,12 @@ function begin(): void {
     netServe();
   } else {
     say("There is not enough memory for networks.");
+    sayEnd();
+  }
+  if (volumesInit() && blockInit()) {
+    blockServe();
+  } else {
+    say("There is not enough memory for disks.");
     sayEnd();
   }
   assert(controlStart(), "no stable memory");
