@@ -86,9 +86,9 @@ export function ioApicHasLine(gsi: u32): bool {
 
 /** LEVEL and ACTIVE_LOW of a line. */
 function modeOf(gsi: u32): u32 {
-  for (let i: u32 = 0; ; i++) {
-    const entry = acpiMadtEntry(root, MADT_OVERRIDE, i);
-    if (!entry) break;
+  for (let i: u32 = 0, entry: u64 = 1; entry != 0; i++) {
+    entry = acpiMadtEntry(root, MADT_OVERRIDE, i);
+    if (!entry) continue;
     if (load32(entry + 4) != gsi || load8(entry + 2) != 0) continue;
     const flags = load16(entry + 8);
     return ((flags & POLARITY) == POLARITY_LOW ? ACTIVE_LOW : 0) | ((flags & TRIGGER) == TRIGGER_LEVEL ? LEVEL : 0);

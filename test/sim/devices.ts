@@ -1,6 +1,9 @@
 /** The devices that the hypervisor itself drives: virtual time, local APIC timer, PIT, 8259 PICs, 16550 UART, CMOS clock. */
 
+import type { PciBus } from "./pci.ts";
+
 const APIC = 0xfee00000;
+const APIC_EOI = 0xb0;
 const APIC_TIMER_LVT = 0x320;
 const APIC_INITIAL = 0x380;
 const APIC_CURRENT = 0x390;
@@ -13,6 +16,8 @@ const UART_FIFO = 16;
 const ACCESS_NS = 20_000;
 
 export class Devices {
+  /** Further devices, none of which the hypervisor itself drives. */
+  pci: PciBus | undefined;
   /** Virtual time, ns = TSC ticks. */
   now = 1_000;
   private readonly apic = new Map<number, number>();
@@ -81,13 +86,15 @@ export class Devices {
   /** True if an interrupt would be taken now. */
   get interruptPending(): boolean {
     return (
-      this.serialPending || (this.timerDeadline <= this.now && !((this.apic.get(APIC_TIMER_LVT) ?? 0) & LVT_MASKED))
+      this.serialPending ||
+      (this.pci !== undefined && this.pci.vectors.length > 0) ||
+      (this.timerDeadline <= this.now && !((this.apic.get(APIC_TIMER_LVT) ?? 0) & LVT_MASKED))
     );
   }
 
   /** Virtual time of the next timer interrupt. */
   get nextInterrupt(): number {
-    return this.serialPending ? this.now : this.timerDeadline;
+    return this.serialPending || (this.pci?.vectors.length ?? 0) > 0 ? this.now : this.timerDeadline;
   }
 
   takeInterrupt(): number {
@@ -95,6 +102,8 @@ export class Devices {
       this.serialPending = false;
       return 0x24;
     }
+    const device = this.pci?.vectors.shift();
+    if (device !== undefined) return device;
     if (!this.interruptPending) return -1;
     this.timerDeadline = Infinity;
     return (this.apic.get(APIC_TIMER_LVT) ?? 0) & 0xff;
@@ -114,6 +123,8 @@ export class Devices {
 
   mmioRead(pa: number): number {
     this.advance(ACCESS_NS);
+    const device = this.pci?.mmioRead(pa);
+    if (device !== undefined) return device;
     const register = pa - APIC;
     if (register === APIC_CURRENT) {
       return Math.max(0, this.timerCount - Math.floor((this.now - this.timerStart) / this.divider));
@@ -123,7 +134,9 @@ export class Devices {
   }
 
   mmioWrite(pa: number, value: number): void {
+    if (this.pci?.mmioWrite(pa, value) === true) return;
     const register = pa - APIC;
+    if (register === APIC_EOI && this.pci !== undefined) this.pci.ends++;
     this.apic.set(register, value);
     if (register === APIC_INITIAL) {
       this.timerCount = value;
@@ -173,7 +186,7 @@ export class Devices {
       case 0x71:
         return this.cmos();
       default:
-        return 0xff;
+        return this.pci?.in(port, 1) ?? 0xff;
     }
   }
 
@@ -182,7 +195,7 @@ export class Devices {
       this.advance(ACCESS_NS);
       return Math.floor((this.now * 3.579545) / 1000) & 0xffffff;
     }
-    return 0xffffffff;
+    return this.pci?.in(port, 4) ?? 0xffffffff;
   }
 
   out8(port: number, value: number): void {
@@ -227,6 +240,8 @@ export class Devices {
       case COM1 + 3:
         this.uartDlab = (value & 0x80) !== 0;
         break;
+      default:
+        this.pci?.out(port, 1, value);
     }
   }
 

@@ -13,11 +13,14 @@ import {
   SoftwareExit,
 } from "../../abi/software.ts";
 import { Devices } from "./devices.ts";
+import { acpiTables, type PciBus } from "./pci.ts";
 import { hex, PAGE, Ram } from "./ram.ts";
 import { SvmCpu } from "./svm-cpu.ts";
 
 const SHIM_BASE = 0x100000;
 const SHIM_SIZE = 0x100000;
+/** ACPI's tables, where the hypervisor never allocates. */
+const ACPI_AT = 0x9e000;
 /** Time a PAUSE takes, ns: long, so that the wait in which the local APIC's timer is measured takes few of them. */
 const PAUSE_NS = 5_000;
 /** What unmapped linear pages hold: a use after free reads nonsense and fails some invariant. */
@@ -56,14 +59,16 @@ export interface MachineOptions {
   onOutput?: (text: string) => void;
   /** There is an I/O domain, whose image this is: the contents of its memory's first page. */
   ioImage?: Uint8Array;
+  /** PCI functions and an I/O APIC, described by ACPI's tables. */
+  pci?: PciBus;
 }
 
 /** Numbers of linear memories. */
 const DOM0_SPACE = 1;
 const IO_SPACE = 2;
 
-/** One software space as the shim keeps it: linear page -> frame and right to write. */
-export type Space = Map<number, { mfn: number; writable: boolean }>;
+/** One software space as the shim keeps it: linear page -> frame, right to write, memory type. */
+export type Space = Map<number, { mfn: number; writable: boolean; uncached: boolean }>;
 
 export class Machine {
   readonly ram: Ram;
@@ -105,6 +110,10 @@ export class Machine {
       top = (top - m.data.length) & ~(PAGE - 1);
       this.ram.bytes.set(m.data, top);
       this.modules.push({ name: m.name, base: top, size: m.data.length });
+    }
+    if (options.pci !== undefined) {
+      this.ram.bytes.set(acpiTables(ACPI_AT), ACPI_AT);
+      this.devices.pci = options.pci;
     }
     const hw = options.measureStretches === true ? this.measured(this.imports()) : this.imports();
     const instance = new WebAssembly.Instance(module, { hw, env: { abort: this.abort } });
@@ -157,10 +166,10 @@ export class Machine {
   }
 
   private spaceMap(number: number, page: number, mfn: number, flags: number): number {
-    this.ram.frame(mfn);
+    if ((flags & 2) === 0) this.ram.frame(mfn);
     const space = this.space(number);
     if (space.has(page)) return 2;
-    space.set(page, { mfn, writable: (flags & 1) !== 0 });
+    space.set(page, { mfn, writable: (flags & 1) !== 0, uncached: (flags & 2) !== 0 });
     if (number === 0) {
       const memory = this.exports.memory;
       const missing = Math.ceil(((page + 1) * PAGE - memory.buffer.byteLength) / 65536);
@@ -202,6 +211,7 @@ export class Machine {
     set(BootInfo.shimSize, SHIM_SIZE);
     set(BootInfo.shimUsed, SHIM_SIZE / 2);
     set(BootInfo.imageBytes, SHIM_SIZE / 4);
+    if (this.options.pci !== undefined) set(BootInfo.rsdp, ACPI_AT);
     const ranges: [number, number, number][] = [
       [0, 0x9f000, 1],
       [0x9f000, 0x61000, 2],
@@ -333,8 +343,11 @@ export class Machine {
       pause: () => devices.advance(PAUSE_NS),
       hostState: (which: number) => (which === 6 ? 832n : 0n),
       in8: (port: number) => devices.in8(port),
+      in16: (port: number) => devices.pci?.in(port, 2) ?? 0xffff,
       in32: (port: number) => devices.in32(port),
       out8: (port: number, value: number) => devices.out8(port, value & 0xff),
+      out16: (port: number, value: number) => devices.pci?.out(port, 2, value & 0xffff),
+      out32: (port: number, value: number) => devices.pci?.out(port, 4, value >>> 0),
       takeInterrupt: () => devices.takeInterrupt(),
       idle: () => devices.idle(),
       vmxon: () => 1,

@@ -2,9 +2,8 @@
  * The control channel's client (abi/io/control.ts): domain 0's requests to the I/O domain, as promises.
  *
  * The channel is opened by domain 0, at its own start and whenever the I/O domain was restarted, which VIRQ_DOM_EXC tells:
- * `changed`. What the I/O domain of before had not answered is asked again, unless a second time has another outcome than the
- * first (ONCE): such a request is refused, for it cannot be known whether it was carried out. Requests made while the channel is not
- * open wait until it is. A request's id is the number of its slot in the order of all,
+ * `changed`. Requests that the I/O domain of before had taken and not answered are refused then, for it cannot be known whether
+ * they were carried out; others, and requests made while it is not open, wait until it is. A request's id is the number of its slot in the order of all,
  * so that answers to an earlier domain 0 are recognised and left.
  */
 import { EIO, ENODEV } from "../../../abi/errno.ts";
@@ -53,17 +52,6 @@ const BULK: ReadonlySet<number> = new Set([
   control.IO_VBD_LIST,
 ]);
 
-/** Operations that are not repeated. */
-const ONCE: ReadonlySet<number> = new Set([
-  control.IO_BRIDGE_CREATE,
-  control.IO_BRIDGE_DELETE,
-  control.IO_VOLUME_CREATE,
-  control.IO_VOLUME_DELETE,
-  control.IO_VOLUME_RESIZE,
-  control.IO_VOLUME_SNAPSHOT,
-  control.IO_VOLUME_FORMAT,
-]);
-
 const NAMES = new Map(
   Object.entries(control)
     .filter(([name, value]) => name.startsWith("IO_") && typeof value === "number")
@@ -105,14 +93,26 @@ export class IoChannel implements IoRequests {
   /** The I/O domain may have been restarted, or have crashed too often. */
   changed(): void {
     if (this.port !== null && isConnected(this.port)) return;
+    if (this.port !== null) this.settle();
     this.close();
-    const unanswered = [...this.sent.values()];
-    this.sent.clear();
-    this.queue.unshift(...unanswered.filter(({ operation }) => !ONCE.has(operation)));
-    for (const { operation, reject } of unanswered)
-      if (ONCE.has(operation)) reject(new IoError(nameOf(operation), EIO));
-    this.bulkBusy = false;
     this.open();
+  }
+
+  /**
+   * The I/O domain of before is gone, its control page stays as it was: answers in it are taken, requests that it had not taken
+   * are made again, and the rest is refused.
+   */
+  private settle(): void {
+    this.receive();
+    const consumed = memory.load32(this.at(ControlPage.requestConsumed));
+    const again: Request[] = [];
+    for (const [id, request] of this.sent) {
+      if ((id - consumed) >>> 0 < CONTROL_SLOTS) again.push(request);
+      else request.reject(new IoError(nameOf(request.operation), EIO));
+    }
+    this.sent.clear();
+    this.queue.unshift(...again);
+    this.bulkBusy = false;
   }
 
   request(operation: number, payload: Uint8Array): Promise<IoAnswer> {
