@@ -19,6 +19,8 @@ const OURS = new Set([
   "codec.ts",
   "domain-state.ts",
   "io/layout.ts",
+  "io/control.ts",
+  "io/control-block.ts",
   "io/control-net.ts",
   "io/noxs.ts",
 ]);

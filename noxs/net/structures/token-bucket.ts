@@ -35,7 +35,7 @@ export function bucketFill(b: Bucket, rate: u64, burst: u32, nowNs: u64): void {
     b.at = nowNs;
   } else if (added) {
     b.tokens += added;
-    b.at += (added * SECOND_NS) / rate;
+    b.at += (added * SECOND_NS + rate - 1) / rate; // rounded up: never more tokens than time
   }
 }
 

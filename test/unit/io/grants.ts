@@ -70,6 +70,7 @@ import {
   __HYPERVISOR_memory_op,
   DOMID_SELF,
 } from "../../../abi/xen.ts";
+import { Ports } from "./ports.ts";
 
 export const PAGE = 4096;
 /** First machine frame of the domain's DMA memory: machine addresses are not linear ones. */
@@ -98,26 +99,6 @@ interface Grant {
   page: GuestPage;
   readonly: boolean;
   uses: number;
-}
-
-interface Port {
-  remoteDomid: number;
-  /** -1: not bound. */
-  remotePort: number;
-  /** A guest's: what an event does. */
-  handler: (() => void) | null;
-}
-
-/** A domain's event channels. */
-class Ports {
-  readonly ports = new Map<number, Port>();
-  private next = 1;
-
-  add(port: Port): number {
-    while (this.ports.has(this.next)) this.next++;
-    this.ports.set(this.next, port);
-    return this.next;
-  }
 }
 
 /** A guest: pages that it grants to the I/O domain, and event channels. */

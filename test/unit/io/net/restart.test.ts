@@ -123,6 +123,9 @@ test("wherever the domain dies, traffic goes on with the same rings and no frame
         seen.add(key);
       }
       if (to.queue.unanswered().length > 0) throw new Error("requests are not answered");
+      // A response half written must not be taken for a request of another page.
+      if (to.queue.statuses.splice(0).some((status) => status !== 0))
+        throw new Error("a request is answered with an error");
     }
     lost += sent.size - seen.size;
   };
