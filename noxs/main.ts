@@ -77,7 +77,7 @@ function showLife(now: u64): void {
  */
 export function turn(): void {
   if (!started) begin();
-  for (;;) {
+  while (true) {
     let more = eventsServe(EVENTS);
     const now = systemTime();
     showLife(now);

@@ -1,6 +1,7 @@
 /**
  * ATA disks behind PCI IDE controllers: registers and commands of ATA/ATAPI-7 (chapters 6 and 7) and the bus master of "Programming
- * Interface for Bus Master IDE Controller" 1.0. Offsets are ports from the base.
+ * Interface for Bus Master IDE Controller" 1.0; IDENTIFY's and DATA SET MANAGEMENT's newer parts from ACS-3. Offsets are ports from
+ * the base.
  */
 
 // Where a channel is when the controller is in compatibility mode: command block, control block, interrupt.
@@ -41,6 +42,7 @@ export const ATA_DEVICE_SECOND: u32 = 0x10;
 export const ATA_CONTROL_NIEN: u32 = 0x02; // no interrupts
 export const ATA_CONTROL_SRST: u32 = 0x04;
 
+export const ATA_DATA_SET_MANAGEMENT: u32 = 0x06; // with features bit 0: TRIM
 export const ATA_READ_SECTORS: u32 = 0x20;
 export const ATA_READ_SECTORS_EXT: u32 = 0x24;
 export const ATA_READ_DMA_EXT: u32 = 0x25;
@@ -61,6 +63,8 @@ export namespace AtaIdentify {
   export const enabled: u32 = 85; // bit 5 write cache
   export const sectors48: u32 = 100; // four words
   export const sectorSize: u32 = 106; // valid if bits 15-14 are 01: bit 12 not of 512 bytes, bits 3-0 with bit 13 log2 of sectors a physical one
+  export const logicalSize: u32 = 117; // two words: 16-bit words of a sector, if bit 12 of sectorSize is set
+  export const dataSet: u32 = 169; // bit 0 TRIM
   export const WORDS: u32 = 256;
 }
 
