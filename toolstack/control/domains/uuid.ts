@@ -95,7 +95,7 @@ export function newHandle(): number[] {
 
 /** The words of the handle of a domain with this UUID: its bytes in the order in which they are written, as libxl has it. */
 export function handleOfUuid(uuid: string): number[] {
-  const digits = uuid.replaceAll("-", "");
+  const digits = uuid.replace(/-/g, "");
   const handle: number[] = [];
   for (let at = 0; at < 2 * HANDLE_SIZE; at += 8) handle.push(swapped(parseInt(digits.slice(at, at + 8), 16)));
   return handle;
