@@ -1,11 +1,11 @@
 /**
- * PCI configuration space: by configuration mechanism #1 (ports 0xCF8 and 0xCFC), or by ECAM for the buses that were given an
- * address with `pciEcamUse`. A function is named by its address, bus << 8 | device << 3 | function; there is one segment.
+ * PCI configuration space: by configuration mechanism #1 (ports 0xCF8 and 0xCFC), or, for reading, by ECAM for the buses that
+ * were given an address with `pciEcamUse`. A function is named by its address, bus << 8 | device << 3 | function; there is one segment.
  *
  * What does not exist reads as all ones. Nothing here is trusted: callers check what they read.
  */
 import { PCI_CONFIG_ADDRESS, PCI_CONFIG_DATA, PCI_CONFIG_ENABLE } from "../../abi/io/pci";
-import { portIn, portOut, read8, read16, read32, write8, write16, write32 } from "../host/host";
+import { portIn, portOut, read16, read32, read8 } from "../host/host";
 import { mmioMap } from "../host/mmio";
 
 /** Configuration space of a function by ports and by ECAM; a bus's worth of ECAM. */
@@ -70,21 +70,15 @@ export function pciRead32(address: u32, register: u32): u32 {
   return select(address, register) ? portIn(PCI_CONFIG_DATA, 4) : 0xffffffff;
 }
 
-/** Writes a register; `register` is naturally aligned. */
+/** Writes a register; `register` is naturally aligned. By ports: ECAM is mapped read-only. */
 export function pciWrite8(address: u32, register: u32, value: u32): void {
-  const at = ecamAddress(address, register);
-  if (at) write8(at, value);
-  else if (select(address, register)) portOut(PCI_CONFIG_DATA + (register & 3), 1, value);
+  if (select(address, register)) portOut(PCI_CONFIG_DATA + (register & 3), 1, value);
 }
 
 export function pciWrite16(address: u32, register: u32, value: u32): void {
-  const at = ecamAddress(address, register);
-  if (at) write16(at, value);
-  else if (select(address, register)) portOut(PCI_CONFIG_DATA + (register & 2), 2, value);
+  if (select(address, register)) portOut(PCI_CONFIG_DATA + (register & 2), 2, value);
 }
 
 export function pciWrite32(address: u32, register: u32, value: u32): void {
-  const at = ecamAddress(address, register);
-  if (at) write32(at, value);
-  else if (select(address, register)) portOut(PCI_CONFIG_DATA, 4, value);
+  if (select(address, register)) portOut(PCI_CONFIG_DATA, 4, value);
 }

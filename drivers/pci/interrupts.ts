@@ -21,7 +21,7 @@ import {
 import { MAP_PIRQ_TYPE_GSI, MAP_PIRQ_TYPE_MSI_SEG } from "../../abi/physdev";
 import { EventFn, eventHandle } from "../host/events";
 import { heapAllocate } from "../host/heap";
-import { bindPirq, mapPirq, pirqEoi } from "../host/hypercalls";
+import { bindPirq, eventClose, mapPirq, pirqEoi, unmapPirq } from "../host/hypercalls";
 import { pciRead16, pciRead32, pciWrite16 } from "./config";
 import { PCI_BAR_MEMORY, PCI_BARS, PCI_VECTORS_MAX, pciBar, pciCapability, PciDevice } from "./device";
 
@@ -41,7 +41,10 @@ function bind(d: PciDevice, type: u32, gsi: i32, entry: u32, table: u64, flags: 
   const pirq = mapPirq(type, gsi, d.address, entry, table);
   if (pirq < 0) return false;
   const port = bindPirq(<u32>pirq, flags);
-  if (port < 0) return false;
+  if (port < 0) {
+    unmapPirq(<u32>pirq);
+    return false;
+  }
   const slot = (<usize>d.vectors) << 2;
   store<u32>(d.pirqs + slot, <u32>pirq);
   store<u32>(d.ports + slot, <u32>port);
@@ -104,7 +107,10 @@ export function pciInterruptsBind(d: PciDevice, wanted: u32, allowed: u32): u32 
   return 0;
 }
 
-/** Has `fn` called with `record` for each interrupt `vector`; the handler ends with `pciInterruptDone`. */
+/**
+ * Has `fn` called with `record` for each interrupt `vector`; the handler ends with `pciInterruptDone`. A vector that is not there, or
+ * for whose port there is no memory, does not interrupt: the watchdogs of the drivers see to their devices each second.
+ */
 export function pciInterruptHandle(d: PciDevice, vector: u32, fn: EventFn, record: usize): void {
   if (vector < d.vectors) eventHandle(load<u32>(d.ports + ((<usize>vector) << 2)), fn, record);
 }
@@ -128,7 +134,8 @@ export function gsiBind(gsi: u32, fn: EventFn, record: usize): u32 {
   const pirq = mapPirq(MAP_PIRQ_TYPE_GSI, gsi, 0, 0, 0);
   if (pirq < 0) return GSI_NONE;
   const port = bindPirq(<u32>pirq, BIND_PIRQ__WILL_SHARE);
-  if (port < 0) return GSI_NONE;
-  eventHandle(<u32>port, fn, record);
-  return <u32>pirq;
+  if (port >= 0 && eventHandle(<u32>port, fn, record)) return <u32>pirq;
+  if (port >= 0) eventClose(<u32>port);
+  unmapPirq(<u32>pirq);
+  return GSI_NONE;
 }

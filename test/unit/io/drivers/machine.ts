@@ -8,9 +8,14 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { EVTCHNOP_bind_pirq, EVTCHNOP_close, EvtchnBindPirq } from "../../../../abi/event-channel.ts";
+import {
+  EVTCHNOP_bind_pirq,
+  EVTCHNOP_close,
+  EVTCHNOP_expand_array,
+  EvtchnBindPirq,
+} from "../../../../abi/event-channel.ts";
 import { PCI_CONFIG_ADDRESS, PCI_CONFIG_DATA } from "../../../../abi/io/pci.ts";
-import { IO_DMA, IO_DMA_END, IO_MMIO, IO_MMIO_END, IO_STABLE_END } from "../../../../abi/io/layout.ts";
+import { IO_DMA, IO_DMA_END, IO_MMIO, IO_MMIO_END, IO_RAM_END, IO_STABLE_END } from "../../../../abi/io/layout.ts";
 import {
   AddToPhysmapBatch,
   MemoryReservation,
@@ -25,6 +30,7 @@ import {
   PhysdevMapPirq,
   PHYSDEVOP_eoi,
   PHYSDEVOP_map_pirq,
+  PHYSDEVOP_unmap_pirq,
 } from "../../../../abi/physdev.ts";
 import {
   __HYPERVISOR_console_io,
@@ -374,7 +380,7 @@ export class IoMachine {
     if (this.isMmio(ptr)) {
       const at = this.register(ptr);
       if (at === null) return;
-      if (at.bar < 0) at.fn.configWrite(at.offset, size, Number(bits));
+      if (at.bar < 0) this.violation("a write to ECAM, which is read-only");
       else at.fn.barWrite(at.bar, at.offset, size, size === 8 ? bits : Number(bits));
     } else if (size === 8) this.view.setBigUint64(ptr, bits, true);
     else if (size === 4) this.view.setUint32(ptr, Number(bits), true);
@@ -437,10 +443,11 @@ export class IoMachine {
         if (a0 === XENMEM_populate_physmap) return this.populate(a1);
         return a0 === XENMEM_add_to_physmap_batch ? this.mapDevice(a1) : ENOSYS;
       case __HYPERVISOR_physdev_op:
+        if (a0 === PHYSDEVOP_unmap_pirq) return 0;
         if (a0 === PHYSDEVOP_eoi) return this.eoi(a1);
         return a0 === PHYSDEVOP_map_pirq ? this.mapPirq(a1) : ENOSYS;
       case __HYPERVISOR_event_channel_op:
-        if (a0 === EVTCHNOP_close) return 0;
+        if (a0 === EVTCHNOP_close || a0 === EVTCHNOP_expand_array) return 0;
         return a0 === EVTCHNOP_bind_pirq ? this.bindPirq(a1) : ENOSYS;
       case __HYPERVISOR_console_io:
         this.log.push(
@@ -464,6 +471,7 @@ export class IoMachine {
     for (let e = 0; e < extents; e++) {
       const gfn = Number(this.view.getBigUint64(list + e * 8, true));
       const pages = 2 ** order;
+      if (gfn * PAGE < IO_RAM_END) continue;
       this.memoryLeft -= pages * PAGE;
       if (this.memoryLeft < 0) return e;
       // Extents are aligned to their size, and not next to each other.

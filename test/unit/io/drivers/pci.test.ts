@@ -118,6 +118,7 @@ test("configuration space by ECAM, where an address was given", async (t) => {
   t.deepEqual(found(machine), ["0:0.0", "0:3.0", "3:1.0"]);
   reads.port = machine.calls.get("portIn") ?? 0;
   t.is(reads.port, 0);
+  t.is(machine.calls.get("portOut") ?? 0, 4, "what is written, is by ports: command registers without bus mastering");
   t.deepEqual(machine.violations, []);
   // Bus 4 and up are not in it.
   t.is(machine.exports["pciRead32"]!(0x400, 0) >>> 0, 0xffffffff);
