@@ -7,7 +7,8 @@
 export const DOM0_WINDOW: u32 = 0xc0000000; // one ArrayBuffer covers [DOM0_WINDOW, DOM0_WINDOW_END)
 export const DOM0_CALL_PAGE: u32 = 0xc0000000;
 export const DOM0_SHARED_INFO: u32 = 0xc0001000;
-export const DOM0_START_INFO: u32 = 0xc0002000; // hvm_start_info, its module list, strings; up to 0xc0010000
+export const DOM0_START_INFO: u32 = 0xc0002000; // hvm_start_info, its module list, strings; up to 0xc000f000
+export const DOM0_DEVICE_PAGE: u32 = 0xc000f000; // NoXS's device page (io/noxs.ts), read-only, from devctl's `get` on
 export const DOM0_SCRATCH: u32 = 0xc0010000; // RAM, given zeroed on first touch; hypercall buffers
 export const DOM0_SCRATCH_END: u32 = 0xc0200000;
 export const DOM0_MODULES: u32 = 0xc1000000; // boot modules, read-only, each page-aligned, addresses in hvm_start_info

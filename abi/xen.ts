@@ -84,6 +84,33 @@ export const VMASST_TYPE_4gb_segments: u32 = 0;
 export const VMASST_TYPE_writable_pagetables: u32 = 2;
 export const VMASST_TYPE_runstate_update_flag: u32 = 5;
 
+// HYPERVISOR_mmu_update: what to do, in the low bits of MmuUpdate.ptr.
+export const MMU_NORMAL_PT_UPDATE: u32 = 0;
+export const MMU_MACHPHYS_UPDATE: u32 = 1;
+export const MMU_PT_UPDATE_PRESERVE_AD: u32 = 2;
+
+// HYPERVISOR_mmuext_op.
+export const MMUEXT_PIN_L1_TABLE: u32 = 0;
+export const MMUEXT_PIN_L2_TABLE: u32 = 1;
+export const MMUEXT_PIN_L3_TABLE: u32 = 2;
+export const MMUEXT_PIN_L4_TABLE: u32 = 3;
+export const MMUEXT_UNPIN_TABLE: u32 = 4;
+export const MMUEXT_TLB_FLUSH_LOCAL: u32 = 6;
+export const MMUEXT_INVLPG_LOCAL: u32 = 7;
+export const MMUEXT_TLB_FLUSH_MULTI: u32 = 8;
+export const MMUEXT_INVLPG_MULTI: u32 = 9;
+export const MMUEXT_TLB_FLUSH_ALL: u32 = 10;
+export const MMUEXT_INVLPG_ALL: u32 = 11;
+export const MMUEXT_CLEAR_PAGE: u32 = 16;
+
+// HYPERVISOR_update_va_mapping: what to flush, in the low bits; above them which vCPUs: the address of a bitmap, 0 its own, or ALL.
+export const UVMF_NONE: u32 = 0;
+export const UVMF_TLB_FLUSH: u32 = 1;
+export const UVMF_INVLPG: u32 = 2;
+export const UVMF_FLUSHTYPE_MASK: u32 = 3;
+export const UVMF_LOCAL: u32 = 0;
+export const UVMF_ALL: u32 = 4;
+
 /** Domain ids from here up name no ordinary domain. */
 export const DOMID_FIRST_RESERVED: u32 = 0x7ff0;
 export const DOMID_SELF: u32 = 0x7ff0;
@@ -105,6 +132,45 @@ export namespace MulticallEntry {
   export const result: u32 = 8;
   export const args: u32 = 16; // six u64
   export const SIZE: u32 = 64;
+}
+
+// C: struct mmu_update
+export namespace MmuUpdate {
+  export const ptr: u32 = 0; // u64 address of the entry, MMU_* in its low bits
+  export const val: u32 = 8; // u64
+  export const SIZE: u32 = 16;
+}
+
+// C: struct mmuext_op
+export namespace MmuextOp {
+  export const cmd: u32 = 0; // u32 MMUEXT_*
+  export const arg1_linear_addr: u32 = 8; // u64 // C: arg1.linear_addr
+  export const arg2_vcpumask: u32 = 16; // u64 guest address // C: arg2.vcpumask
+  export const SIZE: u32 = 24;
+}
+
+/** Bytes of StartInfo.cmd_line, the NUL included. */
+export const MAX_GUEST_CMDLINE: u32 = 1024;
+
+// C: struct start_info
+export namespace StartInfo {
+  export const magic: u32 = 0; // 32 bytes, "xen-3.0-x86_64"
+  export const nr_pages: u32 = 32; // u64 of the domain
+  export const shared_info: u32 = 40; // u64 its address; guest-physical for a translated guest
+  export const flags: u32 = 48; // u32 SIF_*
+  export const store_mfn: u32 = 56; // u64 frame of the xenstore ring
+  export const store_evtchn: u32 = 64; // u32
+  export const console_mfn: u32 = 72; // u64 frame of the console ring // C: console.domU.mfn
+  export const console_evtchn: u32 = 80; // u32 // C: console.domU.evtchn
+  export const pt_base: u32 = 88; // u64 virtual address of the top page table
+  export const nr_pt_frames: u32 = 96; // u64
+  export const mfn_list: u32 = 104; // u64 virtual address of the list of frames by number
+  export const mod_start: u32 = 112; // u64 virtual address of the ramdisk
+  export const mod_len: u32 = 120; // u64 bytes
+  export const cmd_line: u32 = 128; // MAX_GUEST_CMDLINE bytes
+  export const first_p2m_pfn: u32 = 1152; // u64
+  export const nr_p2m_frames: u32 = 1160; // u64
+  export const SIZE: u32 = 1168;
 }
 
 // C: struct arch_vcpu_info

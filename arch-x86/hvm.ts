@@ -13,7 +13,7 @@ import { HvmVcpu } from "./hvm-vcpu";
 import { describe } from "./describe";
 import { resetEvents } from "./inject";
 import { P2m } from "./p2m";
-import { translate } from "./emulation/page-walk";
+import { lowestEntry, translate } from "./emulation/page-walk";
 import { refusal } from "./refusals";
 import { resetRealMode } from "./reset";
 import { getRflags, RFLAGS_IF } from "./state";
@@ -204,6 +204,11 @@ export function hvmFlush(v: HvmVcpu): void {
  */
 export function hvmTranslate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
   return translate(v, gva, access, out);
+}
+
+/** Guest-physical address of the lowest-level page-table entry for `gva`, ~0 none: see lowestEntry. */
+export function hvmPageTableEntry(v: HvmVcpu, gva: u64): u64 {
+  return lowestEntry(v, gva);
 }
 
 /**

@@ -12,6 +12,8 @@ export const P2M_SHARED: u32 = 6; // frames of Xen's own: shared_info, grant tab
 export const P2M_MODULE: u32 = 7; // boot modules in domain 0's window, read-only
 export const P2M_MMIO: u32 = 8; // devices' registers, uncached; software-isolated domains only
 export const P2M_MMIO_RO: u32 = 9;
+export const P2M_SHARED_RO: u32 = 10; // a frame of Xen's own that the domain only reads: its device page
+export const P2M_TYPE_LAST: u32 = 10;
 
 export const P2M_MFN_MASK: u64 = 0x000ffffffffff000;
 export const P2M_TYPE_MASK: u64 = 0xff;

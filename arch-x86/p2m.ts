@@ -23,6 +23,7 @@ import {
   P2M_RAM,
   P2M_RAM_RO,
   P2M_SHARED,
+  P2M_TYPE_LAST,
 } from "./p2m-types";
 import { allocFrame, freeFrame } from "./supply";
 import { vendor, VENDOR_SVM } from "./vendor";
@@ -115,7 +116,7 @@ export function p2mMap(p: P2m, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
   const span = (<u64>1) << order;
   if (order != 0 && order != 9 && order != 18) return -EINVAL;
   if (((gfn | mfn) & (span - 1)) != 0 || gfn >= p.maxGfn || span > p.maxGfn - gfn) return -EINVAL;
-  if (type == P2M_NONE || type > P2M_MMIO_RO) return -EINVAL;
+  if (type == P2M_NONE || type > P2M_TYPE_LAST) return -EINVAL;
   if (order != 0 && p2mNext(p, gfn, gfn + span) != P2M_END) return -EEXIST;
   if (order != 18 || gibPages) return mapAt(p, gfn, mfn, type, order / 9);
   // The range is empty and the first piece links the table of all others: none but the first can fail.
@@ -145,7 +146,7 @@ export function p2mUnmap(p: P2m, gfn: u64): u64 {
  * @returns 0, -ENOENT, -EINVAL for a type that does not exist, -ENOMEM; on failure nothing has changed
  */
 export function p2mSetType(p: P2m, gfn: u64, type: u32): i32 {
-  if (type == P2M_NONE || type > P2M_MMIO_RO) return -EINVAL;
+  if (type == P2M_NONE || type > P2M_TYPE_LAST) return -EINVAL;
   const old = p2mLookup(p, gfn);
   if (old == 0) return -ENOENT;
   const at = leafOf(p, gfn);

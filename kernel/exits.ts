@@ -10,7 +10,7 @@ import {
 } from "../arch-x86/hvm";
 import { HVM_ACCESS_FETCH, HVM_ACCESS_WRITE } from "../arch-x86/hvm-vcpu";
 import { say, sayChar, sayDec, sayEnd, sayHex } from "../arch-x86/log";
-import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
+import { P2M_GRANT_RO, P2M_NONE, P2M_RAM, P2M_RAM_RO, P2M_SHARED_RO, P2M_TYPE_MASK } from "../arch-x86/p2m-types";
 import { acpiPortWrite } from "./domains/acpi-sleep";
 import { domainShutdown, vcpuCrash, vcpuDownOrShutdown } from "./domains/domain-shutdown";
 import { hypercallPageFill } from "./hypercalls/hypercall-page";
@@ -81,7 +81,8 @@ function portIo(v: Vcpu): void {
  */
 function nestedFault(v: Vcpu): void {
   const type = <u32>(physmapLookup(v.domain, v.exitGpa >> 12) & P2M_TYPE_MASK);
-  const discarded = (v.exitAccess & HVM_ACCESS_WRITE) != 0 && (type == P2M_RAM_RO || type == P2M_GRANT_RO);
+  const readOnly = type == P2M_RAM_RO || type == P2M_GRANT_RO || type == P2M_SHARED_RO;
+  const discarded = (v.exitAccess & HVM_ACCESS_WRITE) != 0 && readOnly;
   const fetch = (v.exitAccess & HVM_ACCESS_FETCH) != 0;
   if (type != P2M_NONE && !discarded && !(fetch && type != P2M_RAM && type != P2M_RAM_RO)) {
     hvmFlush(v);

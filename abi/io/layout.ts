@@ -11,6 +11,7 @@ export const IO_RAM_END: u32 = 0x04000000;
 export const IO_CALL_PAGE: u32 = 0x10000000;
 export const IO_SHARED_INFO: u32 = 0x10001000;
 export const IO_START_INFO: u32 = 0x10002000; // hvm_start_info, its command line; RAM on first touch
+export const IO_DEVICE_PAGE: u32 = 0x1000f000; // NoXS's device page (noxs.ts), read-only, from devctl's `get` on
 export const IO_CONTROL: u32 = 0x10010000; // the control channel with domain 0 (control.ts); RAM on first touch
 export const IO_CONTROL_END: u32 = 0x10020000;
 export const IO_GRANT_TABLE: u32 = 0x10020000; // its own grant table: XENMAPSPACE_grant_table, 64 frames at most

@@ -19,6 +19,9 @@ const PTE_LARGE: u64 = 1 << 7;
 const PTE_NO_EXECUTE: u64 = 1 << 63;
 const PTE_FRAME: u64 = 0x000ffffffffff000;
 
+/** Not an address: see lowestEntry. */
+export const NO_ENTRY: u64 = ~0;
+
 const RING_USER: u32 = 3;
 
 // Page-fault error code (SDM 3A 4.7).
@@ -93,6 +96,22 @@ export function translate(v: HvmVcpu, gva: u64, access: u32, out: usize): i32 {
   const within = ((<u64>1) << shift) - 1;
   store<u64>(out, (entry & PTE_FRAME & ~within) | (gva & within));
   return 0;
+}
+
+/**
+ * Guest-physical address of the lowest-level entry for `gva` in the four-level tables that CR3 points to, whether the entry is
+ * present or not and whatever rights the levels above it give.
+ * @returns NO_ENTRY where there is none: not in long mode, not canonical, a table is missing, a large page
+ */
+export function lowestEntry(v: HvmVcpu, gva: u64): u64 {
+  if ((getEfer(v) & EFER_LMA) == 0 || (getCr4(v) & CR4_LA57) != 0 || !isCanonical(gva)) return NO_ENTRY;
+  let table = getCr3(v) & PTE_FRAME;
+  for (let shift: u64 = 39; shift > 12; shift -= 9) {
+    const entry = readTable(v, table + (((gva >> shift) & 511) << 3));
+    if ((entry & PTE_PRESENT) == 0 || (entry & PTE_LARGE) != 0) return NO_ENTRY;
+    table = entry & PTE_FRAME;
+  }
+  return table + (((gva >> 12) & 511) << 3);
 }
 
 /** Two levels of 1024 entries of 32 bits; 4 MiB pages may lie above 4 GiB (PSE-36, SDM 3A, table 4-4). */

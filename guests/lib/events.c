@@ -43,7 +43,11 @@ void events_init(void) {
   long error = memory_op(XENMEM_add_to_physmap, &map);
   if (error)
     guest_fail("shared info: error %ld", error);
-  shared_info = &shared_info_page.info;
+  events_use(&shared_info_page.info);
+}
+
+void events_use(struct shared_info *info) {
+  shared_info = info;
   for (unsigned cpu = 0; cpu < MAX_CPUS; cpu++) {
     cpus[cpu].info = &shared_info->vcpu_info[cpu];
     timer_ports[cpu] = 0;
@@ -57,7 +61,7 @@ void events_init(void) {
       .index = HVM_PARAM_CALLBACK_IRQ,
       .value = (uint64_t)HVM_PARAM_CALLBACK_TYPE_VECTOR << 56 | UPCALL_VECTOR,
   };
-  error = hvm_op(HVMOP_set_param, &callback);
+  long error = hvm_op(HVMOP_set_param, &callback);
   if (error)
     guest_fail("callback vector: error %ld", error);
   traps_set_handler(UPCALL_VECTOR, upcall);

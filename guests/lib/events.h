@@ -15,6 +15,8 @@ typedef void (*event_handler)(evtchn_port_t port);
 
 /* Maps shared info and asks for the callback vector; again in a domain that was restored, whose ports are all gone. */
 void events_init(void);
+/* The same for a shared info that is mapped already. */
+void events_use(struct shared_info *info);
 /* Sets a port's handler and unmasks it. */
 void event_handle(evtchn_port_t port, event_handler handler);
 /* Masks it and forgets its handler; the port stays open. */

@@ -16,6 +16,7 @@ import {
   P2M_RAM,
   P2M_RAM_RO,
   P2M_SHARED,
+  P2M_SHARED_RO,
 } from "../../arch-x86/p2m-types";
 import { P2M_END } from "../../arch-x86/p2m";
 import { vcpuOf } from "../records/domain-access";
@@ -148,7 +149,8 @@ function auditSpecial(d: Domain, gfn: u64, mfn: u64, type: u32): void {
     rule(frameType(mfn) == FrameType.Reserved && d.kind == DomainKind.Software, d, "device that is RAM", gfn);
     return;
   }
-  rule(type == P2M_SHARED, d, "mapping of unknown type", gfn);
+  rule(type == P2M_SHARED || type == P2M_SHARED_RO, d, "mapping of unknown type", gfn);
+  rule((type == P2M_SHARED_RO) == (mfn == d.devicePageMfn), d, "device page that the guest can write, or none", gfn);
   rule(frameType(mfn) == FrameType.XenShared && frameOwner(mfn) == d.id, d, "shared frame that is not its own", gfn);
   rule(sharedFrameAt(mfn) == gfn + 1, d, "shared frame at another place than noted", gfn);
 }

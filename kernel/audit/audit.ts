@@ -1,8 +1,9 @@
 /**
  * The self-check: all invariants between parts of the kernel, verified by walking the frame table,
- * all physmaps, event channels and grant tables. For the simulation, after every few steps, and for a debug key.
+ * all physmaps, event channels, grant tables and device pages. For the simulation, after every few steps, and for a debug key.
  * Calling context: between hypercalls; changes nothing.
  */
+import { auditDevices } from "./audit-devices";
 import { auditEvents } from "./audit-events";
 import { auditFrames } from "./audit-frames";
 import { auditGrants } from "./audit-grants";
@@ -27,6 +28,7 @@ export function audit(): u32 {
     auditEvents(d);
   }
   auditGrants();
+  auditDevices();
   auditFrames();
   return auditCount();
 }

@@ -2,7 +2,7 @@
  * Creation and destruction of domains and vCPUs. A destroyed domain keeps its id, as Dying, until the last of its frames that
  * others still map is released; then its record is freed.
  */
-import { XEN_X86_EMU_LAPIC } from "../../abi/domctl";
+import { XEN_DOMCTL_CDF_hvm, XEN_X86_EMU_LAPIC } from "../../abi/domctl";
 import { EEXIST, EINVAL, ENOMEM, ENOSPC } from "../../abi/errno";
 import { DOMID_FIRST_RESERVED, NR_VIRQS, VIRQ_DOM_EXC } from "../../abi/xen";
 import { hvmFpuSwitch, hvmVcpuFree, hvmVcpuInit } from "../../arch-x86/hvm";
@@ -53,6 +53,7 @@ import { grantTableFree, grantTableInit } from "../grants/grant-frames";
 import { grantTableReleaseMappings } from "../grants/grant-map";
 import { watchdogsFree } from "./watchdogs";
 import { hvmParamsFree, hvmParamsInit } from "./hvm-params";
+import { devicePageFree, devicesForget } from "./device-page";
 import { consoleLineFree } from "./guest-log";
 import { memoryMapFree } from "../memory/e820";
 import { runstateCpuNs } from "../scheduling/runstate";
@@ -97,6 +98,8 @@ export function domainCreate(id: u32, kind: u32, flags: u32, maxVcpus: u32, erro
   d.pauseCount = 1;
   d.shutdownCode = SHUTDOWN_CODE_INVALID;
   d.createFlags = flags;
+  d.pvhv1 = kind == DomainKind.Hvm && !(flags & XEN_DOMCTL_CDF_hvm) ? 1 : 0;
+  d.devctl = kind == DomainKind.Software || d.pvhv1 ? 1 : 0;
   d.createdNs = nowNs();
   d.maxGfn = kind == DomainKind.Software ? SOFTWARE_GFN_LIMIT : HVM_GFN_LIMIT;
   domainEnter(d, leaf);
@@ -129,6 +132,7 @@ function domainPartsFree(d: Domain): void {
   watchdogsFree(d);
   consoleLineFree(d);
   memoryMapFree(d);
+  devicePageFree(d);
   evtchnFree(d);
   grantTableFree(d);
   hvmParamsFree(d);
@@ -235,7 +239,9 @@ export function domainKill(d: Domain, caller: Vcpu | null): i32 {
     evtchnTeardownBegin(d);
   }
   if (!d.vcpus) return 0; // already done; others still map frames of it
-  let rc = grantTableReleaseMappings(d, caller);
+  let rc = devicesForget(d, caller);
+  if (rc) return rc;
+  rc = grantTableReleaseMappings(d, caller);
   if (rc) return rc;
   rc = physmapTeardown(d, caller);
   if (rc) return rc;

@@ -69,7 +69,7 @@ function hiddenInfoPa(d: Domain, id: u32): u64 {
   return (mfn << 12) + (index % HIDDEN_PER_FRAME) * VcpuInfo.SIZE;
 }
 
-/** Points a new vCPU at its vcpu_info. Upcalls of a software domain start masked, as a PV guest's do. */
+/** Points a new vCPU at its vcpu_info. Upcalls of a software domain start masked, as a PV guest's do, and so a PVHv1 one's. */
 export function vcpuInfoInit(v: Vcpu): void {
   const d = v.domain;
   v.infoMfn = 0;
@@ -77,7 +77,7 @@ export function vcpuInfoInit(v: Vcpu): void {
     v.id < XEN_LEGACY_MAX_VCPUS
       ? (d.sharedInfoMfn << 12) + SharedInfo.vcpu_info + v.id * VcpuInfo.SIZE
       : hiddenInfoPa(d, v.id);
-  if (v.domain.kind == DomainKind.Software) hw.store8(v.infoPa + VcpuInfo.evtchn_upcall_mask, 1);
+  if (d.kind == DomainKind.Software || d.pvhv1) hw.store8(v.infoPa + VcpuInfo.evtchn_upcall_mask, 1);
 }
 
 /** Releases the frame referenced by VCPUOP_register_vcpu_info. */

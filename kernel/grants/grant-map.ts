@@ -17,16 +17,23 @@ import {
   GNTST_no_space,
   GNTST_okay,
   GnttabMapGrantRef,
-  GnttabUnmapGrantRef,
 } from "../../abi/grant-table";
-import { P2M_GRANT_RO, P2M_GRANT_RW, P2M_RAM, P2M_RAM_RO, P2M_SHARED } from "../../arch-x86/p2m-types";
+import { P2M_GRANT_RO, P2M_GRANT_RW, P2M_RAM, P2M_RAM_RO } from "../../arch-x86/p2m-types";
 import { Domain } from "../records/domain";
 import { domainById } from "../records/domain-list";
 import { grants, GrantTable, NO_HANDLE } from "./grant-frames";
 import { grantPin, grantUnpin } from "./grant-pin";
 import { sharedFrameMoved } from "../memory/frames";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
-import { entryMfn, entryType, physmapLookup, physmapMap, physmapMappable, physmapUnmap } from "../memory/physmap";
+import {
+  entryIsShared,
+  entryMfn,
+  entryType,
+  physmapLookup,
+  physmapMap,
+  physmapMappable,
+  physmapUnmap,
+} from "../memory/physmap";
 import { Vcpu } from "../records/vcpu";
 import { preemptNeeded } from "../records/cpu";
 
@@ -36,10 +43,13 @@ export class Mapping {
   /** Grant reference; of a free handle: the next free one, NO_HANDLE at the end. */
   ref: u32;
   domid: u16;
-  /** GNTMAP_host_map, GNTMAP_readonly; 0: free. */
+  /** GNTMAP_host_map, GNTMAP_readonly, MAPPING_LINEAR; 0: free. */
   flags: u16;
   gfn: u64;
 }
+
+/** In Mapping.flags: the guest's own page-table entry was filled for it, see grant-linear.ts. */
+export const MAPPING_LINEAR: u32 = 0x8000;
 
 const MAPPING_BYTES: usize = 16;
 const PAGE_MAPPINGS: u32 = 256;
@@ -123,9 +133,10 @@ function place(d: Domain, gfn: u64, mfn: u64, type: u32): bool {
   const present = physmapLookup(d, gfn);
   if (present) {
     const was = entryType(present);
-    if (was != P2M_RAM && was != P2M_RAM_RO && was != P2M_SHARED) return false;
+    const shared = entryIsShared(present);
+    if (was != P2M_RAM && was != P2M_RAM_RO && !shared) return false;
     if (!physmapUnmap(d, gfn)) return false;
-    if (was == P2M_SHARED) sharedFrameMoved(entryMfn(present), 0);
+    if (shared) sharedFrameMoved(entryMfn(present), 0);
   }
   return physmapMap(d, gfn, mfn, type) == 0;
 }
@@ -142,12 +153,6 @@ export function grantUnmap(d: Domain, handle: u32, hostAddr: u64): i32 {
   if (hostAddr >> 12 != m.gfn) return GNTST_general_error;
   drop(d, t, m, handle);
   return GNTST_okay;
-}
-
-/** As grantUnmap for the copy of a GNTTABOP_unmap_grant_ref element at `op`; fills in its status. */
-export function grantUnmapElement(d: Domain, op: usize): void {
-  const rc = grantUnmap(d, load<u32>(op, GnttabUnmapGrantRef.handle), load<u64>(op, GnttabUnmapGrantRef.host_addr));
-  store<i16>(op, <i16>rc, GnttabUnmapGrantRef.status);
 }
 
 /** Ends a mapping: first the translation, then the use of the grant and its reference, then the handle. */

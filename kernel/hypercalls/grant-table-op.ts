@@ -46,7 +46,8 @@ import {
   GRANT_VERSION,
   grantFrameMfn,
 } from "../grants/grant-frames";
-import { grantMap, grantUnmap, grantUnmapElement, mappingOf } from "../grants/grant-map";
+import { grantMapBy, grantUnmapBy } from "../grants/grant-linear";
+import { mappingOf } from "../grants/grant-map";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import { hypercallRestart } from "./hypercall";
 import { scratch } from "../memory/scratch";
@@ -148,10 +149,10 @@ function performElement(v: Vcpu, op: u32, element: usize): void {
   const d = v.domain;
   switch (op) {
     case GNTTABOP_map_grant_ref:
-      grantMap(d, element);
+      grantMapBy(v, element);
       break;
     case GNTTABOP_unmap_grant_ref:
-      grantUnmapElement(d, element);
+      unmapElement(v, element);
       break;
     case GNTTABOP_copy:
       store<i16>(element, <i16>grantCopy(v, element), GnttabCopy.status);
@@ -165,12 +166,18 @@ function performElement(v: Vcpu, op: u32, element: usize): void {
   }
 }
 
+function unmapElement(v: Vcpu, op: usize): void {
+  const handle = load<u32>(op, GnttabUnmapGrantRef.handle);
+  const status = grantUnmapBy(v, handle, load<u64>(op, GnttabUnmapGrantRef.host_addr));
+  store<i16>(op, <i16>status, GnttabUnmapGrantRef.status);
+}
+
 /** The result of an element could not be copied back: a mapping whose handle the guest does not know is undone. */
 function giveUp(v: Vcpu, op: u32, element: usize): i64 {
   if (op == GNTTABOP_map_grant_ref && load<i16>(element, GnttabMapGrantRef.status) == <i16>GNTST_okay) {
     const handle = load<u32>(element, GnttabMapGrantRef.handle);
     const m = mappingOf(grants(v.domain), handle)!;
-    grantUnmap(v.domain, handle, m.gfn << 12);
+    grantUnmapBy(v, handle, m.gfn << 12);
   }
   return -EFAULT;
 }

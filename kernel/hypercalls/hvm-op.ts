@@ -57,7 +57,7 @@ import {
   HvmXentrace,
 } from "../../abi/hvm";
 import { hvmFlush } from "../../arch-x86/hvm";
-import { P2M_GRANT_RO, P2M_RAM_RO } from "../../arch-x86/p2m-types";
+import { P2M_GRANT_RO, P2M_RAM_RO, P2M_SHARED_RO } from "../../arch-x86/p2m-types";
 import { domainNamed, mayTarget, vcpuOf } from "../records/domain-access";
 import { Domain, DomainKind } from "../records/domain";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
@@ -276,7 +276,8 @@ function memType(v: Vcpu, arg: usize, gva: u64): i64 {
   const entry = physmapLookup(d, load<u64>(arg, HvmGetMemType.pfn));
   const type = entryType(entry);
   let answer = HVMMEM_mmio_dm;
-  if (entry) answer = type == P2M_RAM_RO || type == P2M_GRANT_RO ? HVMMEM_ram_ro : HVMMEM_ram_rw;
+  const readOnly = type == P2M_RAM_RO || type == P2M_GRANT_RO || type == P2M_SHARED_RO;
+  if (entry) answer = readOnly ? HVMMEM_ram_ro : HVMMEM_ram_rw;
   store<u16>(arg, <u16>answer, HvmGetMemType.mem_type);
   return copyToGuest(v, gva, arg, HvmGetMemType.SIZE) ? 0 : -EFAULT;
 }

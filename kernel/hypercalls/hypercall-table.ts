@@ -5,14 +5,16 @@
 import { EPERM } from "../../abi/errno";
 import { CallPage } from "../../abi/software";
 import * as hw from "../../arch-x86/hw";
-import { dmOp, hypfsOp, mmuextOp, noCall, pagingDomctlContinue, platformOp, xenpmuOp } from "./absent-ops";
+import { hypfsOp, noCall, pagingDomctlContinue, platformOp, xenpmuOp } from "./absent-ops";
 import { consoleIo } from "./console-io";
+import { devctlOrDmOp } from "./devctl";
 import { domctl } from "./control/domctl";
 import { grantTableOp } from "./grant-table-op";
 import { hvmOp } from "./hvm-op";
 import { Handler, HYPERCALL_RESTART, hypercallCall, hypercallInstall } from "./hypercall";
 import { memoryOp } from "./memory-op";
 import { multicall } from "./multicall";
+import { mmuextOpOrRefusal, mmuUpdate, updateVaMapping } from "./page-tables";
 import { physdevOp } from "./physdev-op";
 import { schedOp } from "./sched-op";
 import { setTimerOp } from "./set-timer";
@@ -27,7 +29,7 @@ import { softwareOf } from "../records/software-domain";
 
 const TABLE: StaticArray<Handler> = [
   noCall, // 0 set_trap_table
-  noCall, // 1 mmu_update
+  mmuUpdate, // 1 mmu_update
   noCall, // 2 set_gdt
   noCall, // 3 stack_switch
   noCall, // 4 set_callbacks
@@ -40,7 +42,7 @@ const TABLE: StaticArray<Handler> = [
   noCall, // 11
   memoryOp, // 12 memory_op
   multicall, // 13 multicall
-  noCall, // 14 update_va_mapping
+  updateVaMapping, // 14 update_va_mapping
   setTimerOp, // 15 set_timer_op
   noCall, // 16 event_channel_op_compat
   xenVersion, // 17 xen_version
@@ -52,7 +54,7 @@ const TABLE: StaticArray<Handler> = [
   noCall, // 23 iret
   vcpuOp, // 24 vcpu_op
   noCall, // 25 set_segment_base
-  mmuextOp, // 26 mmuext_op
+  mmuextOpOrRefusal, // 26 mmuext_op
   noCall, // 27 xsm_op
   noCall, // 28 nmi_op
   schedOp, // 29 sched_op
@@ -67,7 +69,7 @@ const TABLE: StaticArray<Handler> = [
   noCall, // 38 tmem_op
   noCall, // 39 argo_op
   xenpmuOp, // 40 xenpmu_op
-  dmOp, // 41 dm_op
+  devctlOrDmOp, // 41 devctl, dm_op
   hypfsOp, // 42 hypfs_op
   noCall, // 43
   noCall, // 44

@@ -7,6 +7,7 @@ import {
   XENFEAT_hvm_safe_pvclock,
   XENFEAT_memory_op_vnode_supported,
   XENFEAT_not_direct_mapped,
+  XENFEAT_supervisor_mode_kernel,
   XENFEAT_writable_page_tables,
 } from "../../abi/features";
 import {
@@ -140,6 +141,7 @@ function features(v: Vcpu, arg: u64, at: usize): i64 {
     bit(XENFEAT_not_direct_mapped);
   if (v.domain.privileged) map |= bit(XENFEAT_dom0);
   if (v.domain.kind == DomainKind.Hvm) map |= bit(XENFEAT_hvm_safe_pvclock) | bit(XENFEAT_hvm_callback_vector);
+  if (v.domain.pvhv1) map |= bit(XENFEAT_supervisor_mode_kernel);
   store<u32>(at + FeatureInfo.submap, map);
   return copyToGuest(v, arg, at, FeatureInfo.SIZE) ? 0 : -EFAULT;
 }

@@ -20,6 +20,7 @@ import {
   P2M_RAM,
   P2M_RAM_RO,
   P2M_SHARED,
+  P2M_SHARED_RO,
   P2M_TYPE_MASK,
 } from "../../arch-x86/p2m-types";
 import { Domain, DomainKind } from "../records/domain";
@@ -83,13 +84,19 @@ function inPage(address: u64, length: u32): u32 {
   return length < room ? length : room;
 }
 
-/** Writable types; of the others RAM_RO, GRANT_RO and MODULE can only be read. */
+/** Writable types; of the others RAM_RO, GRANT_RO, MODULE and SHARED_RO can only be read. */
 function writable(): bool {
   return entryType == P2M_RAM || entryType == P2M_SHARED || entryType == P2M_FOREIGN || entryType == P2M_GRANT_RW;
 }
 
 function readable(): bool {
-  return writable() || entryType == P2M_RAM_RO || entryType == P2M_GRANT_RO || entryType == P2M_MODULE;
+  return (
+    writable() ||
+    entryType == P2M_RAM_RO ||
+    entryType == P2M_GRANT_RO ||
+    entryType == P2M_MODULE ||
+    entryType == P2M_SHARED_RO
+  );
 }
 
 /**
@@ -124,6 +131,12 @@ export function copyToGuest(v: Vcpu, gva: u64, ptr: usize, length: u32): bool {
     done += bytes;
   }
   return true;
+}
+
+/** Machine address of guest-physical `gpa` for one aligned access now; 0 where the domain has no memory that it can write. */
+export function writableAddress(d: Domain, gpa: u64): u64 {
+  const pa = machineAddress(d, gpa);
+  return pa && writable() ? pa : 0;
 }
 
 /** Copies to guest-physical memory; false where there is none or it cannot be written. */

@@ -5,7 +5,7 @@
  *
  * What an entry means for ownership:
  *   RAM       the domain's own frame, kept by its allocation; the mapping holds no reference
- *   SHARED    shared_info or a grant-table frame, kept by the domain; no reference
+ *   SHARED    shared_info or a grant-table frame, kept by the domain; no reference. SHARED_RO: the device page, likewise
  *   FOREIGN   one reference on the other domain's frame, counted in foreignMaps
  *   GRANT_*   as FOREIGN, but can only be unmapped by its handle (grant-table.ts)
  *   MODULE    a boot module in domain 0's window; permanent
@@ -26,6 +26,7 @@ import { claimRestore, ramAlloc } from "./claims";
 import { domainFrameRelease, frameGet, framePut, sharedFrameAt, sharedFrameMoved } from "./frames";
 import { softwarePopulate } from "./software-memory";
 import {
+  entryIsShared,
   entryMfn,
   entryType,
   physmapEmpty,
@@ -96,7 +97,7 @@ function mapOver(d: Domain, gfn: u64, mfn: u64, order: u32): i32 {
   if (order) return -ENOMEM; // the caller continues page by page
   const old = physmapUnmap(d, gfn);
   if (!old) return -ENOMEM;
-  if (entryType(old) == P2M_SHARED) sharedFrameMoved(entryMfn(old), 0);
+  if (entryIsShared(old)) sharedFrameMoved(entryMfn(old), 0);
   return physmapMap(d, gfn, mfn, P2M_RAM); // its table exists: cannot fail
 }
 
@@ -128,9 +129,10 @@ export function removePage(d: Domain, gfn: u64): i32 {
   const entry = physmapLookup(d, gfn);
   if (!entry) return -ENOENT;
   const type = entryType(entry);
-  if (type != P2M_RAM && type != P2M_RAM_RO && type != P2M_SHARED) return -ENXIO;
+  const shared = entryIsShared(entry);
+  if (type != P2M_RAM && type != P2M_RAM_RO && !shared) return -ENXIO;
   if (!physmapUnmap(d, gfn)) return -ENOMEM;
-  if (type == P2M_SHARED) sharedFrameMoved(entryMfn(entry), 0);
+  if (shared) sharedFrameMoved(entryMfn(entry), 0);
   else domainFrameRelease(d, entryMfn(entry));
   return 0;
 }
@@ -146,7 +148,7 @@ export function unhookPage(d: Domain, gfn: u64): i32 {
   if (!entry || type == P2M_GRANT_RO || type == P2M_GRANT_RW) return -ENOENT;
   if (type == P2M_MODULE) return -EPERM;
   if (!physmapUnmap(d, gfn)) return -ENOMEM;
-  if (type == P2M_SHARED) sharedFrameMoved(entryMfn(entry), 0);
+  if (entryIsShared(entry)) sharedFrameMoved(entryMfn(entry), 0);
   if (type == P2M_FOREIGN) {
     d.foreignMaps--;
     framePut(entryMfn(entry));
@@ -161,15 +163,16 @@ function makeRoom(d: Domain, gfn: u64): i32 {
 }
 
 /**
- * Maps shared_info or a grant-table frame at `gfn`, removing its previous mapping.
+ * Maps a frame of the hypervisor's own at `gfn`, removing its previous mapping.
+ * @param type P2M_SHARED; P2M_SHARED_RO for the device page
  * @returns 0, -EINVAL, -ENXIO (a grant or foreign frame is there), -ENOMEM
  */
-export function mapShared(d: Domain, gfn: u64, mfn: u64): i32 {
+export function mapShared(d: Domain, gfn: u64, mfn: u64, type: u32 = P2M_SHARED): i32 {
   if (gfn >= d.maxGfn) return -EINVAL;
   const present = physmapLookup(d, gfn);
-  if (present && entryType(present) == P2M_SHARED && entryMfn(present) == mfn) return 0;
+  if (present && entryType(present) == type && entryMfn(present) == mfn) return 0;
   let rc = makeRoom(d, gfn);
-  if (!rc) rc = physmapMap(d, gfn, mfn, P2M_SHARED);
+  if (!rc) rc = physmapMap(d, gfn, mfn, type);
   if (rc) return rc;
   const old = sharedFrameAt(mfn);
   if (old) physmapUnmap(d, old - 1);
@@ -190,9 +193,10 @@ export function pinRam(d: Domain, gfn: u64): u64 {
 export function movePage(d: Domain, from: u64, to: u64): i32 {
   const entry = physmapLookup(d, from);
   const type = entryType(entry);
-  if (!entry || to >= d.maxGfn || (type != P2M_RAM && type != P2M_SHARED)) return -EINVAL;
+  const shared = entryIsShared(entry);
+  if (!entry || to >= d.maxGfn || (type != P2M_RAM && !shared)) return -EINVAL;
   if (from == to) return 0;
-  if (type == P2M_SHARED) return -EXDEV;
+  if (shared) return -EXDEV;
   let rc = makeRoom(d, to);
   if (!rc) rc = physmapMap(d, to, entryMfn(entry), type);
   if (rc) return rc;

@@ -30,6 +30,7 @@ import {
   P2M_MODULE,
   P2M_RAM_RO,
   P2M_SHARED,
+  P2M_SHARED_RO,
   P2M_TYPE_MASK,
 } from "../../arch-x86/p2m-types";
 import { vcpuOf } from "../records/domain-access";
@@ -58,6 +59,12 @@ export function entryMfn(entry: u64): u64 {
 /** P2M_* type of an entry. */
 export function entryType(entry: u64): u32 {
   return <u32>(entry & P2M_TYPE_MASK);
+}
+
+/** Whether an entry maps a frame of the hypervisor's own: shared_info, a grant-table frame, the device page. */
+export function entryIsShared(entry: u64): bool {
+  const type = entryType(entry);
+  return type == P2M_SHARED || type == P2M_SHARED_RO;
 }
 
 /** Allocates a new domain's empty p2m. The domain is already in the list of domains. 0 or -ENOMEM. */
@@ -139,7 +146,9 @@ function mapPieces(d: Domain, gfn: u64, mfn: u64, type: u32, order: u32): i32 {
 function spaceFlags(type: u32): u32 {
   if (type == P2M_MMIO) return hw.SPACE_WRITABLE | hw.SPACE_UNCACHED;
   if (type == P2M_MMIO_RO) return hw.SPACE_UNCACHED;
-  return type == P2M_RAM_RO || type == P2M_GRANT_RO || type == P2M_MODULE ? 0 : hw.SPACE_WRITABLE;
+  return type == P2M_RAM_RO || type == P2M_GRANT_RO || type == P2M_MODULE || type == P2M_SHARED_RO
+    ? 0
+    : hw.SPACE_WRITABLE;
 }
 
 /**
@@ -188,14 +197,15 @@ export function physmapClear(d: Domain, caller: Vcpu | null = null): i32 {
   if (d.kind == DomainKind.Hvm && !d.foreignMaps) return 0;
   let visited: u32 = 0;
   for (let gfn = p2mNext(p2mOf(d), 0); gfn != P2M_END; gfn = p2mNext(p2mOf(d), gfn + 1)) {
-    const type = entryType(p2mLookup(p2mOf(d), gfn));
+    const entry = p2mLookup(p2mOf(d), gfn);
+    const type = entryType(entry);
     assert(type != P2M_GRANT_RO && type != P2M_GRANT_RW, "a grant is still mapped in a p2m being cleared");
     if (d.kind == DomainKind.Software || type == P2M_FOREIGN) {
       const mfn = entryMfn(physmapUnmap(d, gfn));
       if (type == P2M_FOREIGN) {
         d.foreignMaps--;
         framePut(mfn);
-      } else if (type == P2M_SHARED) {
+      } else if (entryIsShared(entry)) {
         sharedFrameMoved(mfn, 0);
       }
     }

@@ -36,6 +36,10 @@ export class Domain {
   vcpuCount: u32; // XEN_DOMCTL_max_vcpus
   vcpus: usize; // table of vcpuCount Vcpu pointers (0: not created)
   createFlags: u32; // XEN_DOMCTL_CDF_*
+  /** 1: a PVHv1 guest, which uses the ABI of PV guests in a hardware container (docs/decisions/0008-pvhv1.md). */
+  pvhv1: u32;
+  /** 1 once it has been unpaused for the first time. */
+  started: u32;
 
   // Memory.
   p2m: usize; // P2m (arch-x86/p2m.ts); for software domains the record that hw.spaceMap mirrors
@@ -96,6 +100,15 @@ export class Domain {
   highestGfn: u64;
   /** XEN_DOMCTL_set_paging_mempool_size, bytes: limits its page tables, which come from the free frames; 0 a default. */
   mempoolBytes: u64;
+  // kernel/domains/device-page.ts.
+  /** 1: its hypercall 41 is NoXS's devctl, 0: dm_op. Fixed when it is first unpaused. */
+  devctl: u32;
+  /** Entries of device pages that name it as the backend. */
+  devicesOffered: u32;
+  /** Frame of its device page, 0 none yet. */
+  devicePageMfn: u64;
+  /** While it is being destroyed: domains with ids below this no longer have a device of it. */
+  devicesForgottenBelow: u32;
   /** XEN_X86_EMU_*: devices emulated for it. */
   emulation: u32;
   /** vCPU that took the latest interrupt of lowest priority (kernel/ipi.ts). */

@@ -252,7 +252,9 @@ export function domainPause(d: Domain): void {
 export function domainUnpause(d: Domain): i32 {
   if (d.pauseCount == 0) return -EINVAL;
   d.pauseCount--;
-  if (d.pauseCount == 0) domainPauseFlag(d, PAUSE_DOMAIN, false);
+  if (d.pauseCount) return 0;
+  d.started = 1;
+  domainPauseFlag(d, PAUSE_DOMAIN, false);
   return 0;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Builds the guests: every `guests/NAME.c` and every folder `guests/NAME/` beside the library becomes one PVH image,
- * `NAME.elf`. They need gcc and Xen's public headers (Debian: gcc, libxen-dev); those with TCP/IP need lwIP, and are left out
- * where that cannot be fetched.
+ * `NAME.elf`; a folder with a `start.S` and a `link.ld` of its own becomes what those say. They need gcc and Xen's public headers
+ * (Debian: gcc, libxen-dev); those with TCP/IP need lwIP, and are left out where that cannot be fetched.
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
@@ -43,13 +43,7 @@ export const GUEST_FLAGS = [
   "-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__",
 ];
 
-const LINK = [
-  "-nostdlib",
-  "-static",
-  "-no-pie",
-  "-Wl,--build-id=none,--gc-sections,-z,max-page-size=4096",
-  `-Wl,-T,${path.join(libraryFolder, "link.ld")}`,
-];
+const LINK = ["-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none,--gc-sections,-z,max-page-size=4096"];
 
 function sourcesIn(entry: string): string[] {
   return filesBeneath(entry).filter((file) => /\.[cS]$/.test(file));
@@ -80,6 +74,14 @@ export function builtGuests(): string[] {
   return guestNames().filter((name) => !usesNetwork(name) || existsSync(path.join(guestsFolder, `${name}.elf`)));
 }
 
+/** A library's objects but for the start of a PVH guest: for a guest that has a start of its own. */
+function withoutStart(library: string): string[] {
+  const folder = path.dirname(library);
+  return readdirSync(folder)
+    .filter((name) => name.endsWith(".o") && !name.endsWith("_start.S.o"))
+    .map((name) => path.join(folder, name));
+}
+
 async function buildGuest(name: string, outDir: string, flags: string[], libraries: string[]): Promise<boolean> {
   const own = ownSource(name);
   const output = path.join(outDir, `${name}.elf`);
@@ -90,8 +92,10 @@ async function buildGuest(name: string, outDir: string, flags: string[], librari
     key: [...flags, ...LINK].join(" "),
     outputs: [output],
     run: async () => {
-      const files = [...sourcesIn(own), ...libraries];
-      await compilers.run(() => runTool("gcc", [...flags, ...LINK, "-o", output, ...files]));
+      const starts = existsSync(path.join(own, "start.S"));
+      const files = [...sourcesIn(own), ...(starts ? libraries.flatMap(withoutStart) : libraries)];
+      const script = path.join(starts ? own : libraryFolder, "link.ld");
+      await compilers.run(() => runTool("gcc", [...flags, ...LINK, `-Wl,-T,${script}`, "-o", output, ...files]));
     },
   });
 }

@@ -1,11 +1,16 @@
-/** Third-party guests: PVH images from Debian's packages. Skipped by name if they cannot be fetched. */
+/**
+ * Third-party guests: PVH images from Debian's packages, and those in the folder that TYPEVISOR_FOREIGN names, which nobody
+ * packages: README.md here says how they are made. Skipped by name where they are missing.
+ */
 import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import path from "node:path";
+import ava, { type ExecutionContext } from "ava";
 import type { BootModule } from "../../scripts/modules.ts";
 import { unpackedPackage } from "../../scripts/packages.ts";
 import { buildFolder } from "../../scripts/paths.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
-import { expectFrames, frames } from "./support/frames.ts";
+import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
+import { expectFrames, frames, framesWarm } from "./support/frames.ts";
 import { packageTests } from "./support/packages.ts";
 
 const FORMAT = "i386-xen_pvh";
@@ -41,6 +46,55 @@ for (const kind of MACHINES) {
       if (round === 1) before = await frames(machine);
     }
     await expectFrames(t, machine, before, "after the last one");
+    await powerOff(t, machine);
+  });
+}
+
+/** `ava.serial` with an image of TYPEVISOR_FOREIGN's folder as a boot module, or a test that is skipped and says why. */
+function withImage(
+  name: string,
+  title: string,
+  body: (t: ExecutionContext, modules: BootModule[]) => Promise<void>,
+): void {
+  const folder = process.env.TYPEVISOR_FOREIGN;
+  const file = path.join(folder ?? "", name);
+  if (folder !== undefined && existsSync(file)) ava.serial(title, (t) => body(t, [{ name, file }]));
+  else ava.skip(`${title} (TYPEVISOR_FOREIGN names no folder with ${name})`, () => {});
+}
+
+for (const kind of MACHINES) {
+  withImage("minios-noxs", `LightVM's Mini-OS, a PVHv1 guest, finds its NoXS device on ${kind}`, async (t, modules) => {
+    const machine = await bootToPrompt(t, { kind, modules });
+    await machine.command("create --kernel minios-noxs --paused", COMMAND_MS);
+    // Our guest is its sysctl device's backend: grants it the control page, and tells it to end once it is connected.
+    await machine.command("create --kernel pvhv1 --cmdline sysctl=1", COMMAND_MS);
+    machine.send("console 2\r");
+    const { match } = await machine.waitFor(/sysctl for domain 1: grant (\d+), port (\d+)/, COMMAND_MS, "the backend");
+    machine.send("\x1d");
+    await machine.waitFor("\ntypevisor> ", COMMAND_MS, "the prompt after Ctrl-]");
+    // XEN_DEVCTL_dev_add for domain 1: sysctl 0 of domain 2.
+    const words = [1, 2, 1, 0, 1, 0, 2, match[1], match[2]].join();
+    const added = await machine.command(
+      `js [${words}].forEach((word, i) => memory.store32(0xc01ff000 + 4 * i, word)), hypercall(41, 0xc01ff000)`,
+      COMMAND_MS,
+    );
+    t.regex(added, /^0$/m);
+    machine.send("unpause 1\r");
+    await machine.waitFor("Shutdown requested: 0", GUEST_MS, "Mini-OS to be told to end");
+    await machine.waitFor("domain 2 (pvhv1) has ended: poweroff", GUEST_MS, "the device to be closed");
+    t.regex(machine.output, /Xen HVM callback vector for event delivery is enabled[^]*gnttab_table mapped/);
+    await powerOff(t, machine);
+  });
+
+  withImage("minios-pvh", `Mini-OS as a PVH guest starts and is shut down on ${kind}`, async (t, modules) => {
+    const machine = await bootToPrompt(t, { kind, modules });
+    const before = await framesWarm(machine);
+    await machine.command("create --kernel minios-pvh", COMMAND_MS);
+    await consoleSays(machine, "2", /dummy main/, GUEST_MS);
+    machine.send("shutdown 2\r");
+    await machine.waitFor("domain 2 (minios-pvh) has ended: poweroff", GUEST_MS);
+    await machine.waitFor("typevisor> ", COMMAND_MS);
+    await expectFrames(t, machine, before, "after it");
     await powerOff(t, machine);
   });
 }

@@ -14,14 +14,31 @@ import {
   GrantEntryV1,
   GTF_permit_access,
 } from "../../abi/grant-table.ts";
+import {
+  __HYPERVISOR_devctl,
+  Devctl,
+  NOXS_DEV_COUNT_MAX,
+  noxs_dev_vif,
+  NoxsDevPageEntry,
+  XEN_DEVCTL_dev_add,
+  XEN_DEVCTL_dev_enum,
+  XEN_DEVCTL_VERSION,
+} from "../../abi/io/noxs.ts";
 import { XENMAPSPACE_grant_table } from "../../abi/memory.ts";
+import { XEN_DOMCTL_CDF_hap } from "../../abi/domctl.ts";
 import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
 import { Sysctl, SysctlDebugKeys, XEN_SYSCTL_debug_keys, XEN_SYSCTL_INTERFACE_VERSION } from "../../abi/sysctl.ts";
 import {
   __HYPERVISOR_event_channel_op,
   __HYPERVISOR_grant_table_op,
+  __HYPERVISOR_mmu_update,
+  __HYPERVISOR_mmuext_op,
   __HYPERVISOR_sched_op,
   __HYPERVISOR_sysctl,
+  DOMID_SELF,
+  MMUEXT_TLB_FLUSH_LOCAL,
+  MmuextOp,
+  MmuUpdate,
 } from "../../abi/xen.ts";
 import { SCHEDOP_block } from "../../abi/sched.ts";
 import { addToPhysmap, GRANT_TABLE_GFN, hypercall, structured } from "./call.ts";
@@ -218,4 +235,67 @@ test("an audit takes the uses of grants off and puts them back", (t) => {
   t.is(m.exports.audit(), 0, "and has put back what it took off");
   t.is(dom0.destroy(user), 0);
   t.is(m.exports.audit(), 0);
+});
+
+test("the devices of a backend that is destroyed are removed in pieces, from however many domains", (t) => {
+  const { machine: m, dom0 } = machine();
+  const backend = dom0.build(sleeper);
+  const devctl = (cmd: number, domain: number, id = 0, be = 0) =>
+    dom0.structured(__HYPERVISOR_devctl, null, Devctl.SIZE, (v) => {
+      v.setUint32(Devctl.version, XEN_DEVCTL_VERSION, true);
+      v.setUint32(Devctl.cmd, cmd, true);
+      v.setUint16(Devctl.domain, domain, true);
+      v.setUint32(Devctl.dev_add_dev + NoxsDevPageEntry.type, noxs_dev_vif, true);
+      v.setUint32(Devctl.dev_add_dev + NoxsDevPageEntry.id, id, true);
+      v.setUint16(Devctl.dev_add_dev + NoxsDevPageEntry.be_id, be, true);
+    });
+  const fronts = Array.from({ length: 200 }, () => dom0.create());
+  for (const front of fronts) {
+    for (let i = 0; i < NOXS_DEV_COUNT_MAX; i++) {
+      t.is(devctl(XEN_DEVCTL_dev_add, front, i, i % 2 === 0 ? backend : 0).result, 0);
+    }
+  }
+  m.measureStretch();
+  for (let tries = 0; dom0.destroy(backend) !== 0; tries++) t.true(tries < 1000);
+  t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
+  for (const front of fronts) {
+    t.is(devctl(XEN_DEVCTL_dev_enum, front).view.getUint32(Devctl.dev_enum_dev_count, true), NOXS_DEV_COUNT_MAX / 2);
+  }
+  t.is(m.exports.audit(), 0, m.output.slice(-1500));
+});
+
+test("a PVHv1 guest's lists of page-table operations are done in pieces, and completely", (t) => {
+  const { machine: m, dom0 } = machine();
+  dom0.flags = XEN_DOMCTL_CDF_hap;
+  dom0.emulation = 0;
+  const entries = 3000;
+  const list = 0x10000;
+  const target = 0x30000;
+  let done = 0;
+  const id = dom0.build(function* (cpu) {
+    const reported = cpu.view(0x9000, 4);
+    for (let i = 0; i < entries; i++) {
+      const v = cpu.view(list + i * MmuUpdate.SIZE, MmuUpdate.SIZE);
+      v.setBigUint64(MmuUpdate.ptr, BigInt(target + 8 * (i % 512)), true);
+      v.setBigUint64(MmuUpdate.val, BigInt(i + 1), true);
+    }
+    m.measureStretch();
+    t.is(yield* hypercall(cpu, __HYPERVISOR_mmu_update, list, entries, 0x9000, DOMID_SELF), 0);
+    t.is(reported.getUint32(0, true), entries);
+    for (let i = 0; i < 512; i++) {
+      const latest = Math.floor((entries - 1 - i) / 512) * 512 + i + 1;
+      if (cpu.view(target + 8 * i, 8).getBigUint64(0, true) !== BigInt(latest)) t.fail(`entry ${i}`);
+    }
+    for (let at = 0; at < 0x10000; at += MmuextOp.SIZE) {
+      const v = cpu.view(list + at, 4);
+      v.setUint32(MmuextOp.cmd, MMUEXT_TLB_FLUSH_LOCAL, true);
+    }
+    t.is(yield* hypercall(cpu, __HYPERVISOR_mmuext_op, list, 2000, 0x9000, DOMID_SELF), 0);
+    t.is(reported.getUint32(0, true), 2000);
+    done++;
+    yield* sleeper(cpu);
+  }, 96);
+  t.is(dom0.unpause(id), 0);
+  m.runUntil(() => done > 0, "the end of the lists", 100_000);
+  t.true(m.longestStretch < STRETCH_MAX, `${m.longestStretch} uses of the hardware without a look at the clock`);
 });

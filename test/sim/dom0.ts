@@ -68,7 +68,8 @@ export class BuildFailure extends Error {
 
 export class Dom0 extends SoftwareCaller {
   private nextMapping = DOM0_MAP;
-  /** XEN_X86_EMU_* of the domains to be made. */
+  /** XEN_DOMCTL_CDF_* and XEN_X86_EMU_* of the domains to be made. */
+  flags = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
   emulation = XEN_X86_EMU_LAPIC;
   /** Pages of handles they may have. */
   maptrackFrames = 16;
@@ -89,7 +90,7 @@ export class Dom0 extends SoftwareCaller {
   /** XEN_DOMCTL_createdomain with `vcpus` and event channels up to `maxPort`; the domain id or a negative errno. */
   create(vcpus = 1, maxPort = 1023): number {
     const { result, view } = this.domctl(XEN_DOMCTL_createdomain, 0, (v, u) => {
-      v.setUint32(u + DomctlCreatedomain.flags, XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap, true);
+      v.setUint32(u + DomctlCreatedomain.flags, this.flags, true);
       v.setUint32(u + DomctlCreatedomain.max_vcpus, vcpus, true);
       v.setUint32(u + DomctlCreatedomain.max_evtchn_port, maxPort, true);
       v.setUint32(u + DomctlCreatedomain.max_grant_frames, 4, true);

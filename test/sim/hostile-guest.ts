@@ -6,8 +6,20 @@ import {
   EVTCHNOP_set_priority,
   EVTCHNOP_unmask,
 } from "../../abi/event-channel.ts";
-import { XENMAPSPACE_grant_table, XENMAPSPACE_shared_info } from "../../abi/memory.ts";
-import { __HYPERVISOR_event_channel_op } from "../../abi/xen.ts";
+import { __HYPERVISOR_devctl, Devctl, NOXS_DEVICE_PAGE, XEN_DEVCTL_VERSION } from "../../abi/io/noxs.ts";
+import {
+  AddToPhysmap,
+  MemoryReservation,
+  RemoveFromPhysmap,
+  XENMAPSPACE_gmfn,
+  XENMAPSPACE_grant_table,
+  XENMAPSPACE_shared_info,
+  XENMEM_add_to_physmap,
+  XENMEM_decrease_reservation,
+  XENMEM_populate_physmap,
+  XENMEM_remove_from_physmap,
+} from "../../abi/memory.ts";
+import { __HYPERVISOR_event_channel_op, __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen.ts";
 import { expandArray, initControl } from "./fifo.ts";
 import { addToPhysmap, ARGUMENT_GFN, GRANT_TABLE_GFN, hypercall, SHARED_INFO_GFN, type Steps } from "./call.ts";
 import type { Scene } from "./peer.ts";
@@ -31,8 +43,8 @@ const NOISE = 256;
 export function hostileGuest(scene: Scene): GuestProgram {
   const { random } = scene;
   const operations = [
-    0, 1, 2, 4, 7, 12, 12, 13, 15, 17, 18, 20, 20, 20, 21, 24, 24, 26, 29, 32, 32, 32, 33, 34, 34, 35, 36, 36, 39, 41,
-    55, 63,
+    0, 1, 2, 4, 7, 12, 12, 13, 14, 15, 17, 18, 20, 20, 20, 21, 24, 24, 26, 29, 32, 32, 32, 33, 34, 34, 35, 36, 36, 39,
+    41, 55, 63,
   ];
 
   function* anyHypercall(cpu: GuestCpu): Steps<void> {
@@ -78,8 +90,67 @@ export function hostileGuest(scene: Scene): GuestProgram {
     yield { kind: "exit", code: 0x7c, info1: write, rcx: BigInt(msr), rax: value & 0xffff_ffffn, rdx };
   }
 
+  /** A memory operation whose structure may have been given away when it is done. */
+  function* memoryOp(cpu: GuestCpu, op: number, size: number, fill: (view: DataView) => void): Steps<void> {
+    const bytes = new Uint8Array(size);
+    fill(new DataView(bytes.buffer));
+    cpu.poke(ARGUMENTS, bytes);
+    yield* hypercall(cpu, __HYPERVISOR_memory_op, op, ARGUMENTS);
+  }
+
+  /** A devctl of the right version, on any domain; or something done to its device page. */
+  function* devices(cpu: GuestCpu): Steps<void> {
+    const gfn = BigInt(NOXS_DEVICE_PAGE / PAGE);
+    const list = ARGUMENTS + 2048;
+    const extent = (view: DataView): void => {
+      cpu.view(list, 8).setBigUint64(0, gfn, true);
+      view.setBigUint64(MemoryReservation.extent_start, BigInt(list), true);
+      view.setBigUint64(MemoryReservation.nr_extents, 1n, true);
+      view.setUint16(MemoryReservation.domid, DOMID_SELF, true);
+    };
+    switch (random.below(8)) {
+      case 0:
+        yield { kind: "access", gpa: NOXS_DEVICE_PAGE + 8 * random.below(512), write: true, value: random.u64() };
+        break;
+      case 1: {
+        const [op, size] = [XENMEM_remove_from_physmap, RemoveFromPhysmap.SIZE];
+        yield* memoryOp(cpu, op, size, (view) => {
+          view.setUint16(RemoveFromPhysmap.domid, DOMID_SELF, true);
+          view.setBigUint64(RemoveFromPhysmap.gpfn, gfn, true);
+        });
+        break;
+      }
+      case 2:
+      case 3: {
+        const op = random.pick([XENMEM_decrease_reservation, XENMEM_populate_physmap]);
+        yield* memoryOp(cpu, op, MemoryReservation.SIZE, extent);
+        break;
+      }
+      case 4:
+        yield* memoryOp(cpu, XENMEM_add_to_physmap, AddToPhysmap.SIZE, (view) => {
+          view.setUint16(AddToPhysmap.domid, DOMID_SELF, true);
+          view.setUint32(AddToPhysmap.space, random.pick([XENMAPSPACE_gmfn, XENMAPSPACE_shared_info]), true);
+          view.setBigUint64(AddToPhysmap.idx, random.oneIn(2) ? gfn : BigInt(random.below(32)), true);
+          view.setBigUint64(AddToPhysmap.gpfn, random.oneIn(2) ? gfn : BigInt(random.below(64)), true);
+        });
+        break;
+      default: {
+        const call = new DataView(new ArrayBuffer(Devctl.SIZE));
+        for (let at = 0; at < Devctl.SIZE; at += 8) call.setBigUint64(at, random.hostile64(), true);
+        call.setUint32(Devctl.version, XEN_DEVCTL_VERSION, true);
+        call.setUint32(Devctl.cmd, random.below(6), true);
+        call.setUint16(Devctl.domain, random.pick([DOMID_SELF, DOMID_SELF, 0, 1, 2, 3, random.u32() & 0xffff]), true);
+        cpu.poke(ARGUMENTS, new Uint8Array(call.buffer));
+        yield* hypercall(cpu, __HYPERVISOR_devctl, random.oneIn(8) ? random.hostile64() : ARGUMENTS);
+      }
+    }
+  }
+
   function* anything(cpu: GuestCpu): Steps<void> {
-    switch (random.below(14)) {
+    switch (random.below(15)) {
+      case 14:
+        yield* devices(cpu);
+        break;
       case 13:
         yield* useApic();
         break;

@@ -73,4 +73,22 @@ export const MUTATIONS: Mutation[] = [
     find: "const found = hw.cmpxchg32(pa, seen, seen | flags);",
     replace: "const found = hw.cmpxchg32(pa, seen, seen);",
   },
+  {
+    name: "a guest can write its device page",
+    file: "kernel/domains/device-page.ts",
+    find: "d.devicePageMfn, P2M_SHARED_RO);",
+    replace: "d.devicePageMfn);",
+  },
+  {
+    name: "the devices behind a removed one do not move up",
+    file: "kernel/domains/device-page.ts",
+    find: "for (let i: u32 = index; i + 1 < count; i++) copyEntry(d, i, i + 1);",
+    replace: "",
+  },
+  {
+    name: "the devices of a backend that is destroyed stay",
+    file: "kernel/domains/device-page.ts",
+    find: "while (backend.devicesOffered) {",
+    replace: "while (false) {",
+  },
 ];

@@ -3,6 +3,7 @@
  * domain 0 creates, pauses, maps and destroys; the hypervisor audits itself as it goes; in the end every domain is
  * destroyed and the frames are counted.
  */
+import { XEN_DOMCTL_CDF_hap, XEN_DOMCTL_CDF_hvm, XEN_X86_EMU_LAPIC } from "../../abi/domctl.ts";
 import { ENOMEM } from "../../abi/errno.ts";
 import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../abi/sysctl.ts";
 import { DOM0_SCRATCH } from "../../abi/domain0-layout.ts";
@@ -21,6 +22,7 @@ import { DATA_PAGES, FIRST_DATA_GFN, goodGuest } from "./good-guest.ts";
 import { Hog } from "./hog.ts";
 import { hostileGuest } from "./hostile-guest.ts";
 import { Machine } from "./machine.ts";
+import { DevicePages } from "./noxs.ts";
 import { peer, type Peer, type Scene } from "./peer.ts";
 import { PAGE } from "./ram.ts";
 import { Random } from "./random.ts";
@@ -102,6 +104,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   const dom0 = new Dom0(machine);
   const scene: Scene = { world: new World(), random, peers: [], tight };
   const foreign: { peer: Peer; gfn: number; address: number }[] = [];
+  const devices = new DevicePages(dom0, random, tight);
   machine.step(4);
   for (let page = 0; page < 4; page++) dom0.page(DOM0_SCRATCH + page * PAGE, true); // its RAM comes on first touch
   const audit = (): void => {
@@ -128,12 +131,16 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     }
     unmapAll(victim);
     scene.world.gone(id);
+    devices.gone(id);
   };
   const create = (): void => {
     const spins = shape.spinning > 0 && random.below(shape.spinning) !== 0;
     const next = peer(!spins && random.below(3) !== 0);
     const vcpus = spins ? 1 + random.below(SPINNING_VCPUS) : random.oneIn(3) ? 2 : 1;
     const program = spins ? spinner(vcpus) : next.good ? goodGuest(scene, next) : hostileGuest(scene);
+    const pvhv1 = random.oneIn(4);
+    dom0.flags = pvhv1 ? XEN_DOMCTL_CDF_hap : XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+    dom0.emulation = pvhv1 ? 0 : XEN_X86_EMU_LAPIC;
     try {
       next.id = spins ? dom0.buildWithVcpus(program, GUEST_PAGES, vcpus) : dom0.build(program, GUEST_PAGES, vcpus);
     } catch (error) {
@@ -143,6 +150,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     }
     for (let i = 0; i < DATA_PAGES; i++) scene.world.fresh(next.id, FIRST_DATA_GFN + i);
     scene.peers.push(next);
+    devices.built(next.id, pvhv1, scene.peers);
     const result = dom0.unpause(next.id);
     if (result !== 0) throw new Violation(`unpausing a new domain returned ${result}`);
   };
@@ -165,6 +173,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
       throw new Violation("a refused hypercall of domain 0 changed the number of free frames");
   };
 
+  devices.begin();
   create();
   for (const p of [...scene.peers]) destroy(p);
   unmapAll(null);
@@ -177,7 +186,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
   const rounds = options.rounds ?? 60;
   for (let round = 0; round < rounds; round++) {
     const victim = scene.peers.length > 0 ? random.pick(scene.peers) : null;
-    switch (random.below(12)) {
+    switch (random.below(13)) {
       case 0:
       case 1:
         if (scene.peers.length < shape.maxGuests) create();
@@ -206,6 +215,9 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
       case 6:
         hostileToolstack();
         break;
+      case 7:
+        devices.turn(scene.peers);
+        break;
     }
     hog?.turn();
     clock?.outside();
@@ -214,6 +226,7 @@ export function simulate(module: WebAssembly.Module, seed: number, options: Simu
     if (round % (options.auditEvery ?? 15) === 0) {
       hog?.leave(AUDIT_FRAMES);
       audit();
+      devices.checkAll(scene.peers);
     }
   }
   clock?.stop();

@@ -27,7 +27,8 @@ export function domainInfo(d: Domain, at: usize): void {
   // From the first call of destroydomain on. Xen sets it when everything that can be freed has been; here a domain 0 that
   // was restarted in the middle of a destroy finds by it which domains it must continue to destroy.
   if (d.life != DomainLife.Alive) flags |= XEN_DOMINF_dying;
-  if (d.kind == DomainKind.Hvm) flags |= XEN_DOMINF_hvm_guest | XEN_DOMINF_hap;
+  if (d.kind == DomainKind.Hvm) flags |= XEN_DOMINF_hap;
+  if (d.kind == DomainKind.Hvm && !d.pvhv1) flags |= XEN_DOMINF_hvm_guest;
   if (d.shutdown) flags |= XEN_DOMINF_shutdown;
   if (d.pauseCount) flags |= XEN_DOMINF_paused;
   if (d.createFlags & XEN_DOMCTL_CDF_xs_domain) flags |= XEN_DOMINF_xs_domain;

@@ -61,7 +61,8 @@ function isSelf(v: Vcpu, d: Domain): bool {
 }
 
 /**
- * createdomain: a hardware guest, paused, without memory and vCPUs; its id goes into the structure at `arg`.
+ * createdomain: a hardware guest, paused, without memory and vCPUs; its id goes into the structure at `arg`. Without
+ * XEN_DOMCTL_CDF_hvm, that is a PV guest on nested paging, it is a PVHv1 guest (docs/decisions/0008-pvhv1.md).
  * @returns 0; -EEXIST the id is taken; -EINVAL flags or limits; -EOPNOTSUPP emulated devices beyond a local APIC;
  *   -ENOENT another CPU pool; -ENOMEM, -ENOSPC
  */
@@ -75,8 +76,7 @@ export function createDomain(arg: usize): i32 {
   }
   if (!virtualisationReady()) return -EINVAL; // Xen: HVM support not available
   const flags = load<u32>(u, DomctlCreatedomain.flags);
-  const kind = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
-  if (flags & ~FLAGS_KNOWN || (flags & kind) != kind) return -EINVAL;
+  if (flags & ~FLAGS_KNOWN || !(flags & XEN_DOMCTL_CDF_hap)) return -EINVAL;
   if (load<u32>(u, DomctlCreatedomain.iommu_opts) || load<u32>(u, DomctlCreatedomain.vmtrace_size)) return -EINVAL;
   if (load<u32>(u, DomctlCreatedomain.arch_misc_flags) & ~XEN_X86_MISC_FLAGS_MAX) return -EINVAL;
   const grantOptions = load<u32>(u, DomctlCreatedomain.grant_opts);
@@ -85,7 +85,8 @@ export function createDomain(arg: usize): i32 {
   if (grantOptions & ~XEN_DOMCTL_GRANT_version_mask) return -EINVAL;
   if (grantTableLimits(null, grantFrames, maptrackFrames, grantOptions) != 0) return -EINVAL;
   const emulation = load<u32>(u, DomctlCreatedomain.arch_emulation_flags);
-  if (emulation != XEN_X86_EMU_LAPIC && emulation != 0) return -EOPNOTSUPP;
+  const lapic = (flags & XEN_DOMCTL_CDF_hvm) != 0 && emulation == XEN_X86_EMU_LAPIC;
+  if (emulation != 0 && !lapic) return -EOPNOTSUPP;
   if (load<u32>(u, DomctlCreatedomain.cpupool_id)) return -ENOENT;
   const d = domainCreate(id, DomainKind.Hvm, flags, load<u32>(u, DomctlCreatedomain.max_vcpus), error);
   if (d == null) return load<i32>(error);

@@ -66,6 +66,8 @@ test.serial("createdomain refuses what cannot be had, and leaves nothing behind"
   const refused: [number, Values<typeof domctl.DomctlCreatedomain>][] = [
     [-EINVAL, { flags: 0 }],
     [-EINVAL, { flags: 0xffffffff }],
+    [-EINVAL, { flags: domctl.XEN_DOMCTL_CDF_hvm }],
+    [-EOPNOTSUPP, { flags: domctl.XEN_DOMCTL_CDF_hap }], // PVHv1 with a local APIC
     [-EINVAL, { max_vcpus: 0 }],
     [-EINVAL, { max_vcpus: 5000 }],
     [-EINVAL, { grant_opts: 0 }],

@@ -166,8 +166,15 @@ test("a kernel in the first megabyte is loaded there, and nothing else", async (
 });
 
 test("a guest of 5 GiB has its RAM on both sides of the hole", (t) => {
-  const kernel = { entry: 0x100000, segments: [{ address: 0x100000, fileOffset: 0, fileSize: 1, memorySize: 1 }] };
-  const { lowRam, highRam, memoryMap } = planGuest("big", kernel, 0, 5 * 2 ** 30, 200, 300);
+  const segments = [{ address: 0x100000, fileOffset: 0, fileSize: 1, memorySize: 1 }];
+  const { lowRam, highRam, memoryMap } = planGuest(
+    "big",
+    { kind: "pvh", entry: 0x100000, segments },
+    0,
+    5 * 2 ** 30,
+    200,
+    300,
+  );
   t.deepEqual([lowRam, highRam], [3 * 2 ** 30, 2 * 2 ** 30]);
   t.deepEqual(memoryMap.at(-1), { start: 2 ** 32, size: 2 * 2 ** 30, type: XEN_HVM_MEMMAP_TYPE_RAM });
   t.true(memoryMap.every(({ start }, i) => i === 0 || start >= memoryMap[i - 1]!.start + memoryMap[i - 1]!.size));

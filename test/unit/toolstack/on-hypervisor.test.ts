@@ -1,10 +1,15 @@
 /** hypervisor.wasm and control.js together on the simulated machine: what a user types, and what the guests get. */
 import test from "ava";
+import { ENODATA } from "../../../abi/errno.ts";
+import { __HYPERVISOR_devctl, Devctl, XEN_DEVCTL_get, XEN_DEVCTL_VERSION } from "../../../abi/io/noxs.ts";
 import {
   CONSOLEIO_write,
+  DOMID_SELF,
   __HYPERVISOR_console_io,
   __HYPERVISOR_sched_op,
   __HYPERVISOR_xen_version,
+  StartInfo,
+  VcpuInfo,
 } from "../../../abi/xen.ts";
 import { XENVER_guest_handle } from "../../../abi/version.ts";
 import { SCHEDOP_shutdown, SHUTDOWN_crash, SHUTDOWN_poweroff } from "../../../abi/sched.ts";
@@ -95,6 +100,92 @@ test("create --wait: the guest runs, ends, and every frame is back", async (t) =
   t.regex(output, /create: domain 3 \(bad\) has ended: crash\n\{ missing: 0 \}/);
   t.regex(output, /^virtualisation {2}AMD-V: nested paging$/m);
   t.regex(output, /Time\(s\)\nDomain-0 .*\nTYPEVISOR-EXEC: 6 ok, 1 failed/);
+});
+
+const KERNEL = 0x100000;
+
+/** A guest that prints the address of its device page, or the error it gets at devctl's number. */
+function* printsDevicePage(cpu: GuestCpu): ReturnType<GuestProgram> {
+  yield { kind: "spin", ns: 1000 };
+  mapFirst2Mib(cpu);
+  const request = new DataView(new ArrayBuffer(Devctl.SIZE));
+  request.setUint32(Devctl.version, XEN_DEVCTL_VERSION, true);
+  request.setUint32(Devctl.cmd, XEN_DEVCTL_get, true);
+  request.setUint16(Devctl.domain, DOMID_SELF, true);
+  cpu.poke(0x9000, new Uint8Array(request.buffer));
+  const result = yield* hypercall(cpu, __HYPERVISOR_devctl, 0x9000);
+  const page = cpu.view(0x9000, Devctl.SIZE).getUint32(Devctl.get_mfn, true);
+  const text = result === 0 ? `device page 0x${page.toString(16)}` : `error ${-result}`;
+  yield* prints(`${text}\n`, SHUTDOWN_poweroff)(cpu);
+}
+
+test("create --noxs: the guest has a device page; another has none", async (t) => {
+  const machine = await boot(
+    exec(
+      "create --kernel a --memory 2 --wait; js before = sysctl.physicalInfo().freePages;" +
+        "create --kernel a --memory 2 --noxs --wait; create --kernel a --memory 2 --noxs --paused;" +
+        "js ({ used: before - sysctl.physicalInfo().freePages }); destroy 3; create --kernel a --memory 2 --paused;" +
+        "js ({ used: before - sysctl.physicalInfo().freePages }); destroy 4",
+    ),
+    { a: printsDevicePage },
+  );
+  const output = runToEnd(machine);
+  t.regex(output, new RegExp(`\\(d1\\) error ${ENODATA}\\n`), "dm_op without buffers");
+  t.regex(output, /\(d2\) device page 0xfeffa000\n/);
+  const used = [...output.matchAll(/\{ used: (\d+) \}/g)].map(([, frames]) => Number(frames));
+  t.is(used[0]! - used[1]!, 1, "a device page is one frame");
+  t.regex(output, /TYPEVISOR-EXEC: 9 ok, 0 failed/);
+});
+
+test("a PVHv1 guest: its start_info, its page tables as it is entered, and its device page", async (t) => {
+  const program: GuestProgram = function* (cpu) {
+    // Its code is one page long; start_info is behind the list of its 1536 frames, which has three.
+    const info = cpu.view(KERNEL + 4 * 4096, 4096);
+    const u64 = (at: number): number => Number(info.getBigUint64(at, true));
+    const text = Buffer.from(info.buffer, info.byteOffset + StartInfo.cmd_line, 16)
+      .toString()
+      .split("\0")[0];
+    t.is(u64(StartInfo.nr_pages), 1536);
+    t.is(u64(StartInfo.mfn_list), KERNEL + 4096);
+    t.is(u64(StartInfo.pt_base), KERNEL + 8 * 4096);
+    t.is(u64(StartInfo.nr_pt_frames), 5);
+    const table = cpu.view(u64(StartInfo.pt_base), 4096);
+    t.is(Number(table.getBigUint64(0, true)) & ~0xfff, u64(StartInfo.pt_base) + 4096);
+    yield { kind: "spin", ns: 1000 };
+    // The frame that start_info names is mapped and is the domain's shared_info: every event is masked as it starts.
+    const shared = cpu.view(u64(StartInfo.shared_info), 4096);
+    t.is(shared.getUint8(VcpuInfo.evtchn_upcall_mask), 1);
+    t.is(text, "a=b c");
+    yield* printsDevicePage(cpu);
+  };
+  const machine = new Machine(await module, {
+    memory: 32,
+    modules: [
+      {
+        name: "old",
+        data: makeElf({
+          entry: null,
+          elfEntry: BigInt(KERNEL),
+          segments: [{ address: KERNEL, data: guestCode(0) }],
+          guestSection:
+            "XEN_VER=xen-3.0,LOADER=generic,VIRT_BASE=0x0,ELF_PADDR_OFFSET=0x0," +
+            "FEATURES=hvm_callback_vector|auto_translated_physmap|supervisor_mode_kernel",
+        }).bytes,
+      },
+    ],
+    commandLine: exec(
+      'create --kernel old --memory 6 --cmdline "a=b c" --wait; js before = sysctl.physicalInfo().freePages;' +
+        "create --kernel old --memory 6 --vcpus 2; create --kernel old --memory 3;" +
+        'create --kernel old --memory 6 --cmdline "a=b c" --wait; js ({ missing: before - sysctl.physicalInfo().freePages })',
+    ),
+  });
+  machine.svm.programs.push(program);
+  await ControlPlane.on(machine);
+  const output = runToEnd(machine);
+  t.regex(output, /\(d1\) device page 0xfeffa000\ndomain 1 \(old\) has ended: poweroff\n/);
+  t.regex(output, /create: old: a PVHv1 guest has one virtual CPU, not 2/);
+  t.regex(output, /create: old: not enough memory/);
+  t.regex(output, /\{ missing: 0 \}/);
 });
 
 /** A guest that prints what XENVER_guest_handle gives it, as hexadecimal digits. */

@@ -5,7 +5,7 @@
 import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { encodeUtf8 } from "../text.ts";
 import { acpiSize, acpiTables } from "./acpi.ts";
-import { parseKernel, type Kernel } from "./elf.ts";
+import type { Kernel, PvhKernel } from "./elf.ts";
 import { planWrites, type Batch, type Piece } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
 import { planGuest, type GuestLayout } from "./layout.ts";
@@ -14,7 +14,6 @@ import { makeStartInfo, startInfoSize } from "./start-info.ts";
 const MIB = 1024 * 1024;
 
 export interface Blueprint {
-  kernel: Kernel;
   layout: GuestLayout;
   /** Bytes that are written, and how. */
   size: number;
@@ -36,15 +35,15 @@ const KEPT = 16;
 /** Those that write more are made each time: their lists of frames would take more memory than they save time. */
 const KEPT_BYTES = 2 * MIB;
 
-/** The blueprint for such a guest. Throws BuildError for an image that is no kernel, or what does not fit. */
-export function blueprintFor(config: BlueprintConfig): Blueprint {
+/** The blueprint for such a guest, whose kernel has been read. Throws BuildError for what does not fit. */
+export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Blueprint {
   const { kernel, ramdisk, commandLine, memoryMib, vcpus } = config;
   const stays = kernel.address < DOM0_MAP && (ramdisk === undefined || ramdisk.address < DOM0_MAP);
-  if (!stays) return makeBlueprint(config);
+  if (!stays) return makeBlueprint(config, parsed);
   const key = `${kernel.address} ${ramdisk?.address ?? ""} ${memoryMib} ${vcpus} ${commandLine}`;
   const known = kept.get(key);
   if (known !== undefined) return known;
-  const made = makeBlueprint(config);
+  const made = makeBlueprint(config, parsed);
   if (made.size > KEPT_BYTES) return made;
   made.writes = [...made.writes];
   if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
@@ -52,28 +51,39 @@ export function blueprintFor(config: BlueprintConfig): Blueprint {
   return made;
 }
 
-function makeBlueprint({ kernel: image, ramdisk, commandLine: text, memoryMib, vcpus }: BlueprintConfig): Blueprint {
-  const kernel = parseKernel(image);
-  const commandLine = encodeUtf8(text);
+function makeBlueprint(config: BlueprintConfig, kernel: PvhKernel): Blueprint {
+  const { ramdisk, vcpus } = config;
+  const commandLine = encodeUtf8(config.commandLine);
   const ramdiskSize = ramdisk?.size ?? 0;
   const layout = planGuest(
-    image.name,
+    config.kernel.name,
     kernel,
     ramdiskSize,
-    memoryMib * MIB,
+    config.memoryMib * MIB,
     startInfoSize(commandLine),
     acpiSize(vcpus),
   );
-  const startInfo = makeStartInfo(layout, commandLine, ramdiskSize);
-  const acpi = acpiTables(layout.acpi, vcpus);
-  const pieces: Piece[] = kernel.segments.map(({ address, fileOffset, fileSize }) => ({
-    address,
+  const pieces = [
+    ...imagePieces(config, kernel, layout.ramdisk),
+    bytesAt(layout.startInfo, makeStartInfo(layout, commandLine, ramdiskSize)),
+    bytesAt(layout.acpi, acpiTables(layout.acpi, vcpus)),
+  ];
+  const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
+  return { layout, size, writes: planWrites(pieces) };
+}
+
+/** The kernel's segments and the ramdisk, which goes to `address`, as what is to be written. */
+export function imagePieces({ kernel: image, ramdisk }: BlueprintConfig, kernel: Kernel, address: number): Piece[] {
+  const pieces: Piece[] = kernel.segments.map(({ address: at, fileOffset, fileSize }) => ({
+    address: at,
     size: fileSize,
     from: image.address + fileOffset,
   }));
-  if (ramdisk !== undefined) pieces.push({ address: layout.ramdisk, size: ramdisk.size, from: ramdisk.address });
-  pieces.push({ address: layout.startInfo, size: startInfo.length, from: startInfo });
-  pieces.push({ address: layout.acpi, size: acpi.length, from: acpi });
-  const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
-  return { kernel, layout, size, writes: planWrites(pieces) };
+  if (ramdisk !== undefined) pieces.push({ address, size: ramdisk.size, from: ramdisk.address });
+  return pieces;
+}
+
+/** Bytes as something to be written. */
+export function bytesAt(address: number, bytes: Uint8Array): Piece {
+  return { address, size: bytes.length, from: bytes };
 }

@@ -5,20 +5,34 @@
 import { ENOMEM } from "../../../abi/errno.ts";
 import { HVM_PARAM_TRIPLE_FAULT_REASON } from "../../../abi/hvm.ts";
 import { SHUTDOWN_crash } from "../../../abi/sched.ts";
+import { DOM0_MAP } from "../../../abi/domain0-layout.ts";
 import { HypercallError } from "../hypercall.ts";
-import { createDomain, destroyDomain, setMaxMemory, setMaxVcpus } from "../hypercalls/domctl.ts";
+import { makeDevicePage } from "../hypercalls/devctl.ts";
+import { createDomain, destroyDomain, setMaxMemory, setMaxVcpus, writeHypercallPage } from "../hypercalls/domctl.ts";
 import { setHvmParam } from "../hypercalls/hvm.ts";
-import { BATCH_PAGES, populateAll, populateFrames, populateRange, setMemoryMap } from "../hypercalls/memory.ts";
+import {
+  BATCH_PAGES,
+  mapSharedInfo,
+  populateAll,
+  populateFrames,
+  populateRange,
+  setMemoryMap,
+} from "../hypercalls/memory.ts";
 import { guestRefusal } from "../refusal.ts";
+import { encodeUtf8 } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
-import { blueprintFor } from "./blueprint.ts";
+import { acpiSize } from "./acpi.ts";
+import { blueprintFor, bytesAt, imagePieces } from "./blueprint.ts";
 import { BuildError } from "./build-error.ts";
-import { writeBatches } from "./guest-writer.ts";
-import { setStartContext } from "./vcpu-state.ts";
+import { planWrites, writeBatches, type Batch } from "./guest-writer.ts";
+import { setPvStartContext, setStartContext } from "./vcpu-state.ts";
+import { parseKernel, type Kernel, type PvhKernel, type PvKernel } from "./elf.ts";
 import { Pace, type Progress } from "./pace.ts";
 import type { Image } from "./image.ts";
-import type { GuestLayout } from "./layout.ts";
+import { beyondRam, type MemoryPlan } from "./layout.ts";
 import { notEnoughMemory } from "./memory-check.ts";
+import { planPvGuest, type PvLayout } from "./pv-layout.ts";
+import { checkPvCommandLine, makeFrameList, makePageTables, makePvStartInfo, virtualWords } from "./pv-start.ts";
 import { openRings, type Rings } from "./rings.ts";
 
 const MIB = 1024 * 1024;
@@ -34,30 +48,47 @@ export interface GuestConfig {
   commandLine: string;
   memoryMib: number;
   vcpus: number;
+  /** It finds its devices in a device page (NoXS); PVHv1 guests always do. */
+  noxs?: boolean;
   /** Told of a build that takes more than a second: bytes of memory given or written, and to be. */
   progress?: Progress;
 }
 
+/** How a guest is built: its plan, and the steps that depend on its kind. */
+interface Plan {
+  memory: MemoryPlan;
+  /** Bytes that are written, and how. */
+  size: number;
+  writes: (rings: Rings) => Iterable<Batch>;
+  /** What remains to be done when all is written. */
+  finish: (id: number) => void;
+}
+
 /**
- * Builds a PVH domain, which is paused. What takes long is done in steps, between which others have their turns. The domain has
- * no handle yet, which marks it as unfinished: its caller writes it when everything else is done.
+ * Builds a domain of the kind that its kernel is for, PVH or PVHv1, which is paused. What takes long is done in steps, between which
+ * others have their turns. The domain has no handle yet, which marks it as unfinished: its caller writes it when
+ * everything else is done.
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
 export async function buildDomain(config: GuestConfig): Promise<Rings> {
-  const { kernel, layout, size, writes } = blueprintFor(config);
+  const kernel = kernelOf(config.kernel);
+  const pvhv1 = kernel.kind === "pvhv1";
+  const plan = kernel.kind === "pvhv1" ? planPvhv1(config, kernel) : planPvh(config, kernel);
+  const { memory } = plan;
   const pace = new Pace(config.progress);
   let id = -1;
   try {
-    id = createDomain(config.vcpus);
+    id = createDomain(config.vcpus, pvhv1);
     setMaxVcpus(id, config.vcpus);
-    setMaxMemory(id, config.memoryMib * 1024 + (layout.extraGfns.length * PAGE_SIZE) / 1024);
-    await populateGuest(id, layout, pace);
-    const rings = openRings(id, layout.consolePage / PAGE_SIZE, layout.storePage / PAGE_SIZE);
+    setMaxMemory(id, config.memoryMib * 1024 + beyondRam(acpiSize(config.vcpus)) / 1024);
+    await populateGuest(id, memory, pace);
+    if (config.noxs) makeDevicePage(id);
+    const rings = openRings(id, memory.consolePage / PAGE_SIZE, memory.storePage / PAGE_SIZE);
     // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
     setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
-    setMemoryMap(id, layout.memoryMap);
-    await writeBatches(id, writes, size, pace);
-    setStartContext(id, kernel.entry, layout.startInfo);
+    setMemoryMap(id, memory.memoryMap);
+    await writeBatches(id, plan.writes(rings), plan.size, pace);
+    plan.finish(id);
     return rings;
   } catch (error) {
     if (id >= 0) destroyDomain(id);
@@ -65,8 +96,63 @@ export async function buildDomain(config: GuestConfig): Promise<Rings> {
   }
 }
 
+function planPvh(config: GuestConfig, kernel: PvhKernel): Plan {
+  const { layout, size, writes } = blueprintFor(config, kernel);
+  return {
+    memory: layout,
+    size,
+    writes: () => writes,
+    finish: (id) => setStartContext(id, kernel.entry, layout.startInfo),
+  };
+}
+
+function planPvhv1(config: GuestConfig, kernel: PvKernel): Plan {
+  const { name } = config.kernel;
+  const commandLine = encodeUtf8(config.commandLine);
+  const ramdiskSize = config.ramdisk?.size ?? 0;
+  if (config.vcpus > 1) throw new BuildError(`${name}: a PVHv1 guest has one virtual CPU, not ${config.vcpus}`);
+  checkPvCommandLine(name, commandLine);
+  const layout: PvLayout = planPvGuest(name, kernel, ramdiskSize, config.memoryMib * MIB);
+  const images = imagePieces(config, kernel, layout.ramdisk);
+  return {
+    memory: layout,
+    size: images.reduce((sum, piece) => sum + piece.size, 0),
+    writes: (rings) =>
+      planWrites([
+        ...images,
+        bytesAt(layout.frameList, makeFrameList(layout.lowRam / PAGE_SIZE)),
+        bytesAt(layout.startInfo, makePvStartInfo(kernel, layout, rings, commandLine, ramdiskSize)),
+        bytesAt(layout.pageTables, makePageTables(layout.tables, layout.pageTables)),
+      ]),
+    finish: (id) => {
+      if (kernel.hypercallPage !== null) writeHypercallPage(id, kernel.hypercallPage / PAGE_SIZE);
+      mapSharedInfo(id, layout.sharedInfo / PAGE_SIZE);
+      setPvStartContext(
+        id,
+        virtualWords(kernel, kernel.entry),
+        virtualWords(kernel, layout.bootStack + PAGE_SIZE),
+        virtualWords(kernel, layout.startInfo),
+        layout.pageTables,
+      );
+    },
+  };
+}
+
+/** Kernels read before, by their addresses: boot modules never change. */
+const kernels = new Map<number, Kernel>();
+
+function kernelOf(image: Image): Kernel {
+  if (image.address >= DOM0_MAP) return parseKernel(image);
+  let kernel = kernels.get(image.address);
+  if (kernel === undefined) {
+    kernel = parseKernel(image);
+    kernels.set(image.address, kernel);
+  }
+  return kernel;
+}
+
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */
-async function populateGuest(id: number, layout: GuestLayout, pace: Pace): Promise<void> {
+async function populateGuest(id: number, layout: MemoryPlan, pace: Pace): Promise<void> {
   const total = layout.lowRam + layout.highRam;
   for (const [start, size, before] of [
     [0, layout.lowRam, 0],
@@ -94,7 +180,7 @@ async function populateGuest(id: number, layout: GuestLayout, pace: Pace): Promi
       batch = pace.next(batch, BATCH_PAGES);
     }
   }
-  populateFrames(id, layout.extraGfns);
+  if (layout.extraGfns.length > 0) populateFrames(id, layout.extraGfns);
 }
 
 /** Says what the user can do about a hypercall's failure, where that is known. */

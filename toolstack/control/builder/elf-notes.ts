@@ -1,5 +1,4 @@
 /** ELF notes named "Xen". Layout of a note: name size, descriptor size, type, name, descriptor, each padded. */
-import { XEN_ELFNOTE_ENTRY, XEN_ELFNOTE_PHYS32_ENTRY } from "../../../abi/elfnote.ts";
 
 /** The bytes of a note segment or section. */
 export interface NoteRegion {
@@ -8,12 +7,11 @@ export interface NoteRegion {
   align: number;
 }
 
-/** Calls `each` with type and descriptor of every note named "Xen"; throws the result of `damaged` for a malformed one. */
-function forEachXenNote(
-  regions: NoteRegion[],
-  damaged: () => Error,
-  each: (type: number, descriptor: Uint8Array) => void,
-): void {
+/** Descriptors by type (XEN_ELFNOTE_*). */
+export type XenNotes = Map<number, Uint8Array>;
+
+/** Adds the descriptors of all notes named "Xen" to `notes`, later ones over earlier ones; throws the result of `damaged` for a malformed note. */
+export function addXenNotes(notes: XenNotes, regions: NoteRegion[], damaged: () => Error): void {
   for (const { bytes, align } of regions) {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     const unit = align === 8 ? 8 : 4;
@@ -26,27 +24,28 @@ function forEachXenNote(
       const descriptorAt = at + pad(12 + nameSize);
       if (descriptorAt + descriptorSize > bytes.length) throw damaged();
       const named = nameSize === 4 && view.getUint32(at + 12, true) === 0x006e6558; // "Xen\0"
-      if (named) each(type, bytes.subarray(descriptorAt, descriptorAt + descriptorSize));
+      if (named) notes.set(type, bytes.subarray(descriptorAt, descriptorAt + descriptorSize));
       at = descriptorAt + pad(descriptorSize);
     }
   }
 }
 
-/** The value of XEN_ELFNOTE_PHYS32_ENTRY, undefined when there is no such note. */
-export function findPvhEntry(regions: NoteRegion[], damaged: () => Error): number | undefined {
-  let entry: number | undefined;
-  forEachXenNote(regions, damaged, (type, descriptor) => {
-    if (type !== XEN_ELFNOTE_PHYS32_ENTRY || descriptor.length < 4) return;
-    entry = new DataView(descriptor.buffer, descriptor.byteOffset).getUint32(0, true);
-  });
-  return entry;
+/** A note's number of 4 or 8 bytes; undefined when there is no such note, or a shorter one. */
+export function noteNumber(notes: XenNotes, type: number): bigint | undefined {
+  const descriptor = notes.get(type);
+  if (descriptor === undefined || descriptor.length < 4) return undefined;
+  const view = new DataView(descriptor.buffer, descriptor.byteOffset);
+  return descriptor.length < 8 ? BigInt(view.getUint32(0, true)) : view.getBigUint64(0, true);
 }
 
-/** True when the notes are those of a kernel that can be started as a PV guest. */
-export function hasPvEntry(regions: NoteRegion[], damaged: () => Error): boolean {
-  let found = false;
-  forEachXenNote(regions, damaged, (type) => {
-    if (type === XEN_ELFNOTE_ENTRY) found = true;
-  });
-  return found;
+/** A note's text, to its NUL. */
+export function noteText(notes: XenNotes, type: number): string | undefined {
+  const descriptor = notes.get(type);
+  return descriptor === undefined ? undefined : textOf(descriptor);
+}
+
+/** Bytes to the first NUL, one character each. */
+export function textOf(bytes: Uint8Array): string {
+  const end = bytes.indexOf(0);
+  return Array.from(end < 0 ? bytes : bytes.subarray(0, end), (byte) => String.fromCharCode(byte)).join("");
 }

@@ -1,13 +1,16 @@
 /**
- * Kernel images: ELF32 and ELF64 executables for x86 that carry a Xen PVH entry note. Every field is checked before it
- * is used: images come from the user.
+ * Kernel images: ELF32 and ELF64 executables for x86 that carry a Xen PVH entry note, and ELF64 ones that can be PVHv1 guests
+ * (pv-image.ts). Every field is checked before it is used: images come from the user.
  *
  * Source: System V ABI chapters 4 and 5 (object files, program loading), xen/elfnote.h.
  */
 import { hex } from "../text.ts";
+import { PAGE_SIZE } from "../window.ts";
+import { XEN_ELFNOTE_PHYS32_ENTRY } from "../../../abi/elfnote.ts";
 import { BuildError } from "./build-error.ts";
-import { findPvhEntry, hasPvEntry, type NoteRegion } from "./elf-notes.ts";
+import { addXenNotes, noteNumber, type NoteRegion, textOf, type XenNotes } from "./elf-notes.ts";
 import type { Image } from "./image.ts";
+import { pvPhysical, pvPlace, type PvPlace } from "./pv-image.ts";
 
 /** A part of the image to be placed in guest memory. */
 export interface Segment {
@@ -19,13 +22,27 @@ export interface Segment {
   fileSize: number;
 }
 
-/** The properties of a kernel that the domain builder needs. */
-export interface Kernel {
+/** The properties of a PVH kernel that the domain builder needs. */
+export interface PvhKernel {
+  kind: "pvh";
   /** Guest-physical address of the 32-bit PVH entry point. */
   entry: number;
   /** Segments with bytes in memory, by ascending address, without overlaps. */
   segments: Segment[];
 }
+
+/** Those of a PVHv1 kernel. */
+export interface PvKernel {
+  kind: "pvhv1";
+  /** Virtual address at which guest-physical 0 is to be mapped. */
+  virtBase: bigint;
+  /** Guest-physical addresses of the 64-bit entry point, and of the hypercall page; null: it has none made. */
+  entry: number;
+  hypercallPage: number | null;
+  segments: Segment[];
+}
+
+export type Kernel = PvhKernel | PvKernel;
 
 const CLASS32 = 1;
 const CLASS64 = 2;
@@ -37,6 +54,9 @@ const EM_X86_64 = 62;
 const PT_LOAD = 1;
 const PT_NOTE = 4;
 const SHT_NOTE = 7;
+/** The section in which kernels before ELF notes described themselves to Xen, and the most of it that is read. */
+const GUEST_SECTION = "__xen_guest";
+const GUEST_SECTION_MAX = 4096;
 /** A size or offset above this is nonsense, and sums of two stay exact. */
 const MAX_OFFSET = 2 ** 52;
 
@@ -56,12 +76,14 @@ const MACHINES: Record<number, string> = {
 /** Offsets of the fields we read, by ELF class: [offset, width in bytes]. */
 interface Layout {
   headerSize: number;
+  entry: Field;
   phoff: Field;
   shoff: Field;
   phentsize: number;
   phnum: number;
   shentsize: number;
   shnum: number;
+  shstrndx: number;
   programHeader: { size: number; offset: Field; paddr: Field; filesz: Field; memsz: Field; align: Field };
   sectionHeader: { size: number; offset: Field; sectionSize: Field; align: Field };
 }
@@ -69,23 +91,27 @@ type Field = [number, 4 | 8];
 
 const LAYOUT32: Layout = {
   headerSize: 52,
+  entry: [24, 4],
   phoff: [28, 4],
   shoff: [32, 4],
   phentsize: 42,
   phnum: 44,
   shentsize: 46,
   shnum: 48,
+  shstrndx: 50,
   programHeader: { size: 32, offset: [4, 4], paddr: [12, 4], filesz: [16, 4], memsz: [20, 4], align: [28, 4] },
   sectionHeader: { size: 40, offset: [16, 4], sectionSize: [20, 4], align: [32, 4] },
 };
 const LAYOUT64: Layout = {
   headerSize: 64,
+  entry: [24, 8],
   phoff: [32, 8],
   shoff: [40, 8],
   phentsize: 54,
   phnum: 56,
   shentsize: 58,
   shnum: 60,
+  shstrndx: 62,
   programHeader: { size: 56, offset: [8, 8], paddr: [24, 8], filesz: [32, 8], memsz: [40, 8], align: [48, 8] },
   sectionHeader: { size: 64, offset: [24, 8], sectionSize: [32, 8], align: [48, 8] },
 };
@@ -109,6 +135,11 @@ class Fields {
   field([offset, width]: Field): number {
     const low = this.u32(offset);
     return width === 4 ? low : this.u32(offset + 4) * 0x100000000 + low;
+  }
+
+  /** As `field`, exact beyond 2^53. */
+  address([offset, width]: Field): bigint {
+    return width === 4 ? BigInt(this.u32(offset)) : this.view.getBigUint64(offset, true);
   }
 }
 
@@ -145,11 +176,52 @@ export function parseKernel(image: Image): Kernel {
   segments.sort((a, b) => a.address - b.address);
   checkOverlaps(image, segments);
 
-  const entry = findEntry(image, notes, () => sectionNotes(image, layout, header));
-  if (!segments.some((segment) => entry >= segment.address && entry < segment.address + segment.fileSize)) {
-    throw new BuildError(`${image.name}: its PVH entry point ${hex(entry)} is outside its segments`);
+  const xen = xenNotes(image, notes, () => sectionNotes(image, layout, header));
+  const pvh = noteNumber(xen, XEN_ELFNOTE_PHYS32_ENTRY);
+  if (pvh !== undefined) {
+    const entry = Number(pvh);
+    checkWithin(image, "PVH entry point", entry, segments);
+    return { kind: "pvh", entry, segments };
   }
-  return { entry, segments };
+  const section = xen.size === 0 ? guestSection(image, layout, header) : undefined;
+  const place = pvPlace(image.name, xen, section, header.address(layout.entry));
+  if (place === null) {
+    throw new BuildError(
+      `${image.name}: it has no XEN_ELFNOTE_PHYS32_ENTRY note: not a PVH kernel (Linux: CONFIG_PVH=y)`,
+    );
+  }
+  if (layout !== LAYOUT64) throw new BuildError(`${image.name}: a 32-bit PV kernel: PVHv1 guests are 64-bit`);
+  return pvKernel(image, place, segments);
+}
+
+/** A PVHv1 kernel, its segments at their guest-physical addresses. */
+function pvKernel(image: Image, place: PvPlace, segments: Segment[]): PvKernel {
+  const { virtBase, paddrOffset } = place;
+  const [first] = segments as [Segment, ...Segment[]];
+  if (first.address < paddrOffset) {
+    throw new BuildError(
+      `${image.name}: the segment at ${hex(first.address)} is below its physical offset ${hex(paddrOffset)}`,
+    );
+  }
+  const moved = segments.map((segment) => ({ ...segment, address: segment.address - paddrOffset }));
+  const last = moved[moved.length - 1]!;
+  const size = last.address + last.memorySize;
+  const entry = pvPhysical(image.name, "entry point", place, place.entry, size);
+  checkWithin(image, "entry point", entry, moved);
+  const hypercallPage =
+    place.hypercallPage === undefined
+      ? null
+      : pvPhysical(image.name, "hypercall page", place, place.hypercallPage, size);
+  if (hypercallPage !== null && hypercallPage % PAGE_SIZE !== 0) {
+    throw new BuildError(`${image.name}: damaged: its hypercall page is at ${hex(hypercallPage)}, which is no page`);
+  }
+  return { kind: "pvhv1", virtBase, entry, hypercallPage, segments: moved };
+}
+
+/** Refuses an address that is not in a segment's bytes. */
+function checkWithin(image: Image, what: string, address: number, segments: Segment[]): void {
+  if (segments.some((segment) => address >= segment.address && address < segment.address + segment.fileSize)) return;
+  throw new BuildError(`${image.name}: its ${what} ${hex(address)} is outside its segments`);
 }
 
 /** Checks magic, class, byte order, machine and type; returns the layout of its class. */
@@ -250,45 +322,50 @@ function checkOverlaps(image: Image, segments: Segment[]): void {
   }
 }
 
-/** Notes found only through section headers: images whose linker script made no PT_NOTE. */
-function sectionNotes(image: Image, layout: Layout, header: Fields): NoteRegion[] {
-  const fields = layout.sectionHeader;
-  const sections = readTable(
+/** The section header table. */
+function sectionHeaders(image: Image, layout: Layout, header: Fields): Fields[] {
+  return readTable(
     image,
     "section header",
     header.field(layout.shoff),
     header.u16(layout.shnum),
     header.u16(layout.shentsize),
-    fields.size,
+    layout.sectionHeader.size,
   );
-  return sections
+}
+
+/** Notes found only through section headers: images whose linker script made no PT_NOTE. */
+function sectionNotes(image: Image, layout: Layout, header: Fields): NoteRegion[] {
+  const { offset, sectionSize, align } = layout.sectionHeader;
+  return sectionHeaders(image, layout, header)
     .filter((section) => section.u32(4) === SHT_NOTE)
     .map((section) =>
-      readRegion(
-        image,
-        "note section",
-        section.field(fields.offset),
-        section.field(fields.sectionSize),
-        section.field(fields.align),
-      ),
+      readRegion(image, "note section", section.field(offset), section.field(sectionSize), section.field(align)),
     );
 }
 
-function findEntry(image: Image, notes: NoteRegion[], more: () => NoteRegion[]): number {
+/** Xen's notes: those of the note segments, and of the note sections where a PVH entry is not among them. */
+function xenNotes(image: Image, regions: NoteRegion[], more: () => NoteRegion[]): XenNotes {
   const damaged = () => new BuildError(`${image.name}: damaged: a note runs past the end of its segment`);
-  let entry = findPvhEntry(notes, damaged);
-  let all = notes;
-  if (entry === undefined) {
-    all = notes.concat(more());
-    entry = findPvhEntry(all, damaged);
-  }
-  if (entry !== undefined) return entry;
-  if (hasPvEntry(all, damaged)) {
-    throw new BuildError(
-      `${image.name}: a Xen PV kernel without a PVH entry (it has no XEN_ELFNOTE_PHYS32_ENTRY note); only PVH guests run here`,
-    );
-  }
-  throw new BuildError(
-    `${image.name}: it has no XEN_ELFNOTE_PHYS32_ENTRY note: not a PVH kernel (Linux: CONFIG_PVH=y)`,
+  const notes: XenNotes = new Map();
+  addXenNotes(notes, regions, damaged);
+  if (!notes.has(XEN_ELFNOTE_PHYS32_ENTRY)) addXenNotes(notes, more(), damaged);
+  return notes;
+}
+
+/** Text of the section __xen_guest, undefined when there is none. */
+function guestSection(image: Image, layout: Layout, header: Fields): string | undefined {
+  const sections = sectionHeaders(image, layout, header);
+  const names = sections[header.u16(layout.shstrndx)];
+  if (names === undefined) return undefined;
+  const { offset, sectionSize, align } = layout.sectionHeader;
+  const region = (section: Fields, most: number) => {
+    const size = Math.min(section.field(sectionSize), most);
+    return readRegion(image, "section", section.field(offset), size, section.field(align)).bytes;
+  };
+  const table = region(names, Infinity);
+  const found = sections.find(
+    (section) => textOf(table.subarray(section.u32(0), section.u32(0) + 16)) === GUEST_SECTION,
   );
+  return found === undefined ? undefined : textOf(region(found, GUEST_SECTION_MAX));
 }

@@ -15,35 +15,42 @@ import type { MemoryRange } from "../hypercalls/memory.ts";
 import { formatBytes, hex } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
-import type { Kernel, Segment } from "./elf.ts";
+import type { PvhKernel, Segment } from "./elf.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 /** End of RAM below the hole, and its continuation. */
-const LOW_RAM_END = 3 * GIB;
+export const LOW_RAM_END = 3 * GIB;
 const HIGH_RAM_START = 4 * GIB;
-/** Xen's special pages, X86_HVM_END_SPECIAL_REGION and below: eight, of which two are used (libxenguest, xg_dom_x86.c). */
-const SPECIAL_START = 0xfeff8000;
-const SPECIAL_END = 0xff000000;
+/**
+ * Xen's special pages, X86_HVM_END_SPECIAL_REGION and below: eight, of which two are used (libxenguest, xg_dom_x86.c), and a third
+ * by the hypervisor for NoXS's device page (abi/io/noxs.ts).
+ */
+export const SPECIAL_START = 0xfeff8000;
+export const SPECIAL_END = 0xff000000;
 const STORE_PAGE = SPECIAL_START + 4 * PAGE_SIZE;
 const CONSOLE_PAGE = SPECIAL_START + 7 * PAGE_SIZE;
 const RINGS = 2;
 
-/** The plan by which a guest is built. Addresses are guest-physical, in bytes. */
-export interface GuestLayout {
+/** What guests of every kind have. Addresses are guest-physical, in bytes. */
+export interface MemoryPlan {
   /** RAM from 0, and RAM from 4 GiB. */
   lowRam: number;
   highRam: number;
   ramdisk: number;
-  /** hvm_start_info and what it points to, in RAM. */
-  startInfo: number;
-  acpi: number;
   consolePage: number;
   storePage: number;
   /** Frame numbers of the pages beyond the RAM that must be populated. */
   extraGfns: number[];
   memoryMap: MemoryRange[];
+}
+
+/** The plan by which a PVH guest is built. */
+export interface GuestLayout extends MemoryPlan {
+  /** hvm_start_info and what it points to, in RAM. */
+  startInfo: number;
+  acpi: number;
 }
 
 /** Where the ACPI tables begin that take `size` bytes. */
@@ -65,7 +72,7 @@ export function beyondRam(acpiSize: number): number {
  */
 export function planGuest(
   name: string,
-  kernel: Kernel,
+  kernel: PvhKernel,
   ramdiskSize: number,
   memorySize: number,
   startInfoSize: number,
@@ -74,7 +81,7 @@ export function planGuest(
   const lowRam = Math.min(memorySize, LOW_RAM_END);
   const highRam = memorySize - lowRam;
   // A kernel may end below 1 MiB; there are no PC devices in that range.
-  const ramdisk = Math.max(wholePages(checkFits(name, kernel.segments, lowRam, memorySize)), MIB);
+  const ramdisk = Math.max(kernelEnd(name, kernel.segments, lowRam, memorySize), MIB);
   const startInfo = ramdisk + wholePages(ramdiskSize);
   if (startInfo + startInfoSize > lowRam) {
     throw new BuildError(
@@ -103,11 +110,11 @@ function wholePages(bytes: number): number {
   return Math.ceil(bytes / PAGE_SIZE) * PAGE_SIZE;
 }
 
-/** Throws unless every segment lies in RAM; returns the end of the last one. */
-function checkFits(name: string, segments: Segment[], lowRam: number, memorySize: number): number {
+/** Throws unless every segment lies in RAM; returns the end of the last one's page. */
+export function kernelEnd(name: string, segments: Segment[], lowRam: number, memorySize: number): number {
   const last = segments[segments.length - 1]!;
   const end = last.address + last.memorySize;
-  if (end <= lowRam) return end;
+  if (end <= lowRam) return wholePages(end);
   if (end <= memorySize || end > HIGH_RAM_START) {
     throw new BuildError(
       `${name}: the segment at ${hex(last.address)} lies outside the memory below ${formatBytes(LOW_RAM_END)}`,

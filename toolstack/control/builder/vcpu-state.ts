@@ -1,8 +1,9 @@
 /**
- * The state a PVH guest's first vCPU starts in: 32-bit protected mode, paging off, flat segments held in the segment
- * caches alone (there is no GDT), EBX pointing to the start information.
+ * The state a guest's first vCPU starts in, with flat segments held in the segment caches alone (there is no GDT). PVH: 32-bit
+ * protected mode, paging off, EBX pointing to the start information. PVHv1: 64-bit mode in ring 0 on the page tables that
+ * the builder has made, RSI pointing to start_info, interrupts on.
  *
- * Source: Xen's docs/misc/pvh.pandoc; records of xen/arch-x86/hvm/save.h.
+ * Source: Xen's docs/misc/pvh.pandoc, and what Xen 4.4 to 4.9 did for PVHv1; records of xen/arch-x86/hvm/save.h.
  */
 import {
   HVM_FILE_MAGIC,
@@ -24,8 +25,14 @@ const CONTEXT_SIZE = END_AT + HvmSaveDescriptor.SIZE;
 
 const CR0_PE = 0x1;
 const CR0_ET = 0x10;
+const CR0_PG = 0x80000000;
+const CR4_PAE = 0x20;
+const EFER_LME = 0x100;
+const EFER_LMA = 0x400;
+const RFLAGS_IF = 0x200;
 /** Access rights as in a VMCS, bits 0-7 and 12-15 of the descriptor's: type, S, DPL, P; D/B and G. */
 const CODE32 = 0xc9b;
+const CODE64 = 0xa9b;
 const DATA32 = 0xc93;
 const TSS32_BUSY = 0x8b;
 const LDT = 0x82;
@@ -33,8 +40,9 @@ const LDT = 0x82;
 const buffer = reserveScratch(CONTEXT_SIZE, (words) => {
   words.set(new Uint32Array(template.buffer));
 });
-const RIP = (CPU_AT + HvmHwCpu.rip) / 4;
-const RBX = (CPU_AT + HvmHwCpu.rbx) / 4;
+const word = (offset: number): number => (CPU_AT + offset) / 4;
+const RIP = word(HvmHwCpu.rip);
+const RBX = word(HvmHwCpu.rbx);
 const template = makeTemplate();
 
 function makeTemplate(): Uint8Array {
@@ -85,3 +93,37 @@ export function setStartContext(domain: number, entry: number, startInfo: number
   buffer.words[RBX] = startInfo;
   setHvmContext(domain, buffer.address, CONTEXT_SIZE);
 }
+
+/** A 64-bit value as its low and its high word. */
+export type Words = [number, number];
+
+/**
+ * Gives vCPU 0 of a PVHv1 domain its first state.
+ * @param entry virtual address of the first instruction
+ * @param stack virtual address of the stack's end
+ * @param startInfo virtual address of start_info
+ * @param pageTables guest-physical address of the top page table
+ */
+export function setPvStartContext(
+  domain: number,
+  entry: Words,
+  stack: Words,
+  startInfo: Words,
+  pageTables: number,
+): void {
+  const { words } = pvBuffer;
+  words.set(entry, RIP);
+  words.set(stack, word(HvmHwCpu.rsp));
+  words.set(startInfo, word(HvmHwCpu.rsi));
+  words[word(HvmHwCpu.cr3)] = pageTables;
+  setHvmContext(domain, pvBuffer.address, CONTEXT_SIZE);
+}
+
+const pvBuffer = reserveScratch(CONTEXT_SIZE, (words) => {
+  words.set(new Uint32Array(template.buffer));
+  words[word(HvmHwCpu.rflags)] = 0x2 | RFLAGS_IF;
+  words[word(HvmHwCpu.cr0)] = CR0_PE | CR0_ET | CR0_PG;
+  words[word(HvmHwCpu.cr4)] = CR4_PAE;
+  words[word(HvmHwCpu.msr_efer)] = EFER_LME | EFER_LMA;
+  words[word(HvmHwCpu.cs_arbytes)] = CODE64;
+});

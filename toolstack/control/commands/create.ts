@@ -49,7 +49,7 @@ export const createCommand: Command = {
     "[--noxs|--xenbus]",
   summary: "create a domain and print its id",
   details: [
-    "--kernel, --ramdisk  boot modules; the kernel is a PVH image (ELF), or a Linux bzImage with one inside",
+    "--kernel, --ramdisk  boot modules; the kernel is a PVH or a PVHv1 image (ELF), or a Linux bzImage with a PVH one inside",
     `--memory             MiB, or with a unit, such as 2G; ${DEFAULT_MEMORY_MIB} if not given`,
     `--name               at most ${NAME_BYTES} bytes; the kernel's name if not given`,
     "--paused             do not start it",
@@ -58,7 +58,8 @@ export const createCommand: Command = {
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
     `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
     `--vif                a network interface (repeatable): ${VIF_USAGE}`,
-    "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, others by their device page",
+    "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, PVHv1 guests and",
+    "                     others with devices by their device page",
     "A restarted domain is made again as it was made, with its UUID and a new id.",
     "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
   ],

@@ -32,7 +32,7 @@ import {
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { listDomains } from "../hypercalls/sysctl.ts";
 import type { IoRequests } from "../noxs/io-requests.ts";
-import { Devices } from "../noxs/devices.ts";
+import { Devices, wantsDevicePage } from "../noxs/devices.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
@@ -389,7 +389,7 @@ export class Domains {
     if (name !== undefined) this.building.add(name);
     let built: Rings;
     try {
-      built = await buildDomain({ ...request, kernel, progress });
+      built = await buildDomain({ ...request, kernel, progress, noxs: wantsDevicePage(request) });
     } finally {
       if (name !== undefined) this.building.delete(name);
     }

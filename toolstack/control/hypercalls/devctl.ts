@@ -1,4 +1,4 @@
-/** devctl: the entries of a domain's device page, by which NoXS frontends find their devices. */
+/** devctl: NoXS's device pages (abi/io/noxs.ts), by which frontends find their devices. */
 import {
   __HYPERVISOR_devctl,
   Devctl,
@@ -6,6 +6,7 @@ import {
   NoxsDevPageEntry,
   XEN_DEVCTL_dev_add,
   XEN_DEVCTL_dev_rem,
+  XEN_DEVCTL_get,
   XEN_DEVCTL_VERSION,
 } from "../../../abi/io/noxs.ts";
 import { checked, hypercall } from "../hypercall.ts";
@@ -57,4 +58,15 @@ export function removeDevice(
   words[KEY + NoxsDevKey.be_id / 4] = backend | (domain << 16); // and fe_id
   words[KEY + NoxsDevKey.devid / 4] = id;
   checked("XEN_DEVCTL_dev_rem", hypercall(__HYPERVISOR_devctl, buffer.address));
+}
+
+/**
+ * Gives a domain its device page. One that has not run yet thereby has devctl as hypercall 41.
+ * @throws HypercallError EOPNOTSUPP for a domain that runs without
+ */
+export function makeDevicePage(domain: number): void {
+  const { words } = buffer;
+  words[CMD] = XEN_DEVCTL_get;
+  words[DOMAIN] = domain;
+  checked("XEN_DEVCTL_get", hypercall(__HYPERVISOR_devctl, buffer.address));
 }

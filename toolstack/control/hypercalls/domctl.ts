@@ -4,6 +4,7 @@ import {
   DomctlCreatedomain,
   DomctlGetvcpuinfo,
   DomctlHvmcontext,
+  DomctlHypercallInit,
   DomctlMaxMem,
   DomctlMaxVcpus,
   DomctlSendtrigger,
@@ -15,6 +16,7 @@ import {
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
   XEN_DOMCTL_getvcpuinfo,
+  XEN_DOMCTL_hypercall_init,
   XEN_DOMCTL_INTERFACE_VERSION,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
@@ -56,6 +58,7 @@ const MAX_KIB = U + DomctlMaxMem.max_memkb / 4;
 const CONTEXT_SIZE = U + DomctlHvmcontext.size / 4;
 const CONTEXT_BUFFER = U + DomctlHvmcontext.buffer / 4;
 const HANDLE = U + DomctlSetdomainhandle.handle / 4;
+const HYPERCALL_GFN = U + DomctlHypercallInit.gmfn / 4;
 
 function withVersion(words: Uint32Array): void {
   words[Domctl.interface_version / 4] = XEN_DOMCTL_INTERFACE_VERSION;
@@ -68,12 +71,10 @@ const creation = reserveScratch(Domctl.SIZE, (words) => {
   withVersion(words);
   const u = words.subarray(U);
   words[CMD] = XEN_DOMCTL_createdomain;
-  u[DomctlCreatedomain.flags / 4] = XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
   u[DomctlCreatedomain.max_evtchn_port / 4] = MAX_PORT;
   u[DomctlCreatedomain.max_grant_frames / 4] = DEFAULT;
   u[DomctlCreatedomain.max_maptrack_frames / 4] = DEFAULT;
   u[DomctlCreatedomain.grant_opts / 4] = 1;
-  u[DomctlCreatedomain.arch_emulation_flags / 4] = XEN_X86_EMU_LAPIC;
 });
 /** get_domain_state is a stable operation, interface version 0. */
 const state = reserveScratch(Domctl.SIZE, (words) => {
@@ -81,6 +82,8 @@ const state = reserveScratch(Domctl.SIZE, (words) => {
 });
 const STATE = U + DomctlGetDomainState.state / 4; // its low half
 
+const CREATION_FLAGS = U + DomctlCreatedomain.flags / 4;
+const CREATION_EMULATION = U + DomctlCreatedomain.arch_emulation_flags / 4;
 const CREATION_VCPUS = U + DomctlCreatedomain.max_vcpus / 4;
 
 function raw(cmd: number, domain: number): number {
@@ -94,10 +97,15 @@ function domctl(name: string, cmd: number, domain: number): void {
   checked(name, raw(cmd, domain));
 }
 
-/** Makes an empty, paused PVH domain without memory or vCPUs; returns the id the hypervisor chose. */
-export function createDomain(vcpus: number): number {
+/**
+ * Makes an empty, paused domain without memory or vCPUs; returns the id the hypervisor chose.
+ * @param pvhv1 a PVHv1 domain, else a PVH one
+ */
+export function createDomain(vcpus: number, pvhv1: boolean): number {
   const { words } = creation;
   words[DOMAIN] = 0;
+  words[CREATION_FLAGS] = pvhv1 ? XEN_DOMCTL_CDF_hap : XEN_DOMCTL_CDF_hvm | XEN_DOMCTL_CDF_hap;
+  words[CREATION_EMULATION] = pvhv1 ? 0 : XEN_X86_EMU_LAPIC;
   words[CREATION_VCPUS] = vcpus;
   checked("XEN_DOMCTL_createdomain", hypercall(__HYPERVISOR_domctl, creation.address));
   return words[DOMAIN]! & 0xffff;
@@ -114,6 +122,14 @@ export function setMaxMemory(domain: number, kib: number): void {
   buffer.words[MAX_KIB] = kib;
   buffer.words[MAX_KIB + 1] = kib / 0x100000000;
   domctl("XEN_DOMCTL_max_mem", XEN_DOMCTL_max_mem, domain);
+}
+
+/** Writes the hypercall page into a frame of the domain's memory. */
+export function writeHypercallPage(domain: number, gfn: number): void {
+  const { words } = buffer;
+  words[HYPERCALL_GFN] = gfn;
+  words[HYPERCALL_GFN + 1] = 0;
+  domctl("XEN_DOMCTL_hypercall_init", XEN_DOMCTL_hypercall_init, domain);
 }
 
 /** Loads vCPU state from a sequence of HVM save records at `address` in the window. */

@@ -1,11 +1,14 @@
 /** memory_op: populating guests' memory, and mapping guests' frames into the window. */
 import { EINVAL, ENOMEM } from "../../../abi/errno.ts";
 import {
+  AddToPhysmap,
   AddToPhysmapBatch,
   ForeignMemoryMap,
   MemoryReservation,
   RemoveFromPhysmap,
   XENMAPSPACE_gmfn_foreign,
+  XENMAPSPACE_shared_info,
+  XENMEM_add_to_physmap,
   XENMEM_add_to_physmap_batch,
   XENMEM_decrease_reservation,
   XENMEM_populate_physmap,
@@ -188,6 +191,20 @@ export function unmapBuildWindow(pages: number): void {
     for (let i = CALL_RESULT; i < calls * CALL_WORDS; i += CALL_WORDS) failed |= words[i]!;
     if (failed !== 0) throw new Error("the hypervisor did not unmap a guest's frames");
   }
+}
+
+const placeArgument = reserveScratch(AddToPhysmap.SIZE, (words) => {
+  words[AddToPhysmap.space / 4] = XENMAPSPACE_shared_info;
+});
+const PLACE_DOMID = AddToPhysmap.domid / 4; // and size
+const PLACE_GFN = AddToPhysmap.gpfn / 4;
+
+/** Maps a domain's shared_info at one of its frame numbers, in place of the RAM there. */
+export function mapSharedInfo(domain: number, gfn: number): void {
+  const { words, address } = placeArgument;
+  words[PLACE_DOMID] = domain;
+  words[PLACE_GFN] = gfn;
+  checked("XENMEM_add_to_physmap", hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, address));
 }
 
 const E820_ENTRY = 20;

@@ -2,6 +2,7 @@
 import { isBzImage } from "../builder/bzimage.ts";
 import { detach } from "../failures.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import type { CreateRequest } from "../domains/request.ts";
 import type { StoreService } from "../store/service.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { ENODEV } from "../../../abi/errno.ts";
@@ -15,9 +16,15 @@ const MOST_VIFS = 32;
 const FIRST_CARD = 0;
 
 /** How a domain is told of its devices: Linux by the store, our unikernels by their device page. */
-function modelOf({ request }: GuestDomain): DeviceModel {
-  if (request?.model !== undefined) return request.model;
-  return request !== null && isBzImage(request.kernel) ? "xenbus" : "noxs";
+function modelOf({ model, kernel }: CreateRequest): DeviceModel {
+  return model ?? (isBzImage(kernel) ? "xenbus" : "noxs");
+}
+
+/** Whether a domain is to have a device page from the start: it cannot get one when it has run. */
+export function wantsDevicePage(request: CreateRequest): boolean {
+  if (request.model === "noxs") return true;
+  const vifs = request.vifs ?? [];
+  return vifs.some((vif) => vif !== null && (parseVif("--vif", vif).model ?? modelOf(request)) === "noxs");
 }
 
 /** What a vif's address is made of: the domain's UUID, and the vif's number. */
@@ -96,7 +103,7 @@ export class Devices {
 
   private async attachAs(domain: GuestDomain, devid: number, config: VifConfig): Promise<void> {
     await this.ready;
-    const model = config.model ?? modelOf(domain);
+    const model = config.model ?? modelOf(domain.request!);
     const mac = await this.vifs.attach(domain.id, devid, config, model, saltOf(domain, devid));
     domain.request!.vifs![devid] = formatVif({ ...config, mac, model });
   }
