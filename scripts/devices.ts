@@ -153,3 +153,21 @@ export function qemuDevices(nic: NicModel | null, forwards: Forward[], disks: Di
   }
   return args;
 }
+
+/** TCP ports of this computer's that nothing listens on, as many as wanted: `first` and those behind it, or any. */
+export async function freePorts(count: number, first?: number): Promise<number[]> {
+  const ports: number[] = [];
+  for (let port = first ?? 0; ports.length < count; port = first === undefined ? 0 : port + 1) {
+    if (port > 65535) throw new Error("no port of this computer is free");
+    const server = net.createServer().listen(port, LOOPBACK);
+    try {
+      await once(server, "listening");
+    } catch {
+      continue;
+    }
+    ports.push((server.address() as net.AddressInfo).port);
+    server.close();
+    await once(server, "close");
+  }
+  return ports;
+}

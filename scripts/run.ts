@@ -16,6 +16,7 @@ import {
 } from "./emulators.ts";
 import {
   checkForwards,
+  freePorts,
   type Forward,
   NETWORK,
   NIC_MODELS,
@@ -44,6 +45,34 @@ interface RunOptions {
   nic?: NicModel | "none";
   forward?: Forward[];
   disk?: { file: string; bytes?: number }[];
+}
+
+/** Unikernels with a network, what connects this computer to them, and from which port on one of its own is looked for. */
+const SERVERS = [
+  {
+    name: "web",
+    options: "--ramdisk site --memory 8",
+    address: "10.0.2.10",
+    port: 80,
+    from: 8080,
+    how: "curl http://127.0.0.1:PORT/",
+  },
+  { name: "daytime", options: "--memory 4", address: "10.0.2.11", port: 13, from: 1313, how: "nc 127.0.0.1 PORT" },
+] as const;
+
+/** Commands that start those of them that are built, and say how they are reached; and the forwarded ports. */
+async function startServers(modules: BootModule[]): Promise<{ commands: string; forwards: Forward[] }> {
+  const commands: string[] = [];
+  const forwards: Forward[] = [];
+  const words: string[] = [];
+  for (const { name, options, address, port, from, how } of SERVERS) {
+    if (!modules.some((module) => module.name === name)) continue;
+    const [hostPort] = (await freePorts(1, from)) as [number];
+    forwards.push({ protocol: "tcp", hostPort, address, port });
+    commands.push(`create --kernel ${name} ${options} --name ${name} --vif ip=${address}`);
+    words.push(`echo 'On this computer: ${how.replace("PORT", String(hostPort))}'`);
+  }
+  return { commands: [...commands, ...words].join("; "), forwards };
 }
 
 /** What can be run first: the commands for it, with or without a network, and boot modules besides our own guests. */
@@ -249,12 +278,18 @@ async function main(): Promise<number> {
   const devices = await devicesOf(options, kind);
   const guest = GUESTS[options.guest];
   // Interactively, the guest's commands are run before the prompt appears.
+  const given = [...guest.modules(), ...(options.module ?? [])];
+  const modules = withOwnGuests(given);
+  const first = [guest.commands(devices.nic !== null)];
+  if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
+    const servers = await startServers(modules);
+    first.push(servers.commands);
+    devices.forwards = [...(devices.forwards ?? []), ...servers.forwards];
+  }
   const commandLine =
     options.exec !== undefined
       ? execWord(options.exec)
-      : commandsWord("start", guest.commands(devices.nic !== null), "--guest");
-  const given = [...guest.modules(), ...(options.module ?? [])];
-  const modules = withOwnGuests(given);
+      : commandsWord("start", first.filter((command) => command !== "").join("; "), "--guest");
   if (options.iso !== undefined) {
     const out = options.iso;
     await orExplain(() => makeIso({ out, commandLine, modules, firmware: "bios and uefi", menu: true }));

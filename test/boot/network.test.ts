@@ -1,8 +1,7 @@
 /** Stock Linux guests on a bridge: DHCP, data between them, also while the I/O domain is restarted, and nothing left behind. */
 import { createHash } from "node:crypto";
-import { once } from "node:events";
-import net from "node:net";
 import test from "ava";
+import { freePorts } from "../../scripts/devices.ts";
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { bootToPrompt, COMMAND_MS, powerOff, settle } from "./support/boot.ts";
 import { expectFrames, frames } from "./support/frames.ts";
@@ -14,16 +13,6 @@ const { modules, test: linuxTest, why } = packageTests(() => linuxModules());
 const MEGABYTES = 16;
 /** A guest's file whose checksum is known: pseudo-random, made where it is sent from. */
 const MAKE = `awk 'BEGIN { srand(7); for (i = 0; i < 65536; i++) printf "%015d\\n", rand() * 1e15 }' >/tmp/part; rm -f /tmp/data; for i in $(seq ${MEGABYTES}); do cat /tmp/part >>/tmp/data; done`;
-
-/** A port of this computer's that nothing listens on. */
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as net.AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 linuxTest(`Debian's Linux with xen-netfront: an address by DHCP, and data between two guests${why}`, async (t) => {
   t.timeout(LINUX_MS * 4);
@@ -82,7 +71,7 @@ for (const nic of ["virtio-net", "e1000e", "e1000"] as const) {
     `a Linux guest on the machine's ${nic}: an address by DHCP from outside, and 1 MiB to this computer${why}`,
     async (t) => {
       t.timeout(LINUX_MS * 2);
-      const hostPort = await freePort();
+      const [hostPort] = (await freePorts(1)) as [number];
       const forwards = [{ protocol: "tcp", hostPort, address: "10.0.2.15", port: 80 }] as const;
       const machine = await bootToPrompt(t, { memoryMib: 768, modules, nic, forwards: [...forwards] });
       t.regex(await machine.command("bridge list", COMMAND_MS), /^xenbr0 +0 +0 /m);

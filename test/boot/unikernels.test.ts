@@ -1,5 +1,13 @@
 /** Our unikernels on a bridge: TCP/IP between them, addresses by DHCP, how they are asked to end. */
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
 import test from "ava";
+import { collectFiles, packArchive } from "../../scripts/volume/archive.ts";
+import { freePorts } from "../../scripts/devices.ts";
 import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
 
 test("unikernels reach each other over xenbus, each in few MiB, and end when they are asked to", async (t) => {
@@ -32,3 +40,44 @@ test("unikernels reach each other over xenbus, each in few MiB, and end when the
   t.notRegex(await machine.command("list", COMMAND_MS), /server|clock/);
   await powerOff(t, machine);
 });
+
+/** What a server says that closes the connection. */
+async function said(port: number): Promise<string> {
+  const socket = net.connect(port, "127.0.0.1").setEncoding("utf8");
+  let text = "";
+  socket.on("data", (piece: string) => (text += piece));
+  await once(socket, "close");
+  return text;
+}
+
+for (const nic of ["virtio-net", "e1000e"] as const) {
+  test(`web and daytime over NoXS, from this computer through ${nic}, also behind restarts of the I/O domain`, async (t) => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-site-"));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const page = randomBytes(1 << 20);
+    writeFileSync(path.join(folder, "page.bin"), page);
+    const archive = path.join(folder, "site.img");
+    writeFileSync(archive, packArchive(collectFiles([path.join(folder, "page.bin")])));
+    const [webPort, timePort] = (await freePorts(2)) as [number, number];
+    const machine = await bootToPrompt(t, {
+      nic,
+      modules: [{ name: "pages", file: archive }],
+      forwards: [
+        { protocol: "tcp", hostPort: webPort, address: "10.0.2.20", port: 80 },
+        { protocol: "tcp", hostPort: timePort, address: "10.0.2.21", port: 13 },
+      ],
+    });
+    await machine.command("create --kernel web --ramdisk pages --memory 8 --vif ip=10.0.2.20", COMMAND_MS);
+    await machine.command("create --kernel daytime --memory 4 --vif ip=10.0.2.21", COMMAND_MS);
+    for (let restarts = 0; restarts < 3; restarts++) {
+      const body = Buffer.from(await (await fetch(`http://127.0.0.1:${webPort}/page.bin`)).arrayBuffer());
+      t.is(createHash("sha256").update(body).digest("hex"), createHash("sha256").update(page).digest("hex"));
+      t.regex(await said(timePort), /^\w+, \w+ \d+, 20\d\d \d\d:\d\d:\d\d-UTC\r\n$/);
+      await machine.command("io-restart", COMMAND_MS);
+    }
+    t.regex(await machine.command("vif list", COMMAND_MS), /10\.0\.2\.20 +xenbr0 +noxs +connected/);
+    await machine.command("destroy web daytime", COMMAND_MS);
+    t.notRegex(await machine.command("vif list", COMMAND_MS), /^ *\d/m);
+    await powerOff(t, machine);
+  });
+}

@@ -7,6 +7,7 @@ import { consoleCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
 import { debugKeysCommand } from "./debug-keys.ts";
 import { dmesgCommand } from "./dmesg.ts";
+import { echoCommand } from "./echo.ts";
 import { helpCommand } from "./help.ts";
 import { infoCommand } from "./info.ts";
 import { ioRestartCommand } from "./io-restart.ts";
@@ -49,6 +50,7 @@ export const commands: Command[] = [
   debugKeysCommand,
   dmesgCommand,
   jsCommand,
+  echoCommand,
   poweroffCommand,
   rebootCommand,
   exitCommand,
