@@ -1,6 +1,6 @@
 /** All console commands, in the order `help` shows them. */
 import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCommand } from "./ask.ts";
-import { bridgeCommand } from "./bridge.ts";
+import { bridgeCommand } from "./devices/bridge.ts";
 import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
 import { consoleCommand } from "./console.ts";
@@ -18,7 +18,7 @@ import { modulesCommand } from "./modules.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
 import { triggerCommand } from "./trigger.ts";
-import { vifCommand } from "./vif.ts";
+import { vifCommand } from "./devices/vif.ts";
 import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 

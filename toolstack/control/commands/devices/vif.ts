@@ -1,13 +1,13 @@
 /** Domains' network interfaces. */
-import { VIF_CONNECTED, VIF_FAILED, VIF_GOING, VIF_WAITING } from "../../../abi/io/control-net.ts";
-import { formatIpv4, formatMac } from "../noxs/addresses.ts";
-import { parseVif, VIF_USAGE } from "../noxs/vif-config.ts";
-import { print } from "../console/output.ts";
+import { VIF_CONNECTED, VIF_FAILED, VIF_GOING, VIF_WAITING } from "../../../../abi/io/control-net.ts";
+import { formatIpv4, formatMac } from "../../noxs/addresses.ts";
+import { parseVif, VIF_USAGE } from "../../noxs/vif-config.ts";
+import { print } from "../../console/output.ts";
 import { dropsByReason } from "./bridge.ts";
-import { namedDomain } from "./life.ts";
-import { printListing, type Column, type Row } from "./listing.ts";
-import { parseCount, parseOptions } from "./options.ts";
-import { commandOf } from "./subcommands.ts";
+import { namedDomain } from "../life.ts";
+import { printListing, type Column, type Row } from "../listing.ts";
+import { parseCount, parseOptions } from "../options.ts";
+import { commandOf } from "../subcommands.ts";
 
 const STATES: Readonly<Record<number, string>> = {
   [VIF_WAITING]: "waiting",

@@ -1,12 +1,12 @@
 /** The I/O domain's bridges. */
-import { DROP_NAMES } from "../noxs/drops.ts";
-import { formatIpv4, parseIpv4 } from "../noxs/addresses.ts";
-import { createBridge, deleteBridge, listBridges, setUplink, type TrafficCounters } from "../noxs/net-requests.ts";
-import { parseBridgeName } from "../noxs/vif-config.ts";
-import { CommandError } from "./command-error.ts";
-import { printListing, type Column, type Row } from "./listing.ts";
-import { parseCount, parseOptions } from "./options.ts";
-import { commandOf } from "./subcommands.ts";
+import { DROP_NAMES } from "../../noxs/drops.ts";
+import { formatIpv4, parseIpv4 } from "../../noxs/addresses.ts";
+import { createBridge, deleteBridge, listBridges, setUplink, type TrafficCounters } from "../../noxs/net-requests.ts";
+import { parseBridgeName } from "../../noxs/vif-config.ts";
+import { CommandError } from "../command-error.ts";
+import { printListing, type Column, type Row } from "../listing.ts";
+import { parseCount, parseOptions } from "../options.ts";
+import { commandOf } from "../subcommands.ts";
 
 const DEFAULT_LEASE_SECONDS = 3600;
 const MOST_SECONDS = 0xffffffff;
