@@ -1,4 +1,5 @@
 /** The I/O domain's entry point: its start, and its turns. */
+import { blockFirst } from "../drivers/block";
 import { driversStart } from "../drivers/drivers";
 import { controlServe, controlStart } from "../drivers/host/control";
 import { eventHandle, eventsServe, eventsStart } from "../drivers/host/events";
@@ -48,13 +49,18 @@ function begin(): void {
     say("There is not enough memory for networks.");
     sayEnd();
   }
+  if (blockFirst()) startBlock();
+  assert(controlStart(), "no stable memory");
+}
+
+/** The block back end takes megabytes: only machines with a disk have it. */
+function startBlock(): void {
   if (volumesInit() && blockInit()) {
     blockServe();
   } else {
     say("There is not enough memory for disks.");
     sayEnd();
   }
-  assert(controlStart(), "no stable memory");
 }
 
 function nothing(_record: usize): void {}
