@@ -18,7 +18,6 @@ import {
   P2M_GRANT_RW,
   P2M_MFN_MASK,
   P2M_MMIO,
-  P2M_MMIO_RO,
   P2M_NONE,
   P2M_RAM,
   P2M_RAM_RO,
