@@ -13,7 +13,10 @@ import { PCI_CLASS_STORAGE_IDE, PCI_CLASS_STORAGE_SATA } from "../abi/io/pci";
 import { ahciProbe } from "./ahci/ahci";
 import { ataProbe } from "./ata/ata";
 import { e1000Probe } from "./e1000/e1000";
-import { PciDevice } from "./pci/device";
+import { BlockDevice, blockFirst } from "./block";
+import { say, sayDec, sayEnd, sayHex } from "./host/log";
+import { NetworkDevice, networkFirst } from "./network";
+import { PciDevice, pciSayAddress } from "./pci/device";
 import { pciEnumerate, pciFirst } from "./pci/enumerate";
 import { virtioBlkProbe } from "./virtio/blk";
 import { virtioNetProbe } from "./virtio/net";
@@ -44,11 +47,52 @@ function probe(d: PciDevice): bool {
   return false;
 }
 
-/** Finds all devices and starts their drivers, once: networkFirst and blockFirst are the results. */
+/** Appends a MAC address to the log line. */
+function sayMac(mac: u64): void {
+  for (let i: u32 = 0; i < 6; i++) {
+    const byte = (<u32>(mac >> (i * 8))) & 0xff;
+    if (i != 0) say(":");
+    sayHex(byte >> 4);
+    sayHex(byte & 15);
+  }
+}
+
+/** Appends what drives a device, and where it is. */
+function sayDevice(name: usize, address: u32): void {
+  say(changetype<string>(name));
+  say(" ");
+  pciSayAddress(address);
+}
+
+/** Logs what was found: a line for each device. */
+function report(): void {
+  for (let at = networkFirst(); at; at = changetype<NetworkDevice>(at).next) {
+    const d = changetype<NetworkDevice>(at);
+    sayDevice(d.name, d.address);
+    say(": network card ");
+    sayMac(d.mac);
+    say(", MTU ");
+    sayDec(d.mtu);
+    sayEnd();
+  }
+  for (let at = blockFirst(); at; at = changetype<BlockDevice>(at).next) {
+    const d = changetype<BlockDevice>(at);
+    sayDevice(d.name, d.address);
+    say(" unit ");
+    sayDec(d.unit);
+    say(d.readOnly ? ": read-only disk of " : ": disk of ");
+    sayDec(d.sectors);
+    say(" sectors");
+    sayEnd();
+  }
+}
+
+/** Finds all devices and starts their drivers, once: networkFirst and blockFirst are the results. Events are in use already. */
 export function driversStart(): void {
   pciEnumerate();
   for (let at = pciFirst(); at; at = changetype<PciDevice>(at).next) {
     const d = changetype<PciDevice>(at);
     if (probe(d)) d.claimed = 1;
   }
+  report();
 }

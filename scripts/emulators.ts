@@ -46,6 +46,8 @@ export interface MachineOptions {
   disks?: Disk[];
   /** QEMU's or Bochs' CPU model, where a test wants another one. */
   cpuModel?: string;
+  /** More of QEMU's command line: other cards and disks. */
+  devices?: string[];
 }
 
 /** A program to start, with its console on its standard streams or, for Bochs, on a TCP connection that it opens. */
@@ -133,6 +135,7 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...qemuAccelerator(options),
     ...qemuDevices(options.nic ?? null, options.forwards ?? [], options.disks ?? []),
+    ...(options.devices ?? []),
     ...(await qemuBoot(options, folder)),
   ];
   return { program: "qemu-system-x86_64", args, console: "stdio" };

@@ -16,6 +16,7 @@ export const E1000_REGISTER_BYTES: u32 = 0x6000;
 export namespace E1000 {
   export const CTRL: u32 = 0x0000;
   export const STATUS: u32 = 0x0008;
+  export const EERD: u32 = 0x0014; // reads a word of the EEPROM
   export const CTRL_EXT: u32 = 0x0018;
   export const ICR: u32 = 0x00c0; // reading it clears it
   export const ITR: u32 = 0x00c4; // least time between interrupts, 256 ns
@@ -48,6 +49,12 @@ export const E1000_CTRL_SLU: u32 = 0x40;
 export const E1000_CTRL_RST: u32 = 0x04000000;
 export const E1000_CTRL_PHY_RST: u32 = 0x80000000;
 export const E1000_STATUS_LU: u32 = 0x2;
+// EERD: the word's address and the bit that says it is done are elsewhere in the 82574L. The data is in bits 16-31.
+export const E1000_EERD_START: u32 = 0x1;
+export const E1000_EERD_DONE: u32 = 0x10;
+export const E1000_EERD_ADDRESS_SHIFT: u32 = 8;
+export const E1000_EERD_DONE_82574: u32 = 0x2;
+export const E1000_EERD_ADDRESS_SHIFT_82574: u32 = 2;
 export const E1000_CTRL_EXT_DRV_LOAD: u32 = 0x10000000;
 
 // Interrupt causes.

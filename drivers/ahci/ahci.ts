@@ -45,7 +45,7 @@ import { read32, systemTime, write32 } from "../host/host";
 import { say, sayEnd } from "../host/log";
 import { Timer, timerInit, timerSet, timerStop } from "../host/timer";
 import { pciBarMap, pciBarsRead } from "../pci/bars";
-import { pciDecodeEnable, PciDevice, pciMasterEnable, pciSay } from "../pci/device";
+import { pciBar, pciDecodeEnable, PciDevice, pciMasterEnable, pciSay } from "../pci/device";
 import {
   PCI_ALLOW_MSI,
   PCI_ALLOW_PIN,
@@ -134,19 +134,22 @@ export function ahciProbe(pci: PciDevice): bool {
   a.pollTimer = heapAllocate(offsetof<Timer>());
   if (!a.disks || !a.pollTimer) return false;
   pciDecodeEnable(pci);
-  a.registers = pciBarMap(pci, AHCI_BAR, 0, Ahci.PORTS + AHCI_PORTS_MAX * Ahci.PORT_SIZE);
+  // Registers of ports that there are not may lie beyond the BAR.
+  const bytes = <u32>min<u64>(pciBar(pci, AHCI_BAR).size, Ahci.PORTS + AHCI_PORTS_MAX * Ahci.PORT_SIZE);
+  if (bytes >= Ahci.PORTS) a.registers = pciBarMap(pci, AHCI_BAR, 0, bytes);
   // No firmware has given it a place: not worth a word.
   if (!a.registers) return false;
   takeOver(a);
   write32(a.registers + Ahci.GHC, AHCI_GHC_AE);
   const capabilities = read32(a.registers + Ahci.CAP);
   const ports = read32(a.registers + Ahci.PI);
+  const reached = (bytes - Ahci.PORTS) / Ahci.PORT_SIZE;
   if (capabilities == ALL_ONES) return refuse(pci, "does not answer; not used");
   if (!(capabilities & AHCI_CAP_S64A)) return refuse(pci, "has no 64-bit addresses; not used");
   a.slots = ((capabilities >> AHCI_CAP_NCS_SHIFT) & 31) + 1;
   timerInit(changetype<Timer>(a.pollTimer), pollTick, changetype<usize>(a));
   let disks: u32 = 0;
-  for (let port: u32 = 0; port < AHCI_PORTS_MAX; port++) {
+  for (let port: u32 = 0; port < reached; port++) {
     if ((ports >> port) & 1 && probePort(a, port)) disks++;
   }
   if (disks == 0) return false;

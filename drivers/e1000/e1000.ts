@@ -14,6 +14,11 @@ import {
   E1000_CTRL_FD,
   E1000_CTRL_RST,
   E1000_CTRL_SLU,
+  E1000_EERD_ADDRESS_SHIFT,
+  E1000_EERD_ADDRESS_SHIFT_82574,
+  E1000_EERD_DONE,
+  E1000_EERD_DONE_82574,
+  E1000_EERD_START,
   E1000_ICR_LSC,
   E1000_ICR_RXDMT0,
   E1000_ICR_RXO,
@@ -98,6 +103,8 @@ const SECOND_NS: u64 = 1_000_000_000;
 const POLL_NS: u64 = 1_000_000;
 /** How long a reset may take; the manual says microseconds, but for reading the EEPROM. */
 const RESET_NS: u64 = 100_000_000;
+/** How long reading a word of the EEPROM may take. */
+const EEPROM_NS: u64 = 10_000_000;
 const SILENT_SECONDS: u32 = 10;
 const MTU: u32 = 1500;
 /** Between two interrupts, in 256 ns: 20,000 a second. */
@@ -151,12 +158,31 @@ function prepareCard(c: E1000Card): bool {
   return true;
 }
 
-/** The card's address, as it was loaded from its EEPROM. */
+/** Whether an address is one card's. */
+function isUnicast(mac: u64): bool {
+  return mac != 0 && (mac & 1) == 0;
+}
+
+/** A word of the EEPROM; all ones when there is none. */
+function eepromWord(c: E1000Card, word: u32): u32 {
+  const newer = <u32>pciOf(c).device == E1000_82574L;
+  const done = newer ? E1000_EERD_DONE_82574 : E1000_EERD_DONE;
+  const shift = newer ? E1000_EERD_ADDRESS_SHIFT_82574 : E1000_EERD_ADDRESS_SHIFT;
+  setRegister(c, E1000.EERD, E1000_EERD_START | (word << shift));
+  const end = systemTime() + EEPROM_NS;
+  let value = register(c, E1000.EERD);
+  while (!(value & done) && systemTime() < end) value = register(c, E1000.EERD);
+  return value & done ? value >> 16 : 0xffff;
+}
+
+/** The card's address: as it was loaded from the EEPROM, else from there (Bochs loads nothing), else made up. */
 function readMac(c: E1000Card): u64 {
   const low = register(c, E1000.RAL0);
   const high = register(c, E1000.RAH0);
-  const mac = ((<u64>low) | ((<u64>high) << 32)) & 0xffffffffffff;
-  return high & E1000_RAH_AV && mac != 0 && (mac & 1) == 0 ? mac : networkMadeUpMac(c.address);
+  let mac = ((<u64>low) | ((<u64>high) << 32)) & 0xffffffffffff;
+  if (high & E1000_RAH_AV && isUnicast(mac)) return mac;
+  mac = (<u64>eepromWord(c, 0)) | ((<u64>eepromWord(c, 1)) << 16) | ((<u64>eepromWord(c, 2)) << 32);
+  return isUnicast(mac) ? mac : networkMadeUpMac(c.address);
 }
 
 /** Takes a card that was found: registers it, closed. False, with the reason in the log, if it cannot be used. */

@@ -114,11 +114,16 @@ export function pciHasFunctionReset(d: PciDevice): bool {
   return express != 0 && (pciRead32(d.address, express + PCI_EXP_DEVCAP) & PCI_EXP_DEVCAP_FLR) != 0;
 }
 
-/** Appends the address to the log line: bus:device.function. */
-export function pciSay(d: PciDevice): void {
-  sayHex(d.address >> 8);
+/** Appends an address to the log line: bus:device.function. */
+export function pciSayAddress(address: u32): void {
+  sayHex(address >> 8);
   say(":");
-  sayHex((d.address >> 3) & 31);
+  sayHex((address >> 3) & 31);
   say(".");
-  sayHex(d.address & 7);
+  sayHex(address & 7);
+}
+
+/** Appends the function's address to the log line. */
+export function pciSay(d: PciDevice): void {
+  pciSayAddress(d.address);
 }

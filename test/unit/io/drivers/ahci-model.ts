@@ -58,9 +58,10 @@ export class AhciModel extends PciFunction {
   constructor(
     disks: (AtaDiskModel | null)[],
     readonly size = 512,
+    bar = 0x1000,
   ) {
     super(0x8086, 0x2922, 0x010601);
-    this.bar(AHCI_BAR, "memory32", 0x2000, 0xfebd_0000n);
+    this.bar(AHCI_BAR, "memory32", bar, 0xfebd_0000n);
     this.pin(1, 11);
     this.ports = disks.map((disk) => ({
       disk,

@@ -253,6 +253,21 @@ test("an interrupt that is lost costs a second, not the request", async (t) => {
   t.is(client.outcome(s), 0);
 });
 
+test("registers beyond the BAR are not looked at", async (t) => {
+  for (const [bar, disks] of [
+    [0x2000, 1],
+    [0x200, 1],
+    [0x100, 0],
+    [0x80, 0],
+  ] as const) {
+    // All ports are said to be there.
+    const ahci = new AhciModel([new AtaDiskModel(), ...Array<null>(31).fill(null)], 512, bar);
+    const machine = await IoMachine.start([0xf8, ahci]);
+    t.is(new BlockClient(machine).device === 0 ? 0 : 1, disks, `a BAR of ${bar} bytes`);
+    t.deepEqual(machine.violations, []);
+  }
+});
+
 test("what is not a disk, or cannot be used", async (t) => {
   const none: [AtaDiskModel | null, (ahci: AhciModel) => void][] = [
     [null, () => undefined],

@@ -5,6 +5,7 @@
 import {
   E1000,
   E1000_82540EM,
+  E1000_82574L,
   E1000_CTRL_RST,
   E1000_CTRL_SLU,
   E1000_ICR_LSC,
@@ -65,6 +66,9 @@ export class E1000Model extends PciFunction {
   // Misbehaviour.
   silent = false;
   resetWorks = true;
+  /** The address is not loaded from the EEPROM, as in Bochs; and what is in there. */
+  loads = true;
+  eeprom: number[] | null = null;
   causes = 0;
   private enabled = 0;
   private context: Context | null = null;
@@ -83,8 +87,8 @@ export class E1000Model extends PciFunction {
 
   private onReset(): void {
     this.registers.clear();
-    this.registers.set(E1000.RAL0, Buffer.from(this.mac).readUInt32LE(0));
-    this.registers.set(E1000.RAH0, (Buffer.from(this.mac).readUInt16LE(4) | E1000_RAH_AV) >>> 0);
+    if (this.loads) this.registers.set(E1000.RAL0, Buffer.from(this.mac).readUInt32LE(0));
+    if (this.loads) this.registers.set(E1000.RAH0, (Buffer.from(this.mac).readUInt16LE(4) | E1000_RAH_AV) >>> 0);
     this.causes = 0;
     this.enabled = 0;
     this.context = null;
@@ -117,6 +121,10 @@ export class E1000Model extends PciFunction {
     if (offset === E1000.IMS) {
       this.enabled = (this.enabled | bits) >>> 0;
       this.raise(0);
+    } else if (offset === E1000.EERD) {
+      const newer = this.view.getUint16(2, true) === E1000_82574L;
+      const word = this.eeprom?.[bits >>> (newer ? 2 : 8)];
+      this.registers.set(offset, word === undefined ? bits : (bits | (newer ? 2 : 0x10) | (word << 16)) >>> 0);
     } else if (offset === E1000.IMC) this.enabled = (this.enabled & ~bits) >>> 0;
     else if (offset === E1000.CTRL && bits & E1000_CTRL_RST) {
       if (!this.resetWorks) this.registers.set(E1000.CTRL, bits);

@@ -34,6 +34,12 @@ test("what the card is", async (t) => {
   t.is(client.card.get("features"), 15);
   t.is(client.card.get("linkUp"), 1);
   t.is(card.get(E1000.RCTL) & 0x18, 0x18, "promiscuous");
+  for (const device of [E1000_82540EM, E1000_82574L]) {
+    const bare = Object.assign(new E1000Model(device), { loads: false, eeprom: [0x1234, 0x5678, 0x9abc] });
+    t.is((await start(bare)).client.card.get("mac"), 0x9abc56781234, "from the EEPROM");
+    const none = Object.assign(new E1000Model(device), { loads: false });
+    t.is((await start(none)).client.card.get("mac") % 4, 2, "the EEPROM does not answer");
+  }
   const other = await start(new E1000Model(E1000_82540EM, [0, 0, 0, 0, 0, 0]));
   t.is(other.client.card.get("features"), 11);
   t.is(other.client.card.get("mac") % 4, 2, "an address of our own");
