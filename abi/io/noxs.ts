@@ -5,7 +5,7 @@
  * bytes, x86-64 C layout for every caller. The rings themselves are Xen's: netif.h, blkif.h.
  */
 
-/** Xen before 4.9 had nothing at this number, later ones have dm_op: docs/decisions/0007-devctl.md says which a domain gets. */
+/** Xen before 4.9 had nothing at this number, later ones have dm_op: docs/decisions/0008-devctl.md says which a domain gets. */
 export const __HYPERVISOR_devctl: u32 = 41;
 export const XEN_DEVCTL_VERSION: u32 = 1;
 export const XEN_DEVCTL_get: u32 = 1;

@@ -4,7 +4,7 @@
  * As for any translated guest `host_addr` is guest-physical. But a PV guest passes the linear address at which it wants to see
  * the frame, and LightVM's Mini-OS, whose linear addresses are its guest-physical ones, does so in a hardware container too.
  * So where a PVHv1 guest's own tables have an empty lowest-level entry for the linear address of that number, the entry
- * is filled; unmapping clears an entry that was filled. See docs/decisions/0008-pvhv1.md.
+ * is filled; unmapping clears an entry that was filled. See docs/decisions/0009-pvhv1.md.
  *
  * Calling context: the guest's hypercall.
  */

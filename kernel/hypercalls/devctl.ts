@@ -1,7 +1,7 @@
 /**
  * Hypercall 41: NoXS's devctl for domains that have devices without a store, dm_op for the others. A domain that was made
  * with its devices has devctl: the control domain's first `get` or `dev_add` on a domain that has never run makes it one.
- * A PVHv1 guest, domain 0 and the I/O domain always have devctl. See docs/decisions/0007-devctl.md.
+ * A PVHv1 guest, domain 0 and the I/O domain always have devctl. See docs/decisions/0008-devctl.md.
  */
 import { EACCES, EFAULT, EPERM, ESRCH } from "../../abi/errno";
 import {

@@ -2,7 +2,7 @@
  * The page-table hypercalls of PV guests, for PVHv1 guests. Such a guest's tables are its own: the processor translates what
  * they hold once more, so entries are neither checked nor translated here, and frame numbers are guest-physical. Xen
  * 4.4 to 4.9 expected these guests to write their tables themselves and had only mmuext_op's pins for them; LightVM's
- * Mini-OS makes the calls all the same. Errors are those that Xen gives a PV guest. See docs/decisions/0008-pvhv1.md.
+ * Mini-OS makes the calls all the same. Errors are those that Xen gives a PV guest. See docs/decisions/0009-pvhv1.md.
  */
 import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../abi/errno";
 import {

@@ -36,7 +36,7 @@ export class Domain {
   vcpuCount: u32; // XEN_DOMCTL_max_vcpus
   vcpus: usize; // table of vcpuCount Vcpu pointers (0: not created)
   createFlags: u32; // XEN_DOMCTL_CDF_*
-  /** 1: a PVHv1 guest, which uses the ABI of PV guests in a hardware container (docs/decisions/0008-pvhv1.md). */
+  /** 1: a PVHv1 guest, which uses the ABI of PV guests in a hardware container (docs/decisions/0009-pvhv1.md). */
   pvhv1: u32;
   /** 1 once it has been unpaused for the first time. */
   started: u32;

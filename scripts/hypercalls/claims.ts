@@ -46,6 +46,7 @@ const refused = (answer: number, test: string, note?: string): Claim => ({
   ...(note === undefined ? {} : { note }),
 });
 const pvOnly = refused(errno.ENOSYS, "selftest refused-pv-only", "for PV guests only");
+const pvhv1 = refused(errno.ENOSYS, "selftest refused-pv-only", "for PV guests only; PVHv1 guests: below");
 const physical = refused(errno.ENOSYS, "selftest refused-physdev", "a PVH guest has no physical interrupts");
 const hardware = refused(errno.ENOSYS, "selftest refused-physdev-hardware", "for the hardware domain");
 
@@ -61,7 +62,7 @@ const SOFT_RESET =
 /** Hypercalls without sub-operations, or refused whatever the sub-operation. */
 export const CALLS: Record<string, Claim | undefined> = {
   set_trap_table: pvOnly,
-  mmu_update: pvOnly,
+  mmu_update: pvhv1,
   set_gdt: pvOnly,
   stack_switch: pvOnly,
   set_callbacks: pvOnly,
@@ -70,7 +71,7 @@ export const CALLS: Record<string, Claim | undefined> = {
   set_debugreg: pvOnly,
   get_debugreg: pvOnly,
   update_descriptor: pvOnly,
-  update_va_mapping: pvOnly,
+  update_va_mapping: pvhv1,
   event_channel_op_compat: pvOnly,
   physdev_op_compat: pvOnly,
   update_va_mapping_otherdomain: pvOnly,
@@ -85,14 +86,22 @@ export const CALLS: Record<string, Claim | undefined> = {
   ),
   multicall: { answer: 0, test: "selftest multicall-results" },
   set_timer_op: { answer: 0, test: "selftest timer-set-timer-op" },
-  mmuext_op: refused(errno.EPERM, "selftest refused-mmuext", "PV domains' page tables; zero names domain 0"),
+  mmuext_op: refused(
+    errno.EPERM,
+    "selftest refused-mmuext",
+    "PV domains' page tables; zero names domain 0; PVHv1 guests: below",
+  ),
   xsm_op: refused(errno.ENOSYS, "selftest refused-pv-only", "no security module"),
   xenoprof_op: refused(errno.ENOSYS, "selftest refused-pv-only"),
   kexec_op: refused(errno.ENOSYS, "selftest refused-pv-only"),
   tmem_op: refused(errno.ENOSYS, "selftest refused-pv-only", "gone from Xen"),
   argo_op: refused(errno.ENOSYS, "selftest refused-pv-only", "Debian's Xen is built without it"),
   xenpmu_op: refused(errno.EOPNOTSUPP, "selftest refused-xenpmu", "performance monitoring is off by default"),
-  dm_op: refused(errno.ENODATA, "selftest refused-dm", "for device models: -EPERM in the end"),
+  dm_op: refused(
+    errno.ENODATA,
+    "selftest refused-dm",
+    "for device models: -EPERM in the end; domains with NoXS: below",
+  ),
   hypfs_op: refused(
     errno.EPERM,
     "unit/kernel/absent-ops.test.ts: a guest's calls are refused check by check",
@@ -105,6 +114,57 @@ export const CALLS: Record<string, Claim | undefined> = {
     "the rest of a long XEN_DOMCTL_shadow_op: none is long here",
   ),
 };
+
+/** A call that only some domains have. It is not made with zeroes; the test has its answers. */
+export interface SpecialCall {
+  number: number;
+  name: string;
+  /** Which domains have it, and what others have at its number. */
+  who: string;
+  note: string;
+  test: string;
+}
+
+const NOXS = "PVHv1 guests, and those made with NoXS; others: dm_op";
+const PVHV1 = "PVHv1 guests, from 64-bit code; others: as above";
+
+export const SPECIAL_CALLS: SpecialCall[] = [
+  {
+    number: 41,
+    name: "XEN_DEVCTL_get",
+    who: NOXS,
+    note: "of the caller's own page; domain 0: of any, which a domain that has not run thereby gets",
+    test: "unit/kernel/devctl.test.ts: a guest may get its own page and nothing else",
+  },
+  ...["XEN_DEVCTL_dev_add", "XEN_DEVCTL_dev_rem", "XEN_DEVCTL_dev_enum"].map((name) => ({
+    number: 41,
+    name,
+    who: NOXS,
+    note: "domain 0 only: -EPERM",
+    test: "unit/kernel/devctl.test.ts: domain 0's errors, in their order",
+  })),
+  {
+    number: 1,
+    name: "mmu_update",
+    who: PVHV1,
+    note: "the tables are the guest's own: entries are not checked; MMU_MACHPHYS_UPDATE: -EINVAL",
+    test: "unit/kernel/pvhv1.test.ts: mmu_update writes its tables",
+  },
+  {
+    number: 14,
+    name: "update_va_mapping",
+    who: PVHV1,
+    note: "the lowest-level entry, as above",
+    test: "unit/kernel/pvhv1.test.ts: update_va_mapping writes the entry of a linear address",
+  },
+  {
+    number: 26,
+    name: "mmuext_op",
+    who: PVHV1,
+    note: "flushes, and pins without effect; else -EOPNOTSUPP",
+    test: "unit/kernel/pvhv1.test.ts: mmuext_op flushes and takes pins for done",
+  },
+];
 
 /** Sub-operations. */
 export const OPERATIONS: Record<string, Claim | undefined> = {

@@ -1,6 +1,6 @@
 /** docs/hypercalls.md as a string. */
 import * as errno from "../../abi/errno.ts";
-import { type Answer, CALLS, type Claim, OPERATIONS } from "./claims.ts";
+import { type Answer, CALLS, type Claim, OPERATIONS, SPECIAL_CALLS } from "./claims.ts";
 import { type Hypercall, hypercallsOfXen } from "./headers.ts";
 
 /** By domain 0 only; an ordinary guest is refused, whatever the sub-operation. */
@@ -75,6 +75,15 @@ export function hypercallsPage(): string {
     ...HEADS,
     ...single.map((h) => row(h.number, h.name, callClaim(h.name))),
     ...several.flatMap(section),
+    "",
+    "## What only some domains have",
+    "",
+    "`devctl` is LightVM's (docs/decisions/0008-devctl.md), the calls on page tables are those of a PV guest",
+    "(docs/decisions/0009-pvhv1.md). They are not made with zeroes: the tests named have their answers.",
+    "",
+    "| number | name | who has it | note | held by |",
+    "|---:|---|---|---|---|",
+    ...SPECIAL_CALLS.map((c) => `| ${c.number} | \`${c.name}\` | ${c.who} | ${c.note} | ${c.test} |`),
     "",
   ].join("\n");
 }

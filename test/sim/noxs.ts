@@ -66,8 +66,9 @@ export class DevicePages {
         break;
       case 1:
       case 2: {
-        const [type, n] = [this.random.below(4), this.random.below(6)];
         const page = this.pages.get(id) ?? [];
+        const there = page.length > 0 && this.random.oneIn(2) ? this.random.pick(page) : null;
+        const [type, n] = there ?? [this.random.below(4), this.random.below(40)];
         const index = page.findIndex((d) => d[0] === type && d[1] === n);
         const wanted = !alive ? -ESRCH : index < 0 ? -ENOENT : 0;
         this.expect("dev_rem", id, this.call(XEN_DEVCTL_dev_rem, id, [type, n, 0, 0, 0]).result, wanted);

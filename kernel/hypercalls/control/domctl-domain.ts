@@ -62,7 +62,7 @@ function isSelf(v: Vcpu, d: Domain): bool {
 
 /**
  * createdomain: a hardware guest, paused, without memory and vCPUs; its id goes into the structure at `arg`. Without
- * XEN_DOMCTL_CDF_hvm, that is a PV guest on nested paging, it is a PVHv1 guest (docs/decisions/0008-pvhv1.md).
+ * XEN_DOMCTL_CDF_hvm, that is a PV guest on nested paging, it is a PVHv1 guest (docs/decisions/0009-pvhv1.md).
  * @returns 0; -EEXIST the id is taken; -EINVAL flags or limits; -EOPNOTSUPP emulated devices beyond a local APIC;
  *   -ENOENT another CPU pool; -ENOMEM, -ENOSPC
  */
