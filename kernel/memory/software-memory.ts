@@ -47,7 +47,7 @@ export function softwareOverhead(s: SoftwareDomain): u32 {
   return min(layout.overhead, total / 64) + min(layout.stableRoom, total / 64) + <u32>(modules / 512) + 1;
 }
 
-/** Claims the memory that a starting domain without RAM may touch; its image has `image` pages of RAM. */
+/** Claims the memory that a starting domain without RAM may touch; its image takes the first `image` pages of RAM. */
 export function softwareClaim(d: Domain, image: u32): void {
   const s = softwareOf(d);
   s.enginePages = s.layout.ramFixed ? s.layout.ramMax : image;

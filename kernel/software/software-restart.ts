@@ -122,8 +122,9 @@ function softwareClear(d: Domain): void {
 export function softwareBegin(d: Domain): bool {
   const s = softwareOf(d);
   hw.softwareReset(s.space);
-  softwareClaim(d, hw.imageSize(s.space));
   const pages = hw.imagePages(s.space);
+  // Of memory that does not grow the image tells the size, not how much is used: that is data up to its last page.
+  softwareClaim(d, s.layout.ramFixed ? hw.imagePageNumber(s.space, pages - 1) + 1 : hw.imageSize(s.space));
   for (let i: u32 = 0; i < pages; i++) {
     const mfn = softwareGiveFrame(d, hw.imagePageNumber(s.space, i));
     if (!mfn) return false;

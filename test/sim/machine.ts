@@ -5,6 +5,7 @@
  * its seed. Guests are programs in TypeScript behind real VMCBs and real nested page tables (svm-cpu.ts); domain 0 is a
  * function called inside `enterSoftware` (dom0.ts).
  */
+import { IO_RAM_END } from "../../abi/io/layout.ts";
 import { BootInfo } from "../../abi/boot-info.ts";
 import {
   SOFTWARE_EXIT_HYPERCALL,
@@ -315,7 +316,7 @@ export class Machine {
       imagePages: (space: number) => (this.image(space) === undefined ? 0 : 1),
       imagePageNumber: () => 0,
       imagePageCopy: (space: number, _index: number, mfn: bigint) => ram.frame(Number(mfn)).set(this.image(space)!),
-      imageSize: () => 16,
+      imageSize: (space: number) => (space === IO_SPACE ? IO_RAM_END / PAGE : 16),
       softwareReset: (space: number) => this.resets.set(space, (this.resets.get(space) ?? 0) + 1),
       enterSoftware: (space: number, info: number) => this.enterSoftware(space, info),
       cpuidA: (leaf: number, sub: number) => this.svm.cpuid(leaf, sub)[0],

@@ -72,7 +72,7 @@ import { IoDomain } from "../../sim/io-domain.ts";
 import { PAGE } from "../../sim/ram.ts";
 import type { GuestCpu } from "../../sim/svm-cpu.ts";
 import { await_, GUEST_FRAMES, Lab, put } from "./lab.ts";
-import { Sysctl, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../../abi/sysctl.ts";
+import { Sysctl, SysctlPhysinfo, XEN_SYSCTL_INTERFACE_VERSION, XEN_SYSCTL_physinfo } from "../../../abi/sysctl.ts";
 
 const IMAGE = Uint8Array.of(0x49, 0x4f);
 const SECOND = 1_000_000_000;
@@ -143,6 +143,17 @@ test("it has memory where its layout says, and nowhere else", async (t) => {
   t.is(io.release(IO_SHARED_INFO), 0);
   t.is(io.release(IO_RAM_END - 2 * PAGE), 1);
   lab.audit(t);
+});
+
+test("it is promised its image and a little more, not all the memory that it may have", async (t) => {
+  const promised = (lab: Lab): number => {
+    const { view } = lab.sysctl(XEN_SYSCTL_physinfo);
+    return Number(view.getBigUint64(Sysctl.u + SysctlPhysinfo.outstanding_pages, true));
+  };
+  const { lab } = await open();
+  const { lab: without } = await open("io=off");
+  const more = promised(lab) - promised(without);
+  t.true(more > 0 && more < 512, `${more} frames`);
 });
 
 test("memory for devices is contiguous, of up to 2 MiB, and it is told the frames", async (t) => {

@@ -162,7 +162,7 @@ function checkFeatures(name: string, { features, supported }: Words): void {
     .map(([feature]) => feature);
   if (missing.length > 0) {
     throw new BuildError(
-      `${name}: a Xen PV kernel without a PVH entry (it has no XEN_ELFNOTE_PHYS32_ENTRY note), and not for PVHv1: ` +
+      `${name}: a Xen PV kernel without a PVH entry (Linux: CONFIG_PVH=y; it has no XEN_ELFNOTE_PHYS32_ENTRY note), and not for PVHv1: ` +
         `it does not support ${missing.join(", ")}; only PVH and PVHv1 guests run here`,
     );
   }
