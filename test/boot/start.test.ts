@@ -98,7 +98,10 @@ test.serial("piped input: every byte is typed, and its end ends the session with
   t.is(await start.end(BOOT_MS + GUEST_MS), 0, start.text);
   t.regex(start.text, /^typevisor> .*js 6\*7\n42\ntypevisor> /m);
   t.is(start.text.match(/^6$/gm)?.length, 100);
-  t.regex(start.text, /^"last"\n[^]*domain 2 \(spin\): `exit` again ends what is there[^]*Powering off/m);
+  t.regex(
+    start.text,
+    /^"last"\n[^]*domain 2 \(web\), domain 3 \(daytime\), domain 4 \(spin\): `exit` again ends what is there[^]*Powering off/m,
+  );
 });
 
 test.serial("SIGTERM and SIGINT end the machine and every process", async (t) => {
