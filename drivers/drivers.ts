@@ -1,6 +1,7 @@
 /** Which driver takes which device: the table, and the search at the domain's start. */
 import { AHCI_INTERFACE } from "../abi/io/ahci";
 import { E1000_82540EM, E1000_82544GC, E1000_82545EM, E1000_82574L, E1000_PCI_VENDOR } from "../abi/io/e1000";
+import { NVME_INTERFACE } from "../abi/io/nvme";
 import {
   VIRTIO_ID_BLOCK,
   VIRTIO_ID_NET,
@@ -9,13 +10,14 @@ import {
   VIRTIO_PCI_TRANSITIONAL_NET,
   VIRTIO_PCI_VENDOR,
 } from "../abi/io/virtio";
-import { PCI_CLASS_STORAGE_IDE, PCI_CLASS_STORAGE_SATA } from "../abi/io/pci";
+import { PCI_CLASS_STORAGE_IDE, PCI_CLASS_STORAGE_NVM, PCI_CLASS_STORAGE_SATA } from "../abi/io/pci";
 import { ahciProbe } from "./ahci/ahci";
 import { ataProbe } from "./ata/ata";
 import { e1000Probe } from "./e1000/e1000";
 import { BlockDevice, blockFirst } from "./block";
 import { say, sayDec, sayEnd, sayHex } from "./host/log";
 import { NetworkDevice, networkFirst } from "./network";
+import { nvmeProbe } from "./nvme/nvme";
 import { PciDevice, pciSayAddress } from "./pci/device";
 import { pciEnumerate, pciFirst } from "./pci/enumerate";
 import { virtioBlkProbe } from "./virtio/blk";
@@ -44,6 +46,7 @@ function probe(d: PciDevice): bool {
   }
   if (d.classCode >> 8 == PCI_CLASS_STORAGE_IDE) return ataProbe(d);
   if (d.classCode == ((PCI_CLASS_STORAGE_SATA << 8) | AHCI_INTERFACE)) return ahciProbe(d);
+  if (d.classCode == ((PCI_CLASS_STORAGE_NVM << 8) | NVME_INTERFACE)) return nvmeProbe(d);
   return false;
 }
 

@@ -8,7 +8,7 @@ import { BOOT_MS, bootToPrompt, COMMAND_MS, GUEST_MS, powerOff, settle } from ".
 /** Sectors of the disks. */
 const SECTORS = 65536;
 
-const DISKS = ["one.img", "two.img"];
+const DISKS = ["one.img", "two.img", "three.img"];
 
 test.serial("network cards and disks of QEMU are found, also after a restart of the domain", async (t) => {
   t.timeout(GUEST_MS);
@@ -29,6 +29,7 @@ test.serial("network cards and disks of QEMU are found, also after a restart of 
       ...["-netdev", "user,id=n2", "-device", "e1000,netdev=n2,mac=52:54:00:00:00:03"],
       ...["-drive", drives[0]!, "-device", "virtio-blk-pci,drive=d0,packed=on"],
       ...["-drive", drives[1]!, "-device", "ide-hd,drive=d1,bus=ide.0"],
+      ...["-drive", drives[2]!, "-device", "nvme,drive=d2,serial=three"],
     ],
   });
   // The hypervisor's log of what the domain said; its lines may have come before the prompt.
@@ -37,6 +38,7 @@ test.serial("network cards and disks of QEMU are found, also after a restart of 
     "e1000e 1:0.0: network card 52:54:00:00:00:02, MTU 1500",
     "e1000 0:3.0: network card 52:54:00:00:00:03, MTU 1500",
     `virtio-blk 0:4.0 unit 0: disk of ${SECTORS} sectors`,
+    `nvme 0:5.0 unit 1: disk of ${SECTORS} sectors`,
     `ahci 0:1f.2 unit 0: disk of ${SECTORS} sectors`,
   ];
   const said = async (): Promise<string> => {

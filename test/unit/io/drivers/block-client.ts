@@ -67,9 +67,9 @@ export class BlockClient {
     const segments: [number, number][] = [];
     let at = 0;
     for (const [i, length] of parts.entries()) {
-      const linear =
-        (length > PAGE ? machine.exports["dmaAllocate"]!(Math.ceil(length / PAGE)) : this.page()) +
-        (options.offset ?? 0);
+      const offset = options.offset ?? 0;
+      const pages = Math.ceil((length + offset) / PAGE);
+      const linear = (pages > 1 ? machine.exports["dmaAllocate"]!(pages) : this.page()) + offset;
       if (options.data) machine.bytes.set(options.data.subarray(at, at + length), linear);
       else machine.bytes.fill(0xee, linear, linear + length);
       at += length;
