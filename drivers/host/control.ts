@@ -27,6 +27,8 @@ import { stableRegion } from "./stable";
 /** What a handler answers with. */
 @unmanaged
 export class ControlAnswer {
+  /** The request's operation: one function may handle several. */
+  operation: u32;
   /** The request's id, for controlAnswerLater. */
   id: u32;
   /** CONTROL_PAYLOAD_BYTES of room, zeroed, and the bytes used. */
@@ -150,6 +152,7 @@ function take(slot: u32): void {
 function serve(): bool {
   const operation = load<u32>(request, ControlRequest.operation);
   const length = load<u32>(request, ControlRequest.length);
+  answer.operation = operation;
   answer.id = load<u32>(request, ControlRequest.id);
   answer.payload = response + ControlResponse.payload;
   answer.length = 0;

@@ -22,27 +22,35 @@ import { answerBulk, answerLength, blockAnswers, blockRequest } from "./block-co
 /** Has the requests handled; once, when the back end has started. */
 export function blockServe(): void {
   blockAnswers(controlAnswerLater);
-  controlHandle(IO_DISK_LIST, (r, n, a) => handle(IO_DISK_LIST, r, n, a));
-  controlHandle(IO_VOLUME_LIST, (r, n, a) => handle(IO_VOLUME_LIST, r, n, a));
-  controlHandle(IO_VOLUME_CREATE, (r, n, a) => handle(IO_VOLUME_CREATE, r, n, a));
-  controlHandle(IO_VOLUME_DELETE, (r, n, a) => handle(IO_VOLUME_DELETE, r, n, a));
-  controlHandle(IO_VOLUME_RESIZE, (r, n, a) => handle(IO_VOLUME_RESIZE, r, n, a));
-  controlHandle(IO_VOLUME_SNAPSHOT, (r, n, a) => handle(IO_VOLUME_SNAPSHOT, r, n, a));
-  controlHandle(IO_VOLUME_FORMAT, (r, n, a) => handle(IO_VOLUME_FORMAT, r, n, a));
-  controlHandle(IO_VOLUME_CHECK, (r, n, a) => handle(IO_VOLUME_CHECK, r, n, a));
-  controlHandle(IO_VBD_ADD, (r, n, a) => handle(IO_VBD_ADD, r, n, a));
-  controlHandle(IO_VBD_REMOVE, (r, n, a) => handle(IO_VBD_REMOVE, r, n, a));
-  controlHandle(IO_VBD_CONNECT, (r, n, a) => handle(IO_VBD_CONNECT, r, n, a));
-  controlHandle(IO_VBD_DISCONNECT, (r, n, a) => handle(IO_VBD_DISCONNECT, r, n, a));
-  controlHandle(IO_VBD_LIST, (r, n, a) => handle(IO_VBD_LIST, r, n, a));
-  controlHandle(IO_MODULE_ADD, (r, n, a) => handle(IO_MODULE_ADD, r, n, a));
-  controlHandle(IO_MODULE_REMOVE, (r, n, a) => handle(IO_MODULE_REMOVE, r, n, a));
+  controlHandle(IO_DISK_LIST, handle);
+  controlHandle(IO_VOLUME_LIST, handle);
+  controlHandle(IO_VOLUME_CREATE, handle);
+  controlHandle(IO_VOLUME_DELETE, handle);
+  controlHandle(IO_VOLUME_RESIZE, handle);
+  controlHandle(IO_VOLUME_SNAPSHOT, handle);
+  controlHandle(IO_VOLUME_FORMAT, handle);
+  controlHandle(IO_VOLUME_CHECK, handle);
+  controlHandle(IO_VBD_ADD, handle);
+  controlHandle(IO_VBD_REMOVE, handle);
+  controlHandle(IO_VBD_CONNECT, handle);
+  controlHandle(IO_VBD_DISCONNECT, handle);
+  controlHandle(IO_VBD_LIST, handle);
+  controlHandle(IO_MODULE_ADD, handle);
+  controlHandle(IO_MODULE_REMOVE, handle);
 }
 
 /** BLOCK_LATER is the channel's CONTROL_LATER. */
-function handle(operation: u32, request: usize, length: u32, at: usize): i32 {
+function handle(request: usize, length: u32, at: usize): i32 {
   const answer = changetype<ControlAnswer>(at);
-  const status = blockRequest(operation, answer.id, request, length, answer.payload, answer.bulk, CONTROL_BULK_BYTES);
+  const status = blockRequest(
+    answer.operation,
+    answer.id,
+    request,
+    length,
+    answer.payload,
+    answer.bulk,
+    CONTROL_BULK_BYTES,
+  );
   answer.length = answerLength;
   answer.bulkLength = answerBulk;
   return status;

@@ -20,24 +20,24 @@ import { netBulkBytes, netControl, netResponseBytes } from "./net-dispatch";
 
 /** Has the requests handled; once, when the back end has started. */
 export function netServe(): void {
-  controlHandle(IO_BRIDGE_CREATE, (r, n, a) => handle(IO_BRIDGE_CREATE, r, n, a));
-  controlHandle(IO_BRIDGE_DELETE, (r, n, a) => handle(IO_BRIDGE_DELETE, r, n, a));
-  controlHandle(IO_BRIDGE_LIST, (r, n, a) => handle(IO_BRIDGE_LIST, r, n, a));
-  controlHandle(IO_BRIDGE_UPLINK, (r, n, a) => handle(IO_BRIDGE_UPLINK, r, n, a));
-  controlHandle(IO_BRIDGE_CAPTURE, (r, n, a) => handle(IO_BRIDGE_CAPTURE, r, n, a));
-  controlHandle(IO_BRIDGE_DUMP, (r, n, a) => handle(IO_BRIDGE_DUMP, r, n, a));
-  controlHandle(IO_VIF_ADD, (r, n, a) => handle(IO_VIF_ADD, r, n, a));
-  controlHandle(IO_VIF_REMOVE, (r, n, a) => handle(IO_VIF_REMOVE, r, n, a));
-  controlHandle(IO_VIF_CONNECT, (r, n, a) => handle(IO_VIF_CONNECT, r, n, a));
-  controlHandle(IO_VIF_DISCONNECT, (r, n, a) => handle(IO_VIF_DISCONNECT, r, n, a));
-  controlHandle(IO_VIF_LIST, (r, n, a) => handle(IO_VIF_LIST, r, n, a));
-  controlHandle(IO_VIF_SET_RATE, (r, n, a) => handle(IO_VIF_SET_RATE, r, n, a));
-  controlHandle(IO_NIC_LIST, (r, n, a) => handle(IO_NIC_LIST, r, n, a));
+  controlHandle(IO_BRIDGE_CREATE, handle);
+  controlHandle(IO_BRIDGE_DELETE, handle);
+  controlHandle(IO_BRIDGE_LIST, handle);
+  controlHandle(IO_BRIDGE_UPLINK, handle);
+  controlHandle(IO_BRIDGE_CAPTURE, handle);
+  controlHandle(IO_BRIDGE_DUMP, handle);
+  controlHandle(IO_VIF_ADD, handle);
+  controlHandle(IO_VIF_REMOVE, handle);
+  controlHandle(IO_VIF_CONNECT, handle);
+  controlHandle(IO_VIF_DISCONNECT, handle);
+  controlHandle(IO_VIF_LIST, handle);
+  controlHandle(IO_VIF_SET_RATE, handle);
+  controlHandle(IO_NIC_LIST, handle);
 }
 
-function handle(operation: u32, request: usize, length: u32, at: usize): i32 {
+function handle(request: usize, length: u32, at: usize): i32 {
   const answer = changetype<ControlAnswer>(at);
-  const status = netControl(operation, request, length, answer.payload, answer.bulk, CONTROL_BULK_BYTES);
+  const status = netControl(answer.operation, request, length, answer.payload, answer.bulk, CONTROL_BULK_BYTES);
   answer.length = netResponseBytes;
   answer.bulkLength = netBulkBytes;
   return status;
