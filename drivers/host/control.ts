@@ -165,11 +165,11 @@ function serve(): bool {
   else if (fn) {
     const payload = request + ControlRequest.payload;
     memory.fill(payload + length, 0, CONTROL_PAYLOAD_BYTES - length);
-    status = changetype<ControlFn>(fn)(payload, length, changetype<usize>(answer));
-  }
-  if (status == CONTROL_LATER) {
+    // The answer that comes later may come from within the handler.
     later++;
-    return false;
+    status = changetype<ControlFn>(fn)(payload, length, changetype<usize>(answer));
+    if (status == CONTROL_LATER) return false;
+    later--;
   }
   put(status);
   return true;
