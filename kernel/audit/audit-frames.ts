@@ -101,7 +101,7 @@ function gather(d: Domain, check: bool): void {
     if (type == P2M_FOREIGN || type == P2M_GRANT_RO || type == P2M_GRANT_RW) {
       foreign++;
       note(mfn, 1);
-      if (check) rule(isLendable(mfn), d, "mapping of a frame that nobody lends", gfn);
+      if (check) rule(isLendable(mfn, type), d, "mapping of a frame that nobody lends", gfn);
     } else if (type == P2M_RAM || type == P2M_RAM_RO) {
       if (check) rule(frameOwner(mfn) == d.id && frameAllocated(mfn) && isRam(mfn), d, "RAM that is not its own", gfn);
       mark(d, mfn, MAPPED, "frame mapped twice");
@@ -135,8 +135,9 @@ function isRam(mfn: u64): bool {
   return type == FrameType.Guest || type == FrameType.Engine;
 }
 
-/** A frame that others may map: a domain's RAM or grant table, never tables, heap or control blocks. */
-function isLendable(mfn: u64): bool {
+/** A frame that others may map: a domain's RAM or grant table, for reading a boot module; never tables, heap or control blocks. */
+function isLendable(mfn: u64, mapping: u32): bool {
+  if (frameType(mfn) == FrameType.Module) return mapping == P2M_GRANT_RO;
   return isRam(mfn) || frameType(mfn) == FrameType.XenShared;
 }
 

@@ -20,10 +20,11 @@ import {
   GTF_type_mask,
   GTF_writing,
 } from "../../abi/grant-table";
+import { DOMID_XEN } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
-import { P2M_RAM, P2M_RAM_RO, P2M_SHARED } from "../../arch-x86/p2m-types";
+import { P2M_MODULE, P2M_RAM, P2M_RAM_RO, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { Domain, DomainLife } from "../records/domain";
-import { frameGet, framePut } from "../memory/frames";
+import { frameGet, framePut, frameType, FrameType } from "../memory/frames";
 import { Active, activeMake, activeOf, grantEntries, grantEntryPa, grants } from "./grant-frames";
 import { entryMfn, entryType, physmapLookup } from "../memory/physmap";
 import { isLendableStable } from "../memory/stable-memory";
@@ -63,7 +64,7 @@ function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: 
   }
   let mfn: u64 = a.mfn;
   if (!pinned) mfn = grantedFrame(owner, hw.load32(pa + GrantEntryV1.frame), readonly);
-  if (!mfn || !frameGet(mfn, owner.id)) {
+  if (!mfn || !frameGet(mfn, holderOf(owner, mfn))) {
     retract(pa, a, readonly);
     return pinned ? GNTST_general_error : GNTST_bad_page;
   }
@@ -74,10 +75,19 @@ function pinLocked(owner: Domain, ref: u32, user: u32, readonly: bool, mapping: 
   return mfn;
 }
 
-/** The machine frame behind `gfn` if it is the owner's RAM, or its stable memory, and permits this use; 0 otherwise. */
+/** Whose a granted frame is: a boot module's is the hypervisor's, which shows it to domain 0. */
+function holderOf(owner: Domain, mfn: u64): u32 {
+  return frameType(mfn) == FrameType.Module ? DOMID_XEN : owner.id;
+}
+
+/**
+ * The machine frame behind `gfn` if it is the owner's RAM, its stable memory, or a boot module's that it sees, and permits this use;
+ * 0 otherwise.
+ */
 function grantedFrame(owner: Domain, gfn: u32, readonly: bool): u64 {
   const entry = physmapLookup(owner, gfn);
   const type = entryType(entry);
+  if (type == P2M_MODULE && readonly) return entryMfn(entry);
   if (type == P2M_SHARED && isLendableStable(owner, gfn)) return entryMfn(entry);
   return entry && (type == P2M_RAM || (readonly && type == P2M_RAM_RO)) ? entryMfn(entry) : 0;
 }

@@ -68,14 +68,19 @@ export class IoDomain extends SoftwareCaller {
   }
 
   /** Maps entry `ref` of `domain` at a linear address. */
-  mapGrant(domain: number, ref: number, address = IO_MAP): { status: number; handle: number; busAddress: number } {
+  mapGrant(
+    domain: number,
+    ref: number,
+    address = IO_MAP,
+    flags = GNTMAP_host_map,
+  ): { status: number; handle: number; busAddress: number } {
     const { result, view } = this.structured(
       __HYPERVISOR_grant_table_op,
       GNTTABOP_map_grant_ref,
       GnttabMapGrantRef.SIZE,
       (v) => {
         v.setBigUint64(GnttabMapGrantRef.host_addr, BigInt(address), true);
-        v.setUint32(GnttabMapGrantRef.flags, GNTMAP_host_map, true);
+        v.setUint32(GnttabMapGrantRef.flags, flags, true);
         v.setUint32(GnttabMapGrantRef.ref, ref, true);
         v.setUint16(GnttabMapGrantRef.dom, domain, true);
       },

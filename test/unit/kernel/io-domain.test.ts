@@ -21,12 +21,17 @@ import {
   EvtchnBindVirq,
   EvtchnStatus,
 } from "../../../abi/event-channel.ts";
+import { DOM0_MAP, DOM0_MODULES } from "../../../abi/domain0-layout.ts";
 import {
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GNTST_bad_page,
   GNTST_general_error,
   GNTST_okay,
   GrantEntryV1,
   GTF_permit_access,
   GTF_reading,
+  GTF_readonly,
   GTF_writing,
 } from "../../../abi/grant-table.ts";
 import {
@@ -45,7 +50,13 @@ import {
   IO_STABLE_END,
   IO_START_INFO,
 } from "../../../abi/io/layout.ts";
-import { XENMAPSPACE_gmfn, XENMAPSPACE_grant_table, XENMAPSPACE_shared_info } from "../../../abi/memory.ts";
+import {
+  AddToPhysmap,
+  XENMAPSPACE_gmfn,
+  XENMAPSPACE_grant_table,
+  XENMAPSPACE_shared_info,
+  XENMEM_add_to_physmap,
+} from "../../../abi/memory.ts";
 import {
   SCHEDOP_remote_shutdown,
   SCHEDOP_shutdown,
@@ -60,6 +71,7 @@ import { SOFTWARE_EXIT_PAGE_FAULT, SOFTWARE_EXIT_TRAP, SoftwareExit } from "../.
 import {
   __HYPERVISOR_console_io,
   __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_memory_op,
   __HYPERVISOR_sched_op,
   __HYPERVISOR_sysctl,
   CONSOLEIO_read,
@@ -231,6 +243,58 @@ test("domain 0 can neither destroy nor resume it", async (t) => {
   // As Xen, it is asked of any domain.
   t.is(lab.dom0.pause(IO_DOMAIN), 0);
   t.is(lab.dom0.unpause(IO_DOMAIN), 0);
+  lab.audit(t);
+});
+
+test("domain 0 grants it pages of a boot module for reading, and no more, also over domain 0's restart", async (t) => {
+  const data = Uint8Array.from({ length: 2 * PAGE }, (_, i) => i % 251);
+  const lab = await Lab.open({ ioImage: IMAGE, modules: [{ name: "disk", data }] });
+  const { dom0 } = lab;
+  const io = new IoDomain(lab.machine);
+  const TABLE = DOM0_MAP + 0x100000;
+  const READ = GNTMAP_host_map | GNTMAP_readonly;
+  const offer = (ref: number, page: number, flags: number) => {
+    const entry = new Uint8Array(GrantEntryV1.SIZE);
+    const frame = DOM0_MODULES / PAGE + page;
+    put(new DataView(entry.buffer), GrantEntryV1, { flags, domid: IO_DOMAIN, frame });
+    dom0.write(TABLE + ref * GrantEntryV1.SIZE, entry);
+  };
+  const mapTable = () =>
+    dom0.structured(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, AddToPhysmap.SIZE, (v) =>
+      put(v, AddToPhysmap, { domid: DOMID_SELF, space: XENMAPSPACE_grant_table, idx: 0, gpfn: TABLE / PAGE }),
+    ).result;
+  t.is(mapTable(), 0);
+  offer(8, 1, GTF_permit_access | GTF_readonly);
+  t.is(io.mapGrant(0, 8, IO_MAP, READ).status, GNTST_bad_page, "a page that domain 0 has not touched is not there");
+  dom0.read(DOM0_MODULES + PAGE, 1);
+  t.is(io.mapGrant(0, 8).status, GNTST_general_error, "not for writing");
+  offer(9, 1, GTF_permit_access);
+  t.is(io.mapGrant(0, 9).status, GNTST_bad_page, "not even when domain 0 says so");
+  offer(10, 2, GTF_permit_access | GTF_readonly);
+  t.is(io.mapGrant(0, 10, IO_MAP, READ).status, GNTST_bad_page, "behind the module there is nothing");
+
+  const { status, handle } = io.mapGrant(0, 8, IO_MAP, READ);
+  t.is(status, GNTST_okay);
+  t.deepEqual(io.read(IO_MAP, PAGE), data.slice(PAGE));
+  t.false(io.canTouch(IO_MAP));
+  lab.audit(t);
+
+  const ended = dom0.structured(__HYPERVISOR_sched_op, SCHEDOP_shutdown, SchedShutdown.SIZE, (v) =>
+    put(v, SchedShutdown, { reason: SHUTDOWN_crash }),
+  );
+  t.is(ended.result, 0);
+  lab.machine.runUntil(() => lab.machine.output.includes("is restarted"), "the restart of domain 0");
+  lab.audit(t);
+  t.deepEqual(io.read(IO_MAP, PAGE), data.slice(PAGE), "it stays mapped");
+  t.is(mapTable(), 0);
+  dom0.read(DOM0_MODULES + PAGE, 1);
+  offer(8, 1, GTF_permit_access | GTF_readonly);
+  const second = io.mapGrant(0, 8, IO_MAP + PAGE, READ);
+  t.is(second.status, GNTST_okay, "granted again under the same reference");
+  lab.audit(t);
+  t.is(io.unmapGrant(handle, IO_MAP), GNTST_okay);
+  t.is(io.unmapGrant(second.handle, IO_MAP + PAGE), GNTST_okay);
+  t.deepEqual(dom0.read(DOM0_MODULES + PAGE, PAGE), data.slice(PAGE));
   lab.audit(t);
 });
 
