@@ -10,7 +10,8 @@ import { Timer, timerInit, timerSet, timersNext, timersRun } from "../drivers/ho
 import { pollRun, pollWaiting } from "../drivers/poll";
 import { VIRQ_TIMER } from "../abi/xen";
 import { blockInit } from "./block/block";
-import { blockServe } from "./block/service";
+import { blockWasHere } from "./block/records";
+import { blockBegin, blockServe } from "./block/service";
 import { volumesInit } from "./volumes/volumes";
 import { netDeadline, netInit, netTurn } from "./net/net";
 import { netServe } from "./net/service";
@@ -49,18 +50,17 @@ function begin(): void {
     say("There is not enough memory for networks.");
     sayEnd();
   }
-  if (blockFirst()) startBlock();
+  blockServe(startBlock);
+  // Without a disk it starts when a vbd on memory or on a boot module is wanted, and again after a restart with such.
+  if (blockFirst() || blockWasHere()) blockBegin();
   assert(controlStart(), "no stable memory");
 }
 
-/** The block back end takes megabytes: only machines with a disk have it. */
-function startBlock(): void {
-  if (volumesInit() && blockInit()) {
-    blockServe();
-  } else {
-    say("There is not enough memory for disks.");
-    sayEnd();
-  }
+function startBlock(): bool {
+  if (volumesInit() && blockInit()) return true;
+  say("There is not enough memory for disks.");
+  sayEnd();
+  return false;
 }
 
 function nothing(_record: usize): void {}

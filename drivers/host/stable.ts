@@ -53,3 +53,11 @@ export function stableRegion(tag: u32, bytes: u32): usize {
   directory.count++;
   return r.start;
 }
+
+/** Whether the region with this tag has been given out, in this run or an earlier one. */
+export function stableIsThere(tag: u32): bool {
+  const directory = changetype<Directory>(IO_STABLE);
+  if (directory.magic != MAGIC) return false;
+  for (let i: u32 = 0; i < directory.count; i++) if (regionAt(i).tag == tag) return true;
+  return false;
+}

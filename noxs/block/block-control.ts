@@ -44,7 +44,8 @@ import {
 } from "../../abi/io/control-block";
 import { VOLUME_NAME_BYTES } from "../../abi/io/volume-format";
 import { heapAllocate } from "../../drivers/host/heap";
-import { diskCount, diskInfoAt } from "../volumes/disk-list";
+import { diskCount, diskInfoAt, disksLooked, disksReady } from "../volumes/disk-list";
+import { Task, taskInit, taskReady } from "../volumes/disks/task";
 import { diskFormatStart } from "../volumes/disk-format";
 import { moduleAdd, moduleRemove } from "../volumes/modules";
 import {
@@ -59,6 +60,7 @@ import {
 } from "../volumes/operation";
 import { Check, checkStart } from "../volumes/store/check";
 import { Store, STORE_READY } from "../volumes/store/store";
+import { targetNeedsDisk } from "../volumes/targets";
 import { diskList, vbdList } from "./block-list";
 import { vbdConnect } from "./connect";
 import { ringRef, stableRing, stableTarget, Vbd } from "./records";
@@ -73,12 +75,14 @@ export const BLOCK_LATER: i32 = 1;
 
 /** A request that is answered later. */
 @unmanaged
-class BlockCall {
+class BlockCall extends Task {
   next: usize;
   id: u32;
   operation: u32;
   vbd: usize;
   bulk: usize;
+  room: u32; // of the bulk area, and where a listing goes on
+  cursor: u32;
 }
 const CALLS: u32 = 64;
 let free: usize = 0;
@@ -137,6 +141,14 @@ export function callDone(at: usize, status: i32): void {
   callAnswer(at, status, isAdd ? VbdProperties.SIZE : 0, 0);
 }
 
+/** A listing of disks that were still being looked at. */
+function disksRun(at: usize): void {
+  const c = changetype<BlockCall>(at);
+  if (!disksReady(c)) return;
+  const bytes = diskList(c.cursor, payload, c.bulk, c.room);
+  callAnswer(at, 0, BlockListResponse.SIZE, bytes);
+}
+
 function operationDone(at: usize): void {
   const o = changetype<Operation>(at);
   if (o.kind != OPERATION_LIST) {
@@ -181,6 +193,8 @@ export function blockRequest(
   answerBulk = 0;
   switch (operation) {
     case IO_DISK_LIST:
+      if (!disksLooked()) return disksLater(id, at, bulk, room);
+      return list(operation, at, response, bulk, room);
     case IO_VBD_LIST:
       return list(operation, at, response, bulk, room);
     case IO_VOLUME_LIST:
@@ -206,6 +220,42 @@ export function blockRequest(
     default:
       return -ENOSYS;
   }
+}
+
+/**
+ * What a request is answered with while the back end has not been started, on a machine without disks: there are no vbds and no
+ * volumes.
+ * @returns as blockRequest; BLOCK_LATER: the back end is to be started for it
+ */
+export function blockWithout(operation: u32, at: usize, response: usize): i32 {
+  answerLength = 0;
+  answerBulk = 0;
+  switch (operation) {
+    case IO_DISK_LIST:
+    case IO_VBD_LIST:
+    case IO_VOLUME_LIST:
+      store<u32>(response, 0, BlockListResponse.cursor);
+      store<u32>(response, 0, BlockListResponse.count);
+      answerLength = BlockListResponse.SIZE;
+      return 0;
+    case IO_VBD_ADD:
+      return targetNeedsDisk(at + VbdAdd.target) ? -ENOENT : BLOCK_LATER;
+    case IO_MODULE_ADD:
+      return BLOCK_LATER;
+    default:
+      return -ENOENT;
+  }
+}
+
+function disksLater(id: u32, at: usize, bulk: usize, room: u32): i32 {
+  const call = callTake(id, IO_DISK_LIST, bulk);
+  if (!call) return -EBUSY;
+  const c = changetype<BlockCall>(call);
+  c.room = room;
+  c.cursor = load<u32>(at, BlockListRequest.cursor);
+  taskInit(c, disksRun);
+  taskReady(c);
+  return BLOCK_LATER;
 }
 
 function list(operation: u32, at: usize, response: usize, bulk: usize, room: u32): i32 {

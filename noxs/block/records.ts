@@ -6,7 +6,7 @@
 import { VBD_RINGS_MAX } from "../../abi/io/control-block";
 import { BlockRequest } from "../../drivers/block";
 import { heapAllocate } from "../../drivers/host/heap";
-import { stableRegion } from "../../drivers/host/stable";
+import { stableIsThere, stableRegion } from "../../drivers/host/stable";
 import { Task } from "../volumes/disks/task";
 import { Target } from "../volumes/targets";
 
@@ -213,6 +213,11 @@ export function ringOf(v: Vbd, i: u32): Ring {
 }
 export function requestAt(i: u32): Request {
   return changetype<Request>(requests + <usize>i * offsetof<Request>());
+}
+
+/** Whether the back end had been started before a restart of the domain: its records are in stable memory. */
+export function blockWasHere(): bool {
+  return stableIsThere(TAG_VBDS);
 }
 
 /** Gets stable memory and allocates requests; false when there is none. */

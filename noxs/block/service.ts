@@ -15,12 +15,20 @@ import {
   IO_VOLUME_RESIZE,
   IO_VOLUME_SNAPSHOT,
 } from "../../abi/io/control";
+import { ENOMEM } from "../../abi/errno";
 import { IO_MODULE_ADD, IO_MODULE_REMOVE } from "../../abi/io/control-block";
 import { ControlAnswer, controlAnswerLater, controlHandle } from "../../drivers/host/control";
-import { answerBulk, answerLength, blockAnswers, blockRequest } from "./block-control";
+import { answerBulk, answerLength, BLOCK_LATER, blockAnswers, blockRequest, blockWithout } from "./block-control";
 
-/** Has the requests handled; once, when the back end has started. */
-export function blockServe(): void {
+/** Starts the back end; false when there is no memory. */
+export type BlockStartFn = () => bool;
+
+let startFn: usize = 0;
+let started: bool = false;
+
+/** Has the requests handled. `start` starts the back end, which takes megabytes: when a request first needs it, or now by blockBegin. */
+export function blockServe(start: BlockStartFn): void {
+  startFn = changetype<usize>(start);
   blockAnswers(controlAnswerLater);
   controlHandle(IO_DISK_LIST, handle);
   controlHandle(IO_VOLUME_LIST, handle);
@@ -39,9 +47,21 @@ export function blockServe(): void {
   controlHandle(IO_MODULE_REMOVE, handle);
 }
 
+/** Starts the back end, if it has not been; false when there is no memory. */
+export function blockBegin(): bool {
+  if (!started) started = changetype<BlockStartFn>(startFn)();
+  return started;
+}
+
 /** BLOCK_LATER is the channel's CONTROL_LATER. */
 function handle(request: usize, length: u32, at: usize): i32 {
   const answer = changetype<ControlAnswer>(at);
+  if (!started) {
+    const without = blockWithout(answer.operation, request, answer.payload);
+    if (without == 0) answer.length = answerLength;
+    if (without != BLOCK_LATER) return without;
+    if (!blockBegin()) return -ENOMEM;
+  }
   const status = blockRequest(
     answer.operation,
     answer.id,

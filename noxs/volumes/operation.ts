@@ -19,6 +19,7 @@ import {
 } from "../../abi/io/volume-format";
 import { blockChanged } from "../../drivers/block";
 import { heapAllocate } from "../../drivers/host/heap";
+import { disksReady } from "./disk-list";
 import { cacheEnter, cacheLeave } from "./store/cache";
 import { jobSnapshotTaken, jobsStart } from "./store/jobs";
 import { loaded, volumeFind } from "./store/load";
@@ -130,6 +131,8 @@ function operationRun(task: usize): void {
     committed(o);
     return;
   }
+  // Stores are known when all disks have been looked at.
+  if (o.step == FIND && !disksReady(o)) return;
   if (!cacheEnter(o)) return;
   let rc: i32 = 0;
   if (o.step == FIND) rc = find(o);

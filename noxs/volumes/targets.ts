@@ -78,6 +78,11 @@ export function targetOpen(task: Task, text: usize, write: bool, t: Target): i32
   return rc;
 }
 
+/** Whether only a machine with a disk can have such a target. */
+export function targetNeedsDisk(text: usize): bool {
+  return prefix(text, "module:") == 0 && prefix(text, "ram:") == 0;
+}
+
 function openVolume(task: Task, name: usize, write: bool): i32 {
   // Stores are known when all disks have been looked at.
   if (!disksReady(task) || !cacheEnter(task)) return WAIT;

@@ -1,6 +1,13 @@
 /** The control channel's server in the module that boots: requests, answers, both sides' restarts, a domain 0 that errs. */
 import test from "ava";
-import { EINVAL, ENOSYS } from "../../../abi/errno.ts";
+import { EINVAL, ENOENT, ENOSYS } from "../../../abi/errno.ts";
+import {
+  BlockListResponse,
+  VBD_MODEL_XENBUS,
+  VBD_WRITABLE,
+  VbdAdd,
+  VbdProperties,
+} from "../../../abi/io/control-block.ts";
 import {
   CONTROL_PAYLOAD_BYTES,
   CONTROL_SLOT_BYTES,
@@ -10,7 +17,14 @@ import {
   ControlResponse,
   IO_CONTROL_MAGIC,
   IO_CONTROL_VERSION,
+  IO_DISK_LIST,
   IO_PING,
+  IO_VBD_ADD,
+  IO_VBD_DISCONNECT,
+  IO_VBD_LIST,
+  IO_VBD_REMOVE,
+  IO_VOLUME_CREATE,
+  IO_VOLUME_LIST,
 } from "../../../abi/io/control.ts";
 import { IO_CONTROL, IO_STABLE } from "../../../abi/io/layout.ts";
 import { compileIo } from "./io-module.ts";
@@ -150,6 +164,52 @@ test("a restart of the I/O domain: the next generation, an empty channel", async
   again.open();
   again.request(IO_PING, Uint8Array.of(5));
   t.deepEqual(again.answer()!.payload, Uint8Array.of(5));
+});
+
+test("without a disk the block back end starts when it is needed, and again after a restart", async (t) => {
+  const client = await open();
+  const fields = (bytes: Uint8Array) => new DataView(bytes.buffer, bytes.byteOffset);
+  const ask = (operation: number, payload: Uint8Array) => {
+    const id = client.request(operation, payload);
+    const answer = client.answer()!;
+    t.is(answer.id, id, "it is answered at once, or from within its own handler");
+    t.is(client.answer(), null);
+    return answer;
+  };
+  const key = Uint8Array.of(5, 0, 0, 0, 0, 0xca, 0, 0);
+  const add = (target: string) => {
+    const payload = new Uint8Array(VbdAdd.SIZE);
+    payload.set(key);
+    payload[VbdAdd.model] = VBD_MODEL_XENBUS;
+    payload[VbdAdd.flags] = VBD_WRITABLE;
+    payload.set(Buffer.from(target), VbdAdd.target);
+    return payload;
+  };
+  const counted = (operation: number) => {
+    const { status, payload } = ask(operation, new Uint8Array(4));
+    t.is(status, 0);
+    return fields(payload).getUint32(BlockListResponse.count, true);
+  };
+  const memory = client.xen.given.size;
+  for (const operation of [IO_DISK_LIST, IO_VOLUME_LIST, IO_VBD_LIST]) t.is(counted(operation), 0);
+  t.is(ask(IO_VBD_ADD, add("volume:a")).status, -ENOENT);
+  t.is(ask(IO_VBD_ADD, add("part:a")).status, -ENOENT);
+  t.is(ask(IO_VOLUME_CREATE, new Uint8Array(80)).status, -ENOENT);
+  t.is(ask(IO_VBD_REMOVE, key).status, -ENOENT);
+  t.is(client.xen.given.size, memory, "nothing was started for that");
+
+  const answer = ask(IO_VBD_ADD, add("ram:1048576"));
+  t.is(answer.status, 0);
+  t.is(fields(answer.payload).getUint32(VbdProperties.sectors, true), 2048);
+  t.is(counted(IO_VBD_LIST), 1);
+  client.xen.restart(IO_STABLE);
+  client.xen.turn();
+  client.produced = 0;
+  client.open();
+  t.is(counted(IO_VBD_LIST), 1, "it is there after a restart");
+  t.is(ask(IO_VBD_DISCONNECT, key).status, 0);
+  t.is(ask(IO_VBD_REMOVE, key).status, 0);
+  t.is(counted(IO_VBD_LIST), 0);
 });
 
 test("asleep, it wakes in time for its watchdog", async (t) => {
