@@ -32,7 +32,9 @@ const store = new StoreService(notice);
 const io = new IoChannel();
 const domains = new Domains(notice, store, io);
 domains.systemChanged = (id) => {
-  if (id === IO_DOMAIN) io.changed();
+  if (id !== IO_DOMAIN) return;
+  io.changed();
+  domains.devices.sweep((domain) => domains.find(domain) !== undefined);
 };
 const shell = new Shell(domains, readInput);
 

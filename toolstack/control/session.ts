@@ -45,7 +45,10 @@ export async function startSession(shell: Shell, domains: Domains): Promise<void
   const before = loadProgress();
   const progress = before ?? { begun: 0, ok: 0, failed: 0 };
   if (before === null) saveProgress(progress);
-  else print("domain 0 was restarted\n");
+  else {
+    print("domain 0 was restarted\n");
+    domains.devices.sweep((id) => domains.find(id) !== undefined);
+  }
   readTerminalSize(bootOption("terminal"));
   const exec = bootOption("exec");
   if (exec !== undefined) {

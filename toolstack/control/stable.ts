@@ -19,7 +19,11 @@ const LENGTH_AT = 3;
 const SEQUENCE_AT = 4;
 const HEADER_BYTES = 20;
 
-const PAGES = (DOM0_STABLE_END - DOM0_STABLE) / PAGE_SIZE;
+/** The last pages are not for records: the lists of boot modules' grants, which the I/O domain has mapped for as long as it reads them. */
+export const MODULE_LIST_PAGES = 72;
+export const MODULE_LISTS = DOM0_STABLE_END - MODULE_LIST_PAGES * PAGE_SIZE;
+
+const PAGES = (MODULE_LISTS - DOM0_STABLE) / PAGE_SIZE;
 /** The first page has the number of pages ever written: reading beyond would allocate them. */
 const USED_AT = 0;
 /** Pages that one record may have. */

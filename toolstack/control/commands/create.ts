@@ -6,6 +6,7 @@ import { NAME_BYTES } from "../domains/name.ts";
 import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { formatVif, parseVif, VIF_USAGE } from "../noxs/vif-config.ts";
+import { formatVbd, parseVbd, VBD_USAGE } from "../noxs/vbd-config.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { waitUntilGone } from "./life.ts";
@@ -41,12 +42,23 @@ function actionArgument<Action extends string>(
   return action;
 }
 
+/** Disks' settings, none of them with another's name. */
+function vbdArguments(given: string[] | undefined): string[] | undefined {
+  const seen = new Set<number>();
+  return given?.map((text) => {
+    const config = parseVbd("--vbd", text);
+    if (seen.has(config.number)) throw new CommandError(`--vbd: vdev: ${config.vdev} is given twice`);
+    seen.add(config.number);
+    return formatVbd(config);
+  });
+}
+
 export const createCommand: Command = {
   name: "create",
   usage:
     "--kernel NAME [--ramdisk NAME] [--cmdline STR] [--memory SIZE] [--vcpus N] [--name STR] [--paused] [--wait] " +
     "[--on-poweroff ACTION] [--on-reboot ACTION] [--on-crash ACTION] [--on-soft-reset ACTION] [--vif SETTINGS]... " +
-    "[--noxs|--xenbus]",
+    "[--vbd SETTINGS]... [--noxs|--xenbus]",
   summary: "create a domain and print its id",
   details: [
     "--kernel, --ramdisk  boot modules; the kernel is a PVH or a PVHv1 image (ELF), or a Linux bzImage with a PVH one inside",
@@ -58,6 +70,7 @@ export const createCommand: Command = {
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
     `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
     `--vif                a network interface (repeatable): ${VIF_USAGE}`,
+    `--vbd                a disk (repeatable): ${VBD_USAGE}; \`help vbd\` has the kinds`,
     "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, PVHv1 guests and",
     "                     others with devices by their device page",
     "A restarted domain is made again as it was made, with its UUID and a new id.",
@@ -78,6 +91,7 @@ export const createCommand: Command = {
       "on-crash": { value: "ACTION" },
       "on-soft-reset": { value: "ACTION" },
       vif: { value: "SETTINGS", repeatable: true },
+      vbd: { value: "SETTINGS", repeatable: true },
       noxs: {},
       xenbus: {},
     });
@@ -106,6 +120,7 @@ export const createCommand: Command = {
           softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
         },
         vifs: lists.get("vif")?.map((settings) => formatVif(parseVif("--vif", settings))),
+        vbds: vbdArguments(lists.get("vbd")),
         model: switches.has("noxs") ? "noxs" : switches.has("xenbus") ? "xenbus" : undefined,
       },
       progress,

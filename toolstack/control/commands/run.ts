@@ -19,6 +19,9 @@ export type RunContext = Omit<CommandContext, "rawArguments">;
 function errorText(error: unknown): string {
   if (error instanceof CommandError || error instanceof BuildError) return error.message;
   if (error instanceof HypercallError) return `the hypervisor refused ${error.message}`;
+  if (error instanceof IoError && error.lost) {
+    return `the I/O domain was restarted before it had answered ${error.message}: whether it was done is not known`;
+  }
   if (error instanceof IoError) return `the I/O domain refused ${error.message}`;
   return describeError(error);
 }

@@ -18,7 +18,10 @@ import { modulesCommand } from "./modules.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
 import { topCommand } from "./top.ts";
 import { triggerCommand } from "./trigger.ts";
+import { diskCommand } from "./devices/disk.ts";
+import { vbdCommand } from "./devices/vbd.ts";
 import { vifCommand } from "./devices/vif.ts";
+import { volumeCommand } from "./devices/volume.ts";
 import { xenctxCommand } from "./xenctx.ts";
 import { xenstoreListCommand, xenstoreReadCommand, xenstoreRemoveCommand, xenstoreWriteCommand } from "./xenstore.ts";
 
@@ -41,6 +44,9 @@ export const commands: Command[] = [
   memSetCommand,
   bridgeCommand,
   vifCommand,
+  diskCommand,
+  volumeCommand,
+  vbdCommand,
   xenstoreListCommand,
   xenstoreReadCommand,
   xenstoreWriteCommand,

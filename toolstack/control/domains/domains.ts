@@ -353,7 +353,7 @@ export class Domains {
   async create(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     refuseTooLarge(request.memoryMib);
     const domain = await this.unpackAndBuild(request, progress);
-    if (request.vifs === undefined) return domain;
+    if (request.vifs === undefined && request.vbds === undefined) return domain;
     await this.devices.attachAll(domain, () => this.destroy(domain));
     this.saveNow(domain);
     return domain;

@@ -7,6 +7,8 @@ import type { EndPolicy } from "./policy.ts";
 export interface CreateRequest extends GuestConfig {
   /** Settings of its vifs, by number (noxs/vif-config.ts); null where one was detached. */
   vifs?: (string | null)[];
+  /** Settings of its vbds (noxs/vbd-config.ts). */
+  vbds?: string[];
   /** How it is told of its devices. */
   model?: DeviceModel;
   name?: string;

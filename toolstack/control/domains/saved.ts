@@ -51,11 +51,12 @@ export function encodeDomain(domain: GuestDomain, store: SavedClient | null): st
 /** Name, UUID and policy are the domain's own. */
 function encodeRequest({ request }: GuestDomain): string {
   if (request === null) return "null";
-  const { kernel, ramdisk, commandLine, memoryMib, vcpus, vifs, model } = request;
+  const { kernel, ramdisk, commandLine, memoryMib, vcpus, vifs, vbds, model } = request;
   const second = ramdisk === undefined ? "" : `"ramdisk":${JSON.stringify(ramdisk.name)},`;
   return (
     `{"kernel":${JSON.stringify(kernel.name)},${second}"commandLine":${JSON.stringify(commandLine)},` +
     `"memoryMib":${memoryMib},"vcpus":${vcpus}${vifs === undefined ? "" : `,"vifs":${JSON.stringify(vifs)}`}` +
+    `${vbds === undefined ? "" : `,"vbds":${JSON.stringify(vbds)}`}` +
     `${model === undefined ? "" : `,"model":"${model}"`}}`
   );
 }

@@ -7,6 +7,7 @@ import {
   MemoryReservation,
   RemoveFromPhysmap,
   XENMAPSPACE_gmfn_foreign,
+  XENMAPSPACE_grant_table,
   XENMAPSPACE_shared_info,
   XENMEM_add_to_physmap,
   XENMEM_add_to_physmap_batch,
@@ -205,6 +206,19 @@ export function mapSharedInfo(domain: number, gfn: number): void {
   words[PLACE_DOMID] = domain;
   words[PLACE_GFN] = gfn;
   checked("XENMEM_add_to_physmap", hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, address));
+}
+
+const tableArgument = reserveScratch(AddToPhysmap.SIZE, (words) => {
+  words[AddToPhysmap.domid / 4] = DOMID_SELF; // and size
+  words[AddToPhysmap.space / 4] = XENMAPSPACE_grant_table;
+});
+
+/** Maps a frame of domain 0's own grant table, which grows up to it, at a page of the window. */
+export function mapGrantTable(index: number, address: number): void {
+  tableArgument.words[AddToPhysmap.idx / 4] = index;
+  tableArgument.words[PLACE_GFN] = address >>> PAGE_SHIFT;
+  const { address: argument } = tableArgument;
+  checked("XENMEM_add_to_physmap", hypercall(__HYPERVISOR_memory_op, XENMEM_add_to_physmap, argument));
 }
 
 const E820_ENTRY = 20;

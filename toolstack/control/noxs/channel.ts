@@ -7,6 +7,7 @@
  * so that answers to an earlier domain 0 are recognised and left.
  */
 import { EIO, ENODEV } from "../../../abi/errno.ts";
+import * as controlBlock from "../../../abi/io/control-block.ts";
 import * as control from "../../../abi/io/control.ts";
 import {
   CONTROL_BULK_BYTES,
@@ -53,7 +54,7 @@ const BULK: ReadonlySet<number> = new Set([
 ]);
 
 const NAMES = new Map(
-  Object.entries(control)
+  [...Object.entries(control), ...Object.entries(controlBlock)]
     .filter(([name, value]) => name.startsWith("IO_") && typeof value === "number")
     .map(([name, value]) => [value as number, name.slice(3)]),
 );
@@ -108,7 +109,7 @@ export class IoChannel implements IoRequests {
     const again: Request[] = [];
     for (const [id, request] of this.sent) {
       if ((id - consumed) >>> 0 < CONTROL_SLOTS) again.push(request);
-      else request.reject(new IoError(nameOf(request.operation), EIO));
+      else request.reject(new IoError(nameOf(request.operation), EIO, true));
     }
     this.sent.clear();
     this.queue.unshift(...again);

@@ -6,9 +6,15 @@ import type { CreateRequest } from "../domains/request.ts";
 import type { StoreService } from "../store/service.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { ENODEV } from "../../../abi/errno.ts";
+import { VBD_GOING } from "../../../abi/io/control-block.ts";
+import type { VbdInfo } from "./block-requests.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
 import { createBridge, listBridges, listNics, setUplink } from "./net-requests.ts";
+import { ModuleGrants } from "./module-grants.ts";
+import { formatTarget, formatVbd, parseVbd, type VbdConfig } from "./vbd-config.ts";
+import { Vbds, vdevOf } from "./vbds.ts";
 import { Vifs } from "./vifs.ts";
+import { Volumes } from "./volumes.ts";
 import { DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
 
 /** Vifs of a domain: what a NoXS device page has room for. */
@@ -23,8 +29,16 @@ function modelOf({ model, kernel }: CreateRequest): DeviceModel {
 /** Whether a domain is to have a device page from the start: it cannot get one when it has run. */
 export function wantsDevicePage(request: CreateRequest): boolean {
   if (request.model === "noxs") return true;
-  const vifs = request.vifs ?? [];
-  return vifs.some((vif) => vif !== null && (parseVif("--vif", vif).model ?? modelOf(request)) === "noxs");
+  const configs = [
+    ...(request.vifs ?? []).filter((vif) => vif !== null).map((vif) => parseVif("--vif", vif)),
+    ...vbdsOf(request),
+  ];
+  return configs.some(({ model }) => (model ?? modelOf(request)) === "noxs");
+}
+
+/** A request's vbds. */
+function vbdsOf({ vbds = [] }: CreateRequest): VbdConfig[] {
+  return vbds.map((settings) => parseVbd("--vbd", settings));
 }
 
 /** What a vif's address is made of: the domain's UUID, and the vif's number. */
@@ -34,6 +48,9 @@ function saltOf({ uuid }: GuestDomain, devid: number): number {
 
 export class Devices {
   readonly vifs: Vifs;
+  readonly vbds: Vbds;
+  readonly volumes: Volumes;
+  private readonly modules: ModuleGrants;
   /** The default bridge is there, if it is to be. */
   private ready: Promise<void> = Promise.resolve();
 
@@ -44,6 +61,9 @@ export class Devices {
     private readonly notice: (text: string) => void,
   ) {
     this.vifs = new Vifs(io, store, notice);
+    this.modules = new ModuleGrants(io);
+    this.vbds = new Vbds(io, store, this.modules, notice);
+    this.volumes = new Volumes(io, this.vbds);
   }
 
   /** Makes the default bridge with the machine's first card, unless there is one, or no card: once, at domain 0's start. */
@@ -77,6 +97,8 @@ export class Devices {
       for (const [devid, settings] of vifs.entries()) {
         if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
       }
+      for (const [i, config] of (domain.request === null ? [] : vbdsOf(domain.request)).entries())
+        await this.attachVbdAs(domain, i, config);
     } catch (error) {
       undo();
       throw error;
@@ -115,12 +137,75 @@ export class Devices {
     if (vifs !== undefined) vifs[devid] = null;
   }
 
+  /** Attaches one more vbd. @throws BuildError */
+  async attachVbd(domain: GuestDomain, config: VbdConfig): Promise<void> {
+    const { request } = domain;
+    if (request === null) throw new BuildError(`${domain}: how it was made is not known: devices cannot be attached`);
+    const { number } = config;
+    if (vbdsOf(request).some((vbd) => vbd.number === number)) {
+      throw new BuildError(`${domain} has a vbd ${vdevOf(number)} already; \`vbd list\` shows them`);
+    }
+    // It is forgotten with the domain from here on.
+    const vbds = (request.vbds ??= []);
+    vbds.push(formatVbd(config));
+    try {
+      await this.attachVbdAs(domain, vbds.length - 1, config);
+    } catch (error) {
+      this.strike(domain, number);
+      throw error;
+    }
+  }
+
+  private async attachVbdAs(domain: GuestDomain, i: number, config: VbdConfig): Promise<void> {
+    const model = config.model ?? modelOf(domain.request!);
+    await this.vbds.attach(domain.id, config, model);
+    domain.request!.vbds![i] = formatVbd({ ...config, model });
+  }
+
+  /** Takes a vbd from a domain. @throws BuildError when there is none */
+  async detachVbd(domain: GuestDomain, number: number): Promise<void> {
+    await this.vbds.detach(domain.id, number);
+    this.strike(domain, number);
+  }
+
+  /** A domain has that vbd no more. */
+  private strike({ request }: GuestDomain, number: number): void {
+    if (request?.vbds === undefined) return;
+    request.vbds = request.vbds.filter((settings) => parseVbd("--vbd", settings).number !== number);
+  }
+
   /** Goes on with the devices of a domain of an earlier domain 0. */
   adopt(domain: GuestDomain): void {
     if (!hasDevices(domain)) return;
     detach(`the devices of ${domain}`, async () => {
       for (const vif of await this.vifs.list()) {
         if (vif.domain === domain.id && vif.model === "xenbus") this.vifs.adopt(domain.id, vif);
+      }
+      const configs = new Map(vbdsOf(domain.request!).map((config) => [config.number, config]));
+      for (const vbd of await this.vbds.list()) {
+        const config = vbd.domain === domain.id ? configs.get(vbd.number) : undefined;
+        if (config === undefined) continue;
+        // Should the I/O domain be restarted, it maps the module again.
+        if (config.target.kind === "module") await this.modules.provide(config.target.name);
+        if (vbd.model === "xenbus") this.vbds.adopt(domain.id, config, vbd);
+      }
+    });
+  }
+
+  /** Has the I/O domain let go of domains that ended while nobody took care of it. @param isThere tells whether a domain is alive */
+  sweep(isThere: (domain: number) => boolean): void {
+    detach("devices of domains that have gone", async () => {
+      let vbds: VbdInfo[];
+      try {
+        vbds = await this.vbds.list();
+      } catch (error) {
+        // Without an I/O domain there is nothing to let go of.
+        if (error instanceof IoError && error.code === ENODEV) return;
+        throw error;
+      }
+      for (const { domain, number, state } of vbds) {
+        // One that is going is being taken care of.
+        if (!isThere(domain) && state !== VBD_GOING) await this.vbds.take(domain, number);
       }
     });
   }
@@ -130,11 +215,14 @@ export class Devices {
     const devids = [...(domain.request?.vifs ?? []).entries()]
       .filter(([, vif]) => vif !== null)
       .map(([devid]) => devid);
-    if (devids.length === 0) return;
-    detach(`the devices of ${domain}`, () => this.vifs.forget(domain.id, devids));
+    if (devids.length > 0) detach(`the vifs of ${domain}`, () => this.vifs.forget(domain.id, devids));
+    if (domain.request === null) return;
+    const vbds = vbdsOf(domain.request).map(({ number, target }) => ({ number, target: formatTarget(target) }));
+    if (vbds.length > 0) detach(`the vbds of ${domain}`, () => this.vbds.forget(domain.id, vbds));
   }
 }
 
 function hasDevices({ request }: GuestDomain): boolean {
-  return request?.vifs?.some((vif) => vif !== null) === true;
+  if (request === null) return false;
+  return (request.vifs ?? []).some((vif) => vif !== null) || (request.vbds ?? []).length > 0;
 }

@@ -22,10 +22,12 @@ export class IoError extends Error {
   /**
    * @param operation its name, such as "VIF_ADD"
    * @param code the positive error number
+   * @param lost the I/O domain was restarted before it had answered: it may have been done or not
    */
   constructor(
     operation: string,
     readonly code: number,
+    readonly lost = false,
   ) {
     super(`${operation}: ${errnoName(code)}`);
   }
@@ -33,6 +35,20 @@ export class IoError extends Error {
   /** The error's name, such as "ENOENT". */
   get errno(): string {
     return errnoName(this.code);
+  }
+}
+
+/**
+ * Makes a request again as long as the I/O domain dies before it answers.
+ * @param request one that may be made twice; `again` tells that it may have been done already
+ */
+export async function untilAnswered<T>(request: (again: boolean) => Promise<T>): Promise<T> {
+  for (let again = false; ; again = true) {
+    try {
+      return await request(again);
+    } catch (error) {
+      if (!(error instanceof IoError && error.lost)) throw error;
+    }
   }
 }
 
@@ -105,7 +121,8 @@ export async function listAll<T>(
 ): Promise<T[]> {
   const entries: T[] = [];
   for (let cursor = 0; ;) {
-    const { payload, bulk } = await io.request(operation, new Payload(4).u32(0, cursor).bytes);
+    const from = new Payload(4).u32(0, cursor).bytes;
+    const { payload, bulk } = await untilAnswered(() => io.request(operation, from));
     const answer = new Fields(payload);
     const count = answer.u32(4);
     for (let i = 0; i < count; i++) entries.push(decode(new Fields(bulk.subarray(i * entrySize, (i + 1) * entrySize))));

@@ -1,20 +1,28 @@
 /** What a user may say of a disk: `--vbd` of `create`, and `vbd attach`. */
 import { CommandError } from "../commands/command-error.ts";
+import { parseBytes, SECTOR_BYTES } from "../commands/sizes.ts";
 import { deviceNumber } from "./device-number.ts";
 import { parseSettings } from "./settings.ts";
 import { parseModel, type DeviceModel } from "./vif-config.ts";
 
 /** Where a disk's contents are. */
 export const TARGET_KINDS = {
-  volume: "a volume of Typevisor's (`volume list`)",
-  ram: "memory of the size given, empty at first, gone with the domain",
-  module: "a boot module, read-only",
-  part: "a partition of the machine's disk, by its label",
+  volume: "a volume (`volume list`); a NAME without a kind is one too",
+  ram: "memory of that size, such as ram:4M, empty at first, gone with the domain",
+  module: "a boot module (`modules`), read-only",
+  part: "a partition of one of the machine's disks, by its label",
 } as const;
 export type TargetKind = keyof typeof TARGET_KINDS;
 
+/** What a vbd is on. */
+export interface VbdTarget {
+  kind: TargetKind;
+  /** Of `ram`: its bytes, in digits. */
+  name: string;
+}
+
 export interface VbdConfig {
-  target: { kind: TargetKind; name: string };
+  target: VbdTarget;
   /** As given, such as "xvda". */
   vdev: string;
   /** Xen's number of it. */
@@ -24,13 +32,16 @@ export interface VbdConfig {
   model?: DeviceModel;
 }
 
-const SETTINGS = { target: "KIND:NAME", vdev: "xvda", access: "r|w", model: "noxs|xenbus" } as const;
+const SETTINGS = { target: "[KIND:]NAME", vdev: "xvda", access: "r|w", model: "noxs|xenbus" } as const;
 
 /** What `--vbd` takes, for help. */
-export const VBD_USAGE = "target=KIND:NAME,vdev=xvda[,access=r|w][,model=noxs|xenbus]";
+export const VBD_USAGE = "target=[KIND:]NAME,vdev=xvda[,access=r|w][,model=noxs|xenbus]";
 
-/** Bytes of a target's name. */
+/** Bytes of a target's name: of a volume's or module's, and of a partition's label. */
 const TARGET_NAME_BYTES = 63;
+const LABEL_CHARACTERS = 36;
+/** What all RAM vbds may have together (noxs/volumes/ram.ts). */
+const RAM_BYTES = 16 * 1024 * 1024;
 
 /** @throws CommandError */
 export function parseVbd(what: string, text: string): VbdConfig {
@@ -57,16 +68,55 @@ export function parseVbd(what: string, text: string): VbdConfig {
   return config;
 }
 
-function parseTarget(what: string, text: string): VbdConfig["target"] {
+/** A target as the I/O domain and listings have it. */
+export function formatTarget({ kind, name }: VbdTarget): string {
+  return `${kind}:${name}`;
+}
+
+/** A vbd's settings as `parseVbd` reads them. */
+export function formatVbd({ target, vdev, writable, model }: VbdConfig): string {
+  // A size without a unit is MiB.
+  const unit = target.kind === "ram" ? "B" : "";
+  const settings = [`target=${formatTarget(target)}${unit}`, `vdev=${vdev}`, `access=${writable ? "w" : "r"}`];
+  if (model !== undefined) settings.push(`model=${model}`);
+  return settings.join(",");
+}
+
+function parseTarget(what: string, text: string): VbdTarget {
   const colon = text.indexOf(":");
-  const kind = text.slice(0, Math.max(colon, 0));
+  const kind = colon < 0 ? "volume" : text.slice(0, colon);
   const name = text.slice(colon + 1);
   if (!Object.prototype.hasOwnProperty.call(TARGET_KINDS, kind)) {
     const known = Object.entries(TARGET_KINDS).map(([key, means]) => `${key}:NAME, ${means}`);
     throw new CommandError(`${what}: target: "${text}" has none of the forms ${known.join("; ")}`);
   }
-  if (name === "" || name.length > TARGET_NAME_BYTES || /[^\x21-\x7e]/.test(name)) {
-    throw new CommandError(`${what}: target: "${name}" is no name: 1 to ${TARGET_NAME_BYTES} visible characters`);
+  if (kind === "ram") return { kind, name: String(parseRam(what, name)) };
+  if (kind === "volume") return { kind, name: parseVolumeName(`${what}: target`, name) };
+  // Labels may have spaces.
+  const [most, bad] = kind === "part" ? [LABEL_CHARACTERS, /[^\x20-\x7e]/] : [TARGET_NAME_BYTES, /[^\x21-\x7e]/];
+  if (name === "" || name.length > most || bad.test(name)) {
+    throw new CommandError(`${what}: target: "${name}" is no name: 1 to ${most} visible characters`);
   }
   return { kind: kind as TargetKind, name };
+}
+
+function parseRam(what: string, size: string): number {
+  const bytes = parseBytes(`${what}: target: ram`, size, SECTOR_BYTES);
+  if (bytes > RAM_BYTES) {
+    throw new CommandError(`${what}: target: ram:${size} is too large: all of them together may have 16M`);
+  }
+  return bytes;
+}
+
+/**
+ * A volume's or snapshot's name.
+ * @throws CommandError
+ */
+export function parseVolumeName(what: string, name: string): string {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._+@-]*$/.test(name) || name.length > TARGET_NAME_BYTES) {
+    throw new CommandError(
+      `${what}: "${name}" is no name of a volume: letters, digits and ._+@-, ${TARGET_NAME_BYTES} at most`,
+    );
+  }
+  return name;
 }

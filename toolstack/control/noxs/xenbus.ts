@@ -80,6 +80,13 @@ export class XenbusBackend {
     this.connected = true;
   }
 
+  /** Nodes have changed that a connected frontend reads when the state is written, though it is the same. */
+  announce(nodes: Nodes): void {
+    if (!this.connected || this.closed || this.state !== XenbusState.Connected) return;
+    this.write(nodes);
+    this.state = XenbusState.Connected;
+  }
+
   /** Disconnects for good: the domain has gone, or the device is detached. */
   async close(): Promise<void> {
     this.closed = true;

@@ -4,7 +4,8 @@ import test from "ava";
 import { CommandError } from "../../../../toolstack/control/commands/command-error.ts";
 import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../../../toolstack/control/noxs/addresses.ts";
 import { deviceName, deviceNumber } from "../../../../toolstack/control/noxs/device-number.ts";
-import { parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
+import { parseBytes, shortSize } from "../../../../toolstack/control/commands/sizes.ts";
+import { formatVbd, parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
 import { DEFAULT_BRIDGE, parseRate, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 
 test("a vif with everything, and one with nothing", (t) => {
@@ -108,18 +109,75 @@ test("a vbd, and what is wrong with one", (t) => {
     number: 51712,
     writable: true,
   });
+  t.deepEqual(parseVbd("--vbd", "target=root@monday,vdev=xvda").target, { kind: "volume", name: "root@monday" });
+  t.deepEqual(parseVbd("--vbd", "target=ram:4M,vdev=xvda").target, { kind: "ram", name: String(4 << 20) });
+  t.deepEqual(parseVbd("--vbd", "target=part:EFI System,vdev=xvda").target, { kind: "part", name: "EFI System" });
   t.false(parseVbd("--vbd", "target=volume:root,vdev=xvda,access=r").writable);
   t.false(parseVbd("--vbd", "target=module:initrd,vdev=xvdb").writable);
   for (const [text, says] of [
     ["vdev=xvda", /target is missing/],
     ["target=volume:root", /vdev is missing/],
-    ["target=root,vdev=xvda", /"root" has none of the forms volume:NAME, a volume/],
-    ["target=file:root,vdev=xvda", /has none of the forms/],
-    ["target=volume:,vdev=xvda", /"" is no name/],
+    ["target=file:root,vdev=xvda", /has none of the forms volume:NAME, a volume/],
+    ["target=toString:root,vdev=xvda", /has none of the forms/],
+    ["target=volume:,vdev=xvda", /"" is no name of a volume/],
+    ["target=a/b,vdev=xvda", /"a\/b" is no name of a volume/],
+    [`target=${"a".repeat(64)},vdev=xvda`, /63 at most/],
+    ["target=module:,vdev=xvda", /"" is no name/],
+    [`target=part:${"p".repeat(37)},vdev=xvda`, /1 to 36 visible/],
+    ["target=ram:lots,vdev=xvda", /--vbd: target: ram: "lots" is no size such as 64M/],
+    ["target=ram:17M,vdev=xvda", /ram:17M is too large: all of them together may have 16M/],
+    ["target=ram:100B,vdev=xvda", /100B is no multiple of 512 bytes/],
     ["target=volume:x,vdev=cdrom", /"cdrom" is no disk's name/],
     ["target=volume:x,vdev=xvda,access=rw", /"rw" is not one of r, w/],
     ["target=module:x,vdev=xvda,access=w", /a boot module is read-only/],
   ] as const) {
     t.throws(() => parseVbd("--vbd", text), { instanceOf: CommandError, message: says }, text);
   }
+});
+
+test("a vbd's settings survive being written", (t) => {
+  for (const text of [
+    "target=root,vdev=xvda",
+    "target=volume:root,vdev=sda1,access=r,model=xenbus",
+    "target=ram:1.5M,vdev=d3p7,model=noxs",
+    "target=module:site,vdev=xvdb",
+    "target=part:EFI System,vdev=hda",
+  ]) {
+    const vbd = parseVbd("--vbd", text);
+    t.deepEqual(parseVbd("--vbd", formatVbd(vbd)), vbd, text);
+  }
+});
+
+test("sizes of disks", (t) => {
+  for (const [text, bytes] of [
+    ["64M", 64 << 20],
+    ["64", 64 << 20],
+    ["0.5", 1 << 19],
+    ["4K", 4096],
+    ["4KiB", 4096],
+    ["512B", 512],
+    ["1.5g", 1.5 * 2 ** 30],
+    ["2TB", 2 ** 41],
+  ] as const) {
+    t.is(parseBytes("SIZE", text, 512), bytes, text);
+  }
+  for (const text of ["", "0", "M", "-1M", "1X", "1M2", "0.0000001M", "1e3", "99999999999T"]) {
+    t.throws(() => parseBytes("SIZE", text, 512), { instanceOf: CommandError, message: /is no size/ }, text);
+  }
+  t.throws(() => parseBytes("SIZE", "1K", 4096), { message: /SIZE: 1K is no multiple of 4096 bytes/ });
+  for (const [bytes, text] of [
+    [0, "0"],
+    [512, "512B"],
+    [4096, "4K"],
+    [64 << 20, "64M"],
+    [1.5 * 2 ** 30, "1.5G"],
+    [1536, "1.5K"],
+    [2 ** 20 + 512, "1024.5K"],
+    [1000 * 512, "500K"],
+  ] as const) {
+    t.is(shortSize(bytes), text);
+  }
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 2 ** 40 }), (n) => parseBytes("", shortSize(n * 512), 512) === n * 512),
+  );
 });

@@ -14,38 +14,16 @@ import { BridgeEntry, Counters, VifConnect, VifConnectQueue, VifEntry } from "..
 import { IO_DOMAIN } from "../../../../abi/io/layout.ts";
 import { BuildError } from "../../../../toolstack/control/builder/build-error.ts";
 import { parseMac } from "../../../../toolstack/control/noxs/addresses.ts";
-import {
-  Fields,
-  IoError,
-  Payload,
-  type IoAnswer,
-  type IoRequests,
-} from "../../../../toolstack/control/noxs/io-requests.ts";
+import { Fields, Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
 import { createBridge, listBridges } from "../../../../toolstack/control/noxs/net-requests.ts";
 import { parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 import { Vifs } from "../../../../toolstack/control/noxs/vifs.ts";
 import { StoreService } from "../../../../toolstack/control/store/service.ts";
+import { FakeIo } from "./fake-io.ts";
 
 const GUEST = 5;
 const FRONT = `/local/domain/${GUEST}/device/vif/0`;
 const BACK = `/local/domain/${IO_DOMAIN}/backend/vif/${GUEST}/0`;
-
-/** Answers by operation: a status below 0, or bytes. */
-class FakeIo implements IoRequests {
-  asked: { operation: number; fields: Fields; bytes: Uint8Array }[] = [];
-  answers = new Map<number, number | IoAnswer | ((payload: Fields) => IoAnswer)>();
-
-  request(operation: number, bytes: Uint8Array): Promise<IoAnswer> {
-    this.asked.push({ operation, fields: new Fields(bytes), bytes });
-    const answer = this.answers.get(operation) ?? { payload: new Uint8Array(8), bulk: new Uint8Array(0) };
-    if (typeof answer === "number") return Promise.reject(new IoError(`operation ${operation}`, answer));
-    return Promise.resolve(typeof answer === "function" ? answer(new Fields(bytes)) : answer);
-  }
-
-  operations(): number[] {
-    return this.asked.splice(0).map(({ operation }) => operation);
-  }
-}
 
 function setUp() {
   const io = new FakeIo();
