@@ -66,7 +66,11 @@ export namespace Devctl {
 
 // --- Control pages -------------------------------------------------------------------------------------------------------
 
-/** A side asks with `requested` to be told of the other's next change; the other answers with `updated` and an event. */
+/**
+ * A side asks with `requested` to be told of the other's next change; the other answers with `updated` and an event. Our back ends
+ * do so at every change of be_state or of what a device is, asked or not, and so must any back end of LightVM's Mini-OS: its
+ * thread that takes the event clears the word after it has woken the one that asks again, and a request is lost between the two.
+ */
 export const noxs_watch_none: u32 = 0;
 export const noxs_watch_requested: u32 = 1;
 export const noxs_watch_updated: u32 = 2;

@@ -12,12 +12,10 @@ static struct noxs_sysctl_ctrl_page page_memory __attribute__((aligned(4096)));
 static volatile struct noxs_sysctl_ctrl_page *const page = &page_memory;
 static evtchn_port_t port;
 
-/* Tells the frontend of a change, if it has asked to be told. */
+/* Tells the frontend of a change, whether it has asked to be told or not: see abi/io/noxs.ts. */
 static void notify(void) {
-  uint32_t asked = noxs_watch_requested;
-  if (__atomic_compare_exchange_n(&page->hdr.fe_watch_state, &asked, noxs_watch_updated, false, __ATOMIC_SEQ_CST,
-                                  __ATOMIC_SEQ_CST))
-    CHECK(event_send(port) == 0);
+  __atomic_store_n(&page->hdr.fe_watch_state, noxs_watch_updated, __ATOMIC_RELEASE);
+  CHECK(event_send(port) == 0);
 }
 
 /* The frontend's next state. */
@@ -44,9 +42,6 @@ void sysctl_backend(domid_t frontend) {
   print("connected\n");
   page->hdr.be_state = state_connected;
   notify();
-  /* It waits for its orders with the next watch. */
-  while (page->hdr.fe_watch_state != noxs_watch_requested)
-    sleep_ns(10 * MILLISECOND);
   page->status = SYSCTL_poweroff;
   notify();
   for (int state = state_connected; state >= state_connected;) {

@@ -21,8 +21,6 @@ import {
   noxs_vbd_mode_rdonly,
   noxs_vbd_mode_rdwr,
   noxs_vbd_type_phy,
-  noxs_watch_requested,
-  noxs_watch_updated,
   NoxsCtrlHdr,
   NoxsVbdCtrlPage,
 } from "../../abi/io/noxs";
@@ -38,14 +36,9 @@ import { BLOCK_CAN_DISCARD, BlockDevice } from "../../drivers/block";
 import { eventForget, eventHandle } from "../../drivers/host/events";
 import { grantAccess, grantAccessAs, grantEnd } from "../../drivers/host/grants";
 import { barrier, read32, read8, systemTime, write32, write64, write8 } from "../../drivers/host/host";
-import {
-  eventAllocUnbound,
-  eventBindInterdomain,
-  eventClose,
-  eventRemotePort,
-  eventSend,
-} from "../../drivers/host/hypercalls";
+import { eventAllocUnbound, eventBindInterdomain, eventClose, eventRemotePort } from "../../drivers/host/hypercalls";
 import { Timer, timerArmed, timerInit, timerSet } from "../../drivers/host/timer";
+import { frontendTell } from "../watch";
 import { controlPage, ringRef, stableRing, stableVbdAt, Vbd, VBDS_MAX } from "./records";
 
 /** What a frontend wants: connected with what the vbd's record says; to be disconnected. */
@@ -103,21 +96,13 @@ export function controlPageProperties(v: Vbd): void {
   write64(page + NoxsVbdCtrlPage.sector_size_physical, d.physicalSectorSize);
   write32(page + NoxsVbdCtrlPage.discard_enable, discards ? 1 : 0);
   write32(page + NoxsVbdCtrlPage.discard_granularity, discards ? max(d.discardAlignment << 9, d.sectorSize) : 0);
-  tell(v);
-}
-
-/** Answers a frontend that has asked to be told of changes. */
-function tell(v: Vbd): void {
-  const page = controlPage(v.index);
-  barrier();
-  if (read32(page + NoxsCtrlHdr.fe_watch_state) != noxs_watch_requested) return;
-  write32(page + NoxsCtrlHdr.fe_watch_state, noxs_watch_updated);
-  if (v.stable.port) eventSend(v.stable.port);
+  frontendTell(page, s.port);
 }
 
 function setState(v: Vbd, state: u32): void {
-  write32(controlPage(v.index) + NoxsCtrlHdr.be_state, state);
-  tell(v);
+  const page = controlPage(v.index);
+  write32(page + NoxsCtrlHdr.be_state, state);
+  frontendTell(page, v.stable.port);
 }
 
 /** The vbd has been connected or disconnected: the page says so. */
@@ -150,13 +135,15 @@ export function controlPageLook(v: Vbd): void {
     changetype<FrontendFn>(frontendFn)(v, true);
   } else if (state == XenbusStateClosing || state == XenbusStateClosed) {
     if (s.connected) changetype<FrontendFn>(frontendFn)(v, false);
-    else controlPageState(v);
+    else if (read32(controlPage(v.index) + NoxsCtrlHdr.be_state) != state) controlPageState(v);
   } else if (state == XenbusStateInitialising && s.connected) {
     // It has started anew without a word.
     changetype<FrontendFn>(frontendFn)(v, false);
-  } else {
-    if (state == XenbusStateInitialising) write32(controlPage(v.index) + NoxsCtrlHdr.be_state, XenbusStateInitWait);
-    tell(v);
+  } else if (
+    state == XenbusStateInitialising &&
+    read32(controlPage(v.index) + NoxsCtrlHdr.be_state) != XenbusStateInitWait
+  ) {
+    setState(v, XenbusStateInitWait);
   }
 }
 

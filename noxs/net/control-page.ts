@@ -7,12 +7,10 @@
  *     Connected -> frontend Closing: disconnected, Closing; frontend Closed: Closed
  *     Closed    -> frontend Initialising: InitWait
  *
- * After each change a watch that the frontend has requested is answered, and it is notified.
+ * After each change the frontend is told, whether it has asked for it or not (noxs/watch.ts).
  */
 import { BRIDGE_NAME_BYTES, VIF_FAIL_CONFIG, VIF_FAIL_NONE } from "../../abi/io/control-net";
 import {
-  noxs_watch_requested,
-  noxs_watch_updated,
   NOXS_VIF_BE_ctrl_ring,
   NOXS_VIF_BE_gso_tcpv4,
   NOXS_VIF_BE_gso_tcpv6,
@@ -33,15 +31,10 @@ import {
 } from "../../abi/io/xenbus";
 import { eventForget, eventHandle } from "../../drivers/host/events";
 import { grantAccess, grantAccessAs, grantEnd } from "../../drivers/host/grants";
-import { barrier, compareExchange32, read16, read32, write16, write32, write8 } from "../../drivers/host/host";
-import {
-  eventAllocUnbound,
-  eventBindInterdomain,
-  eventClose,
-  eventRemotePort,
-  eventSend,
-} from "../../drivers/host/hypercalls";
+import { read16, read32, write16, write32, write8 } from "../../drivers/host/host";
+import { eventAllocUnbound, eventBindInterdomain, eventClose, eventRemotePort } from "../../drivers/host/hypercalls";
 import { stableRegion } from "../../drivers/host/stable";
+import { frontendTell } from "../watch";
 import { bridgeName, bridgeOf } from "./bridges";
 import { vifConnect, vifDisconnect } from "./connect";
 import { stableQueueOf, Vif, vifIndexGive, VIFS_MAX } from "./records";
@@ -127,7 +120,11 @@ export function controlPageGrant(v: Vif): void {
 export function controlPagePort(v: Vif): bool {
   const s = v.stable;
   if (s.remotePort) {
-    if (usePort(v, eventBindInterdomain(s.domid, s.remotePort))) return true;
+    if (usePort(v, eventBindInterdomain(s.domid, s.remotePort))) {
+      // The domain may have died between a change and its event.
+      frontendTell(pageOf(v), v.port);
+      return true;
+    }
     s.remotePort = 0;
   }
   return openPort(v);
@@ -181,13 +178,11 @@ export function goingSweep(): void {
   }
 }
 
-/** Sets the back end's state, answers a watch, and notifies. */
+/** Sets the back end's state, and tells the frontend. */
 function setState(v: Vif, state: u32): void {
   const page = pageOf(v);
   write32(page + NoxsCtrlHdr.be_state, state);
-  barrier();
-  compareExchange32(page + NoxsCtrlHdr.fe_watch_state, noxs_watch_requested, noxs_watch_updated);
-  if (v.port) eventSend(v.port);
+  frontendTell(page, v.port);
 }
 
 /** The vif was disconnected because its frontend broke the protocol: it is told so. */

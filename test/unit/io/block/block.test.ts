@@ -202,6 +202,29 @@ test.serial("one that floods leaves the others their share", async (t) => {
   t.true(flood.responses.length - before < 200, `${flood.responses.length - before} requests went before`);
 });
 
+test.serial(
+  "a NoXS frontend is told of every change, also when it has not asked or has taken its request back",
+  async (t) => {
+    const f = await frontend({ model: VBD_MODEL_NOXS });
+    let { told } = f;
+    for (const [state, answer] of [
+      [5, 5],
+      [6, 6],
+      [1, 2],
+      [4, 4],
+      [1, 2],
+      [4, 4],
+    ] as const) {
+      t.is(f.setState(state, false), answer);
+      t.true(f.told > told, `state ${state}`);
+      ({ told } = f);
+      // Nothing has changed: an event alone is not answered.
+      f.nudge();
+      t.is(f.told, told, `state ${state}`);
+    }
+  },
+);
+
 test.serial("disconnecting waits for what is in progress, and connects again", async (t) => {
   const f = await frontend({ model: VBD_MODEL_NOXS });
   const { segments } = f.pages(sectorData(6, 0, 8));

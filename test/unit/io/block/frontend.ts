@@ -22,7 +22,13 @@ import {
   VbdEntry,
   VbdProperties,
 } from "../../../../abi/io/control-block.ts";
-import { NoxsCtrlHdr, NoxsVbdCtrlPage } from "../../../../abi/io/noxs.ts";
+import {
+  noxs_watch_none,
+  noxs_watch_requested,
+  noxs_watch_updated,
+  NoxsCtrlHdr,
+  NoxsVbdCtrlPage,
+} from "../../../../abi/io/noxs.ts";
 import { Sring, SRING_HEADER } from "../../../../abi/io/ring.ts";
 import { type BlockHost, type Guest, GuestPage } from "./block-host.ts";
 
@@ -140,11 +146,27 @@ export class Frontend {
   }
 
   private controlPort = 0;
+  /** Times it was told of a change of the control page. */
+  told = 0;
+
+  private watch(): void {
+    const { view } = this.host;
+    const word = this.page + NoxsCtrlHdr.fe_watch_state;
+    if (view.getUint32(word, true) !== noxs_watch_updated) return;
+    view.setUint32(word, noxs_watch_none, true);
+    this.told++;
+  }
+
+  /** Notifies the back end without having changed anything. */
+  nudge(): void {
+    this.guest.send(this.controlPort);
+    this.host.settle();
+  }
 
   private connectNoxs(): void {
     const { view } = this.host;
     const page = this.page;
-    this.controlPort = this.host.bind(this.guest, this.properties.port, () => {});
+    this.controlPort = this.host.bind(this.guest, this.properties.port, () => this.watch());
     view.setUint32(page + NoxsVbdCtrlPage.num_rings, this.rings.length, true);
     view.setUint32(page + NoxsVbdCtrlPage.ring_page_order, this.options.order ?? 0, true);
     let at = page + NoxsVbdCtrlPage.rings_start_addr;
@@ -159,10 +181,10 @@ export class Frontend {
     this.setState(4);
   }
 
-  /** Sets the frontend's state in the control page; the backend's, afterwards. */
-  setState(state: number): number {
+  /** Sets the frontend's state in the control page, with a watch unless `asks` is false; the backend's, afterwards. */
+  setState(state: number, asks = true): number {
     const { view } = this.host;
-    view.setUint32(this.page + NoxsCtrlHdr.fe_watch_state, 1, true);
+    if (asks) view.setUint32(this.page + NoxsCtrlHdr.fe_watch_state, noxs_watch_requested, true);
     view.setUint32(this.page + NoxsCtrlHdr.fe_state, state, true);
     this.guest.send(this.controlPort);
     this.host.settle();

@@ -478,13 +478,19 @@ export class Frontend {
     control.setUint16(NoxsVifCtrlPage.fe_feat, this.features & 0x3ff, true);
   }
 
-  /** Changes its state with a watch, notifies, and waits; the back end's state then. */
-  setState(state: number): number {
-    this.control.setUint32(NoxsCtrlHdr.fe_watch_state, noxs_watch_requested, true);
+  /** Changes its state, with a watch unless `asks` is false, notifies, and waits; the back end's state then. */
+  setState(state: number, asks = true): number {
+    if (asks) this.control.setUint32(NoxsCtrlHdr.fe_watch_state, noxs_watch_requested, true);
     this.control.setUint32(NoxsCtrlHdr.fe_state, state, true);
     this.guest.send(this.port);
     this.net.run();
     return this.control.getUint32(NoxsCtrlHdr.be_state, true);
+  }
+
+  /** Notifies the back end without having changed anything. */
+  nudge(): void {
+    this.guest.send(this.port);
+    this.net.run();
   }
 
   connectNoxs(entry: { grant: number; port: number }): number {

@@ -11,6 +11,7 @@ import {
   VIF_WAITING,
 } from "../../../../abi/io/control-net.ts";
 import { NoxsCtrlHdr, NoxsVifCtrlPage } from "../../../../abi/io/noxs.ts";
+import { Sring } from "../../../../abi/io/ring.ts";
 import {
   XenbusStateClosed,
   XenbusStateClosing,
@@ -73,6 +74,31 @@ test("connecting, closing and connecting again, by watches", async (t) => {
   // A frontend that starts over without having closed (kexec).
   t.is(second.setState(XenbusStateInitialising), XenbusStateInitWait);
   for (const queue of second.queues) t.notThrows(() => queue.free());
+});
+
+test("a frontend is told of every change, also when it has not asked or has taken its request back", async (t) => {
+  const net = await netWithBridge();
+  net.guest(1);
+  const a = new Frontend(net, 1);
+  a.attach(net.addVif(1));
+  a.writeRings();
+  const states = [XenbusStateConnected, XenbusStateClosing, XenbusStateClosed, XenbusStateInitialising];
+  let told = 0;
+  for (const state of [...states, ...states]) {
+    const answered = a.setState(state, false);
+    t.is(answered, state === XenbusStateInitialising ? XenbusStateInitWait : state);
+    t.is(a.watched, ++told);
+    // Nothing has changed: an event alone is not answered.
+    a.nudge();
+    t.is(a.watched, told);
+  }
+  // Neither does the back end wait to be asked when it is the one that ends it.
+  a.setState(XenbusStateConnected, false);
+  a.queue.txPage.view.setUint32(Sring.req_prod, 0x80000000, true);
+  a.guest.send(a.queue.txPort);
+  net.run();
+  t.is(a.control.getUint32(NoxsCtrlHdr.be_state, true), XenbusStateClosing);
+  t.is(a.watched, told + 2);
 });
 
 test("a removed vif leaves nothing behind; its page is free when the guest lets go of it", async (t) => {
