@@ -24,12 +24,15 @@ const DYN_BYTES = 16;
 const DT_NULL = 0;
 const DT_NEEDED = 1;
 const DT_STRTAB = 5;
+const DT_RUNPATH = 29;
 
 export interface ElfNeeds {
   /** Path of the dynamic linker; undefined for libraries and for static programs. */
   interpreter: string | undefined;
   /** Sonames of the libraries it is linked with, in their order. */
   libraries: string[];
+  /** Where the dynamic linker looks for them first (DT_RUNPATH): folders, as they are written. */
+  folders: string[];
 }
 
 interface Segment {
@@ -71,7 +74,7 @@ export function elfNeeds(file: Buffer): ElfNeeds {
   const [interp] = segments(file, PT_INTERP);
   const [dynamic] = segments(file, PT_DYNAMIC);
   const interpreter = interp && textAt(file, interp.offset);
-  if (dynamic === undefined) return { interpreter, libraries: [] };
+  if (dynamic === undefined) return { interpreter, libraries: [], folders: [] };
 
   const entries: [tag: number, value: number][] = [];
   for (let at = dynamic.offset; at < dynamic.offset + dynamic.size; at += DYN_BYTES) {
@@ -79,13 +82,16 @@ export function elfNeeds(file: Buffer): ElfNeeds {
     if (tag === DT_NULL) break;
     entries.push([tag, Number(file.readBigUInt64LE(at + 8))]);
   }
-  const names = entries.filter(([tag]) => tag === DT_NEEDED).map(([, value]) => value);
-  if (names.length === 0) return { interpreter, libraries: [] };
+  const valuesOf = (wanted: number) => entries.filter(([tag]) => tag === wanted).map(([, value]) => value);
+  const names = valuesOf(DT_NEEDED);
+  if (names.length === 0) return { interpreter, libraries: [], folders: [] };
   // The table of names is given by its address in memory.
   const table = entries.find(([tag]) => tag === DT_STRTAB)?.[1];
   const home = segments(file, PT_LOAD).find(
     ({ address, size }) => table !== undefined && table >= address && table < address + size,
   );
   if (table === undefined || home === undefined) throw new RangeError("names of libraries, but no table of names");
-  return { interpreter, libraries: names.map((name) => textAt(file, home.offset + table - home.address + name)) };
+  const text = (name: number) => textAt(file, home.offset + table - home.address + name);
+  const folders = valuesOf(DT_RUNPATH).flatMap((value) => text(value).split(":"));
+  return { interpreter, libraries: names.map(text), folders };
 }

@@ -1,4 +1,5 @@
 /** The Linux guest of `npm start -- --guest linux`: its boot modules and how it is started. */
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import path from "node:path";
 import { writeIfChanged } from "../build/task.ts";
@@ -8,6 +9,7 @@ import type { CpioEntry } from "./cpio.ts";
 import { makeInitramfs } from "./initramfs.ts";
 import { busybox, debianFiles } from "./debian-files.ts";
 import { debianKernel } from "./kernel.ts";
+import type { PackageChoice } from "./package-files.ts";
 
 const FOLDER = fromRoot("build/linux");
 
@@ -36,12 +38,18 @@ function frontends(): CpioEntry[] {
   }));
 }
 
+/** What tells a choice from others in the name of an archive. */
+function label(choice: PackageChoice): string {
+  if (typeof choice === "string") return choice;
+  return `${choice.name}-${createHash("sha256").update(choice.files.source).digest("hex").slice(0, 8)}`;
+}
+
 /**
  * The initramfs, rebuilt when anything in it has changed.
  * @param packages Debian packages whose programs it is to have beside BusyBox
  */
-export function debianInitramfs(packages: string[] = []): string {
-  const file = path.join(FOLDER, `${["initrd", ...packages].join("+")}.cpio`);
+export function debianInitramfs(packages: PackageChoice[] = []): string {
+  const file = path.join(FOLDER, `${["initrd", ...packages.map(label)].join("+")}.cpio`);
   writeIfChanged(file, makeInitramfs(busybox(), [...debianFiles(packages), ...frontends()]));
   return file;
 }
@@ -50,7 +58,7 @@ export function debianInitramfs(packages: string[] = []): string {
  * Kernel and initramfs as boot modules.
  * @param packages as for `debianInitramfs`
  */
-export function linuxModules(packages: string[] = []): BootModule[] {
+export function linuxModules(packages: PackageChoice[] = []): BootModule[] {
   return [
     { name: KERNEL_MODULE, file: debianKernel("cloud-amd64").image },
     { name: RAMDISK_MODULE, file: debianInitramfs(packages) },

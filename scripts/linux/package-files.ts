@@ -44,6 +44,13 @@ export function mergedPath(file: string): string {
   return MERGED_FOLDERS.includes(relative.split("/", 1)[0]!) ? `usr/${relative}` : relative;
 }
 
+/** A folder that a file names for its own libraries, as the archive has it; empty when it has a variable other than the file's own folder. */
+function ownFolder(folder: string, file: string): string {
+  const origin = `/${path.posix.dirname(file)}`;
+  const real = folder.replace(/^\$(ORIGIN|\{ORIGIN\})(?=\/|$)/, origin);
+  return real.includes("$") ? "" : mergedPath(path.posix.normalize(real)).replace(/\/$/, "");
+}
+
 /** A package, unpacked. */
 interface Unpacked {
   name: string;
@@ -82,7 +89,7 @@ class Collector {
   readonly entries = new Map<string, CpioEntry>();
   private readonly opened = new Map<string, Unpacked>();
   /** Programs and libraries whose libraries are to be found yet. */
-  private readonly todo: { owner: Unpacked; file: string; needs: string[] }[] = [];
+  private readonly todo: { owner: Unpacked; file: string; needs: string[]; folders: string[] }[] = [];
 
   constructor(private readonly source: PackageSource) {}
 
@@ -117,12 +124,13 @@ class Collector {
     this.entries.set(file, { kind: "file", path: file, mode: status.mode & 0o7777, data });
     if (!isElf64(data)) return;
     try {
-      const { interpreter, libraries } = elfNeeds(data);
+      const { interpreter, libraries, folders } = elfNeeds(data);
       const byName = LOADED_BY_NAME.get(path.posix.basename(file)) ?? [];
       this.todo.push({
         owner,
         file,
         needs: [...(interpreter === undefined ? [] : [interpreter]), ...libraries, ...byName],
+        folders: folders.map((folder) => ownFolder(folder, file)).filter((folder) => folder !== ""),
       });
     } catch (error) {
       throw new Error(`${file} of ${owner.name} is damaged: ${(error as Error).message}`, { cause: error });
@@ -132,13 +140,15 @@ class Collector {
   /** Adds the libraries of everything that was added, and theirs. */
   addLibraries(): void {
     for (let next = this.todo.pop(); next !== undefined; next = this.todo.pop()) {
-      for (const wanted of next.needs) this.addLibrary(next.owner, next.file, wanted);
+      for (const wanted of next.needs) this.addLibrary(next, wanted);
     }
   }
 
-  private addLibrary(owner: Unpacked, file: string, wanted: string): void {
+  private addLibrary({ owner, file, folders }: (typeof this.todo)[0], wanted: string): void {
     // The dynamic linker is asked for by its path.
-    const places = wanted.includes("/") ? [mergedPath(wanted)] : LIBRARY_FOLDERS.map((folder) => `${folder}/${wanted}`);
+    const places = wanted.includes("/")
+      ? [mergedPath(wanted)]
+      : [...folders, ...LIBRARY_FOLDERS].map((folder) => `${folder}/${wanted}`);
     if (places.some((place) => this.entries.has(place))) return;
     const base = path.posix.basename(wanted);
     const candidates = [owner.name, ...likelyFirst(this.source.dependencies(owner.name), base)];

@@ -7,10 +7,10 @@ import { elfNeeds } from "../../../scripts/linux/elf.ts";
 import { mergedPath, packageFiles } from "../../../scripts/linux/package-files.ts";
 
 /** A 64-bit ELF file with an interpreter and a dynamic section, loaded at an address of its own. */
-function makeElf(libraries: string[], interpreter?: string): Buffer {
+function makeElf(libraries: string[], interpreter?: string, folders = ""): Buffer {
   const ADDRESS = 0x400000;
   const headers = [1, 2, ...(interpreter === undefined ? [] : [3])];
-  const names = Buffer.from(`\0${libraries.join("\0")}\0`, "latin1");
+  const names = Buffer.from(`\0${[...libraries, folders].join("\0")}\0`, "latin1");
   const namesAt = 64 + 56 * headers.length;
   const interpAt = namesAt + names.length;
   const interp = Buffer.from(interpreter === undefined ? "" : `${interpreter}\0`, "latin1");
@@ -20,6 +20,7 @@ function makeElf(libraries: string[], interpreter?: string): Buffer {
     offset += name.length + 1;
     return [1, offset - name.length - 1];
   });
+  if (folders !== "") entries.push([29, offset]);
   entries.push([5, ADDRESS + namesAt], [0, 0]);
   const file = Buffer.alloc(dynamicAt + 16 * entries.length);
   file.write("\x7fELF\x02\x01\x01", 0, "latin1");
@@ -48,8 +49,10 @@ test("an ELF file names its dynamic linker and its libraries", (t) => {
   t.deepEqual(elfNeeds(program), {
     interpreter: "/lib64/ld-linux-x86-64.so.2",
     libraries: ["libm.so.6", "libc.so.6"],
+    folders: [],
   });
-  t.deepEqual(elfNeeds(makeElf([])), { interpreter: undefined, libraries: [] });
+  t.deepEqual(elfNeeds(makeElf([])), { interpreter: undefined, libraries: [], folders: [] });
+  t.deepEqual(elfNeeds(makeElf(["libx.so"], undefined, "/usr/lib/x:$ORIGIN/y")).folders, ["/usr/lib/x", "$ORIGIN/y"]);
   t.throws(() => elfNeeds(program.subarray(0, program.length - 60)), { instanceOf: RangeError });
 });
 
@@ -168,6 +171,28 @@ test("of a package some files can be chosen, which come with their libraries; no
   t.throws(() => packageFiles(source, [{ name: "tool", files: /^usr\/sbin\// }]), {
     message: "tool has none of the files wanted of it",
   });
+});
+
+test("libraries are also found in the folders that a program or a library names", (t) => {
+  const { source } = packages(t, {
+    tool: {
+      depends: ["libc6", "libfoo1"],
+      files: {
+        "bin/tool": makeElf(["libfoo.so.1", "libown.so"], LINKER, "$ORIGIN/../lib/tool:$LIB/x"),
+        "lib/tool/libown.so": makeElf([]),
+      },
+    },
+    libfoo1: {
+      depends: ["libc6", "libbar2"],
+      files: { "usr/lib/libfoo.so.1": makeElf(["libbar.so.2"], undefined, "/lib/x86_64-linux-gnu/bar/") },
+    },
+    libbar2: { depends: ["libc6"], files: { "usr/lib/x86_64-linux-gnu/bar/libbar.so.2": makeElf([]) } },
+    libc6: LIBC,
+    "libgcc-s1": LIBGCC,
+  });
+  const found = packageFiles(source, ["tool"]).map((entry) => entry.path);
+  t.true(found.includes("usr/lib/tool/libown.so"));
+  t.true(found.includes("usr/lib/x86_64-linux-gnu/bar/libbar.so.2"));
 });
 
 test("a library in none of the packages that a package depends on is an error that names it", (t) => {
