@@ -123,6 +123,7 @@ export class Domains {
       reportFailure("taking over domains", error);
     }
     this.takingOver = false;
+    this.devices.adopt(this.all());
     this.store.serveAll();
     // What ended before VIRQ_DOM_EXC was bound.
     if (this.byId.size > 0) this.changes.request();
@@ -226,7 +227,7 @@ export class Domains {
       domain.console = GuestConsole.connect(info.id, rings.consoleGfn, rings.consolePort, false);
     });
     this.reconnect(domain, "xenstore ring", () => this.connectStore(domain, rings, false));
-    this.devices.adopt(domain);
+    this.reconnect(domain, "devices", () => this.devices.restore(domain));
     return saved;
   }
 

@@ -57,3 +57,14 @@ export function deviceName(number: number): string | null {
   const partition = extended ? number & 0xff : number & 0xf;
   return `xvd${lettersOfDisk(disk)}${partition === 0 ? "" : partition}`;
 }
+
+/** A disk's name, of any kind; the number where it has none. */
+export function vdevName(number: number): string {
+  const minor = number & 0xff;
+  const named = (prefix: string, disk: number, partition: number) =>
+    `${prefix}${lettersOfDisk(disk)}${partition === 0 ? "" : partition}`;
+  if (number >> 8 === SD_MAJOR) return named("sd", minor >> 4, minor & 0xf);
+  const channel = HD_MAJORS.indexOf(number >> 8);
+  if (channel >= 0) return named("hd", 2 * channel + (minor >> 6), minor & 0x3f);
+  return deviceName(number) ?? String(number);
+}

@@ -10,9 +10,10 @@ import { VBD_GOING } from "../../../abi/io/control-block.ts";
 import type { VbdInfo } from "./block-requests.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
 import { createBridge, listBridges, listNics, setUplink } from "./net-requests.ts";
+import { vdevName } from "./device-number.ts";
 import { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, formatVbd, parseVbd, type VbdConfig } from "./vbd-config.ts";
-import { Vbds, vdevOf } from "./vbds.ts";
+import { Vbds } from "./vbds.ts";
 import { Vifs } from "./vifs.ts";
 import { Volumes } from "./volumes.ts";
 import { DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
@@ -143,7 +144,7 @@ export class Devices {
     if (request === null) throw new BuildError(`${domain}: how it was made is not known: devices cannot be attached`);
     const { number } = config;
     if (vbdsOf(request).some((vbd) => vbd.number === number)) {
-      throw new BuildError(`${domain} has a vbd ${vdevOf(number)} already; \`vbd list\` shows them`);
+      throw new BuildError(`${domain} has a vbd ${vdevName(number)} already; \`vbd list\` shows them`);
     }
     // It is forgotten with the domain from here on.
     const vbds = (request.vbds ??= []);
@@ -174,20 +175,38 @@ export class Devices {
     request.vbds = request.vbds.filter((settings) => parseVbd("--vbd", settings).number !== number);
   }
 
-  /** Goes on with the devices of a domain of an earlier domain 0. */
-  adopt(domain: GuestDomain): void {
-    if (!hasDevices(domain)) return;
-    detach(`the devices of ${domain}`, async () => {
+  /** Writes the nodes of a domain of an earlier domain 0 that its frontends are below, before what it had written is restored. */
+  restore({ id, request }: GuestDomain): void {
+    if (request === null) return;
+    for (const [devid, settings] of (request.vifs ?? []).entries()) {
+      const config = settings === null ? null : parseVif("--vif", settings);
+      const mac = config?.mac; // none: it had not been attached yet
+      if (config?.model === "xenbus" && mac !== undefined) this.vifs.restore(id, devid, { ...config, mac });
+    }
+    for (const config of vbdsOf(request)) if (config.model === "xenbus") this.vbds.restore(id, config);
+  }
+
+  /** Goes on with the devices of domains of an earlier domain 0, whose nodes are in the store again. */
+  adopt(domains: readonly GuestDomain[]): void {
+    const having = new Map(domains.filter(hasDevices).map((domain) => [domain.id, domain]));
+    if (having.size === 0) return;
+    const living = (id: number) => {
+      const domain = having.get(id);
+      return domain !== undefined && domain.ended === null ? domain : undefined;
+    };
+    detach("the vifs of domains taken over", async () => {
       for (const vif of await this.vifs.list()) {
-        if (vif.domain === domain.id && vif.model === "xenbus") this.vifs.adopt(domain.id, vif);
+        if (vif.model === "xenbus" && living(vif.domain) !== undefined) this.vifs.adopt(vif.domain, vif);
       }
-      const configs = new Map(vbdsOf(domain.request!).map((config) => [config.number, config]));
+    });
+    detach("the vbds of domains taken over", async () => {
       for (const vbd of await this.vbds.list()) {
-        const config = vbd.domain === domain.id ? configs.get(vbd.number) : undefined;
-        if (config === undefined) continue;
+        const request = living(vbd.domain)?.request;
+        const config = request && vbdsOf(request).find(({ number }) => number === vbd.number);
+        if (!config) continue;
+        if (vbd.model === "xenbus") this.vbds.adopt(vbd.domain, config, vbd);
         // Should the I/O domain be restarted, it maps the module again.
         if (config.target.kind === "module") await this.modules.provide(config.target.name);
-        if (vbd.model === "xenbus") this.vbds.adopt(domain.id, config, vbd);
       }
     });
   }

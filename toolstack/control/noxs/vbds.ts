@@ -12,13 +12,13 @@ import { addDevice, removeDevice } from "../hypercalls/devctl.ts";
 import type { StoreService } from "../store/service.ts";
 import { targetAbsent } from "./absent.ts";
 import { addVbd, connectVbd, disconnectVbd, listVbds, removeVbd, type VbdInfo } from "./block-requests.ts";
-import { deviceName } from "./device-number.ts";
+import { vdevName } from "./device-number.ts";
 import { IoError, untilAnswered, type IoRequests } from "./io-requests.ts";
 import type { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, type VbdConfig } from "./vbd-config.ts";
 import type { DeviceModel } from "./vif-config.ts";
 import { readVbdFrontend, vbdFeatures, vbdProperties, type VbdProperties } from "./xenbus-vbd.ts";
-import { removeDeviceNodes, vbdNodes, writeBackend, writeDevice, xenbusPaths } from "./xenbus-nodes.ts";
+import { removeDeviceNodes, vbdNodes, writeBackend, writeDevice, writeFrontend, xenbusPaths } from "./xenbus-nodes.ts";
 import { XenbusBackend, XenbusState, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
 
 /** A vbd that is told of by the store. */
@@ -30,11 +30,6 @@ interface XenbusVbd {
 }
 
 const keyOf = (domain: number, number: number) => `${domain}/${number}`;
-
-/** A vbd's name, as users know it. */
-export function vdevOf(number: number): string {
-  return deviceName(number) ?? String(number);
-}
 
 export class Vbds {
   /** Those of xenbus, by domain and number. */
@@ -81,7 +76,7 @@ export class Vbds {
   async detach(domain: number, number: number): Promise<void> {
     const there = (await this.list()).find((vbd) => vbd.domain === domain && vbd.number === number);
     if (there === undefined) {
-      throw new BuildError(`domain ${domain} has no vbd ${vdevOf(number)}; \`vbd list\` shows them`);
+      throw new BuildError(`domain ${domain} has no vbd ${vdevName(number)}; \`vbd list\` shows them`);
     }
     if (there.model === "noxs") {
       try {
@@ -123,6 +118,13 @@ export class Vbds {
   /** All of them, with what has passed. */
   list(): Promise<VbdInfo[]> {
     return listVbds(this.io);
+  }
+
+  /** Writes the frontend's nodes of a xenbus vbd of an earlier domain 0, over which the guest's own are restored. */
+  restore(domain: number, config: VbdConfig): void {
+    const { local, store } = this.store;
+    store.tree.unwritten.writeFor(domain);
+    writeFrontend(local, domain, xenbusPaths("vbd", domain, config.number), vbdNodes(config).frontend);
   }
 
   /** Goes on with a xenbus vbd of an earlier domain 0: the backend's nodes are written anew, the frontend's are the guest's. */
@@ -240,7 +242,7 @@ export class Vbds {
         return await targetAbsent(this.io, target);
       case "EBUSY": {
         const users = (await this.list()).filter((vbd) => vbd.target === name);
-        const who = users.map((vbd) => `domain ${vbd.domain} has it as ${vdevOf(vbd.number)}`).join(", ");
+        const who = users.map((vbd) => `domain ${vbd.domain} has it as ${vdevName(vbd.number)}`).join(", ");
         const shared = "one domain may write a target, or several may read it, with access=r";
         return new BuildError(`${name} is in use${who === "" ? "" : `: ${who}`}; ${shared}`);
       }

@@ -15,7 +15,7 @@ import { IoError, type IoRequests } from "./io-requests.ts";
 import { addVif, connectVif, disconnectVif, listVifs, removeVif, type VifInfo } from "./net-requests.ts";
 import { DEFAULT_BRIDGE, type DeviceModel, type VifConfig } from "./vif-config.ts";
 import { readVifFrontend, vifFeatures } from "./xenbus-vif.ts";
-import { removeDeviceNodes, vifNodes, writeBackend, writeDevice, xenbusPaths } from "./xenbus-nodes.ts";
+import { removeDeviceNodes, vifNodes, writeBackend, writeDevice, writeFrontend, xenbusPaths } from "./xenbus-nodes.ts";
 import { XenbusBackend, XenbusState, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
 
 /** A vif that is told of by the store. */
@@ -92,6 +92,13 @@ export class Vifs {
   /** All of them, with what has passed. */
   list(): Promise<VifInfo[]> {
     return listVifs(this.io);
+  }
+
+  /** Writes the frontend's nodes of a xenbus vif of an earlier domain 0, over which the guest's own are restored. */
+  restore(domain: number, devid: number, config: VifConfig & { mac: Uint8Array }): void {
+    const { local, store } = this.store;
+    store.tree.unwritten.writeFor(domain);
+    writeFrontend(local, domain, xenbusPaths("vif", domain, devid), vifNodes(devid, config).frontend);
   }
 
   /** Goes on with a xenbus vif of an earlier domain 0: the backend's nodes are written anew, the frontend's are the guest's. */

@@ -18,7 +18,7 @@ import {
   type FormatLoss,
   type VolumeInfo,
 } from "./block-requests.ts";
-import { deviceName } from "./device-number.ts";
+import { vdevName } from "./device-number.ts";
 import { IoError, untilAnswered, type IoRequests } from "./io-requests.ts";
 import type { Vbds } from "./vbds.ts";
 
@@ -174,7 +174,7 @@ export class Volumes {
   /** Who uses a volume, for errors. */
   private async users(name: string): Promise<string> {
     const users = (await listVbds(this.io)).filter(({ target }) => target === `volume:${name}`);
-    const words = users.map(({ domain, number }) => `domain ${domain} has it as ${deviceName(number) ?? number}`);
+    const words = users.map(({ domain, number }) => `domain ${domain} has it as ${vdevName(number)}`);
     return words.length === 0 ? "" : `: ${words.join(", ")}`;
   }
 }

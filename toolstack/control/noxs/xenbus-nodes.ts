@@ -38,11 +38,21 @@ export function writeDevice(
   ofBackend: Nodes,
 ): void {
   writeBackend(local, domain, { frontend, backend }, [...ofBackend, ["state", INITIALISING]]);
+  writeFrontend(local, domain, { frontend, backend }, ofFrontend);
+}
+
+/** Creates the frontend's half, as one that has not begun. */
+export function writeFrontend(
+  local: LocalStore,
+  domain: number,
+  { frontend, backend }: XenbusPaths,
+  nodes: Nodes,
+): void {
   writeHalf(
     local,
     frontend,
     [`n${domain}`, "r0"],
-    [["backend", backend], ["backend-id", String(IO_DOMAIN)], ...ofFrontend, ["state", INITIALISING]],
+    [["backend", backend], ["backend-id", String(IO_DOMAIN)], ...nodes, ["state", INITIALISING]],
   );
 }
 

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import test from "ava";
 import { CommandError } from "../../../../toolstack/control/commands/command-error.ts";
 import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../../../toolstack/control/noxs/addresses.ts";
-import { deviceName, deviceNumber } from "../../../../toolstack/control/noxs/device-number.ts";
+import { deviceName, deviceNumber, vdevName } from "../../../../toolstack/control/noxs/device-number.ts";
 import { parseBytes, shortSize } from "../../../../toolstack/control/commands/sizes.ts";
 import { formatVbd, parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
 import { DEFAULT_BRIDGE, parseRate, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
@@ -74,6 +74,7 @@ test("a disk's name and Xen's number of it", (t) => {
     ["hdc", 5632],
   ] as const) {
     t.is(deviceNumber(name), number, name);
+    t.is(deviceNumber(vdevName(number)), number, name);
   }
   for (const name of [
     "",
@@ -100,6 +101,7 @@ test("a disk's name and Xen's number of it", (t) => {
   );
   t.is(deviceName(deviceNumber("xvdzz3")!), "xvdzz3");
   t.is(deviceName(2048), null);
+  t.deepEqual([2066, 833, 5632, 51713, 99999].map(vdevName), ["sdb2", "hdb1", "hdc", "xvda1", "99999"]);
 });
 
 test("a vbd, and what is wrong with one", (t) => {

@@ -12,14 +12,13 @@ import {
   VBD_WAITING,
 } from "../../../../abi/io/control-block.ts";
 import type { VbdInfo } from "../../noxs/block-requests.ts";
-import { deviceNumber } from "../../noxs/device-number.ts";
+import { deviceNumber, vdevName } from "../../noxs/device-number.ts";
 import { parseVbd, TARGET_KINDS, VBD_USAGE } from "../../noxs/vbd-config.ts";
-import { vdevOf } from "../../noxs/vbds.ts";
 import { CommandError } from "../command-error.ts";
 import { namedDomain } from "../life.ts";
 import { printListing, type Column, type Row } from "../listing.ts";
 import { parseOptions } from "../options.ts";
-import { SECTOR_BYTES } from "../sizes.ts";
+import { SECTOR_BYTES, shortSize } from "../sizes.ts";
 import { commandOf } from "../subcommands.ts";
 import { sized } from "./disk.ts";
 
@@ -59,11 +58,17 @@ const COLUMNS: readonly Column[] = [
   { key: "refused", title: "Refused", right: true },
 ];
 
+/** A RAM disk's size is easier to read with a unit. */
+function shownTarget(target: string): string {
+  const bytes = /^ram:([0-9]+)$/.exec(target)?.[1];
+  return bytes === undefined ? target : `ram:${shortSize(Number(bytes))}`;
+}
+
 function rowOf(vbd: VbdInfo, json: boolean): Row {
   return {
     domain: vbd.domain,
-    vdev: vdevOf(vbd.number),
-    target: vbd.target,
+    vdev: vdevName(vbd.number),
+    target: shownTarget(vbd.target),
     access: vbd.writable ? "w" : "r",
     model: vbd.model,
     state: STATES[vbd.state] ?? String(vbd.state),
