@@ -154,6 +154,30 @@ export function qemuDevices(nic: NicModel | null, forwards: Forward[], disks: Di
   return args;
 }
 
+/** Bochs' ATA channels, where the first device of the first is what is booted from: its second, then those of the others. */
+const ATA_CHANNELS = [
+  "ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14",
+  "ioaddr1=0x170, ioaddr2=0x370, irq=15",
+  "ioaddr1=0x1e8, ioaddr2=0x3e0, irq=11",
+  "ioaddr1=0x168, ioaddr2=0x360, irq=9",
+];
+export const BOCHS_DISKS = 2 * ATA_CHANNELS.length - 1;
+
+/** Lines of Bochs' configuration for the disks. @throws Error for more than it has room for */
+export function bochsDisks(disks: Disk[]): string[] {
+  if (disks.length > BOCHS_DISKS) throw new Error(`--disk: Bochs has room for ${BOCHS_DISKS} disks`);
+  return disks.flatMap(({ file }, i) => {
+    const channel = (i + 1) >> 1;
+    const slave = (i + 1) % 2 === 1;
+    // The first channel is on by itself.
+    const enabled = channel > 0 && !slave ? [`ata${channel}: enabled=1, ${ATA_CHANNELS[channel]}`] : [];
+    return [
+      ...enabled,
+      `ata${channel}-${slave ? "slave" : "master"}: type=disk, path="${file}", mode=flat, cylinders=0`,
+    ];
+  });
+}
+
 /** TCP ports of this computer's that nothing listens on, as many as wanted: `first` and those behind it, or any. */
 export async function freePorts(count: number, first?: number): Promise<number[]> {
   const ports: number[] = [];

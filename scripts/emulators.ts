@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
+import { bochsDisks, type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
 import { makeIso } from "./iso.ts";
 import { type BootModule, packModules } from "./modules.ts";
 import { imageFile } from "./paths.ts";
@@ -151,6 +151,7 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
     "romimage: file=/usr/share/bochs/BIOS-bochs-latest",
     "vgaromimage: file=/usr/share/bochs/VGABIOS-lgpl-latest",
     `ata0-master: type=cdrom, path=${await isoFor(options, folder)}, status=inserted`,
+    ...bochsDisks(options.disks ?? []),
     "boot: cdrom",
     "clock: sync=none, time0=utc",
     `com1: enabled=1, mode=socket-client, dev=127.0.0.1:${port}`,

@@ -260,8 +260,8 @@ async function devicesOf(
   kind: MachineKind,
 ): Promise<Pick<MachineOptions, "nic" | "forwards" | "disks">> {
   const bochs = kind === "bochs-vmx";
-  if (bochs && ((nic !== undefined && nic !== "none") || forward.length > 0 || disk.length > 0)) {
-    throw new Error("--nic, --forward and --disk are for QEMU: Bochs is started without a card and disks so far");
+  if (bochs && ((nic !== undefined && nic !== "none") || forward.length > 0)) {
+    throw new Error("--nic and --forward are for QEMU: Bochs is started without a card so far");
   }
   const card = nic ?? (bochs ? "none" : "virtio-net");
   if (card === "none" && forward.length > 0) throw new Error("--forward: there is no network card (--nic none)");
