@@ -4,6 +4,7 @@
  */
 #include "pvhv1.h"
 
+#define GRANT_REF 8
 
 static char granted[4096] __attribute__((aligned(4096)));
 static uint64_t demand_table[512] __attribute__((aligned(4096)));
@@ -25,7 +26,8 @@ static void make_tables(uint64_t start) {
 
 static uint64_t area(void) { return ((pv_info->nr_pages << 12) + 0x200000) & ~0x1fffffull; }
 
-void grant_page(uint64_t frame, domid_t domain) {
+/* Maps the grant table and grants a frame to a domain, by GRANT_REF. */
+static void grant_page(uint64_t frame, domid_t domain) {
   struct xen_add_to_physmap map = {
       .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .idx = 0, .gpfn = area() >> 12};
   make_tables(area());

@@ -95,11 +95,6 @@ static void check_clock(void) {
 }
 
 void guest_main(void) {
-  options_init((const char *)pv_info->cmd_line);
-  if (option_present("sysctl")) {
-    sysctl_backend((domid_t)option_number("sysctl", 0));
-    return;
-  }
   print("PVHv1 guest at virtual address 0, entered with start_info at %lx\n", first_rsi);
   print("  %lu pages, shared_info %lx, page tables %lx (%lu), frames %lx, module %lx (%lu bytes)\n", pv_info->nr_pages,
         pv_info->shared_info, pv_info->pt_base, pv_info->nr_pt_frames, pv_info->mfn_list, pv_info->mod_start,

@@ -40,9 +40,4 @@ void check_calls(void);
 void check_devices(void);
 void check_grants(void);
 
-/* Maps the grant table and grants a frame to a domain, by this reference. */
-#define GRANT_REF 8
-void grant_page(uint64_t frame, domid_t domain);
-void sysctl_backend(domid_t frontend);
-
 #endif

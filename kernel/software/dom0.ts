@@ -2,12 +2,12 @@
 import {
   DOM0_CALL_PAGE,
   DOM0_CODEC,
+  DOM0_CONTROL_PAGES,
   DOM0_MAP,
   DOM0_MODULES,
   DOM0_SCRATCH,
   DOM0_SCRATCH_END,
   DOM0_SHARED_INFO,
-  DOM0_STABLE,
   DOM0_STABLE_END,
   DOM0_START_INFO,
   DOM0_WINDOW_END,
@@ -42,7 +42,7 @@ export function dom0Start(): bool {
   layout.mapEnd = DOM0_WINDOW_END >> 12;
   layout.shared = layout.map;
   layout.sharedEnd = layout.mapEnd;
-  layout.stable = DOM0_STABLE >> 12;
+  layout.stable = DOM0_CONTROL_PAGES >> 12;
   layout.stableEnd = DOM0_STABLE_END >> 12;
   layout.ramMax = ENGINE_PAGES_MAX;
   layout.room = ENGINE_ROOM;

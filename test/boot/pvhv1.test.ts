@@ -19,14 +19,17 @@ function ramdisk(): string {
 for (const kind of MACHINES) {
   test.serial(`a PVHv1 guest finds all as it should be on ${kind}`, async (t) => {
     const machine = await bootToPrompt(t, { kind, modules: [{ name: "places", file: ramdisk() }] });
-    const before = await framesWarm(machine);
+    const before = await framesWarm(machine, "pvhv1");
     for (const [options, said] of [
       ["", "module 0 (0 bytes)\n  command line: \n"],
       ["--memory 64 --ramdisk places --cmdline 'one two'", "(300001 bytes)\n  command line: one two\n"],
     ] as const) {
       const printed = await machine.command(`create --kernel pvhv1 ${options} --wait`, GUEST_MS);
       t.true(printed.includes(said), printed);
-      t.regex(printed, /Device page at feffa000: 0 devices\n[^]*TYPEVISOR-GUEST: PASS pvhv1/);
+      t.regex(
+        printed,
+        /Device page at feffa000: 1 devices\n  type 1, id 0, backend 0, [^]*TYPEVISOR-GUEST: PASS pvhv1/,
+      );
       t.regex(printed, /has ended: poweroff/);
     }
     await expectFrames(t, machine, before, "after both");

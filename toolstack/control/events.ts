@@ -21,11 +21,19 @@ import {
   EvtchnFifoControlBlock,
 } from "../../abi/event-channel.ts";
 import { DOM0_SHARED_INFO } from "../../abi/domain0-layout.ts";
-import { SharedInfo, VcpuInfo } from "../../abi/xen.ts";
+import { DOMID_SELF, SharedInfo, VcpuInfo } from "../../abi/xen.ts";
 import { reportFailure } from "./failures.ts";
 import { memory } from "./host.ts";
 import { compareExchange } from "./hypercall.ts";
-import { bindInterdomain, bindVirq, closePort, expandArray, initControl, unmask } from "./hypercalls/event-channel.ts";
+import {
+  allocUnbound,
+  bindInterdomain,
+  bindVirq,
+  closePort,
+  expandArray,
+  initControl,
+  unmask,
+} from "./hypercalls/event-channel.ts";
 import { reservePages, reserveScratch } from "./scratch.ts";
 import { PAGE_SIZE, words } from "./window.ts";
 
@@ -91,6 +99,13 @@ export function onVirq(virq: number, handler: Handler): number {
 /** Binds to `remotePort` of domain `remote`, with `handler` for its notifications; returns our port. */
 export function onInterdomain(remote: number, remotePort: number, handler: Handler): number {
   const port = enter(bindInterdomain(remote, remotePort), handler);
+  unmaskPort(port);
+  return port;
+}
+
+/** Makes a port that domain `remote` may bind to, with `handler` for its notifications; returns it. */
+export function onUnbound(remote: number, handler: Handler): number {
+  const port = enter(allocUnbound(DOMID_SELF, remote), handler);
   unmaskPort(port);
   return port;
 }

@@ -20,8 +20,8 @@ export async function frames(machine: Machine): Promise<Frames> {
 }
 
 /** The accounting after a first guest: page tables and heap pages for domain 0's own window stay from then on. */
-export async function framesWarm(machine: Machine): Promise<Frames> {
-  await machine.command("create --kernel hello --wait", COMMAND_MS);
+export async function framesWarm(machine: Machine, kernel = "hello"): Promise<Frames> {
+  await machine.command(`create --kernel ${kernel} --wait`, COMMAND_MS);
   return await frames(machine);
 }
 

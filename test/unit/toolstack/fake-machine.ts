@@ -47,6 +47,7 @@ import {
   DOM0_SCRATCH,
   DOM0_SCRATCH_END,
   DOM0_SHARED_INFO,
+  DOM0_CONTROL_PAGES,
   DOM0_STABLE,
   DOM0_STABLE_END,
 } from "../../../abi/domain0-layout.ts";
@@ -271,7 +272,7 @@ export class FakeMachine {
     // Domain 0's frame numbers are the pages of its window.
     const given = this.domain0.frames.get(page);
     if (given !== undefined) return given;
-    const stable = address >= DOM0_STABLE && address < DOM0_STABLE_END;
+    const stable = address >= DOM0_CONTROL_PAGES && address < DOM0_STABLE_END;
     if (address >= DOM0_MODULES && !stable) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }

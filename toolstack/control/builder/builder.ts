@@ -151,6 +151,11 @@ function kernelOf(image: Image): Kernel {
   return kernel;
 }
 
+/** Whether guests of a kernel, one that could be built, are PVHv1's: they always have a device page. None is compressed. */
+export function isPvhv1(kernel: Image): boolean {
+  return kernel.address < DOM0_MAP && kernelOf(kernel).kind === "pvhv1";
+}
+
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */
 async function populateGuest(id: number, layout: MemoryPlan, pace: Pace): Promise<void> {
   const total = layout.lowRam + layout.highRam;

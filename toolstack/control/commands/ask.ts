@@ -1,4 +1,4 @@
-/** Commands that make requests to a guest through the store. */
+/** Commands that make requests to a guest: by its sysctl device if it is a NoXS guest, or through the store. */
 import { SHUTDOWN_reboot } from "../../../abi/sched.ts";
 import { print } from "../console/output.ts";
 import {
@@ -32,17 +32,31 @@ const WAITING = {
   "no-wait": {},
 };
 
+const WORDS: Record<ShutdownRequest, string> = { poweroff: "shut down", reboot: "reboot" };
+
 const WAITING_DETAILS = [
   `--timeout  how long to wait for it, ${DEFAULT_TIMEOUT_S} seconds if not given; Ctrl-C stops waiting`,
   "--no-wait  only ask",
   "What happens when the domain has ended is its --on-poweroff or --on-reboot to say: see `help create`.",
 ];
 
+function disobeys(domain: GuestDomain, request: ShutdownRequest): string {
+  return `${domain} does not obey a request to ${WORDS[request]}; \`destroy ${domain.id}\` ends it`;
+}
+
 /** What is known of the guest's answer so far, and what can be done. */
 function progress(domain: GuestDomain, request: ShutdownRequest, { domains }: CommandContext): string {
   const { local } = domains.store;
   const hint = `\`destroy ${domain.id}\` ends it at once`;
-  if (hasTakenShutdown(local, domain.id)) return `${domain} has taken the request and is still running; ${hint}`;
+  const { sysctls } = domains.devices;
+  const connected = sysctls.isConnected(domain.id);
+  if (connected === true && !sysctls.obeys(domain.id, request)) return disobeys(domain, request);
+  const taken = connected === true ? sysctls.hasTaken(domain.id) : hasTakenShutdown(local, domain.id);
+  if (taken) return `${domain} has taken the request and is still running; ${hint}`;
+  if (connected === true) return `${domain} has been asked by its sysctl device and is still running; ${hint}`;
+  if (connected === false) {
+    return `${domain} has connected neither its sysctl device nor a driver of the store's that listens; ${hint}`;
+  }
   const driver = obeys(local, domain.id, request) ? "its kernel says it obeys" : "it may have no driver that listens";
   return `${domain} has not taken the request (${driver}); ${hint}`;
 }
@@ -56,10 +70,16 @@ async function ask(request: ShutdownRequest, words: string[], context: CommandCo
     throw new CommandError(`${domain} is paused: it would not notice; unpause it first`);
   if (isAsleep(domain.id))
     throw new CommandError(`${domain} sleeps: it would not notice; \`trigger ${domain.id} s3resume\` wakes it`);
-  askShutdown(context.domains.store.local, domain.id, request);
-  context.domains.saveNow(domain);
+  const asked = context.domains.devices.sysctls.request(domain.id, request);
+  if (asked === "refused") {
+    throw new CommandError(disobeys(domain, request));
+  }
+  if (asked !== "sent") {
+    askShutdown(context.domains.store.local, domain.id, request);
+    context.domains.saveNow(domain);
+  }
   if (switches.has("no-wait")) return;
-  print(`waiting for ${domain} to ${request === "poweroff" ? "shut down" : "reboot"}\n`);
+  print(`waiting for ${domain} to ${WORDS[request]}\n`);
   const reason = await endWithin(domain, seconds, context, request);
   if (isFailure(reason)) throw new CommandError(`${domain} has ended: ${reason}`);
 }

@@ -4,11 +4,10 @@
  * The policy (policy.ts) determines what happens after a guest has shut down; a suspended one stays, shut down, until it
  * is destroyed by command.
  */
-import { ENOSPC } from "../../../abi/errno.ts";
 import { VIRQ_DOM_EXC } from "../../../abi/xen.ts";
 import { acpiSize } from "../builder/acpi.ts";
 import { BuildError } from "../builder/build-error.ts";
-import { buildDomain } from "../builder/builder.ts";
+import { buildDomain, isPvhv1 } from "../builder/builder.ts";
 import { isBzImage } from "../builder/bzimage.ts";
 import { refuseTooLarge } from "../builder/memory-check.ts";
 import type { Image } from "../builder/image.ts";
@@ -43,6 +42,7 @@ import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { after, sleep } from "../timers.ts";
 import { checkName, freeName, idOf } from "./name.ts";
+import { noPortLeft } from "./no-port-left.ts";
 import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 import {
@@ -387,21 +387,23 @@ export class Domains {
     this.checkName(request);
     seedUuids();
     const { name } = request;
+    const noxs = wantsDevicePage(request);
     if (name !== undefined) this.building.add(name);
     let built: Rings;
     try {
-      built = await buildDomain({ ...request, kernel, progress, noxs: wantsDevicePage(request) });
+      built = await buildDomain({ ...request, kernel, progress, noxs });
     } finally {
       if (name !== undefined) this.building.delete(name);
     }
-    return this.connect(request, built);
+    return this.connect(request, built, noxs || isPvhv1(kernel));
   }
 
   /**
    * Makes a domain just built known, with its console and its place in the store. It is finished when it has its handle: its
    * record, with its name, is kept before.
+   * @param devicePage it finds its devices without the store: it is given the one by which it can be asked to end
    */
-  private connect(request: CreateRequest, built: Rings): GuestDomain {
+  private connect(request: CreateRequest, built: Rings, devicePage: boolean): GuestDomain {
     const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
     const handle = request.uuid === undefined ? newHandle() : handleOfUuid(request.uuid);
     const domain = new GuestDomain(built.id, name, request.uuid ?? uuidOfHandle(handle)!);
@@ -414,25 +416,19 @@ export class Domains {
     try {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort, true);
       this.connectStore(domain, built, true);
+      if (devicePage) this.devices.sysctls.attach(built.id);
       this.saveNow(domain);
       setDomainHandle(built.id, handle);
     } catch (error) {
+      this.devices.sysctls.forget(built.id);
       domain.console?.close();
       this.disconnectStore(domain);
       destroyDomain(built.id);
       dropRecord(built.id);
-      throw this.explain(error);
+      throw noPortLeft(error, this.byId.size);
     }
     this.add(domain);
     return domain;
-  }
-
-  /** Reports the consequences of a failure to connect domain 0 to another domain. */
-  private explain(error: unknown): unknown {
-    if (!(error instanceof HypercallError) || error.code !== ENOSPC) return error;
-    return new BuildError(
-      `domain 0 has no event channel left for one more domain: there are ${this.byId.size}; destroy some first`,
-    );
   }
 
   /** Unpauses a domain made by `create`. */
@@ -474,6 +470,7 @@ export class Domains {
     if (systemName(id) !== undefined) {
       this.systemChanged(id);
     } else if (!exists) {
+      this.devices.sysctls.gone(id);
       this.departures.report(id);
     } else if (domain !== undefined && domain.ended === null) {
       const { shutdown, shutdownCode } = domainInfo(id);
@@ -513,6 +510,7 @@ export class Domains {
       else domain.console = GuestConsole.connect(id, consoleGfn, rings.consolePort, false);
       this.disconnectStore(domain);
       this.connectStore(domain, rings, true);
+      this.devices.sysctls.reset(id);
       this.saveNow(domain);
     } catch (error) {
       this.notice(

@@ -49,7 +49,7 @@ function operation(name: string, op: number): void {
   checked(name, hypercall(__HYPERVISOR_event_channel_op, op, buffer.address));
 }
 
-/** Makes a port in domain `domain` that `remote` may bind to; returns that domain's port number. */
+/** Makes a port in domain `domain` (DOMID_SELF: in this one) that `remote` may bind to; returns that domain's port number. */
 export function allocUnbound(domain: number, remote: number): number {
   const { words } = buffer;
   words[ALLOC_DOMS] = domain | (remote << 16);
@@ -90,12 +90,18 @@ const statusBuffer = reserveScratch(EvtchnStatus.SIZE);
 
 /** Whether another domain's port is bound to `port`: not when that domain has closed it, or was restarted. */
 export function isConnected(port: number): boolean {
+  return remotePort(port) !== null;
+}
+
+/** The other domain's port that is bound to `port`; null: none. */
+export function remotePort(port: number): number | null {
   const { words } = statusBuffer;
   words[EvtchnStatus.dom / 4] = DOMID_SELF;
   words[EvtchnStatus.port / 4] = port;
   const result = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_status, statusBuffer.address);
   checked("EVTCHNOP_status", result);
-  return words[EvtchnStatus.status / 4] === EVTCHNSTAT_interdomain;
+  if (words[EvtchnStatus.status / 4] !== EVTCHNSTAT_interdomain) return null;
+  return words[EvtchnStatus.u_interdomain_port / 4]!;
 }
 
 /** Unmasks a masked port of ours; a pending event is raised. */

@@ -13,6 +13,7 @@ import { createBridge, listBridges, listNics, setUplink } from "./net-requests.t
 import { vdevName } from "./device-number.ts";
 import { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, formatVbd, parseVbd, type VbdConfig } from "./vbd-config.ts";
+import { Sysctls } from "./sysctls.ts";
 import { Vbds } from "./vbds.ts";
 import { Vifs } from "./vifs.ts";
 import { Volumes } from "./volumes.ts";
@@ -52,6 +53,7 @@ export class Devices {
   readonly vbds: Vbds;
   readonly volumes: Volumes;
   private readonly modules: ModuleGrants;
+  readonly sysctls = new Sysctls();
   /** The default bridge is there, if it is to be. */
   private ready: Promise<void> = Promise.resolve();
 
@@ -188,6 +190,7 @@ export class Devices {
 
   /** Goes on with the devices of domains of an earlier domain 0, whose nodes are in the store again. */
   adopt(domains: readonly GuestDomain[]): void {
+    for (const { id } of domains) this.sysctls.adopt(id);
     const having = new Map(domains.filter(hasDevices).map((domain) => [domain.id, domain]));
     if (having.size === 0) return;
     const living = (id: number) => {
@@ -231,6 +234,7 @@ export class Devices {
 
   /** Lets go of a domain's devices: it is about to be destroyed, and its memory is free when they have let go of it. */
   forget(domain: GuestDomain): void {
+    this.sysctls.forget(domain.id);
     const devids = [...(domain.request?.vifs ?? []).entries()]
       .filter(([, vif]) => vif !== null)
       .map(([devid]) => devid);

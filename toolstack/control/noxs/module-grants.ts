@@ -7,27 +7,24 @@
  */
 import { DOM0_MODULES } from "../../../abi/domain0-layout.ts";
 import { EEXIST, ENOSPC } from "../../../abi/errno.ts";
-import { GNTTAB_NR_RESERVED_ENTRIES, GrantEntryV1, GTF_permit_access, GTF_readonly } from "../../../abi/grant-table.ts";
+import { GTF_readonly } from "../../../abi/grant-table.ts";
 import { ModulePage } from "../../../abi/io/control-block.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { bootModules } from "../boot-info.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { SECTOR_BYTES } from "../commands/sizes.ts";
+import { GRANT_REFS_END, grantPage, MODULE_REFS } from "../grants.ts";
 import { memory } from "../host.ts";
 import { canWrite } from "../hypercalls/xen-version.ts";
-import { mapGrantTable } from "../hypercalls/memory.ts";
-import { releaseMapPage, takeMapPage } from "../map-space.ts";
 import { MODULE_LIST_PAGES, MODULE_LISTS } from "../stable.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { addModule } from "./block-requests.ts";
 import { IoError, untilAnswered, type IoRequests } from "./io-requests.ts";
 
-/** Entries of a grant table, and of one of its frames. */
-const ENTRIES = 32768;
-const FRAME_ENTRIES = PAGE_SIZE / GrantEntryV1.SIZE;
 /** References: of the pages with lists, then of the modules' pages. */
-const FIRST_LIST = GNTTAB_NR_RESERVED_ENTRIES;
+const FIRST_LIST = MODULE_REFS;
 const FIRST_PAGE = FIRST_LIST + MODULE_LIST_PAGES;
+const MOST_MIB = Math.floor((GRANT_REFS_END - FIRST_PAGE) / ((1024 * 1024) / PAGE_SIZE));
 const LIST_WORDS = ModulePage.grants / 4;
 /** Grants on a list: its last bytes are what is written to find out whether there is memory, also while the list is in use. */
 const LIST_GRANTS = 1016;
@@ -58,8 +55,6 @@ export function placeOf(index: number, page: number, bytes: number): ModulePlace
 export class ModuleGrants {
   /** Those that this domain 0 has granted. */
   private readonly granted = new Set<string>();
-  /** Where frames of the grant table are mapped. */
-  private readonly frames: number[] = [];
 
   constructor(private readonly io: IoRequests) {}
 
@@ -79,10 +74,10 @@ export class ModuleGrants {
       );
     }
     const place = placeOf(index, (address >>> PAGE_SHIFT) - (DOM0_MODULES >>> PAGE_SHIFT), size);
-    if (address % PAGE_SIZE !== 0 || FIRST_PAGE + place.page + place.pages > ENTRIES) {
+    if (address % PAGE_SIZE !== 0 || FIRST_PAGE + place.page + place.pages > GRANT_REFS_END) {
       throw new BuildError(
-        `the boot module "${name}" cannot be a disk: it and those before it have more than 127 MiB, or it does not ` +
-          "begin at a page",
+        `the boot module "${name}" cannot be a disk: it and those before it have more than ${MOST_MIB} MiB, or it does ` +
+          "not begin at a page",
       );
     }
     this.grant(place);
@@ -109,32 +104,12 @@ export class ModuleGrants {
       memory.store32(at + ModulePage.next, i + 1 < lists ? FIRST_LIST + list + i + 1 : 0);
       memory.store32(at + ModulePage.count, count);
       for (let k = 0; k < count; k++) memory.store32(at + 4 * (LIST_WORDS + k), FIRST_PAGE + page + first + k);
-      this.enter(FIRST_LIST + list + i, at, 0); // the I/O domain maps single pages for writing
+      grantPage(FIRST_LIST + list + i, IO_DOMAIN, at); // the I/O domain maps single pages for writing
     }
     for (let i = 0; i < pages; i++) {
       const at = DOM0_MODULES + (page + i) * PAGE_SIZE;
       memory.load32(at); // what was never touched is not there
-      this.enter(FIRST_PAGE + page + i, at, GTF_readonly);
+      grantPage(FIRST_PAGE + page + i, IO_DOMAIN, at, GTF_readonly);
     }
-  }
-
-  /** Grants a page. @param flags GTF_readonly, or 0 */
-  private enter(ref: number, address: number, flags: number): void {
-    const frame = Math.floor(ref / FRAME_ENTRIES);
-    while (this.frames.length <= frame) this.mapFrame();
-    const at = this.frames[frame]! + (ref % FRAME_ENTRIES) * GrantEntryV1.SIZE;
-    memory.store32(at + GrantEntryV1.frame, address >>> PAGE_SHIFT);
-    memory.store32(at, GTF_permit_access | flags | (IO_DOMAIN << 16));
-  }
-
-  private mapFrame(): void {
-    const page = takeMapPage();
-    try {
-      mapGrantTable(this.frames.length, page);
-    } catch (error) {
-      releaseMapPage(page);
-      throw error;
-    }
-    this.frames.push(page);
   }
 }
