@@ -178,6 +178,42 @@ export function bochsDisks(disks: Disk[]): string[] {
   });
 }
 
+/** Bochs' own limit: its slirp module ignores what is beyond. */
+export const BOCHS_FORWARDS = 5;
+
+/**
+ * Bochs' card, on the network of its module `slirp`, which needs no rights on this computer and has QEMU's addresses.
+ * @param script the module's configuration file, to be written with `text`
+ * @returns lines for bochsrc; the file's text
+ */
+export function bochsNic(forwards: Forward[], script: string): { lines: string[]; text: string } {
+  const rules = forwards.map(
+    ({ protocol, hostPort, address, port }) => `hostfwd = ${protocol}:${LOOPBACK}:${hostPort}-${address}:${port}`,
+  );
+  return {
+    lines: [
+      "pci: enabled=1, chipset=i440fx, slot1=e1000",
+      `e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, script=${script}`,
+    ],
+    text: ["# slirp config", ...rules, ""].join("\n"),
+  };
+}
+
+/**
+ * Whether a machine can have that card and those forwarded ports.
+ * @throws Error in words
+ */
+export function checkNic(bochs: boolean, nic: NicModel | null, forwards: Forward[]): void {
+  if (nic === null && forwards.length > 0) {
+    throw new Error(`--forward: there is no network card (--nic none)${bochs ? "; --nic e1000 gives Bochs one" : ""}`);
+  }
+  if (!bochs) return;
+  if (nic !== null && nic !== "e1000") throw new Error(`--nic: Bochs has no ${nic}; it has an e1000`);
+  if (forwards.length > BOCHS_FORWARDS) {
+    throw new Error(`--forward: Bochs forwards ${BOCHS_FORWARDS} ports at most, not ${forwards.length}`);
+  }
+}
+
 /** TCP ports of this computer's that nothing listens on, as many as wanted: `first` and those behind it, or any. */
 export async function freePorts(count: number, first?: number): Promise<number[]> {
   const ports: number[] = [];

@@ -4,7 +4,7 @@
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { bochsDisks, type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
+import { bochsDisks, bochsNic, type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
 import { makeIso } from "./iso.ts";
 import { type BootModule, packModules } from "./modules.ts";
 import { imageFile } from "./paths.ts";
@@ -38,11 +38,11 @@ export interface MachineOptions {
   icount?: boolean;
   /** Let the machine's reset restart it; otherwise a reset ends the emulator. Bochs always restarts. */
   allowReset?: boolean;
-  /** QEMU's network card, on a network of the emulator's own; none if not given. */
+  /** The network card, in Bochs an e1000, on a network of the emulator's own; none if not given. */
   nic?: NicModel | null;
   /** Ports of this computer's that lead to guests' on that network. */
   forwards?: Forward[];
-  /** Disks, beside what is booted from. */
+  /** QEMU's disks, beside what is booted from. */
   disks?: Disk[];
   /** QEMU's or Bochs' CPU model, where a test wants another one. */
   cpuModel?: string;
@@ -143,6 +143,8 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
 
 /** @param port where Bochs finds the console's other end */
 async function bochsCommand(options: MachineOptions, folder: string, port: number): Promise<EmulatorCommand> {
+  const network = bochsNic(options.forwards ?? [], path.join(folder, "slirp"));
+  writeFileSync(path.join(folder, "slirp"), network.text);
   const configuration = [
     "config_interface: textconfig",
     'display_library: rfb, options="timeout=0"',
@@ -153,6 +155,7 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
     `ata0-master: type=cdrom, path=${await isoFor(options, folder)}, status=inserted`,
     ...bochsDisks(options.disks ?? []),
     "boot: cdrom",
+    ...(options.nic ? network.lines : []),
     "clock: sync=none, time0=utc",
     `com1: enabled=1, mode=socket-client, dev=127.0.0.1:${port}`,
     // Its mixer thread overruns a buffer of its own on computers without a sound card.

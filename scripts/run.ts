@@ -16,6 +16,7 @@ import {
 } from "./emulators.ts";
 import {
   checkForwards,
+  checkNic,
   freePorts,
   type Forward,
   NETWORK,
@@ -153,10 +154,10 @@ function parseOptions(): RunOptions {
     .option("--exec <commands>", "run console commands, separated by ';', print what they print, power off")
     .option("--timeout <seconds>", "give up after this time, say what was awaited, exit with status 1", positiveSeconds)
     .addOption(
-      new Option("--nic <model>", "network card; default in QEMU: virtio-net, in Bochs: none").choices([
-        ...NIC_MODELS,
-        "none",
-      ]),
+      new Option(
+        "--nic <model>",
+        "network card; default in QEMU: virtio-net, in Bochs, which has e1000 only: none",
+      ).choices([...NIC_MODELS, "none"]),
     )
     .option(
       "--forward <rule>",
@@ -260,13 +261,11 @@ async function devicesOf(
   kind: MachineKind,
 ): Promise<Pick<MachineOptions, "nic" | "forwards" | "disks">> {
   const bochs = kind === "bochs-vmx";
-  if (bochs && ((nic !== undefined && nic !== "none") || forward.length > 0)) {
-    throw new Error("--nic and --forward are for QEMU: Bochs is started without a card so far");
-  }
-  const card = nic ?? (bochs ? "none" : "virtio-net");
-  if (card === "none" && forward.length > 0) throw new Error("--forward: there is no network card (--nic none)");
+  const model = nic ?? (bochs ? "none" : "virtio-net");
+  const card = model === "none" ? null : model;
+  checkNic(bochs, card, forward);
   await checkForwards(forward);
-  return { nic: card === "none" ? null : card, forwards: forward, disks: disk.map(openDisk) };
+  return { nic: card, forwards: forward, disks: disk.map(openDisk) };
 }
 
 async function main(): Promise<number> {
