@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { progress } from "./build/task.ts";
 
 /** Purposes for which packages are needed. */
-export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs";
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers";
 
 interface Package {
   name: string;
@@ -57,10 +57,16 @@ const PACKAGES: Package[] = [
   { name: "lz4", file: "/usr/bin/lz4", why: COMPRESSOR, for: ["codecs"] },
   { name: "xz-utils", file: "/usr/bin/xz", why: "unpacks lwIP's source", for: ["build", "codecs"] },
   { name: "zstd", file: "/usr/bin/zstd", why: COMPRESSOR, for: ["codecs"] },
+  {
+    name: "iperf3",
+    file: "/usr/bin/iperf3",
+    why: "measures the network between guests and this computer",
+    for: ["peers"],
+  },
 ];
 
 /** Everything that the tests use. */
-const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs"];
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs", "peers"];
 
 export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;
