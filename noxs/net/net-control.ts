@@ -34,6 +34,7 @@ import {
   macOwner,
   PORT_UPLINK,
 } from "./addresses";
+import { arpForget } from "./arp";
 import { Bridge, bridgeAllocate, bridgeFind, bridgeJoin, bridgeLeave, bridgeOf } from "./bridges";
 import { captureRead, captureStart } from "./capture";
 import { nowNs } from "./structures/clock";
@@ -215,6 +216,7 @@ export function vifRemove(request: usize): i32 {
   const v = vifOf(request);
   if (v == null) return -ENOENT;
   const s = v.stable;
+  arpForget(v);
   // Whichever of the two is seen after a restart in between, the removal goes on.
   s.going = 1;
   s.present = 0;

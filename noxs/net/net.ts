@@ -9,6 +9,7 @@ import { VIF_MODEL_NOXS } from "../../abi/io/control-net";
 import { systemTime } from "../../drivers/host/host";
 import { addressesInit, addressesSweep } from "./addresses";
 import { bridgesInit } from "./bridges";
+import { arpInit } from "./arp";
 import { clockRead } from "./structures/clock";
 import { vifDisconnect } from "./connect";
 import { controlPageFailed, controlPagesInit } from "./control-page";
@@ -46,6 +47,7 @@ export function netInit(): bool {
     extrasInit() &&
     controlPagesInit() &&
     addressesInit() &&
+    arpInit() &&
     framesInit() &&
     copiesInit() &&
     rxInit() &&

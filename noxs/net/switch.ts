@@ -15,7 +15,7 @@ import {
 } from "../../abi/io/control-net";
 import { NETIF_RSP_DROPPED, NETIF_RSP_ERROR, NETIF_RSP_OKAY, XEN_NETIF_GSO_TYPE_NONE } from "../../abi/io/netif";
 import { learn, macIsGroup, macLoad, PORT_NONE, PORT_UPLINK, portOf } from "./addresses";
-import { ARP_ANSWERED, ARP_FLOOD_OPEN, ARP_IGNORED, arpHandle, arpReply } from "./arp";
+import { ARP_ANSWERED, ARP_FLOOD_OPEN, ARP_IGNORED, ARP_TO_OWNER, arpHandle, arpOwner, arpReply } from "./arp";
 import { Bridge, bridgeCounters, bridgeOf, countBridgeDrops } from "./bridges";
 import { captureFrame } from "./capture";
 import { dhcpAnswer, dhcpIsRequest, serverMac } from "./dhcp";
@@ -121,6 +121,10 @@ function group(b: Bridge, x: Tx, f: Frame, head: usize, available: u32): void {
         if (reply != null) deliverReply(b, x.queue.vif, reply);
       }
       txDone(x);
+      return;
+    }
+    if (what == ARP_TO_OWNER) {
+      toVif(arpOwner!, x, f);
       return;
     }
     if (what == ARP_FLOOD_OPEN) f.flags |= FRAME_TO_OPEN;
@@ -233,6 +237,10 @@ export function switchInput(b: Bridge, f: Frame): void {
     if (load16be(head + 12) == ETHERTYPE_ARP) {
       const what = arpHandle(b, head, available, PORT_UPLINK);
       if (what == ARP_IGNORED) return;
+      if (what == ARP_TO_OWNER) {
+        pendingAdd(arpOwner!, f);
+        return;
+      }
       if (what == ARP_ANSWERED) {
         const reply = arpReply;
         if (reply == null) return;

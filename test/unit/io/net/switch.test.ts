@@ -33,7 +33,7 @@ import {
   XEN_NETIF_EXTRA_TYPE_MCAST_DEL,
 } from "../../../../abi/io/netif.ts";
 import { GuestPage } from "../grants.ts";
-import { LINUX } from "./frontend.ts";
+import { type Frontend, LINUX } from "./frontend.ts";
 import { hostOf, join, netWithBridge, poolIsFree } from "./lab.ts";
 import { guestMac, Net } from "./module.ts";
 import { arp, BROADCAST, ethernet, ipText, ipv4, macText, pattern, tcpFrame, udp, udpFrame } from "./packets.ts";
@@ -204,17 +204,57 @@ test("ARP requests for configured addresses are answered by the switch, to the a
   t.is(ipText(reply!.data.subarray(28)), "10.0.0.2");
   t.is(macText(reply!.data.subarray(32)), guestMac(1));
   t.is(ipText(reply!.data.subarray(38)), "10.0.0.1");
-  // Unknown addresses: whoever may have one is asked. Announcements are for all.
+  // Unknown addresses: whoever may have one is asked. An announcement is no news for others.
   a.send(arp(1, hostOf(1), { ip: "10.0.0.77" }));
   t.deepEqual([b.take().length, c.take().length], [0, 1]);
   a.send(arp(1, hostOf(1), { ip: "10.0.0.1" }));
-  t.deepEqual([b.take().length, c.take().length], [1, 1]);
+  t.deepEqual([b.take().length, c.take().length], [0, 1]);
   // A probe for the asker's own address stays unanswered (RFC 5227).
   a.send(arp(1, { ...hostOf(1), ip: "0.0.0.0" }, { ip: "10.0.0.1" }));
   t.deepEqual([a.take(), b.take(), c.take()], [[], [], []]);
   // A truncated request is flooded like any other broadcast of its kind, by one that may send it.
   c.send(arp(1, hostOf(3), { ip: "10.0.0.2" }).subarray(0, 30));
   t.is(a.take().length, 1);
+});
+
+test("an ARP request for a configured address goes to its owner only; announcements to those for whom they may be news", async (t) => {
+  const net = await netWithBridge();
+  const guests = [1, 2, 3].map((domid) => join(net, domid, { ipv4: hostOf(domid).ip }));
+  const open = join(net, 4);
+  const [a, , c] = guests as [Frontend, Frontend, Frontend];
+  const seen = (): number[] => [...guests, open].map((guest) => guest.take().length);
+  a.send(arp(1, hostOf(1), { ip: "10.0.0.2" }));
+  t.deepEqual(seen(), [0, 1, 0, 0]);
+  open.send(arp(1, hostOf(4), { ip: "10.0.0.3" }));
+  t.deepEqual(seen(), [0, 0, 1, 0]);
+  // An address that nobody has configured, and a probe for the asker's own: whoever may have it is asked.
+  a.send(arp(1, hostOf(1), { ip: "10.0.0.99" }));
+  a.send(arp(1, { ...hostOf(1), ip: "0.0.0.0" }, { ip: "10.0.0.1" }));
+  t.deepEqual(seen(), [0, 0, 0, 2]);
+  // What a vif without a configured address announces may concern everybody.
+  open.send(arp(1, hostOf(4), { ip: "10.0.0.4" }));
+  t.deepEqual(seen(), [1, 1, 1, 0]);
+  c.send(arp(1, hostOf(3), { ip: "10.0.0.3" }));
+  t.deepEqual(seen(), [0, 0, 0, 1]);
+  // B was asked for and has been told who asks: another one with the address of either is news for all, also behind a restart.
+  for (const guest of guests) guest.guest.die();
+  for (const domid of [1, 2, 3]) t.is(net.removeVif(domid), 0);
+  await net.restart();
+  const again = { ...hostOf(2), mac: "00:16:3e:77:00:02" };
+  const heirs = [
+    join(net, 11, { ipv4: hostOf(1).ip }),
+    join(net, 12, { ipv4: again.ip, mac: again.mac }),
+    join(net, 13, { ipv4: "10.0.0.13" }),
+  ] as [Frontend, Frontend, Frontend];
+  const heard = (): number[] => heirs.map((guest) => guest.take().length);
+  heirs[1].send(arp(1, again, { ip: again.ip }));
+  t.deepEqual(heard(), [1, 0, 1]);
+  // It need not announce itself: its first question tells as much.
+  heirs[1].send(arp(1, again, { ip: hostOf(1).ip }));
+  t.deepEqual(heard(), [1, 0, 1]);
+  heirs[2].send(arp(1, { mac: guestMac(13), ip: "10.0.0.13" }, { ip: "10.0.0.13" }));
+  t.deepEqual(heard(), [0, 0, 0]);
+  t.true(poolIsFree(net));
 });
 
 test("multicast goes to those that asked for it, where a frontend filters", async (t) => {
@@ -242,6 +282,7 @@ test("multicast goes to those that asked for it, where a frontend filters", asyn
   a.send(udpFrame(hostOf(1), { mac: BROADCAST, ip: "10.0.0.255" }, pattern(10)));
   t.is(b.take().length, 1);
   await net.restart();
+  net.run();
   net.run();
   t.is(arrives(), 1);
   change(XEN_NETIF_EXTRA_TYPE_MCAST_DEL, group);

@@ -147,6 +147,28 @@ test("the switch answers ARP from outside for its vifs' addresses", async (t) =>
   t.is(sent(net).length, 1);
 });
 
+test("a request from outside for a vif's address comes to this vif only, one for another to those that may have it", async (t) => {
+  const net = await withCard(0);
+  const guests = [join(net, 1, { ipv4: "10.0.0.1" }), join(net, 2, { ipv4: "10.0.0.2" }), join(net, 3)];
+  const seen = (): number[] => guests.map((guest) => guest.take().length);
+  net.receive(arp(1, outside, { ip: "10.0.0.2" }));
+  net.run();
+  t.deepEqual(seen(), [0, 1, 0]);
+  net.receive(arp(1, outside, { ip: "10.0.0.200" }));
+  net.run();
+  t.deepEqual(seen(), [0, 0, 1]);
+  // Another host that has the address of one outside: all may know it.
+  net.receive(arp(1, outside, { ip: outside.ip }));
+  net.run();
+  t.deepEqual(seen(), [1, 1, 1]);
+  // A guest that announces itself is heard outside, and so is its question for an address there.
+  guests[0]!.send(arp(1, hostOf(1), { ip: "10.0.0.1" }));
+  guests[0]!.send(arp(1, hostOf(1), { ip: outside.ip }));
+  t.is(sent(net).length, 2);
+  t.deepEqual(seen(), [0, 0, 2]);
+  t.true(poolIsFree(net));
+});
+
 test("a card without room: frames wait, nobody crowds the others out, and all is given back", async (t) => {
   const net = await withCard(TX_CHECKSUM);
   const loud = join(net, 1);
