@@ -1,6 +1,7 @@
 /*
  * lwIP's timers. lwIP's own timers.c runs all of them for ever; these run only while they have something to do, so that a guest
- * without traffic is not woken four times a second.
+ * without traffic is not woken four times a second. What only waits to be forgotten, such as a neighbour or a connection that has
+ * ended, is looked at twice a minute, in as many rounds at once as have passed.
  */
 #include "internal.h"
 
@@ -22,6 +23,9 @@
 /* A request for a neighbour's address is repeated so often (etharp.c, ARP_MAXPENDING). */
 #define REQUEST_ROUNDS 8
 
+/* Between two looks at what grows old. */
+#define LAZY (30 * SECOND)
+
 static unsigned fragment_rounds, request_rounds;
 
 int net_hook_input(struct pbuf *packet) {
@@ -32,6 +36,8 @@ int net_hook_input(struct pbuf *packet) {
 }
 
 static bool tcp_busy(void) { return tcp_active_pcbs || tcp_tw_pcbs; }
+
+static bool tcp_talks(void) { return tcp_active_pcbs != NULL; }
 
 static bool fragments_wait(void) { return fragment_rounds > 0; }
 
@@ -62,6 +68,8 @@ static bool arp_busy(void) {
   return false;
 }
 
+static bool arp_asks(void) { return request_rounds > 0; }
+
 static const struct dhcp *dhcp(void) { return netif_default ? netif_dhcp_data(netif_default) : NULL; }
 
 /* A lease is being asked for, and each request has its time. */
@@ -72,18 +80,36 @@ static bool dhcp_runs(void) { return dhcp() != NULL; }
 static struct timer {
   uint64_t period;
   void (*run)(void);
-  /* Whether it has something to do, now and until it runs. */
-  bool (*wanted)(void);
-  uint64_t due; /* 0: it is not counting */
+  /* Whether it has something to do, now and until it runs; whether that is more than growing old (NULL: always). */
+  bool (*wanted)(void), (*urgent)(void);
+  uint64_t counted; /* the time that its rounds have come to; 0: it is not counting */
 } timers[] = {
-    {TCP_TMR_INTERVAL * MILLISECOND, tcp_tmr, tcp_busy, 0},
-    {IP_TMR_INTERVAL * MILLISECOND, reassembly_timer, fragments_wait, 0},
-    {ARP_TMR_INTERVAL * MILLISECOND, arp_timer, arp_busy, 0},
-    {DHCP_FINE_TIMER_MSECS * MILLISECOND, dhcp_fine_tmr, dhcp_asks, 0},
-    {DHCP_COARSE_TIMER_MSECS * MILLISECOND, dhcp_coarse_tmr, dhcp_runs, 0},
+    {TCP_TMR_INTERVAL * MILLISECOND, tcp_tmr, tcp_busy, tcp_talks, 0},
+    {IP_TMR_INTERVAL * MILLISECOND, reassembly_timer, fragments_wait, NULL, 0},
+    {ARP_TMR_INTERVAL * MILLISECOND, arp_timer, arp_busy, arp_asks, 0},
+    {DHCP_FINE_TIMER_MSECS * MILLISECOND, dhcp_fine_tmr, dhcp_asks, NULL, 0},
+    {DHCP_COARSE_TIMER_MSECS * MILLISECOND, dhcp_coarse_tmr, dhcp_runs, NULL, 0},
 };
 
 #define TIMERS (sizeof timers / sizeof timers[0])
+
+static bool is_lazy(const struct timer *timer) { return timer->urgent && !timer->urgent(); }
+
+static uint64_t due(const struct timer *timer) { return timer->counted + (is_lazy(timer) ? LAZY : timer->period); }
+
+/* Runs a timer that is due. */
+static void run_timer(struct timer *timer, uint64_t now) {
+  /* Rounds that a connection did not see are not its own; and a guest that did not run for a while catches up by one. */
+  if (!is_lazy(timer)) {
+    timer->run();
+    timer->counted = timer->counted + 2 * timer->period > now ? timer->counted + timer->period : now;
+    return;
+  }
+  uint64_t rounds = (now - timer->counted) / timer->period;
+  timer->counted += rounds * timer->period;
+  for (; rounds > 0 && timer->wanted(); rounds--)
+    timer->run();
+}
 
 bool net_timers_run(void) {
   bool ran = false;
@@ -91,13 +117,11 @@ bool net_timers_run(void) {
   for (unsigned i = 0; i < TIMERS; i++) {
     struct timer *timer = &timers[i];
     if (!timer->wanted()) {
-      timer->due = 0;
-    } else if (timer->due == 0) {
-      timer->due = now + timer->period;
-    } else if (now >= timer->due) {
-      timer->run();
-      /* A guest that did not run for a while catches up by one round, not by all that it missed. */
-      timer->due = timer->due + timer->period > now ? timer->due + timer->period : now + timer->period;
+      timer->counted = 0;
+    } else if (timer->counted == 0) {
+      timer->counted = now;
+    } else if (now >= due(timer)) {
+      run_timer(timer, now);
       ran = true;
     }
   }
@@ -107,8 +131,8 @@ bool net_timers_run(void) {
 uint64_t net_timers_deadline(void) {
   uint64_t earliest = 0;
   for (unsigned i = 0; i < TIMERS; i++)
-    if (timers[i].due && (earliest == 0 || timers[i].due < earliest))
-      earliest = timers[i].due;
+    if (timers[i].counted && (earliest == 0 || due(&timers[i]) < earliest))
+      earliest = due(&timers[i]);
   return earliest;
 }
 
