@@ -2,8 +2,8 @@
  * Grants of this domain's own pages to others: its grant table, whose frames appear at IO_GRANT_TABLE as they are needed. An
  * entry is free when its flags and domain are 0; which ones are is read from the table itself.
  *
- * A restart of the domain empties the table: whoever has granted a page of stable memory grants it again under the same
- * reference (grantAccessAs), before anything new is granted.
+ * A restart of the domain empties the table but for the flags of uses, which go on: whoever has granted a page of stable memory
+ * grants it again under the same reference (grantAccessAs), before anything new is granted.
  */
 import {
   GNTTAB_NR_RESERVED_ENTRIES,
@@ -15,7 +15,7 @@ import {
 import { IO_GRANT_TABLE, IO_GRANT_TABLE_END } from "../../abi/io/layout";
 import { AddToPhysmap, XENMAPSPACE_grant_table, XENMEM_add_to_physmap } from "../../abi/memory";
 import { __HYPERVISOR_memory_op, DOMID_SELF } from "../../abi/xen";
-import { barrier, compareExchange32, hypercall, read32, write32 } from "./host";
+import { barrier, compareExchange32, fetchOr32, hypercall, read32, write32 } from "./host";
 
 const FRAMES: u32 = (IO_GRANT_TABLE_END - IO_GRANT_TABLE) >> 12;
 const PAGE_SHIFT: u32 = 12;
@@ -71,7 +71,7 @@ function publish(ref: u32, domid: u32, linear: usize): void {
   const entry = entryOf(ref);
   write32(entry + GrantEntryV1.frame, <u32>(linear >> PAGE_SHIFT));
   barrier();
-  write32(entry, GTF_permit_access | (domid << 16));
+  fetchOr32(entry, GTF_permit_access | (domid << 16));
 }
 
 /** Revokes a grant; false, and nothing done, while the other domain still uses the page. */

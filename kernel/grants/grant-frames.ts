@@ -4,7 +4,8 @@
  * the shared copy. Active records come in chunks, allocated when an entry of the chunk is first used.
  */
 import { EINVAL, ENOMEM } from "../../abi/errno";
-import { GrantEntryV1 } from "../../abi/grant-table";
+import { GrantEntryV1, GTF_reading, GTF_writing } from "../../abi/grant-table";
+import * as hw from "../../arch-x86/hw";
 import { zeroFrame } from "../../arch-x86/hw";
 import { Domain } from "../records/domain";
 import { FrameType } from "../memory/frames";
@@ -146,11 +147,28 @@ export function grantTableFree(d: Domain): void {
 
 /**
  * Revokes everything a domain has granted: domain 0 is restarted and its entries refer to memory it no longer has. Uses
- * in progress continue until their users end them; until then those entries cannot be reused.
+ * in progress continue until their users end them; until then those entries cannot be reused, and show as in use: the domain
+ * that starts sees which of its stable pages others still map.
  */
 export function grantTableReset(d: Domain): void {
   if (!d.grants) return;
-  for (let i: u32 = 0; i < grants(d).frames; i++) zeroFrame(frameOf(grants(d), i).mfn);
+  for (let i: u32 = 0; i < grants(d).frames; i++) {
+    const f = frameOf(grants(d), i);
+    zeroFrame(f.mfn);
+    for (let c: u32 = 0; c < CHUNKS; c++) {
+      const chunk = load<usize>(changetype<usize>(f) + CHUNKS_AT + ((<usize>c) << 2));
+      if (chunk) showUses(chunk, (f.mfn << 12) + c * CHUNK_ENTRIES * GrantEntryV1.SIZE);
+    }
+  }
+}
+
+/** Writes the flags of the uses of a chunk's entries into the entries, which are at `pa` and blank. */
+function showUses(chunk: usize, pa: u64): void {
+  for (let i: u32 = 0; i < CHUNK_ENTRIES; i++) {
+    const a = changetype<Active>(chunk + <usize>i * ACTIVE_BYTES);
+    const flags: u32 = a.reads | a.writes ? (a.writes ? GTF_reading | GTF_writing : GTF_reading) : 0;
+    if (flags) hw.store32(pa + i * GrantEntryV1.SIZE, flags);
+  }
 }
 
 /** Grows the table to at least `frames`. False, possibly partly grown, beyond maxFrames or out of memory. */

@@ -50,6 +50,7 @@ import {
   IO_DMA,
   IO_DMA_END,
   IO_DOMAIN,
+  IO_GRANT_TABLE,
   IO_MAP,
   IO_MAP_END,
   IO_RAM_END,
@@ -299,6 +300,9 @@ export class IoHost {
     this.pending.clear();
     for (const frame of this.grantFrames) this.bytes.fill(0, frame, frame + PAGE);
     this.grantFrames = [];
+    // Uses go on, and show in the table, which the domain maps where it was.
+    for (const ref of this.ownUses.keys())
+      this.view.setUint32(IO_GRANT_TABLE + ref * GrantEntryV1.SIZE, GTF_reading | GTF_writing, true);
     this.ramPages = 0;
     this.dmaPages = 0;
     this.bytes.fill(0, 0, IO_RAM_END);

@@ -455,6 +455,12 @@ test("a page of its stable memory can be granted, and stays granted to its user 
   lab.machine.runUntil(() => signals.has("mapped"), "the guest maps it");
   t.is(mapped, GNTST_okay);
   shutDown(lab, SHUTDOWN_crash);
+  t.is(io.addToPhysmap(XENMAPSPACE_grant_table, 0, IO_GRANT_TABLE), 0);
+  const table = new DataView(io.read(IO_GRANT_TABLE, PAGE).buffer);
+  for (let ref = 0; ref < PAGE / GrantEntryV1.SIZE; ref++) {
+    const flags = ref === 9 ? GTF_reading | GTF_writing : 0;
+    t.is(table.getUint32(ref * GrantEntryV1.SIZE, true), flags, "blank, but for what is in use");
+  }
   io.write(IO_STABLE + 3 * PAGE, Uint8Array.of(0x99));
   entry();
   lab.audit(t);

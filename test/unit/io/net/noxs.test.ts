@@ -138,6 +138,29 @@ test("a removed vif leaves nothing behind; its page is free when the guest lets 
   t.is(net.host.ports.ports.size, 2);
 });
 
+test("a control page that a guest maps is nobody else's, however often the domain is restarted", async (t) => {
+  const net = await netWithBridge();
+  const pageOf = (front: Frontend): number => front.control.byteOffset;
+  const a = join(net, 1);
+  const page = pageOf(a);
+  await net.restart();
+  // Taken from it without its being asked.
+  t.is(net.removeVif(1), 0);
+  t.deepEqual(
+    net.vifs().map((vif) => vif.state),
+    [VIF_GOING],
+  );
+  await net.restart();
+  const b = join(net, 2);
+  t.not(pageOf(b), page);
+  a.control.setUint32(NoxsVifCtrlPage.mac, 0xffffffff, true);
+  t.not(b.control.getUint32(NoxsVifCtrlPage.mac, true), 0xffffffff);
+  // It may be had again when the guest is gone.
+  a.guest.die();
+  net.host.guests.delete(1);
+  t.is(pageOf(join(net, 3)), page);
+});
+
 test("a frontend whose rings, ports or features make no sense is not connected, and can try again", async (t) => {
   const net = await netWithBridge();
   net.guest(1);
