@@ -118,16 +118,25 @@ export namespace BridgeUplink {
   export const SIZE: u32 = 20;
 }
 
-/** BRIDGE_CAPTURE: starts a capture, or ends it (0 bytes). */
+/**
+ * BRIDGE_CAPTURE: starts a capture, or ends it (0 bytes). Response: the position in front of its first frame. A capture that nobody
+ * reads for CAPTURE_UNREAD_SECONDS ends by itself.
+ */
 export namespace BridgeCapture {
   export const name: u32 = 0;
   export const bytes: u32 = 16; // of each frame, at most
   export const SIZE: u32 = 20;
 }
+export namespace BridgeCaptureResponse {
+  export const position: u32 = 0; // u64
+  export const SIZE: u32 = 8;
+}
+export const CAPTURE_UNREAD_SECONDS: u32 = 10;
 
 /**
- * BRIDGE_DUMP: what was captured. Request: `name`, and a position, at first 0. Response: CaptureRecords in the bulk area, their bytes,
- * the position after them, and how many frames were overwritten before they were read.
+ * BRIDGE_DUMP: what was captured. Request: `name`, and a position. Response: CaptureRecords in the bulk area, their bytes, the
+ * position after them, and how much of each frame still is captured: 0 when the capture has ended, as it does when the I/O domain
+ * is restarted.
  */
 export namespace BridgeDump {
   export const name: u32 = 0;
@@ -137,7 +146,7 @@ export namespace BridgeDump {
 export namespace BridgeDumpResponse {
   export const position: u32 = 0; // u64
   export const bytes: u32 = 8;
-  export const lost: u32 = 12;
+  export const capture: u32 = 12; // bytes of each frame
   export const SIZE: u32 = 16;
 }
 /** One frame of a capture; its bytes follow, padded to 8. */
@@ -145,7 +154,8 @@ export namespace CaptureRecord {
   export const time: u32 = 0; // system time, ns
   export const length: u32 = 8; // of the frame
   export const captured: u32 = 12; // bytes here
-  export const SIZE: u32 = 16;
+  export const number: u32 = 16; // from 1, in the order of all of the capture: those that are missing were overwritten
+  export const SIZE: u32 = 24;
 }
 
 /** Request of BRIDGE_LIST and VIF_LIST; the entries are in the bulk area. */

@@ -45,6 +45,13 @@ export class Bridge {
   uplink: usize;
   /** capture.ts: bytes of each frame; 0: nothing is captured. */
   capture: u32;
+  /** When it was last read, s, and frames captured since it was started. */
+  captureRead: u32;
+  captured: u32;
+  /** uplink.ts: the card's link is down; lines logged about it in the minute that is noted. */
+  linkDown: u32;
+  linkLines: u32;
+  linkMinute: u32;
 }
 
 let stables: usize = 0;

@@ -1,11 +1,17 @@
 /**
  * Captures: the first bytes of every frame that comes into a bridge, with the time, in a ring of fixed size that all captures
- * share. Old frames are overwritten; domain 0 reads (BRIDGE_DUMP) and makes a pcap file of them.
+ * share. Old frames are overwritten; domain 0 reads (BRIDGE_DUMP) and makes a pcap file of them. A capture that nobody reads any more
+ * ends by itself: domain 0 may have been restarted.
  */
-import { BridgeDumpResponse, CaptureRecord } from "../../abi/io/control-net";
+import {
+  BridgeCaptureResponse,
+  BridgeDumpResponse,
+  CAPTURE_UNREAD_SECONDS,
+  CaptureRecord,
+} from "../../abi/io/control-net";
 import { heapAllocate } from "../../drivers/host/heap";
 import { Bridge } from "./bridges";
-import { nowNs } from "./structures/clock";
+import { nowNs, nowSeconds } from "./structures/clock";
 import { chunkBytes, Frame, frameHead } from "./frame/frames";
 
 const RING_BYTES: u32 = 1 << 20;
@@ -24,11 +30,17 @@ let ring: usize = 0;
 let oldest: u64 = 0;
 let newest: u64 = 0;
 
-/** Starts a capture on a bridge, of up to `bytes` bytes of each frame; 0 ends it. False without memory. */
-export function captureStart(b: Bridge, bytes: u32): bool {
+/**
+ * Starts a capture on a bridge, of up to `bytes` bytes of each frame; 0 ends it. False without memory.
+ * @param response BridgeCaptureResponse
+ */
+export function captureStart(b: Bridge, bytes: u32, response: usize): bool {
   if (bytes && !ring) ring = heapAllocate(RING_BYTES);
   if (bytes && !ring) return false;
   b.capture = bytes;
+  if (bytes) b.captured = 0;
+  b.captureRead = nowSeconds;
+  store<u64>(response, newest, BridgeCaptureResponse.position);
   return true;
 }
 
@@ -54,6 +66,11 @@ function makeRoom(bytes: u32): void {
 /** Captures a frame that has come into a bridge, if it has a capture. */
 export function captureFrame(b: Bridge, f: Frame): void {
   if (!b.capture) return;
+  if (nowSeconds - b.captureRead > CAPTURE_UNREAD_SECONDS) {
+    b.capture = 0;
+    return;
+  }
+  b.captured++;
   const captured = min(b.capture, chunkBytes(f.firstChunk));
   const bytes = <u32>offsetof<Header>() + CaptureRecord.SIZE + ((captured + 7) & ~7);
   makeRoom(bytes);
@@ -64,6 +81,7 @@ export function captureFrame(b: Bridge, f: Frame): void {
   store<u64>(record, nowNs, CaptureRecord.time);
   store<u32>(record, f.length, CaptureRecord.length);
   store<u32>(record, captured, CaptureRecord.captured);
+  store<u32>(record, b.captured, CaptureRecord.number);
   memory.copy(record + CaptureRecord.SIZE, frameHead(f), captured);
   newest += bytes;
 }
@@ -73,12 +91,9 @@ export function captureFrame(b: Bridge, f: Frame): void {
  * @param response BridgeDumpResponse
  */
 export function captureRead(b: Bridge, position: u64, to: usize, room: u32, response: usize): void {
-  let lost: u32 = 0;
-  let at = position;
-  if (at < oldest || at > newest) {
-    if (at && at < oldest) lost = <u32>min(oldest - at, 0xffffffff);
-    at = oldest;
-  }
+  b.captureRead = nowSeconds;
+  // What is before `oldest` was overwritten; what is behind `newest` was never here.
+  let at = position < oldest || position > newest ? oldest : position;
   let done: u32 = 0;
   // A position that is no record's start (a reader made it up) ends at a nonsensical size.
   while (at < newest) {
@@ -97,5 +112,5 @@ export function captureRead(b: Bridge, position: u64, to: usize, room: u32, resp
   }
   store<u64>(response, at, BridgeDumpResponse.position);
   store<u32>(response, done, BridgeDumpResponse.bytes);
-  store<u32>(response, lost, BridgeDumpResponse.lost);
+  store<u32>(response, b.capture, BridgeDumpResponse.capture);
 }

@@ -136,10 +136,10 @@ export function bridgeUplink(request: usize): i32 {
 }
 
 /** BRIDGE_CAPTURE: -ENOENT; -ENOMEM. */
-export function bridgeCapture(request: usize): i32 {
+export function bridgeCapture(request: usize, response: usize): i32 {
   const b = bridgeFind(request);
   if (b == null) return -ENOENT;
-  return captureStart(b, load<u32>(request, BridgeCapture.bytes)) ? 0 : -ENOMEM;
+  return captureStart(b, load<u32>(request, BridgeCapture.bytes), response) ? 0 : -ENOMEM;
 }
 
 /** BRIDGE_DUMP: -ENOENT. */

@@ -17,6 +17,7 @@ import {
 } from "../../abi/io/control";
 import {
   BridgeCapture,
+  BridgeCaptureResponse,
   BridgeCreate,
   BridgeDump,
   BridgeDumpResponse,
@@ -102,8 +103,11 @@ export function netControl(operation: u32, request: usize, length: u32, response
       return bridgeDelete(request);
     case IO_BRIDGE_UPLINK:
       return bridgeUplink(request);
-    case IO_BRIDGE_CAPTURE:
-      return bridgeCapture(request);
+    case IO_BRIDGE_CAPTURE: {
+      const rc = bridgeCapture(request, response);
+      if (rc == 0) answered(BridgeCaptureResponse.SIZE, 0);
+      return rc;
+    }
     case IO_BRIDGE_DUMP: {
       const rc = bridgeDump(request, response, bulk, room);
       if (rc == 0) answered(BridgeDumpResponse.SIZE, load<u32>(response, BridgeDumpResponse.bytes));

@@ -3,11 +3,19 @@
  * here. Frames that the card has no room for wait, each sender with a bounded part of the room, so that one who floods does
  * not crowd out the others.
  */
-import { Counters, DROP_CHECKSUM, DROP_GSO, DROP_MEMORY, DROP_UPLINK } from "../../abi/io/control-net";
+import {
+  BRIDGE_NAME_BYTES,
+  Counters,
+  DROP_CHECKSUM,
+  DROP_GSO,
+  DROP_MEMORY,
+  DROP_UPLINK,
+} from "../../abi/io/control-net";
 import { EAGAIN } from "../../abi/errno";
 import { XEN_NETIF_GSO_TYPE_NONE, XEN_NETIF_GSO_TYPE_TCPV4, XEN_NETIF_GSO_TYPE_TCPV6 } from "../../abi/io/netif";
 import { dmaMachine } from "../../drivers/host/dma";
 import { heapAllocate } from "../../drivers/host/heap";
+import { say, sayEnd, sayText } from "../../drivers/host/log";
 import {
   Frame as CardFrame,
   FRAME_CHECKSUM_PARTIAL,
@@ -28,7 +36,7 @@ import {
 } from "../../drivers/network";
 import { Segment, segmentAt, segmentSet } from "../../drivers/segment";
 import { PORT_UPLINK } from "./addresses";
-import { Bridge, bridgeCounters, countBridgeDrops } from "./bridges";
+import { Bridge, bridgeCounters, bridgeName, countBridgeDrops } from "./bridges";
 import {
   chunkAddress,
   chunkAfter,
@@ -47,6 +55,7 @@ import {
 import { Headers, headersParse, NONE, PROTOCOL_TCP } from "./frame/headers";
 import { checksumFill, checksumPartial, segmentCount, segmentMake } from "./frame/offload";
 import { count, countDrops, vifAt, vifCharge, VIFS_MAX } from "./records";
+import { nowSeconds } from "./structures/clock";
 
 /** A frame has come from a bridge's card, complete; the callee keeps its own references. */
 export type UplinkInputFn = (b: Bridge, f: Frame) => void;
@@ -92,7 +101,27 @@ export function uplinkAttach(b: Bridge, card: usize): i32 {
   }
   d.client = changetype<usize>(b);
   b.uplink = card;
+  b.linkDown = 0;
+  sayLink(b, d);
   return 0;
+}
+
+/** Lines about a link in a minute: a loose cable is not to fill the log. */
+const LINK_LINES: u32 = 10;
+
+/** Logs that the link of a bridge's card is down, or up again. */
+function sayLink(b: Bridge, d: NetworkDevice): void {
+  const down: u32 = d.linkUp ? 0 : 1;
+  if (down == b.linkDown) return;
+  b.linkDown = down;
+  const minute = nowSeconds / 60;
+  if (b.linkMinute != minute) b.linkLines = 0;
+  b.linkMinute = minute;
+  if (b.linkLines++ >= LINK_LINES) return;
+  say("Bridge ");
+  sayText(bridgeName(b), BRIDGE_NAME_BYTES);
+  say(down ? ": its network card's link is down." : ": its network card's link is up.");
+  sayEnd();
 }
 
 /** Detaches a bridge's card, which stays open for the next. */
@@ -305,6 +334,8 @@ function transmitReady(device: usize, _queue: u32): void {
 }
 
 /** A card that is gone has given back its frames; those that wait are dropped when they are its turn. */
-function changed(_device: usize): void {
+function changed(device: usize): void {
+  const d = changetype<NetworkDevice>(device);
+  if (d.client && d.state == NETWORK_OPEN) sayLink(changetype<Bridge>(d.client), d);
   drain();
 }

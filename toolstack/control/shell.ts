@@ -26,16 +26,19 @@ const AHEAD_MAX = 64 * 1024;
 /** An interruption that the shell raises. */
 export class ShellInterruption implements Interruption {
   raised = false;
-  private listeners: (() => void)[] = [];
+  private readonly listeners = new Set<() => void>();
 
-  onRaise(listener: () => void): void {
+  onRaise(listener: () => void): () => void {
     if (this.raised) listener();
-    else this.listeners.push(listener);
+    else this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
   }
 
   raise(): void {
     this.raised = true;
-    for (const listener of this.listeners.splice(0)) listener();
+    const listeners = [...this.listeners];
+    this.listeners.clear();
+    for (const listener of listeners) listener();
   }
 }
 

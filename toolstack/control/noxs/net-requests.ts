@@ -91,6 +91,7 @@ export interface NicInfo {
   /** The driver's name, such as "virtio-net". */
   driver: string;
   mac: Uint8Array;
+  linkUp: boolean;
 }
 
 /** The machine's network cards, by their numbers. */
@@ -98,6 +99,7 @@ export function listNics(io: IoRequests): Promise<NicInfo[]> {
   return listAll(io, IO_NIC_LIST, NicEntry.SIZE, (entry) => ({
     driver: entry.name(NicEntry.driver, NicEntry.address - NicEntry.driver),
     mac: entry.slice(NicEntry.mac, MAC_BYTES),
+    linkUp: entry.u32(NicEntry.link) !== 0,
   }));
 }
 

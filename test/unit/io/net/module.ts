@@ -18,6 +18,7 @@ import {
 } from "../../../../abi/io/control.ts";
 import {
   BridgeCapture,
+  BridgeCaptureResponse,
   BridgeCreate,
   BridgeDump,
   BridgeDumpResponse,
@@ -351,12 +352,17 @@ export class Net {
     return this.control(IO_BRIDGE_CAPTURE, BridgeCapture.SIZE);
   }
 
-  /** Everything captured from `position` on. */
+  /** Where a capture that was just started begins. */
+  captureStart(): bigint {
+    return this.host.view.getBigUint64(this.buffers.response + BridgeCaptureResponse.position, true);
+  }
+
+  /** Everything captured from `position` on, the latest frame's number, and whether the capture goes on. */
   dump(
     name: string,
     position = 0n,
     room = 65536,
-  ): { frames: Buffer[]; lengths: number[]; position: bigint; lost: number } {
+  ): { frames: Buffer[]; lengths: number[]; position: bigint; latest: number; capture: number } {
     this.request(BridgeDump.SIZE, (view) => {
       this.setName(view, 0, name);
       view.setBigUint64(BridgeDump.position, position, true);
@@ -367,9 +373,11 @@ export class Net {
     const size = view.getUint32(response + BridgeDumpResponse.bytes, true);
     const frames: Buffer[] = [];
     const lengths: number[] = [];
+    let latest = 0;
     for (let at = bulk; at < bulk + size;) {
       const captured = view.getUint32(at + CaptureRecord.captured, true);
       lengths.push(view.getUint32(at + CaptureRecord.length, true));
+      latest = view.getUint32(at + CaptureRecord.number, true);
       at += CaptureRecord.SIZE;
       frames.push(Buffer.from(bytes.slice(at, at + captured)));
       at += (captured + 7) & ~7;
@@ -378,7 +386,8 @@ export class Net {
       frames,
       lengths,
       position: view.getBigUint64(response + BridgeDumpResponse.position, true),
-      lost: view.getUint32(response + BridgeDumpResponse.lost, true),
+      latest,
+      capture: view.getUint32(response + BridgeDumpResponse.capture, true),
     };
   }
 
