@@ -3,10 +3,11 @@ import { print } from "../console/output.ts";
 import { terminalSize } from "../console/terminal.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { exitCounts, physicalInfo } from "../hypercalls/sysctl.ts";
+import { pause } from "../interruption.ts";
 import { formatBytes } from "../text.ts";
-import { after } from "../timers.ts";
 import { PAGE_SIZE } from "../window.ts";
 import type { Command, CommandContext } from "./command.ts";
+import { countDevices, DEVICE_TITLES, deviceRates, type DeviceCounts } from "./devices/rates.ts";
 import { stateLetters } from "./list.ts";
 import { parseCount, parseOptions } from "./options.ts";
 
@@ -27,10 +28,12 @@ interface Sample {
   domains: { info: DomainInfo; name: string }[];
   /** Exits by domain and reason: counts modulo 2^32. */
   exits: Map<number, Map<string, number>>;
+  devices: DeviceCounts;
 }
 
-function sample({ domains }: CommandContext): Sample {
-  return { ns: systemTime(), domains: domains.list(), exits: exitCounts() };
+async function sample({ domains }: CommandContext): Promise<Sample> {
+  const devices = await countDevices(domains.devices);
+  return { ns: systemTime(), domains: domains.list(), exits: exitCounts(), devices };
 }
 
 /** Exits per second by reason, most first, in words; "" for a domain that had none, such as domain 0. */
@@ -53,7 +56,7 @@ function table(before: Sample, now: Sample): string[] {
   const { totalPages, freePages } = physicalInfo();
   const lines = [
     `${formatBytes(totalPages * PAGE_SIZE)} of memory, ${formatBytes(freePages * PAGE_SIZE)} free`,
-    "Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  Exits/s by reason",
+    `Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  ${DEVICE_TITLES}  Exits/s by reason`,
   ];
   const used = new Map(before.domains.map(({ info }) => [info.id, info.cpuTimeNs]));
   for (const { info, name } of now.domains) {
@@ -61,7 +64,9 @@ function table(before: Sample, now: Sample): string[] {
     const mib = ((info.pages * PAGE_SIZE) / (1024 * 1024)).toFixed(0);
     const line =
       `${name.padEnd(20)} ${String(info.id).padStart(4)}  ${stateLetters(info)} ${percent.padStart(8)} ` +
-      `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}  ${exitRates(info.id, before, now, seconds)}`;
+      `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}  ` +
+      `${deviceRates(before.devices.get(info.id), now.devices.get(info.id), seconds)}  ` +
+      exitRates(info.id, before, now, seconds);
     lines.push(line.trimEnd());
   }
   return lines;
@@ -84,24 +89,19 @@ export const topCommand: Command = {
   details: [
     `--interval  between two tables, ${DEFAULT_INTERVAL_S} seconds if not given`,
     "--count     end after so many tables; without: Ctrl-C ends it (in exec mode: one table)",
-    "CPU(%) is of one CPU, within the interval. An exit is when a vCPU leaves its guest for the hypervisor.",
+    "CPU(%) is of one CPU, within the interval. Rx and Tx are what the domain's vifs have received and sent, in bytes a second.",
+    "An exit is when a vCPU leaves its guest for the hypervisor.",
   ],
   async run(words, context) {
     const { values } = parseOptions(words, { interval: { value: "SECONDS" }, count: { value: "N" } });
     const interval = parseCount("--interval", values.get("interval") ?? String(DEFAULT_INTERVAL_S), 1, MAX_INTERVAL_S);
     const endless = context.interactive ? MAX_COUNT : 1;
     const tables = parseCount("--count", values.get("count") ?? String(endless), 1, MAX_COUNT);
-    let before = sample(context);
+    let before = await sample(context);
     for (let i = 0; i < tables && !context.interruption.raised; i++) {
-      await new Promise<void>((resolve) => {
-        const cancel = after(interval * 1000, resolve);
-        context.interruption.onRaise(() => {
-          cancel();
-          resolve();
-        });
-      });
+      await pause(interval * 1000, context.interruption);
       if (context.interruption.raised) return;
-      const now = sample(context);
+      const now = await sample(context);
       const lines = table(before, now);
       if (context.interactive && tables > 1) draw(lines, i === 0);
       else for (const line of lines) print(`${line}\n`);
