@@ -1,11 +1,15 @@
 /*
  * Never gives the CPU up by itself. Option `interrupts`: spins with interrupts on and a periodic timer, else with them off.
+ * share=ID: counts the time that it gets, for the domain ID (lib/devices/idle-time.h).
  */
+#include "lib/devices/idle-time.h"
 #include "lib/guest.h"
 
 const char guest_name[] = "spin";
 
 void guest_main(void) {
+  if (option_present("share"))
+    idle_time_count(option_number("share", 0));
   bool interrupts = option_present("interrupts");
   print("spinning with interrupts %s\n", interrupts ? "on" : "off");
   if (interrupts) {

@@ -47,4 +47,7 @@ void flush(void);
 void log_write(void);
 void log_check(void);
 
+/* bench.c: what requests cost. */
+void bench(void);
+
 #endif

@@ -1,6 +1,6 @@
 /*
  * Tests the domain's first block device, whose contents it overwrites. Options: sectors=N (all), seed=N (1), operations=N (400),
- * mode=check: only reads what an earlier run with this seed has left; mode=log, mode=log-check: see log.c. A device that may only
+ * mode=check: only reads what an earlier run with this seed has left; mode=log, mode=log-check: see log.c; mode=bench: see bench.c. A device that may only
  * be read must refuse to be written.
  */
 #include "../lib/devices/sysctl.h"
@@ -249,6 +249,10 @@ void guest_main(void) {
   }
   if (text_equal(mode, "log-check")) {
     log_check();
+    return;
+  }
+  if (text_equal(mode, "bench")) {
+    bench();
     return;
   }
   generations = pages_take(units / 4096 + 1);

@@ -16,6 +16,7 @@
 
 #define SLOTS 32
 #define SECTOR 512
+#define INDIRECT_MAX 32
 
 static struct {
   volatile struct noxs_vbd *page;
@@ -68,6 +69,7 @@ static void store_changed(void) {
   hoststore_set_number(BACK "info", blk.read_only ? VDISK_READONLY : 0);
   hoststore_set_number(BACK "feature-flush-cache", 1);
   hoststore_set_number(BACK "feature-discard", 1);
+  hoststore_set_number(BACK "feature-max-indirect-segments", INDIRECT_MAX);
   hoststore_set_number(BACK "state", XenbusStateConnected);
 }
 
@@ -77,7 +79,7 @@ static int serve(const blkif_request_t *request) {
   uint64_t at = request->sector_number;
   if (request->operation == BLKIF_OP_FLUSH_DISKCACHE)
     return BLKIF_RSP_OKAY;
-  if (request->operation != BLKIF_OP_READ && blk.read_only)
+  if (request->operation != BLKIF_OP_READ && request->operation != BLKIF_OP_INDIRECT && blk.read_only)
     return BLKIF_RSP_ERROR;
   if (request->operation == BLKIF_OP_DISCARD) {
     if (at > blk.sectors || discard->nr_sectors > blk.sectors - at)
@@ -88,18 +90,29 @@ static int serve(const blkif_request_t *request) {
         return BLKIF_RSP_ERROR;
     return BLKIF_RSP_OKAY;
   }
-  if ((request->operation != BLKIF_OP_READ && request->operation != BLKIF_OP_WRITE) || request->nr_segments == 0 ||
-      request->nr_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST)
-    host_fail("block operation %u with %u segments", request->operation, request->nr_segments);
-  for (unsigned i = 0; i < request->nr_segments; i++) {
-    const struct blkif_request_segment *segment = &request->seg[i];
+  unsigned operation = request->operation, count = request->nr_segments, most = BLKIF_MAX_SEGMENTS_PER_REQUEST;
+  const struct blkif_request_segment *segments = request->seg;
+  if (operation == BLKIF_OP_INDIRECT) {
+    const blkif_request_indirect_t *indirect = (const void *)request;
+    operation = indirect->indirect_op;
+    count = indirect->nr_segments;
+    most = INDIRECT_MAX;
+    at = indirect->sector_number;
+    segments = host_grant(indirect->indirect_grefs[0], false);
+  }
+  if ((operation != BLKIF_OP_READ && operation != BLKIF_OP_WRITE) || count == 0 || count > most)
+    host_fail("block operation %u with %u segments", operation, count);
+  if (operation == BLKIF_OP_WRITE && blk.read_only)
+    return BLKIF_RSP_ERROR;
+  for (unsigned i = 0; i < count; i++) {
+    const struct blkif_request_segment *segment = &segments[i];
     if (segment->last_sect > 7 || segment->first_sect > segment->last_sect)
       host_fail("sectors %u to %u of a page", segment->first_sect, segment->last_sect);
     unsigned sectors = segment->last_sect - segment->first_sect + 1;
     if (at > blk.sectors || sectors > blk.sectors - at)
       return BLKIF_RSP_ERROR;
-    uint8_t *bytes = (uint8_t *)host_grant(segment->gref, request->operation == BLKIF_OP_READ) + segment->first_sect * SECTOR;
-    ssize_t wanted = sectors * SECTOR, got = request->operation == BLKIF_OP_READ
+    uint8_t *bytes = (uint8_t *)host_grant(segment->gref, operation == BLKIF_OP_READ) + segment->first_sect * SECTOR;
+    ssize_t wanted = sectors * SECTOR, got = operation == BLKIF_OP_READ
                                                  ? pread(blk.file, bytes, wanted, at * SECTOR)
                                                  : pwrite(blk.file, bytes, wanted, at * SECTOR);
     if (got != wanted)
@@ -177,6 +190,7 @@ void blkback_begin(unsigned page, const char *file, bool read_only, bool by_stor
   blk.page->control.id = 51712;
   blk.page->control.backend_state = XenbusStateInitWait;
   blk.page->backend_features = NOXS_VBD_PERSISTENT | NOXS_VBD_FLUSH | NOXS_VBD_DISCARD;
+  blk.page->max_indirect_segments = INDIRECT_MAX;
   blk.page->mode = read_only ? NOXS_VBD_READ_ONLY : NOXS_VBD_READ_WRITE;
   blk.page->sectors = blk.sectors;
   blk.page->sector_size = SECTOR;

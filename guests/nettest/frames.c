@@ -3,9 +3,13 @@
  * role=receive counts them; role=send sends them: frames=N (10000), size=N (1514, all of a frame), gso=N (0: none; else the size
  * of a segment, for frames of up to 64 KiB), mac=XX:XX:XX:XX:XX:XX (the receiver's, else broadcast), from=A.B.C.D, to=A.B.C.D (the
  * addresses in the frames). Each frame is a TCP segment over IPv4 with its number and the pattern in it. At the end each prints
- *   nettest send|receive FRAMES frames BYTES bytes TICKS ticks
+ *   nettest send|receive FRAMES frames BYTES bytes TICKS ticks IDLE idle
+ * For benchmarks: the sender's first warm=N frames are sent before it begins to count; spinner=ID is a domain that counts what
+ * time nobody needs (IDLE; lib/devices/idle-time.h); a receiver with `unchecked` looks at the frames' numbers only.
  */
 #include "nettest.h"
+
+#include "../lib/devices/idle-time.h"
 
 #define HEADERS 54 /* Ethernet, IPv4, TCP */
 #define PORT 5001
@@ -18,7 +22,7 @@
 static uint8_t buffer[LARGEST];
 
 static struct {
-  uint64_t frames, bytes, start_tsc, end_tsc, heard_ns;
+  uint64_t frames, bytes, start_tsc, end_tsc, start_idle, end_idle, heard_ns;
   uint32_t next;
   bool ended;
 } count;
@@ -88,11 +92,24 @@ static struct netfront *open_device(void (*receive)(void *, const struct netfron
   struct netfront *device = netfront_open(0, &config);
   if (!device)
     guest_fail("the domain has no network device");
+  if (option_present("spinner"))
+    idle_time_open(option_number("spinner", 0));
   return device;
 }
 
+static void begin_count(void) {
+  count.start_idle = idle_time();
+  count.start_tsc = rdtsc();
+}
+
+static void end_count(void) {
+  count.end_tsc = rdtsc();
+  count.end_idle = idle_time();
+}
+
 static void report(const char *role) {
-  print("nettest %s %lu frames %lu bytes %lu ticks\n", role, count.frames, count.bytes, count.end_tsc - count.start_tsc);
+  print("nettest %s %lu frames %lu bytes %lu ticks %lu idle\n", role, count.frames, count.bytes, count.end_tsc - count.start_tsc,
+        count.end_idle - count.start_idle);
 }
 
 static void drop(void *context, const struct netfront_frame *frame) {
@@ -116,7 +133,7 @@ static void send_one(struct netfront *device, uint32_t number, uint32_t size, ui
 }
 
 void frames_send(void) {
-  uint64_t frames = option_number("frames", 10000);
+  uint64_t frames = option_number("frames", 10000), warm = option_number("warm", 0);
   uint32_t size = option_number("size", 1514);
   uint16_t gso = option_number("gso", 0);
   if (size < HEADERS + 8 || size > LARGEST || (size > 1514 && gso == 0))
@@ -127,8 +144,9 @@ void frames_send(void) {
   if (size > 1514 && !device->large)
     guest_fail("the backend takes no frames of %u bytes", size);
   build(size, device->mac);
-  count.start_tsc = rdtsc();
-  for (uint64_t i = 0; i < frames; i++) {
+  for (uint64_t i = 0; i < warm + frames; i++) {
+    if (i == warm)
+      begin_count();
     send_one(device, i, size, gso);
     if (i % 32 == 31)
       netfront_flush(device);
@@ -140,7 +158,7 @@ void frames_send(void) {
     if (device->tx_free_count < device->config.tx_buffers && netfront_may_sleep(device))
       event_idle(clock_ns() + MILLISECOND);
   }
-  count.end_tsc = rdtsc();
+  end_count();
   count.frames = frames;
   count.bytes = frames * size;
   /* The end is said several times: a frame may be lost. */
@@ -152,6 +170,8 @@ void frames_send(void) {
   }
   report("send");
 }
+
+static bool unchecked;
 
 static void receive(void *context, const struct netfront_frame *frame) {
   const uint8_t *head = frame->parts[0].data;
@@ -165,13 +185,15 @@ static void receive(void *context, const struct netfront_frame *frame) {
     return;
   }
   if (count.frames == 0)
-    count.start_tsc = rdtsc();
+    begin_count();
   if (number < count.next)
     guest_fail("frame %u came after frame %u", number, count.next - 1);
   count.next = number + 1;
   count.frames++;
   count.bytes += frame->length;
-  count.end_tsc = rdtsc();
+  end_count();
+  if (unchecked)
+    return;
   uint64_t at = 0;
   for (unsigned i = 0; i < frame->count; i++) {
     unsigned skip = i == 0 ? HEADERS : 0;
@@ -186,6 +208,7 @@ static void receive(void *context, const struct netfront_frame *frame) {
 }
 
 void frames_receive(void) {
+  unchecked = option_present("unchecked");
   struct netfront *device = open_device(receive, true);
   /* The switch learns where this guest is, the sender's operator what to give as mac=. */
   print("nettest: mac %02x:%02x:%02x:%02x:%02x:%02x\n", device->mac[0], device->mac[1], device->mac[2], device->mac[3],

@@ -61,6 +61,7 @@ static void connect_noxs(struct blkfront *device) {
   uint8_t features = vbd->backend_features;
   device->flush = features & NOXS_VBD_FLUSH;
   device->discard = features & NOXS_VBD_DISCARD;
+  device->indirect_max = vbd->max_indirect_segments;
 }
 
 static void connect_xenbus(struct blkfront *device) {
@@ -80,6 +81,7 @@ static void connect_xenbus(struct blkfront *device) {
   device->read_only = xenbus_backend_number(bus, "info", 0) & VDISK_READONLY;
   device->flush = xenbus_backend_number(bus, "feature-flush-cache", 0);
   device->discard = xenbus_backend_number(bus, "feature-discard", 0);
+  device->indirect_max = xenbus_backend_number(bus, "feature-max-indirect-segments", 0);
   xenbus_switch(bus, XenbusStateConnected);
 }
 
@@ -123,6 +125,14 @@ void blkfront_pages(struct blkfront *device, struct blk_page *pages, unsigned co
     pages[i].data = memory + i * 4096;
     pages[i].ref = grant_begin(device->backend, pages[i].data, false);
   }
+}
+
+bool blkfront_large(struct blkfront *device) {
+  if (device->indirect_max < BLK_LARGE_PAGES)
+    return false;
+  if (!device->indirect[0].data)
+    blkfront_pages(device, device->indirect, device->slots);
+  return true;
 }
 
 void blkfront_restore(struct blkfront *device) {

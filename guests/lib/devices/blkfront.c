@@ -7,8 +7,43 @@
 
 #define PAGE 4096
 
+static unsigned pages_of(const struct blk_request *request) {
+  return (request->sectors + BLK_PAGE_SECTORS - 1) / BLK_PAGE_SECTORS;
+}
+
+static void put_segments(struct blkif_request_segment *to, const struct blk_request *from) {
+  unsigned pages = pages_of(from);
+  for (unsigned i = 0; i < pages; i++) {
+    uint64_t left = from->sectors - i * BLK_PAGE_SECTORS;
+    to[i].gref = from->pages[i].ref;
+    to[i].first_sect = 0;
+    to[i].last_sect = (left < BLK_PAGE_SECTORS ? left : BLK_PAGE_SECTORS) - 1;
+  }
+}
+
+static void put_indirect(struct blkfront *device, unsigned id) {
+  const struct blk_request *from = device->requests[id];
+  blkif_request_indirect_t *to = (void *)RING_GET_REQUEST(&device->ring, device->ring.req_prod_pvt++);
+  to->operation = BLKIF_OP_INDIRECT;
+  to->indirect_op = from->operation;
+  to->nr_segments = pages_of(from);
+  to->id = id;
+  to->sector_number = from->sector;
+  to->handle = device->handle;
+  to->indirect_grefs[0] = device->indirect[id].ref;
+  put_segments((void *)device->indirect[id].data, from);
+}
+
+static bool has_data(const struct blk_request *request) {
+  return request->operation == BLK_READ || request->operation == BLK_WRITE;
+}
+
 static void put(struct blkfront *device, unsigned id) {
   const struct blk_request *from = device->requests[id];
+  if (has_data(from) && pages_of(from) > BLK_PAGES) {
+    put_indirect(device, id);
+    return;
+  }
   blkif_request_t *to = RING_GET_REQUEST(&device->ring, device->ring.req_prod_pvt);
   to->operation = from->operation;
   to->handle = device->handle;
@@ -19,15 +54,9 @@ static void put(struct blkfront *device, unsigned id) {
     struct blkif_request_discard *discard = (void *)to;
     discard->flag = 0;
     discard->nr_sectors = from->sectors;
-  } else if (from->operation != BLK_FLUSH) {
-    unsigned pages = (from->sectors + BLK_PAGE_SECTORS - 1) / BLK_PAGE_SECTORS;
-    for (unsigned i = 0; i < pages; i++) {
-      uint64_t left = from->sectors - i * BLK_PAGE_SECTORS;
-      to->seg[i].gref = from->pages[i].ref;
-      to->seg[i].first_sect = 0;
-      to->seg[i].last_sect = (left < BLK_PAGE_SECTORS ? left : BLK_PAGE_SECTORS) - 1;
-    }
-    to->nr_segments = pages;
+  } else if (has_data(from)) {
+    put_segments(to->seg, from);
+    to->nr_segments = pages_of(from);
   }
   device->ring.req_prod_pvt++;
 }
@@ -46,8 +75,8 @@ void blkfront_ring_init(struct blkfront *device) {
 }
 
 bool blkfront_submit(struct blkfront *device, struct blk_request *request) {
-  bool data = request->operation == BLK_READ || request->operation == BLK_WRITE;
-  if (data && (request->sectors == 0 || request->sectors > BLK_PAGES * BLK_PAGE_SECTORS))
+  unsigned most = device->indirect[0].data ? BLK_LARGE_PAGES : BLK_PAGES;
+  if (has_data(request) && (request->sectors == 0 || request->sectors > most * BLK_PAGE_SECTORS))
     guest_fail("a block request of %lu sectors", request->sectors);
   if (device->broken || device->free_count == 0)
     return false;

@@ -18,8 +18,10 @@
 #define BLKFRONTS 4
 #define BLK_SECTOR 512
 #define BLK_PAGE_SECTORS 8
-/* Pages of one request. */
+/* Pages of one request, and of one after blkfront_large(). */
 #define BLK_PAGES BLKIF_MAX_SEGMENTS_PER_REQUEST
+#define BLK_LARGE_PAGES 32
+#define BLK_SLOTS 64
 
 /* A page of data, and by which reference the backend has it. */
 struct blk_page {
@@ -63,8 +65,10 @@ struct blkfront {
   uint16_t handle;
   grant_ref_t ring_ref;
   unsigned slots, free_count;
-  struct blk_request *requests[64];
-  uint8_t free[64];
+  struct blk_request *requests[BLK_SLOTS];
+  uint8_t free[BLK_SLOTS];
+  unsigned indirect_max;              /* segments that the backend takes in an indirect request */
+  struct blk_page indirect[BLK_SLOTS]; /* for the segments of each slot's request; none before blkfront_large() */
 };
 
 /*
@@ -72,6 +76,8 @@ struct blkfront {
  * until the backend is connected; guest_fail when that takes half a minute.
  */
 struct blkfront *blkfront_open(unsigned n);
+/* Has requests of up to BLK_LARGE_PAGES pages taken, each with a page for its segments; false when the backend takes none such. */
+bool blkfront_large(struct blkfront *device);
 /* Takes pages of RAM and grants them to the device's backend. */
 void blkfront_pages(struct blkfront *device, struct blk_page *pages, unsigned count);
 /*

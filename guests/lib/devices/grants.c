@@ -73,16 +73,20 @@ bool grant_end(grant_ref_t ref) {
   return true;
 }
 
-void *grant_map(domid_t from, grant_ref_t ref) {
+static void *map_next(domid_t from, grant_ref_t ref, uint32_t flags) {
   if (mapped == GRANT_MAP_PAGES)
     return NULL;
   uint64_t at = GRANT_MAP_AT + ((uint64_t)mapped << 12);
-  struct gnttab_map_grant_ref map = {.host_addr = at, .flags = GNTMAP_host_map, .ref = ref, .dom = from};
+  struct gnttab_map_grant_ref map = {.host_addr = at, .flags = GNTMAP_host_map | flags, .ref = ref, .dom = from};
   if (grant_table_op(GNTTABOP_map_grant_ref, &map, 1) != 0 || map.status != GNTST_okay)
     return NULL;
   mapped++;
   return (void *)at;
 }
+
+void *grant_map(domid_t from, grant_ref_t ref) { return map_next(from, ref, 0); }
+
+const void *grant_map_readonly(domid_t from, grant_ref_t ref) { return map_next(from, ref, GNTMAP_readonly); }
 
 void grants_restore(void) {
   mapped = 0;

@@ -23,6 +23,8 @@ grant_ref_t grant_begin(domid_t to, const void *page, bool readonly);
 bool grant_end(grant_ref_t ref);
 /* Maps a page that another domain granted; null when that is refused. */
 void *grant_map(domid_t from, grant_ref_t ref);
+/* The same for a page that may only be read. */
+const void *grant_map_readonly(domid_t from, grant_ref_t ref);
 /* Writes the entries of all grants again: for a domain that was restored, whose new table is empty. */
 void grants_restore(void);
 

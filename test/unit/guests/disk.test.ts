@@ -45,6 +45,31 @@ for (const how of ["--sysctl", "--store"]) {
   });
 }
 
+for (const how of ["--sysctl", "--store"]) {
+  test(`requests of 128 KiB, told by indirect segments, over ${how === "--store" ? "xenbus" : "NoXS"}`, async (t) => {
+    const disk = newDisk();
+    const run = (operation: string, more: string, args: string[] = []) =>
+      start(t, `mode=bench op=${operation} requests=16 ${more}`, ["--disk", disk, how, ...args]);
+    const writer = await run("write", "size=131072 depth=5 checked");
+    t.is(await writer.ended, 0);
+    t.regex(writer.console, /blktest bench write 16 requests 131072 bytes \d+ ticks 0 idle\n/);
+    for (const size of [4096, 45056, 49152, 131072]) {
+      const reader = await run("read", `size=${size} depth=32 warm=7 checked`, ["--restart-every", "3"]);
+      t.is(await reader.ended, 0);
+      t.regex(reader.console, new RegExp(`blktest bench read 16 requests ${size} bytes`));
+    }
+    const bytes = readFileSync(disk);
+    bytes[131072 * 3 + 4096 * 31] ^= 1;
+    writeFileSync(disk, bytes);
+    const reader = await run("read", "size=131072 checked");
+    t.is(await reader.ended, 1);
+    t.regex(reader.console, /FAIL blktest page 31 of the request at sector 768 is wrong/);
+    const refused = await run("write", "size=131072", ["--read-only", "yes"]);
+    t.is(await refused.ended, 1);
+    t.regex(refused.console, /FAIL blktest a request at sector 0: status -1/);
+  });
+}
+
 test("one changed byte is found", async (t) => {
   const disk = newDisk();
   await (
