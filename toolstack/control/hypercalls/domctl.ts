@@ -7,6 +7,7 @@ import {
   DomctlHypercallInit,
   DomctlMaxMem,
   DomctlMaxVcpus,
+  DomctlSchedulerOp,
   DomctlSendtrigger,
   DomctlSetdomainhandle,
   XEN_DOMCTL_CDF_hap,
@@ -21,12 +22,15 @@ import {
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_SCHEDOP_putinfo,
+  XEN_DOMCTL_scheduler_op,
   XEN_DOMCTL_sendtrigger,
   XEN_DOMCTL_SENDTRIGGER_NMI,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
+  XEN_SCHEDULER_CREDIT,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
 import {
@@ -115,6 +119,15 @@ export function createDomain(vcpus: number, pvhv1: boolean): number {
 export function setMaxVcpus(domain: number, vcpus: number): void {
   buffer.words[MAX_VCPUS] = vcpus;
   domctl("XEN_DOMCTL_max_vcpus", XEN_DOMCTL_max_vcpus, domain);
+}
+
+/** Sets the weight of its vCPUs: of two that both want the CPU, each gets time in proportion to its own; 256 is neutral. */
+export function setWeight(domain: number, weight: number): void {
+  const u = buffer.words.subarray(U);
+  u[DomctlSchedulerOp.sched_id / 4] = XEN_SCHEDULER_CREDIT;
+  u[DomctlSchedulerOp.cmd / 4] = XEN_DOMCTL_SCHEDOP_putinfo;
+  u[DomctlSchedulerOp.u / 4] = weight; // and no cap
+  domctl("XEN_DOMCTL_scheduler_op", XEN_DOMCTL_scheduler_op, domain);
 }
 
 /** Sets the most memory the domain may own, in KiB. */
