@@ -7,11 +7,13 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import ava, { type ExecutionContext } from "ava";
 import type { BootModule } from "../../scripts/modules.ts";
+import { freePorts } from "../../scripts/devices.ts";
 import { unpackedPackage } from "../../scripts/packages.ts";
 import { buildFolder } from "../../scripts/paths.ts";
 import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, MACHINES, powerOff } from "./support/boot.ts";
 import { expectFrames, frames, framesWarm } from "./support/frames.ts";
 import { packageTests } from "./support/packages.ts";
+import { said } from "./support/tcp.ts";
 
 const FORMAT = "i386-xen_pvh";
 /** What its prompt needs to come up and to answer. */
@@ -76,6 +78,29 @@ for (const kind of MACHINES) {
       machine.send("shutdown 1\r");
       await machine.waitFor("domain 1 (minios-noxs) has ended: poweroff", GUEST_MS, "Mini-OS to end as it is told");
       t.regex(machine.output, /Xen HVM callback vector for event delivery is enabled[^]*gnttab_table mapped/);
+      await powerOff(t, machine);
+    },
+  );
+
+  withImage(
+    "minios-noxs-net",
+    `LightVM's Mini-OS serves the time through its own netfront, over restarts of the I/O domain, on ${kind}`,
+    async (t, modules) => {
+      const [port] = (await freePorts(1)) as [number];
+      const machine = await bootToPrompt(t, {
+        kind,
+        modules,
+        nic: kind === "bochs-vmx" ? "e1000" : "virtio-net",
+        forwards: [{ protocol: "tcp", hostPort: port, address: "10.0.2.20", port: 13 }],
+      });
+      await machine.command("create --kernel minios-noxs-net --memory 32 --vif ip=10.0.2.20", COMMAND_MS);
+      await consoleSays(machine, "1", /split event channels enabled[^]*Connection at/, GUEST_MS);
+      for (let restarts = 0; restarts < 3; restarts++) {
+        t.regex(await said(port), /^ *\d+\.\d{6}\n$/);
+        await machine.command("io-restart", COMMAND_MS);
+      }
+      t.regex(await machine.command("vif list", COMMAND_MS), /^ *1 +0 .* 10\.0\.2\.20 +xenbr0 +noxs +connected /m);
+      await machine.command("destroy 1", COMMAND_MS);
       await powerOff(t, machine);
     },
   );

@@ -1,14 +1,13 @@
 /** Our unikernels on a bridge: TCP/IP between them, addresses by DHCP, how they are asked to end. */
 import { createHash, randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import test from "ava";
 import { collectFiles, packArchive } from "../../scripts/volume/archive.ts";
 import { freePorts } from "../../scripts/devices.ts";
 import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
+import { said } from "./support/tcp.ts";
 
 test("unikernels reach each other over xenbus, each in few MiB, and end when they are asked to", async (t) => {
   const machine = await bootToPrompt(t);
@@ -40,15 +39,6 @@ test("unikernels reach each other over xenbus, each in few MiB, and end when the
   t.notRegex(await machine.command("list", COMMAND_MS), /server|clock/);
   await powerOff(t, machine);
 });
-
-/** What a server says that closes the connection. */
-async function said(port: number): Promise<string> {
-  const socket = net.connect(port, "127.0.0.1").setEncoding("utf8");
-  let text = "";
-  socket.on("data", (piece: string) => (text += piece));
-  await once(socket, "close");
-  return text;
-}
 
 for (const nic of ["virtio-net", "e1000e"] as const) {
   test(`web and daytime over NoXS, from this computer through ${nic}, also behind restarts of the I/O domain`, async (t) => {
