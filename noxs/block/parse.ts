@@ -33,6 +33,8 @@ import { Entry, entrySegments, ENTRY_BUSY, Request, Ring, SEGMENTS_MAX, StableRi
 
 const PAGE_SECTORS: u32 = 8;
 const copyOp: usize = memory.data(40, 8);
+/** Room for a whole page that segments are copied into: the hypervisor copies into RAM, and not where nothing was touched. */
+const copyRoom: usize = memory.data(8192);
 
 /** 64 bits of a slot, whose fields may be aligned to 4 bytes only. */
 function read64In(at: usize): u64 {
@@ -101,18 +103,21 @@ function copyIndirect(v: Vbd, r: Request, slot: usize, narrow: bool): void {
   if (count == 0 || count > SEGMENTS_MAX) return;
   blockTake(r);
   e.count = count;
-  const to = entrySegments(e);
+  const bytes = <usize>count * BlkifSegment.SIZE;
+  const page = (copyRoom + 4095) & ~(<usize>4095);
+  memory.fill(page, 0, bytes);
   const grefs = slot + (narrow ? BlkifRequestIndirect32.indirect_grefs : BlkifRequestIndirect.indirect_grefs);
   memory.fill(copyOp, 0, GnttabCopy.SIZE);
   store<u32>(copyOp, read32(grefs), GnttabCopy.source_u_ref);
   store<u16>(copyOp, <u16>v.stable.domid, GnttabCopy.source_domid);
-  store<u64>(copyOp, to >> 12, GnttabCopy.dest_u_gmfn);
+  store<u64>(copyOp, page >> 12, GnttabCopy.dest_u_gmfn);
   store<u16>(copyOp, <u16>DOMID_SELF, GnttabCopy.dest_domid);
-  store<u16>(copyOp, <u16>(to & 4095), GnttabCopy.dest_offset);
-  store<u16>(copyOp, <u16>(count * BlkifSegment.SIZE), GnttabCopy.len);
+  store<u16>(copyOp, <u16>bytes, GnttabCopy.len);
   store<u16>(copyOp, <u16>GNTCOPY_source_gref, GnttabCopy.flags);
   if (grantTableOp(GNTTABOP_copy, copyOp, 1) != 0) return;
-  if (load<i16>(copyOp, GnttabCopy.status) == GNTST_okay) e.reason = 0;
+  if (load<i16>(copyOp, GnttabCopy.status) != GNTST_okay) return;
+  memory.copy(entrySegments(e), page, bytes);
+  e.reason = 0;
 }
 
 /** Why a request is not possible: BLKIF_RSP_*, 0: it is. */

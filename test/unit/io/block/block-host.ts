@@ -22,6 +22,7 @@ import {
 } from "../../../../abi/event-channel.ts";
 import {
   GNTMAP_readonly,
+  GNTST_bad_page,
   GNTST_general_error,
   GNTST_okay,
   GnttabCopy,
@@ -31,7 +32,7 @@ import {
   GnttabMapGrantRef,
   GnttabUnmapGrantRef,
 } from "../../../../abi/grant-table.ts";
-import { IO_MAP, IO_MAP_END } from "../../../../abi/io/layout.ts";
+import { IO_MAP, IO_MAP_END, IO_STABLE } from "../../../../abi/io/layout.ts";
 import {
   __HYPERVISOR_event_channel_op,
   __HYPERVISOR_grant_table_op,
@@ -377,6 +378,11 @@ export class BlockHost extends VolumeHost {
     view.setInt16(op + GnttabCopy.status, grant ? GNTST_okay : GNTST_general_error, true);
     if (!grant) return;
     const gfn = Number(view.getBigUint64(op + GnttabCopy.dest_u_gmfn, true));
+    // Stable memory is not RAM.
+    if (gfn * PAGE >= IO_STABLE) {
+      view.setInt16(op + GnttabCopy.status, GNTST_bad_page, true);
+      return;
+    }
     this.bytes.set(grant.page.bytes.subarray(from, from + length), gfn * PAGE + to);
   }
 
