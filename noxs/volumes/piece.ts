@@ -164,12 +164,13 @@ function unblock(v: Volume): void {
   }
 }
 
-/** The piece needs its chunk alone: it gives up its place, and has to wait for its turn again. */
+/** The piece needs its chunk alone: it gives up its place, for which others may have waited, and has to wait for its turn again. */
 export function becomeExclusive(p: Piece): void {
   remove(p.volume, p);
   p.exclusive = 1;
   p.step = PIECE_LOCK;
   append(p.volume, p);
+  unblock(p.volume);
 }
 
 /** Whether a piece that shares its chunks may have the next one too: nothing has that alone, or waits to. */

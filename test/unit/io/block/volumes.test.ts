@@ -120,6 +120,36 @@ test.serial("operations say what is wrong", async (t) => {
   t.true(h.idle);
 });
 
+test.serial(
+  "writes that find out at once that they need the same chunk alone do not wait for each other for ever",
+  async (t) => {
+    const h = await formatted();
+    t.is(h.done(CREATE, "a", { sectors: 4096 }), 0);
+    const first = h.open("a", true);
+    t.is(h.performed(first, WRITE, 0, 8, { data: sectorData(1, 0, 8) }).status, 0);
+    t.is(h.performed(first, FLUSH, 0, 0).status, 0);
+    h.close(first, true);
+    // What is in the cache is forgotten: all of them wait for the same block of the tree.
+    h.start();
+    h.settle();
+    const device = h.open("a", true);
+    for (const [round, chunk] of [3, 4, 5].entries()) {
+      const answers: number[] = [];
+      for (let i = 0; i < 2 + round; i++) {
+        const sector = chunk * 128 + 16 * i;
+        const data = sectorData(2, sector, 8);
+        t.is(
+          h.request(device, WRITE, sector, 8, { data }, ({ status }) => answers.push(status)),
+          0,
+        );
+      }
+      h.settle();
+      t.deepEqual(answers, new Array(2 + round).fill(0), `chunk ${chunk}`);
+    }
+    t.is(h.check(), 0, h.log);
+  },
+);
+
 test.serial("everything that is deleted is free again", async (t) => {
   const h = await formatted();
   const chunks = h.fact("freeChunks");
