@@ -171,7 +171,8 @@ async function bochsCommand(options: MachineOptions, folder: string, port: numbe
   // Debian's Bochs has its debugger built in, which waits for a command before the machine starts.
   const debuggerCommands = path.join(folder, "debugger");
   writeFileSync(debuggerCommands, "c\n");
-  return { program: "bochs-bin", args: ["-q", "-f", file, "-rc", debuggerCommands], console: "socket" };
+  // An earlier run that was killed has left its disks locked.
+  return { program: "bochs-bin", args: ["-q", "-unlock", "-f", file, "-rc", debuggerCommands], console: "socket" };
 }
 
 /**

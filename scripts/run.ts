@@ -3,6 +3,7 @@
  * commands (`--exec`), or writes an ISO (`--iso`).
  */
 import { statSync } from "node:fs";
+import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { build, orExplain } from "./build.ts";
 import { progress } from "./build/task.ts";
@@ -14,9 +15,11 @@ import {
   type MachineOptions,
   purposesFor,
 } from "./emulators.ts";
+import { DEFAULT_DISK, takeDefaultDisk } from "./default-disk.ts";
 import {
   checkForwards,
   checkNic,
+  type Disk,
   freePorts,
   type Forward,
   NETWORK,
@@ -28,9 +31,10 @@ import {
 } from "./devices.ts";
 import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
-import { linuxCommands, linuxModules } from "./linux/guest.ts";
+import { type Has, linuxCommands, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
+import { root } from "./paths.ts";
 import { installPackages } from "./setup.ts";
 import { KEYS_HELP, reportSize, sendInput, showOutput, terminalWord } from "./terminal.ts";
 
@@ -38,21 +42,21 @@ interface RunOptions {
   machine: MachineKind | "auto";
   cpus: number;
   memory?: number;
-  guest: GuestName;
+  guest: string;
   module?: BootModule[];
   exec?: string;
   timeout?: number;
   iso?: string;
   nic?: NicModel | "none";
   forward?: Forward[];
-  disk?: { file: string; bytes?: number }[];
+  disk?: ({ file: string; bytes?: number } | null)[];
 }
 
 /** Unikernels with a network, what connects this computer to them, and from which port on one of its own is looked for. */
 const SERVERS = [
   {
     name: "web",
-    options: "--ramdisk site --memory 8",
+    options: "--vbd target=module:site,vdev=xvda --memory 8",
     address: "10.0.2.10",
     port: 80,
     from: 8080,
@@ -76,17 +80,17 @@ async function startServers(modules: BootModule[]): Promise<{ commands: string; 
   return { commands: [...commands, ...words].join("; "), forwards };
 }
 
-/** What can be run first: the commands for it, with or without a network, and boot modules besides our own guests. */
-const GUESTS = {
-  hello: { commands: () => "create --kernel hello --wait", modules: (): BootModule[] => [] },
+/** What can be run first: the commands for it, and boot modules besides our own guests. */
+const GUESTS: Record<string, { commands: (has: Has) => string; modules: () => BootModule[] }> = {
+  hello: { commands: () => "create --kernel hello --wait", modules: () => [] },
   linux: { commands: linuxCommands, modules: linuxModules },
 };
-type GuestName = keyof typeof GUESTS;
 
 /** Memory of the machine, MiB, and by how much more it has for boot modules that are given to it. */
 const DEFAULT_MEMORY = 512;
 const MEMORY_STEP = 64;
 const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
 
 function memoryFor(modules: BootModule[]): number {
   const bytes = modules.reduce((sum, { file }) => sum + statSync(file).size, 0);
@@ -166,8 +170,10 @@ function parseOptions(): RunOptions {
     )
     .option(
       "--disk <file[:size]>",
-      "a disk; with a size, such as 4G, it is made when it is absent (repeatable)",
-      collecting(parseDisk),
+      "a disk; with a size, such as 4G, it is made when it is absent (repeatable); none: no disk. Without it the machine has " +
+        `a disk of ${DEFAULT_DISK.bytes / GIB} GiB, ${path.relative(root, DEFAULT_DISK.file)}, made and formatted when it is ` +
+        "new; --exec and --iso use disks given only",
+      collecting((text) => (text === "none" ? null : parseDisk(text))),
     )
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
     .allowExcessArguments(false)
@@ -255,17 +261,33 @@ async function runInteractively(options: MachineOptions, timeoutMs: number | und
   }
 }
 
-/** The card, forwarded ports and disks, checked. */
+/** The disks, and whether the first is `npm start`'s own, and blank. */
+function disksOf({ disk, exec, iso }: RunOptions): { disks: Disk[]; own: boolean; blank: boolean } {
+  if (disk !== undefined) {
+    const given = disk.filter((one) => one !== null);
+    if (given.length > 0 && given.length < disk.length) throw new Error("--disk none: there are other disks");
+    return { disks: given.map(openDisk), own: false, blank: false };
+  }
+  if (exec !== undefined || iso !== undefined) return { disks: [], own: false, blank: false };
+  const taken = takeDefaultDisk();
+  if (typeof taken === "number") {
+    progress(`${path.relative(root, DEFAULT_DISK.file)} is in use by process ${taken}: this machine has no disk`);
+    return { disks: [], own: false, blank: false };
+  }
+  return { disks: [taken.disk], own: true, blank: taken.blank };
+}
+
+/** The card and forwarded ports, checked. */
 async function devicesOf(
-  { nic, forward = [], disk = [] }: RunOptions,
+  { nic, forward = [] }: RunOptions,
   kind: MachineKind,
-): Promise<Pick<MachineOptions, "nic" | "forwards" | "disks">> {
+): Promise<Pick<MachineOptions, "nic" | "forwards">> {
   const bochs = kind === "bochs-vmx";
   const model = nic ?? (bochs ? "none" : "virtio-net");
   const card = model === "none" ? null : model;
   checkNic(bochs, card, forward);
   await checkForwards(forward);
-  return { nic: card, forwards: forward, disks: disk.map(openDisk) };
+  return { nic: card, forwards: forward };
 }
 
 async function main(): Promise<number> {
@@ -275,11 +297,12 @@ async function main(): Promise<number> {
   await orExplain(build);
 
   const devices = await devicesOf(options, kind);
-  const guest = GUESTS[options.guest];
+  const guest = GUESTS[options.guest]!;
   // Interactively, the guest's commands are run before the prompt appears.
   const given = [...guest.modules(), ...(options.module ?? [])];
   const modules = withOwnGuests(given);
-  const first = [guest.commands(devices.nic !== null)];
+  const { disks, own, blank } = disksOf(options);
+  const first = [blank ? "volume format 0" : "", guest.commands({ network: devices.nic !== null, disk: own })];
   if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
     const servers = await startServers(modules);
     first.push(servers.commands);
@@ -303,6 +326,7 @@ async function main(): Promise<number> {
     commandLine: [commandLine, ...(options.exec === undefined ? terminalWord(process.stdout) : [])].join(" "),
     modules,
     ...devices,
+    disks,
     allowReset: options.exec === undefined,
   };
   const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;

@@ -1,4 +1,4 @@
-/** One build at a time in one clone: a second `npm start` or test run waits for the first one's build. */
+/** Locks between processes; one build at a time in one clone: a second `npm start` or test run waits for the first one's build. */
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder } from "../paths.ts";
@@ -45,6 +45,24 @@ function tryLock(file: string): boolean {
 }
 
 /**
+ * Takes a lock. One left by a process that no longer exists, or an empty one, is taken over.
+ * @returns null, or the process that has it
+ */
+export function takeLock(file: string): number | null {
+  for (;;) {
+    if (tryLock(file)) return null;
+    const pid = owner(file);
+    if (pid === undefined) continue;
+    if (pid > 0 && isRunning(pid)) return pid;
+    rmSync(file, { force: true });
+  }
+}
+
+export function giveLock(file: string): void {
+  rmSync(file, { force: true });
+}
+
+/**
  * Runs `work` while holding the build lock. A lock left by a process that no longer exists, or an empty one, is taken over.
  * @throws BuildError when nothing can be written where the lock is to be
  */
@@ -54,19 +72,14 @@ export async function withBuildLock<T>(
 ): Promise<T> {
   let told = false;
   for (;;) {
-    let pid: number | undefined;
+    let pid: number | null;
     try {
       mkdirSync(path.dirname(file), { recursive: true });
-      if (tryLock(file)) break;
-      pid = owner(file);
-      if (pid === undefined) continue;
-      if (!(pid > 0 && isRunning(pid))) {
-        rmSync(file, { force: true });
-        continue;
-      }
+      pid = takeLock(file);
     } catch (error) {
       throw new BuildError(`the build cannot write into ${path.dirname(file)}: ${(error as Error).message}`);
     }
+    if (pid === null) break;
     if (!told) progress(`waiting for the build of process ${pid} (its lock: ${file}) ...`);
     told = true;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
@@ -74,6 +87,6 @@ export async function withBuildLock<T>(
   try {
     return await work();
   } finally {
-    rmSync(file, { force: true });
+    giveLock(file);
   }
 }

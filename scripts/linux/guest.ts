@@ -22,10 +22,27 @@ export const LINUX_GUEST = { commandLine: "console=hvc0", memoryMib: 256, vcpus:
 /** What its shell says when it can be typed at. */
 export const LINUX_PROMPT = "linux:/root# ";
 
-/** What is typed at Typevisor's prompt for it. @param network it is to have a vif on the default bridge */
-export const linuxCommands = (network: boolean): string =>
-  `create --kernel ${KERNEL_MODULE} --ramdisk ${RAMDISK_MODULE} --cmdline "${LINUX_GUEST.commandLine}" ` +
-  `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux${network ? " --vif bridge=xenbr0" : ""}; console linux`;
+/** What the machine has for the first guest: a card, and a disk with a store for volumes. */
+export interface Has {
+  network: boolean;
+  disk: boolean;
+}
+
+/** Its disk: a volume that it keeps from session to session. */
+const VOLUME = "linux";
+const VOLUME_SIZE = "1G";
+
+/** What is typed at Typevisor's prompt for it. */
+export function linuxCommands({ network, disk }: Has): string {
+  const create = [
+    `create --kernel ${KERNEL_MODULE} --ramdisk ${RAMDISK_MODULE} --cmdline "${LINUX_GUEST.commandLine}"`,
+    `--vcpus ${LINUX_GUEST.vcpus} --memory ${LINUX_GUEST.memoryMib} --name linux`,
+    ...(network ? ["--vif bridge=xenbr0"] : []),
+    ...(disk ? [`--vbd target=${VOLUME},vdev=xvda`] : []),
+  ];
+  const volume = disk ? [`volume create ${VOLUME} ${VOLUME_SIZE} --if-absent`] : [];
+  return [...volume, create.join(" "), "console linux"].join("; ");
+}
 
 /** Xen's frontends, which are modules of Debian's kernel: /init loads what is in this folder. */
 function frontends(): CpioEntry[] {

@@ -6,7 +6,17 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import test from "ava";
-import { checkForwards, openDisk, parseDisk, parseForward, qemuDevices } from "../../../scripts/devices.ts";
+import { takeDefaultDisk } from "../../../scripts/default-disk.ts";
+import {
+  BOCHS_DISKS,
+  bochsDisks,
+  checkForwards,
+  openDisk,
+  parseDisk,
+  parseForward,
+  qemuDevices,
+} from "../../../scripts/devices.ts";
+import { linuxCommands } from "../../../scripts/linux/guest.ts";
 
 test("a forwarded port, and what is wrong with one", (t) => {
   const forward = { protocol: "tcp", hostPort: 8080, address: "10.0.2.10", port: 80 } as const;
@@ -81,4 +91,41 @@ test("QEMU's options", (t) => {
     "virtio-blk-pci,drive=disk0",
   ]);
   t.deepEqual(qemuDevices(null, [], []), []);
+});
+
+test("the machine's own disk is made once, is blank until it has a partition table, and has one user", (t) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-disk-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const own = { file: path.join(folder, "build", "disk.img"), bytes: 1 << 20 };
+  t.deepEqual(takeDefaultDisk(own), { disk: { file: own.file }, blank: true });
+  t.is(takeDefaultDisk(own), process.pid, "in use");
+  const image = readFileSync(own.file);
+  image.write("EFI PART", 512);
+  writeFileSync(own.file, image);
+  rmSync(`${own.file}.session`);
+  t.deepEqual(takeDefaultDisk(own), { disk: { file: own.file }, blank: false });
+  // One that a session which was killed has left.
+  writeFileSync(`${own.file}.session`, "999999999");
+  t.deepEqual(takeDefaultDisk(own), { disk: { file: own.file }, blank: false });
+});
+
+test("Bochs' disks: the second of the first channel, then the others", (t) => {
+  const disks = ["a", "b", "c"].map((file) => ({ file }));
+  t.deepEqual(bochsDisks(disks), [
+    'ata0-slave: type=disk, path="a", mode=flat, cylinders=0',
+    "ata1: enabled=1, ioaddr1=0x170, ioaddr2=0x370, irq=15",
+    'ata1-master: type=disk, path="b", mode=flat, cylinders=0',
+    'ata1-slave: type=disk, path="c", mode=flat, cylinders=0',
+  ]);
+  const many = Array.from({ length: BOCHS_DISKS + 1 }, () => ({ file: "x" }));
+  t.throws(() => bochsDisks(many), { message: /Bochs has room for 7 disks/ });
+});
+
+test("Linux gets a card and a volume where the machine has them", (t) => {
+  const all = linuxCommands({ network: true, disk: true });
+  t.regex(
+    all,
+    /^volume create linux 1G --if-absent; create --kernel vmlinuz .* --vif bridge=xenbr0 --vbd target=linux,vdev=xvda; console linux$/,
+  );
+  t.notRegex(linuxCommands({ network: false, disk: false }), /--v[ib]/);
 });
