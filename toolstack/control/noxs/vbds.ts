@@ -85,7 +85,7 @@ export class Vbds {
         if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
       }
     } else {
-      await this.drop(domain, number);
+      this.drop(domain, number);
       removeDeviceNodes(this.store.local, xenbusPaths("vbd", domain, number));
     }
     await this.take(domain, number);
@@ -161,9 +161,9 @@ export class Vbds {
     }
   }
 
-  private async end(domain: number, number: number): Promise<void> {
-    await this.drop(domain, number);
-    await this.take(domain, number);
+  private end(domain: number, number: number): Promise<void> {
+    this.drop(domain, number);
+    return this.take(domain, number);
   }
 
   /** Writes the nodes by which a frontend finds the vbd, and waits for it. */
@@ -222,12 +222,13 @@ export class Vbds {
     }
   }
 
-  private async drop(domain: number, number: number): Promise<void> {
+  /** Listens to its frontend no more. Removing the vbd disconnects it. */
+  private drop(domain: number, number: number): void {
     const known = this.xenbus.get(keyOf(domain, number));
     if (known === undefined) return;
     this.xenbus.delete(keyOf(domain, number));
     known.unwatch();
-    await known.backend.close();
+    known.backend.abandon();
   }
 
   /** What the user can do about a refusal, where that is known. */

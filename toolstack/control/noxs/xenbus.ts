@@ -93,6 +93,11 @@ export class XenbusBackend {
     await this.disconnect();
   }
 
+  /** Does nothing more: whoever calls this removes the device, which ends its connection too. */
+  abandon(): void {
+    this.closed = true;
+  }
+
   private get state(): number {
     return Number(this.local.read(`${this.backend}/state`) ?? XenbusState.Unknown);
   }
