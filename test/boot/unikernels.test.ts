@@ -40,8 +40,12 @@ test("unikernels reach each other over xenbus, each in few MiB, and end when the
   await powerOff(t, machine);
 });
 
-for (const nic of ["virtio-net", "e1000e"] as const) {
-  test(`web and daytime over NoXS, from this computer through ${nic}, also behind restarts of the I/O domain`, async (t) => {
+for (const [kind, nic] of [
+  ["qemu-svm", "virtio-net"],
+  ["qemu-svm", "e1000e"],
+  ["bochs-vmx", "e1000"],
+] as const) {
+  test(`web and daytime over NoXS, from this computer through ${nic}, also behind restarts of the I/O domain, on ${kind}`, async (t) => {
     const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-site-"));
     t.teardown(() => rmSync(folder, { recursive: true }));
     const page = randomBytes(1 << 20);
@@ -50,6 +54,7 @@ for (const nic of ["virtio-net", "e1000e"] as const) {
     writeFileSync(archive, packArchive(collectFiles([path.join(folder, "page.bin")])));
     const [webPort, timePort] = (await freePorts(2)) as [number, number];
     const machine = await bootToPrompt(t, {
+      kind,
       nic,
       modules: [{ name: "pages", file: archive }],
       forwards: [

@@ -10,7 +10,9 @@ import { takeDefaultDisk } from "../../../scripts/default-disk.ts";
 import {
   BOCHS_DISKS,
   bochsDisks,
+  bochsNic,
   checkForwards,
+  checkNic,
   openDisk,
   parseDisk,
   parseForward,
@@ -128,4 +130,24 @@ test("Linux gets a card and a volume where the machine has them", (t) => {
     /^volume create linux 1G --if-absent; create --kernel vmlinuz .* --vif bridge=xenbr0 --vbd target=linux,vdev=xvda; console linux$/,
   );
   t.notRegex(linuxCommands({ network: false, disk: false }), /--v[ib]/);
+});
+
+test("Bochs' card is an e1000 on its module slirp, whose file has the forwarded ports", (t) => {
+  const forward = parseForward("udp:5000:10.0.2.20:13");
+  const { lines, text } = bochsNic([forward], "/folder/slirp");
+  t.true(lines.includes("e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, script=/folder/slirp"));
+  t.is(text, "# slirp config\nhostfwd = udp:127.0.0.1:5000-10.0.2.20:13\n");
+});
+
+test("a card or ports that a machine cannot have are refused in words", (t) => {
+  const forward = parseForward("tcp:5000:10.0.2.20:80");
+  t.notThrows(() => checkNic(false, "e1000e", Array<typeof forward>(20).fill(forward)));
+  t.notThrows(() => checkNic(true, "e1000", Array<typeof forward>(5).fill(forward)));
+  t.notThrows(() => checkNic(true, null, []));
+  t.throws(() => checkNic(false, null, [forward]), { message: "--forward: there is no network card (--nic none)" });
+  t.throws(() => checkNic(true, null, [forward]), { message: /--nic e1000 gives Bochs one$/ });
+  t.throws(() => checkNic(true, "virtio-net", []), { message: "--nic: Bochs has no virtio-net; it has an e1000" });
+  t.throws(() => checkNic(true, "e1000", Array<typeof forward>(6).fill(forward)), {
+    message: /5 ports at most, not 6$/,
+  });
 });
