@@ -1,6 +1,7 @@
 /**
  * GNTTABOP_copy: bytes from one page to another, each named by a grant reference of some domain or by a gfn of the
- * caller's own. Each element pins both sides, copies and unpins them.
+ * caller's own: of its RAM, or, a software-isolated domain's, of its stable memory. Each element pins both sides, copies and unpins
+ * them.
  */
 import { GNTCOPY_dest_gref, GNTCOPY_source_gref } from "../../abi/grant-table";
 import {
@@ -13,13 +14,15 @@ import {
 } from "../../abi/grant-table";
 import { DOMID_SELF } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
-import { P2M_RAM, P2M_RAM_RO } from "../../arch-x86/p2m-types";
+import { P2M_RAM, P2M_RAM_RO, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { domainNamed } from "../records/domain-access";
-import { Domain } from "../records/domain";
+import { Domain, DomainKind } from "../records/domain";
 import { frameGet, framePut } from "../memory/frames";
 import { grantPin, grantUnpin } from "./grant-pin";
 import { entryMfn, entryType, physmapLookup } from "../memory/physmap";
 import { SCRATCH_BYTES } from "../memory/scratch";
+import { softwarePopulate } from "../memory/software-memory";
+import { isLendableStable } from "../memory/stable-memory";
 import { Vcpu } from "../records/vcpu";
 
 /**
@@ -57,9 +60,14 @@ export function grantCopy(v: Vcpu, op: usize): i32 {
 /** The frame of one side, with a reference; or a negative GNTST_*. */
 function claim(v: Vcpu, d: Domain, isRef: bool, name: u64, readonly: bool): i64 {
   if (isRef) return grantPin(d, <u32>name, v.domain.id, readonly, false);
-  const entry = physmapLookup(d, name);
+  let entry = physmapLookup(d, name);
+  // As its own access would, this makes memory appear that a software domain has not touched yet.
+  if (!entry && d.kind == DomainKind.Software && softwarePopulate(d, name)) entry = physmapLookup(d, name);
   const type = entryType(entry);
-  if (!entry || (type != P2M_RAM && !(readonly && type == P2M_RAM_RO))) return GNTST_bad_page;
+  if (!entry) return GNTST_bad_page;
+  if (type != P2M_RAM && !(readonly && type == P2M_RAM_RO) && !(type == P2M_SHARED && isLendableStable(d, name))) {
+    return GNTST_bad_page;
+  }
   const mfn = entryMfn(entry);
   return frameGet(mfn, d.id) ? mfn : GNTST_bad_page;
 }

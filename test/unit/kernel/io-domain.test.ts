@@ -23,11 +23,14 @@ import {
 } from "../../../abi/event-channel.ts";
 import { DOM0_MAP, DOM0_MODULES } from "../../../abi/domain0-layout.ts";
 import {
+  GNTCOPY_source_gref,
   GNTMAP_host_map,
   GNTMAP_readonly,
   GNTST_bad_page,
   GNTST_general_error,
   GNTST_okay,
+  GNTTABOP_copy,
+  GnttabCopy,
   GrantEntryV1,
   GTF_permit_access,
   GTF_reading,
@@ -71,6 +74,7 @@ import { SOFTWARE_EXIT_PAGE_FAULT, SOFTWARE_EXIT_TRAP, SoftwareExit } from "../.
 import {
   __HYPERVISOR_console_io,
   __HYPERVISOR_event_channel_op,
+  __HYPERVISOR_grant_table_op,
   __HYPERVISOR_memory_op,
   __HYPERVISOR_sched_op,
   __HYPERVISOR_sysctl,
@@ -357,6 +361,41 @@ function ioPorts(
 ): { result: number; view: DataView } {
   return io.structured(__HYPERVISOR_event_channel_op, op, layout.SIZE, (v) => put(v, layout as never, values));
 }
+
+test("it copies from a grant to its RAM and its stable memory, touched or not, and to nothing else", async (t) => {
+  const { lab, io } = await open();
+  const signals = new Set<string>();
+  const guest = begin(lab, granter(0xcafen), signals, "granted");
+  const copyTo = (address: number): number =>
+    io
+      .structured(
+        __HYPERVISOR_grant_table_op,
+        GNTTABOP_copy,
+        GnttabCopy.SIZE,
+        (v) => {
+          v.setUint32(GnttabCopy.source_u_ref, 8, true);
+          v.setUint16(GnttabCopy.source_domid, guest, true);
+          v.setBigUint64(GnttabCopy.dest_u_gmfn, BigInt(Math.floor(address / PAGE)), true);
+          v.setUint16(GnttabCopy.dest_domid, DOMID_SELF, true);
+          v.setUint16(GnttabCopy.dest_offset, address % PAGE, true);
+          v.setUint16(GnttabCopy.len, 8, true);
+          v.setUint16(GnttabCopy.flags, GNTCOPY_source_gref, true);
+        },
+        1,
+      )
+      .view.getInt16(GnttabCopy.status, true);
+  io.write(0x300000, Uint8Array.of(1));
+  io.write(IO_STABLE + 2 * PAGE, Uint8Array.of(1));
+  for (const address of [0x300008, 0x301008, IO_STABLE + 2 * PAGE + 8, IO_STABLE + 3 * PAGE + 8]) {
+    t.is(copyTo(address), GNTST_okay, address.toString(16));
+    t.is(new DataView(io.read(address, 8).buffer).getBigUint64(0, true), 0xcafen, address.toString(16));
+  }
+  for (const address of [IO_SHARED_INFO, IO_DMA, IO_MMIO, IO_MAP, IO_STABLE_END, 2 ** 44]) {
+    t.is(copyTo(address), GNTST_bad_page, address.toString(16));
+  }
+  end(lab, guest, signals);
+  lab.audit(t);
+});
 
 test("a restart takes all it had but its stable memory, and domain 0 is told", async (t) => {
   const { lab, io } = await open();
