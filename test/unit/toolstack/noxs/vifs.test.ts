@@ -10,11 +10,18 @@ import {
   IO_VIF_LIST,
   IO_VIF_REMOVE,
 } from "../../../../abi/io/control.ts";
-import { BridgeEntry, Counters, VifConnect, VifConnectQueue, VifEntry } from "../../../../abi/io/control-net.ts";
+import {
+  BridgeEntry,
+  Counters,
+  VifAdd,
+  VifConnect,
+  VifConnectQueue,
+  VifEntry,
+} from "../../../../abi/io/control-net.ts";
 import { IO_DOMAIN } from "../../../../abi/io/layout.ts";
 import { BuildError } from "../../../../toolstack/control/builder/build-error.ts";
-import { parseMac } from "../../../../toolstack/control/noxs/addresses.ts";
-import { Fields, Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
+import { formatMac, parseMac } from "../../../../toolstack/control/noxs/addresses.ts";
+import { Fields, IoError, Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
 import { createBridge, listBridges } from "../../../../toolstack/control/noxs/net-requests.ts";
 import { parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 import { Vifs } from "../../../../toolstack/control/noxs/vifs.ts";
@@ -113,6 +120,32 @@ test("refusals say what to do, and leave nothing", async (t) => {
     await t.throwsAsync(vifs.attach(GUEST, 0, config, "xenbus", 1), { instanceOf: BuildError, message: says });
   }
   t.is(store.local.read(`${FRONT}/state`), undefined);
+});
+
+test("an address that is made and taken is made anew; one that was asked for is not", async (t) => {
+  const { io, vifs } = setUp();
+  const macs: string[] = [];
+  const refuse = (refusals: number) => {
+    macs.length = 0;
+    io.answers.set(IO_VIF_ADD, (payload) => {
+      macs.push(formatMac(payload.slice(VifAdd.mac, 6)));
+      if (macs.length <= refusals) throw new IoError("VIF_ADD", EADDRINUSE);
+      return { payload: new Uint8Array(8), bulk: new Uint8Array(0) };
+    });
+  };
+  refuse(2);
+  const mac = await vifs.attach(GUEST, 0, parseVif("--vif", ""), "xenbus", 0x7ffff0);
+  t.deepEqual(macs, ["00:16:3e:7f:ff:f0", "00:16:3e:00:ff:f1", "00:16:3e:01:ff:f2"]);
+  t.is(formatMac(mac), macs[2]);
+  refuse(1);
+  const asked = parseVif("--vif", "mac=00:16:3e:00:00:05");
+  await t.throwsAsync(vifs.attach(GUEST, 1, asked, "xenbus", 1), { message: /another vif has 00:16:3e:00:00:05$/ });
+  // When it is the IPv4 address that is taken, none helps.
+  refuse(1000);
+  await t.throwsAsync(vifs.attach(GUEST, 1, parseVif("--vif", "ip=10.0.2.9"), "xenbus", 1), {
+    message: /another vif has 00:16:3e:00:00:01 or 10\.0\.2\.9/,
+  });
+  t.is(macs.length, 8);
 });
 
 test("detach asks the I/O domain what is there, and removes the nodes", async (t) => {
