@@ -89,7 +89,8 @@ export const topCommand: Command = {
   details: [
     `--interval  between two tables, ${DEFAULT_INTERVAL_S} seconds if not given`,
     "--count     end after so many tables; without: Ctrl-C ends it (in exec mode: one table)",
-    "CPU(%) is of one CPU, within the interval. Rx and Tx are what the domain's vifs have received and sent, in bytes a second.",
+    "CPU(%) is of one CPU, within the interval. Rx and Tx are what the domain's vifs have received and sent, in bytes a second;",
+    "Disk is requests of its vbds a second.",
     "An exit is when a vCPU leaves its guest for the hypervisor.",
   ],
   async run(words, context) {

@@ -2,43 +2,57 @@
 import { IoError } from "../../noxs/io-requests.ts";
 import type { Devices } from "../../noxs/devices.ts";
 
-/** The columns: a domain's counters are in their order. A device of another kind gets its own here, and its part in `countDevices`. */
-const COLUMNS = ["Rx(B/s)", "Tx(B/s)"] as const;
+/** The columns: a domain's counters are in their order. */
+const COLUMNS = ["Rx(B/s)", "Tx(B/s)", "Disk(r/s)"] as const;
 const RX = 0;
 const TX = 1;
+const REQUESTS = 2;
 const WIDTH = 10;
 
-/** Counters by domain, of those that have devices. */
-export type DeviceCounts = ReadonlyMap<number, readonly number[]>;
+/** Counters by domain; null where it has no such device. */
+type Counts = (number | null)[];
+export type DeviceCounts = ReadonlyMap<number, Readonly<Counts>>;
 
 export const DEVICE_TITLES = COLUMNS.map((title) => title.padStart(WIDTH)).join(" ");
 
-/** Reads all counters: one listing, in parts. Without an I/O domain there are none. */
-export async function countDevices(devices: Devices): Promise<DeviceCounts> {
-  const counts = new Map<number, number[]>();
+/** A listing; without an I/O domain there is nothing in it. */
+async function listed<T>(list: Promise<T[]>): Promise<T[]> {
   try {
-    for (const { domain, counters } of await devices.vifs.list()) {
-      const sums = counts.get(domain) ?? COLUMNS.map(() => 0);
-      sums[RX]! += counters.rxBytes;
-      sums[TX]! += counters.txBytes;
-      counts.set(domain, sums);
-    }
+    return await list;
   } catch (error) {
-    if (!(error instanceof IoError)) throw error;
+    if (error instanceof IoError) return [];
+    throw error;
+  }
+}
+
+/** Reads all counters: one listing of vifs and one of vbds, each in parts. */
+export async function countDevices({ vifs, vbds }: Devices): Promise<DeviceCounts> {
+  const counts = new Map<number, Counts>();
+  const add = (domain: number, column: number, amount: number) => {
+    const sums = counts.get(domain) ?? COLUMNS.map(() => null);
+    sums[column] = (sums[column] ?? 0) + amount;
+    counts.set(domain, sums);
+  };
+  for (const { domain, counters } of await listed(vifs.list())) {
+    add(domain, RX, counters.rxBytes);
+    add(domain, TX, counters.txBytes);
+  }
+  for (const { domain, reads, writes, flushes, discards } of await listed(vbds.list())) {
+    add(domain, REQUESTS, reads + writes + flushes + discards);
   }
   return counts;
 }
 
 /** One domain's columns; "-" where it has no device. A count that went back is another domain's, which has got the number since. */
 export function deviceRates(
-  before: readonly number[] | undefined,
-  now: readonly number[] | undefined,
+  before: Readonly<Counts> | undefined,
+  now: Readonly<Counts> | undefined,
   seconds: number,
 ): string {
   return COLUMNS.map((_, i) => {
-    if (now === undefined) return "-".padStart(WIDTH);
+    const count = now?.[i] ?? null;
+    if (count === null) return "-".padStart(WIDTH);
     const earlier = before?.[i] ?? 0;
-    const more = now[i]! >= earlier ? now[i]! - earlier : now[i]!;
-    return String(Math.round(more / seconds)).padStart(WIDTH);
+    return String(Math.round((count >= earlier ? count - earlier : count) / seconds)).padStart(WIDTH);
   }).join(" ");
 }
