@@ -42,17 +42,71 @@ export interface CaptureResult {
   restarts: number;
 }
 
-/** A part of what was captured. */
-interface Part {
-  position: number;
-  records: Uint8Array;
-  /** The capture goes on. */
-  running: boolean;
+/** Takes the file's next bytes. */
+type Write = (bytes: Uint8Array) => Promise<void>;
+
+/** What is to be added to system time, for 1970: whole seconds and nanoseconds. */
+export interface WallClock {
+  seconds: number;
+  ns: number;
+}
+
+/** A pcap file that is being written. */
+export class PcapFile {
+  frames = 0;
+  lost = 0;
+  /** Number of the latest frame. */
+  private latest = 0;
+
+  constructor(
+    private readonly limits: Pick<CaptureLimits, "bytes" | "frames">,
+    private readonly clock: WallClock,
+    private readonly write: Write,
+  ) {}
+
+  get full(): boolean {
+    return this.frames >= this.limits.frames;
+  }
+
+  /** What is in front of all frames. */
+  async begin(): Promise<void> {
+    const header = new Payload(FILE_HEADER_BYTES).u32(0, MAGIC_NS).u32(4, VERSION);
+    await this.write(header.u32(16, this.limits.bytes).u32(20, LINK_ETHERNET).bytes);
+  }
+
+  /** A capture begins anew: its frames' numbers do. */
+  beginAgain(): void {
+    this.latest = 0;
+  }
+
+  /** Adds frames as the I/O domain has them (CaptureRecord), until the file is full. */
+  async add(records: Uint8Array): Promise<void> {
+    for (let at = 0; at < records.length && !this.full;) {
+      const record = new Fields(records.subarray(at, at + CaptureRecord.SIZE));
+      const number = record.u32(CaptureRecord.number);
+      this.lost += (number - this.latest - 1) >>> 0;
+      this.latest = number;
+      at += CaptureRecord.SIZE;
+      const captured = record.u32(CaptureRecord.captured);
+      await this.write(this.frame(record, records.subarray(at, at + captured)));
+      this.frames++;
+      at += (captured + 7) & ~7;
+    }
+  }
+
+  private frame(record: Fields, data: Uint8Array): Uint8Array {
+    const time = record.u64(CaptureRecord.time) + this.clock.ns;
+    return new Payload(RECORD_HEADER_BYTES + data.length)
+      .u32(0, this.clock.seconds + Math.floor(time / NS))
+      .u32(4, time % NS)
+      .u32(8, data.length)
+      .u32(12, record.u32(CaptureRecord.length))
+      .put(RECORD_HEADER_BYTES, data).bytes;
+  }
 }
 
 /**
  * Captures a bridge's frames until a limit is reached or the user interrupts; what came until then is in the file.
- * @param write takes the file's next bytes
  * @throws IoError: ENOENT no such bridge, also when it is deleted meanwhile
  */
 export async function captureBridge(
@@ -60,47 +114,43 @@ export async function captureBridge(
   bridge: string,
   limits: CaptureLimits,
   interruption: Interruption,
-  write: (bytes: Uint8Array) => Promise<void>,
+  write: Write,
 ): Promise<CaptureResult> {
-  const result: CaptureResult = { frames: 0, lost: 0, restarts: 0 };
   const end = systemTime() + limits.seconds * NS;
+  const file = new PcapFile(limits, wallClock(), write);
+  let restarts = 0;
   let position = await start(io, bridge, limits.bytes);
-  const clock = wallClock();
-  /** Number of the latest frame. */
-  let latest = 0;
-  await write(fileHeader(limits.bytes));
-  const take = async (part: Part): Promise<void> => {
+  await file.begin();
+  const add = async (part: Part): Promise<void> => {
     position = part.position;
-    for (let at = 0; at < part.records.length && result.frames < limits.frames;) {
-      const record = new Fields(part.records.subarray(at, at + CaptureRecord.SIZE));
-      const number = record.u32(CaptureRecord.number);
-      result.lost += (number - latest - 1) >>> 0;
-      latest = number;
-      at += CaptureRecord.SIZE;
-      const captured = record.u32(CaptureRecord.captured);
-      await write(fileRecord(record, part.records.subarray(at, at + captured), clock));
-      result.frames++;
-      at += (captured + 7) & ~7;
-    }
+    await file.add(part.records);
   };
-  while (!interruption.raised && result.frames < limits.frames && systemTime() < end) {
+  while (!interruption.raised && !file.full && systemTime() < end) {
     const part = await read(io, bridge, position);
     if (part.running) {
-      await take(part);
+      await add(part);
       if (part.records.length === 0) await pause(IDLE_MS, interruption);
     } else {
-      result.restarts++;
+      restarts++;
       position = await start(io, bridge, limits.bytes);
-      latest = 0;
+      file.beginAgain();
     }
   }
   await start(io, bridge, 0);
-  while (result.frames < limits.frames) {
+  while (!file.full) {
     const part = await read(io, bridge, position);
     if (part.records.length === 0) break;
-    await take(part);
+    await add(part);
   }
-  return result;
+  return { frames: file.frames, lost: file.lost, restarts };
+}
+
+/** A part of what was captured. */
+interface Part {
+  position: number;
+  records: Uint8Array;
+  /** The capture goes on. */
+  running: boolean;
 }
 
 /** Starts a capture, or with 0 bytes ends it; returns the position in front of its first frame. */
@@ -132,24 +182,8 @@ async function patient<T>(request: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What is to be added to system time, for 1970: whole seconds and nanoseconds. */
-function wallClock(): { seconds: number; ns: number } {
+function wallClock(): WallClock {
   const ms = wallTimeMs() - systemTime() / 1e6;
   const seconds = Math.floor(ms / 1000);
   return { seconds, ns: Math.round((ms - seconds * 1000) * 1e6) };
-}
-
-function fileHeader(most: number): Uint8Array {
-  const header = new Payload(FILE_HEADER_BYTES).u32(0, MAGIC_NS).u32(4, VERSION);
-  return header.u32(16, most).u32(20, LINK_ETHERNET).bytes;
-}
-
-function fileRecord(record: Fields, data: Uint8Array, clock: { seconds: number; ns: number }): Uint8Array {
-  const time = record.u64(CaptureRecord.time) + clock.ns;
-  return new Payload(RECORD_HEADER_BYTES + data.length)
-    .u32(0, clock.seconds + Math.floor(time / NS))
-    .u32(4, time % NS)
-    .u32(8, data.length)
-    .u32(12, record.u32(CaptureRecord.length))
-    .put(RECORD_HEADER_BYTES, data).bytes;
 }
