@@ -214,10 +214,11 @@ export function checkNic(bochs: boolean, nic: NicModel | null, forwards: Forward
   }
 }
 
-/** TCP ports of this computer's that nothing listens on, as many as wanted: `first` and those behind it, or any. */
+/** TCP ports of this computer's that nothing listens on, each another, as many as wanted: `first` and those behind it, or any. */
 export async function freePorts(count: number, first?: number): Promise<number[]> {
-  const ports: number[] = [];
-  for (let port = first ?? 0; ports.length < count; port = first === undefined ? 0 : port + 1) {
+  // All are held until there are enough: one that was let go of could be given again.
+  const servers: net.Server[] = [];
+  for (let port = first ?? 0; servers.length < count; port = first === undefined ? 0 : port + 1) {
     if (port > 65535) throw new Error("no port of this computer is free");
     const server = net.createServer().listen(port, LOOPBACK);
     try {
@@ -225,9 +226,14 @@ export async function freePorts(count: number, first?: number): Promise<number[]
     } catch {
       continue;
     }
-    ports.push((server.address() as net.AddressInfo).port);
-    server.close();
-    await once(server, "close");
+    servers.push(server);
   }
+  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
+  await Promise.all(
+    servers.map((server) => {
+      server.close();
+      return once(server, "close");
+    }),
+  );
   return ports;
 }
