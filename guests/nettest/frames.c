@@ -1,9 +1,11 @@
 /*
  * Frames from one guest to another without TCP/IP: what netfront, backend and switch cost, and whether anything is lost.
  * role=receive counts them; role=send sends them: frames=N (10000), size=N (1514, all of a frame), gso=N (0: none; else the size
- * of a segment, for frames of up to 64 KiB), mac=XX:XX:XX:XX:XX:XX (the receiver's, else broadcast), from=A.B.C.D, to=A.B.C.D (the
- * addresses in the frames). Each frame is a TCP segment over IPv4 with its number and the pattern in it. At the end each prints
+ * of a segment, for frames of up to 64 KiB), mac=XX:XX:XX:XX:XX:XX (the receiver's, else broadcast), source=XX:XX:XX:XX:XX:XX
+ * (forged, else its own), from=A.B.C.D, to=A.B.C.D (the addresses in the frames). Each frame is a TCP segment over IPv4 with its
+ * number and the pattern in it. At the end each prints
  *   nettest send|receive FRAMES frames BYTES bytes TICKS ticks IDLE idle
+ * role=watch receives for ever. A guest that is sent a frame for another one fails, in this role and in role=receive.
  * For benchmarks: the sender's first warm=N frames are sent before it begins to count; spinner=ID is a domain that counts what
  * time nobody needs (IDLE; lib/devices/idle-time.h); a receiver with `unchecked` looks at the frames' numbers only.
  */
@@ -68,6 +70,9 @@ static void build(uint32_t size, const uint8_t *mac) {
   if (to && !netfront_parse_mac(to, buffer))
     guest_fail("mac=%s is no MAC address", to);
   memcpy(buffer + 6, mac, 6);
+  const char *source = option_text("source");
+  if (source && !netfront_parse_mac(source, buffer + 6))
+    guest_fail("source=%s is no MAC address", source);
   put16(buffer + 12, 0x0800);
   ip[0] = 0x45;
   put16(ip + 2, size - 14);
@@ -119,7 +124,8 @@ static void drop(void *context, const struct netfront_frame *frame) {
 
 /* Sends what is in the buffer, waiting for room. */
 static void send_one(struct netfront *device, uint32_t number, uint32_t size, uint16_t gso) {
-  struct netfront_frame frame = {.count = 1, .length = size, .blank = true, .gso_size = size > 1514 ? gso : 0};
+  bool is_ip = buffer[12] == 0x08 && buffer[13] == 0; /* of another kind of frame nobody could fill in the checksum */
+  struct netfront_frame frame = {.count = 1, .length = size, .blank = is_ip, .gso_size = size > 1514 ? gso : 0};
   frame.parts[0] = (struct netfront_part){buffer, size};
   put32(buffer + 38, number); /* where TCP has its sequence number */
   while (!netfront_send(device, &frame)) {
@@ -172,10 +178,23 @@ void frames_send(void) {
 }
 
 static bool unchecked;
+static const uint8_t *own_mac;
+
+/* Whether a frame is for others only. */
+static void check_receiver(const uint8_t *head) {
+  if (own_mac && !(head[0] & 1) && memcmp(head, own_mac, 6) != 0)
+    guest_fail("a frame for %02x:%02x:%02x:%02x:%02x:%02x came", head[0], head[1], head[2], head[3], head[4], head[5]);
+}
+
+static void watch(void *context, const struct netfront_frame *frame) {
+  (void)context;
+  if (frame->parts[0].length >= 6)
+    check_receiver(frame->parts[0].data);
+}
 
 static void receive(void *context, const struct netfront_frame *frame) {
   const uint8_t *head = frame->parts[0].data;
-  (void)context;
+  watch(context, frame);
   if (frame->parts[0].length < HEADERS || head[12] != 0x08 || head[13] != 0 || (head[36] << 8 | head[37]) != PORT)
     return;
   uint32_t number = get32(head + 38);
@@ -210,6 +229,7 @@ static void receive(void *context, const struct netfront_frame *frame) {
 void frames_receive(void) {
   unchecked = option_present("unchecked");
   struct netfront *device = open_device(receive, true);
+  own_mac = device->mac;
   /* The switch learns where this guest is, the sender's operator what to give as mac=. */
   print("nettest: mac %02x:%02x:%02x:%02x:%02x:%02x\n", device->mac[0], device->mac[1], device->mac[2], device->mac[3],
         device->mac[4], device->mac[5]);
@@ -232,4 +252,17 @@ void frames_receive(void) {
   report("receive");
   if (option_present("all") && count.frames != count.next)
     guest_fail("%lu frames of %u were lost", count.next - count.frames, count.next);
+}
+
+void frames_watch(void) {
+  struct netfront *device = open_device(watch, true);
+  own_mac = device->mac;
+  while (!netfront_connected(device))
+    event_idle(clock_ns() + MILLISECOND);
+  print("nettest: watching\n");
+  while (true) {
+    loop_obey();
+    if (netfront_poll(device, 64) == 0 && netfront_may_sleep(device))
+      event_idle(0);
+  }
 }

@@ -38,6 +38,8 @@ void guest_main(void) {
     frames_send();
   else if (text_equal(role, "receive"))
     frames_receive();
+  else if (text_equal(role, "watch"))
+    frames_watch();
   else if (role[0])
     guest_fail("no role %s", role);
   else if (!net_open())

@@ -21,6 +21,7 @@ void clients_run(const char *peer);
 /* Frames without TCP/IP between two guests: what the way from one to the other costs. */
 void frames_send(void);
 void frames_receive(void);
+void frames_watch(void);
 
 /* A listening connection, or guest_fail. */
 struct tcp_pcb *listen_on(uint16_t port, tcp_accept_fn accept);
