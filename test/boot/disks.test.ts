@@ -181,6 +181,11 @@ test.serial("counters, several disks of one domain, attaching and detaching", as
   const before = await frames(machine);
   const id = await machine.createDomain("--kernel idle --memory 4 --vbd target=ram:64K,vdev=xvda", COMMAND_MS);
   await quietly(t, machine, `vbd attach ${id} target=a,vdev=xvdb`);
+  const info = await machine.command(`info ${id}`, COMMAND_MS);
+  t.regex(
+    info,
+    /^kernel +idle\nsize +4 MiB, 1 vCPU\nvbd +target=ram:65536B,vdev=xvda,access=w,model=noxs\nvbd +target=volume:a,vdev=xvdb/m,
+  );
   t.regex(await machine.command(`vbd attach ${id} target=a,vdev=d1`, COMMAND_MS), /has a vbd xvdb already/);
   t.regex(await machine.command("volume delete a", COMMAND_MS), new RegExp(`a is in use: domain ${id} has it as xvdb`));
   t.regex(await machine.command("volume resize a 512K", COMMAND_MS), /while it is, it can only be made larger/);

@@ -4,9 +4,11 @@ import { cpuName, virtualisationFeatures } from "../cpu-features.ts";
 import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { guestRefusal } from "../refusal.ts";
-import { formatBytes } from "../text.ts";
+import { count, formatBytes } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
+import type { GuestDomain } from "../domains/domain.ts";
 import type { Command } from "./command.ts";
+import { namedDomain } from "./life.ts";
 import { parseOptions } from "./options.ts";
 
 /** The hypervisor's frame counters and what they stand for. */
@@ -37,12 +39,33 @@ function line(what: string, value: string): void {
   print(`${what.padEnd(16)}${value}\n`);
 }
 
+/** How a domain was made, and what it has been given since. */
+function describe({ id, name, uuid, policy, request }: GuestDomain): void {
+  line("domain", `${id} (${name})`);
+  line("UUID", uuid);
+  line("when it ends", `poweroff: ${policy.poweroff}, reboot: ${policy.reboot}, crash: ${policy.crash}`);
+  if (request === null) {
+    line("made", "it is not known how: that was lost when domain 0 was restarted");
+    return;
+  }
+  const { kernel, ramdisk, commandLine, memoryMib, vcpus, vifs = [], vbds = [] } = request;
+  line("kernel", `${kernel.name}${ramdisk === undefined ? "" : `, ramdisk ${ramdisk.name}`}`);
+  if (commandLine !== "") line("command line", commandLine);
+  line("size", `${memoryMib} MiB, ${count(vcpus, "vCPU")}`);
+  for (const [number, settings] of vifs.entries()) if (settings !== null) line(`vif ${number}`, settings);
+  for (const settings of vbds) line("vbd", settings);
+}
+
 export const infoCommand: Command = {
   name: "info",
-  usage: "",
-  summary: "show CPU, virtualisation features, memory by owner, uptime",
+  usage: "[ID]",
+  summary: "show CPU, virtualisation features, memory by owner, uptime; or how a domain was made, and its devices",
   run(words, { domains }) {
-    parseOptions(words, {});
+    const { rest } = parseOptions(words, {}, words.length > 0 ? ["ID"] : []);
+    if (rest.length > 0) {
+      describe(namedDomain(rest[0]!, domains));
+      return;
+    }
     const machine = physicalInfo();
     const policy = hostCpuPolicy();
     const counters = performanceCounters();
