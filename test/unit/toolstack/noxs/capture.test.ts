@@ -2,7 +2,7 @@
 import test from "ava";
 import { CaptureRecord } from "../../../../abi/io/control-net.ts";
 import { captures } from "../../../../scripts/capture/captures.ts";
-import { Base64Lines } from "../../../../toolstack/control/base64.ts";
+import { Base64Lines } from "../../../../toolstack/control/console/base64.ts";
 import { PcapFile } from "../../../../toolstack/control/noxs/capture.ts";
 import { Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
 

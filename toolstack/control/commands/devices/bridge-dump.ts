@@ -1,5 +1,5 @@
 /** `bridge dump`: what passes a bridge, as text that becomes a pcap file on the computer at the other end of the serial line. */
-import { Base64Lines } from "../../base64.ts";
+import { Base64Lines } from "../../console/base64.ts";
 import { outputFull, print, whenDrained } from "../../console/output.ts";
 import { captureBridge } from "../../noxs/capture.ts";
 import { parseBridgeName } from "../../noxs/vif-config.ts";
