@@ -4,6 +4,7 @@ import { driversStart } from "../drivers/drivers";
 import { controlServe, controlStart } from "../drivers/host/control";
 import { eventHandle, eventsServe, eventsStart } from "../drivers/host/events";
 import { systemTime } from "../drivers/host/host";
+import { keptPortsEnd, keptPortsStart } from "../drivers/host/kept-ports";
 import { say, sayEnd } from "../drivers/host/log";
 import { eventBindVirq, setTimer, setWatchdog } from "../drivers/host/hypercalls";
 import { Timer, timerInit, timerSet, timersNext, timersRun } from "../drivers/host/timer";
@@ -38,6 +39,7 @@ function begin(): void {
   started = true;
   showLife(systemTime());
   assert(eventsStart(), "no memory for event channels");
+  keptPortsStart();
   const port = eventBindVirq(VIRQ_TIMER);
   assert(port > 0 && eventHandle(port, nothing, 0), "no port for the timer");
   timerInit(awake, stayAwake, 0);
@@ -53,6 +55,7 @@ function begin(): void {
   blockServe(startBlock);
   // Without a disk it starts when a vbd on memory or on a boot module is wanted, and again after a restart with such.
   if (blockFirst() || blockWasHere()) blockBegin();
+  keptPortsEnd();
   assert(controlStart(), "no stable memory");
 }
 

@@ -15,6 +15,8 @@ class Directory {
   count: u32;
   /** First byte that belongs to no region. */
   top: u32;
+  /** The highest port that a guest may know by its number (kept-ports.ts). */
+  port: u32;
 }
 
 @unmanaged
@@ -52,6 +54,17 @@ export function stableRegion(tag: u32, bytes: u32): usize {
   directory.top += size;
   directory.count++;
   return r.start;
+}
+
+/** The highest port that a guest may know by its number, in this run or an earlier one; 0: none. */
+export function stableHighestPort(): u32 {
+  const directory = changetype<Directory>(IO_STABLE);
+  return directory.magic == MAGIC ? directory.port : 0;
+}
+
+/** Notes it; after the first region was given out. */
+export function stableHighestPortSet(port: u32): void {
+  changetype<Directory>(IO_STABLE).port = port;
 }
 
 /** Whether the region with this tag has been given out, in this run or an earlier one. */

@@ -37,6 +37,7 @@ import { eventForget, eventHandle } from "../../drivers/host/events";
 import { grantAccess, grantAccessAs, grantEnd } from "../../drivers/host/grants";
 import { barrier, read32, read8, systemTime, write32, write64, write8 } from "../../drivers/host/host";
 import { eventAllocUnbound, eventBindInterdomain, eventClose, eventRemotePort } from "../../drivers/host/hypercalls";
+import { portAgain, portKeep } from "../../drivers/host/kept-ports";
 import { Timer, timerArmed, timerInit, timerSet } from "../../drivers/host/timer";
 import { frontendTell } from "../watch";
 import { controlPage, ringRef, stableRing, stableVbdAt, Vbd, VBDS_MAX } from "./records";
@@ -73,6 +74,7 @@ export function controlPageMake(v: Vbd): bool {
   s.grant = ref;
   s.port = port;
   s.frontPort = 0;
+  portKeep(port);
   return true;
 }
 
@@ -185,10 +187,15 @@ export function controlPagesGrant(): void {
   }
 }
 
-/** Binds the port to the frontend again; one that was never bound becomes another, which domain 0 finds in the listing. */
+/** Opens the port again, under the number that the guest knows: bound to the frontend's, or awaiting one. */
 export function controlPagePort(v: Vbd): void {
   const s = v.stable;
-  const port = s.frontPort ? eventBindInterdomain(s.domid, s.frontPort) : eventAllocUnbound(s.domid);
+  portAgain(s.port);
+  let port = s.frontPort ? eventBindInterdomain(s.domid, s.frontPort) : -1;
+  if (port < 0) {
+    s.frontPort = 0;
+    port = eventAllocUnbound(s.domid);
+  }
   s.port = port > 0 && eventHandle(port, notified, changetype<usize>(v)) ? port : 0;
   if (s.frontPort && s.port) controlPageLook(v);
 }

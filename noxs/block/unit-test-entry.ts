@@ -1,5 +1,6 @@
 /** Entry of the block back end's unit tests (test/unit/io/block): the back end over the volumes' test entry. Not part of io.wasm. */
 import { eventDeliver, eventsStart } from "../../drivers/host/events";
+import { keptPortsEnd, keptPortsStart } from "../../drivers/host/kept-ports";
 import { answerBulk, answerLength, blockAnswers, blockRequest } from "./block-control";
 import { blockInit } from "./block";
 import { entriesFree } from "./entries";
@@ -23,5 +24,9 @@ function answer(id: u32, status: i32, payload: usize, length: u32, bulkLength: u
 /** After volumesInit. */
 export function blockStart(): bool {
   blockAnswers(answer);
-  return eventsStart() && blockInit();
+  if (!eventsStart()) return false;
+  keptPortsStart();
+  const ready = blockInit();
+  keptPortsEnd();
+  return ready;
 }

@@ -33,6 +33,7 @@ import { eventForget, eventHandle } from "../../drivers/host/events";
 import { grantAccess, grantAccessAs, grantEnd } from "../../drivers/host/grants";
 import { read16, read32, write16, write32, write8 } from "../../drivers/host/host";
 import { eventAllocUnbound, eventBindInterdomain, eventClose, eventRemotePort } from "../../drivers/host/hypercalls";
+import { portAgain, portKeep } from "../../drivers/host/kept-ports";
 import { stableRegion } from "../../drivers/host/stable";
 import { frontendTell } from "../watch";
 import { bridgeName, bridgeOf } from "./bridges";
@@ -108,6 +109,8 @@ function usePort(v: Vif, port: i32): bool {
     return false;
   }
   v.port = port;
+  v.stable.port = port;
+  portKeep(port);
   return true;
 }
 
@@ -116,9 +119,10 @@ export function controlPageGrant(v: Vif): void {
   if (v.stable.grant) grantAccessAs(v.stable.grant, v.stable.domid, pageOf(v));
 }
 
-/** Then opens its port: to where the guest's is, or anew. */
+/** Then opens its port, under the number that the guest knows: to where the guest's is, or awaiting it. */
 export function controlPagePort(v: Vif): bool {
   const s = v.stable;
+  portAgain(s.port);
   if (s.remotePort) {
     if (usePort(v, eventBindInterdomain(s.domid, s.remotePort))) {
       // The domain may have died between a change and its event.

@@ -58,6 +58,8 @@ export class StableVif {
   extras: u32;
   /** Removed, but the guest still maps its control page. */
   going: u32;
+  /** NoXS: the port that the guest's device page has. */
+  port: u32;
 }
 
 /** Behind the fields of a StableVif: its queues, VIF_QUEUES_MAX of them, and its Counters. */

@@ -5,6 +5,7 @@
 import { dmaMachine } from "../../drivers/host/dma";
 import { eventDeliver, eventsStart } from "../../drivers/host/events";
 import { heapAllocate } from "../../drivers/host/heap";
+import { keptPortsEnd, keptPortsStart } from "../../drivers/host/kept-ports";
 import {
   Frame as CardFrame,
   NETWORK_OPEN,
@@ -45,6 +46,8 @@ export {
   eventDeliver,
   eventsStart,
   heapAllocate,
+  keptPortsEnd,
+  keptPortsStart,
   headersParse,
   netDeadline,
   netControl,

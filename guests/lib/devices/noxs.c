@@ -29,6 +29,10 @@ OFFSET(noxs_vbd, max_rings, 156);
 OFFSET(noxs_vbd, ring_port, 172);
 OFFSET(noxs_vbd, ring_refs, 176);
 
+/* How long a backend's domain may take to be there again, and how often it is looked for. */
+#define PATIENCE (30 * SECOND)
+#define RETRY (10 * MILLISECOND)
+
 static const volatile struct noxs_page *devices;
 static bool asked;
 
@@ -81,19 +85,34 @@ unsigned noxs_count(enum device_type type) {
   return total;
 }
 
-void noxs_attach(enum device_type type, unsigned n, struct noxs_device *device) {
-  struct noxs_entry entry;
-  if (!find(type, n, &entry, NULL))
-    guest_fail("no device %u of type %u", n, type);
-  device->backend = entry.backend;
-  device->page = grant_map(entry.backend, entry.grant);
+/* Maps the control page and binds the port; 0, or an error while the backend's domain is being restarted. */
+static long take(const struct noxs_entry *entry, struct noxs_device *device) {
+  device->backend = entry->backend;
   if (!device->page)
-    guest_fail("device %u of type %u: its control page (grant %u of domain %u) cannot be mapped", entry.id, type,
-               entry.grant, entry.backend);
-  long port = event_bind_interdomain(entry.backend, entry.port);
-  if (port < 0)
-    guest_fail("device %u of type %u: port %u of domain %u: error %ld", entry.id, type, entry.port, entry.backend, port);
-  device->port = port;
+    device->page = grant_map(entry->backend, entry->grant);
+  if (!device->page)
+    return -XEN_EAGAIN;
+  long port = event_bind_interdomain(entry->backend, entry->port);
+  if (port > 0)
+    device->port = port;
+  return port > 0 ? 0 : port;
+}
+
+void noxs_attach(enum device_type type, unsigned n, struct noxs_device *device) {
+  uint64_t deadline = clock_ns() + PATIENCE;
+  device->page = NULL;
+  for (;;) {
+    struct noxs_entry entry;
+    if (!find(type, n, &entry, NULL))
+      guest_fail("no device %u of type %u", n, type);
+    long error = take(&entry, device);
+    if (!error)
+      return;
+    if (clock_ns() > deadline)
+      guest_fail("device %u of type %u, grant %u and port %u of domain %u: error %ld", entry.id, type, entry.grant, entry.port,
+                 entry.backend, error);
+    event_idle(clock_ns() + RETRY);
+  }
 }
 
 void noxs_connect(struct noxs_device *device) {

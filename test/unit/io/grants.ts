@@ -422,7 +422,7 @@ export class IoHost {
         return 0;
       case EVTCHNOP_alloc_unbound: {
         const remoteDomid = view.getUint16(at + EvtchnAllocUnbound.remote_dom, true);
-        if (!this.guests.get(remoteDomid)?.alive) return -3;
+        if (remoteDomid !== DOMID_SELF && !this.guests.get(remoteDomid)?.alive) return -3;
         view.setUint32(
           at + EvtchnAllocUnbound.port,
           this.ports.add({ remoteDomid, remotePort: -1, handler: null }),

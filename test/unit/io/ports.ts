@@ -8,14 +8,25 @@ export interface Port {
   handler: (() => void) | null;
 }
 
-/** A domain's event channels. */
+/** Ports by number. */
+class PortMap extends Map<number, Port> {
+  /** No lower number is free. */
+  lowest = 1;
+
+  override delete(number: number): boolean {
+    this.lowest = Math.min(this.lowest, number);
+    return super.delete(number);
+  }
+}
+
+/** A domain's event channels. A new one has the lowest number that is free, as the hypervisor does it. */
 export class Ports {
-  readonly ports = new Map<number, Port>();
-  private next = 1;
+  readonly ports = new PortMap();
 
   add(port: Port): number {
-    while (this.ports.has(this.next)) this.next++;
-    this.ports.set(this.next, port);
-    return this.next;
+    const { ports } = this;
+    while (ports.has(ports.lowest)) ports.lowest++;
+    ports.set(ports.lowest, port);
+    return ports.lowest;
   }
 }

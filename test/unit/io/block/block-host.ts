@@ -139,7 +139,6 @@ export class BlockHost extends VolumeHost {
   declare private byFrame: Map<number, GuestPage>;
   declare private toGuests: Set<() => void>;
   declare private answers: Map<number, (status: number, payload: Buffer, bulk: number) => void>;
-  declare private nextPort: number;
   declare private nextHandle: number;
   declare private nextId: number;
   declare private areas: { payload: number; response: number; bulk: number };
@@ -157,7 +156,6 @@ export class BlockHost extends VolumeHost {
       fresh["byFrame"] = new Map();
       fresh["toGuests"] = new Set();
       fresh["answers"] = new Map();
-      fresh["nextPort"] = 1;
       fresh["nextHandle"] = 1;
       fresh["nextId"] = 1;
     });
@@ -258,14 +256,22 @@ export class BlockHost extends VolumeHost {
     return super.hypercall(op, command, at, text);
   }
 
+  /** The lowest number that is free, as the hypervisor gives it. */
+  private freePort(): number {
+    let number = 1;
+    while (this.ownPorts.has(number)) number++;
+    return number;
+  }
+
   private eventOp(command: number, at: number): number {
     const { view } = this;
     // Events are delivered by the tests, port by port.
     if (command === EVTCHNOP_init_control || command === EVTCHNOP_expand_array) return 0;
     if (command === EVTCHNOP_alloc_unbound) {
       const domid = view.getUint16(at + EvtchnAllocUnbound.remote_dom, true);
-      this.ownPorts.set(this.nextPort, { domid, remote: 0 });
-      view.setUint32(at + EvtchnAllocUnbound.port, this.nextPort++, true);
+      const number = this.freePort();
+      this.ownPorts.set(number, { domid, remote: 0 });
+      view.setUint32(at + EvtchnAllocUnbound.port, number, true);
       return 0;
     }
     if (command === EVTCHNOP_bind_interdomain) {
@@ -273,10 +279,11 @@ export class BlockHost extends VolumeHost {
       const remote = view.getUint32(at + EvtchnBindInterdomain.remote_port, true);
       const port = this.guests.get(domid)?.ports.get(remote);
       if (port === undefined || port.remote !== 0) return -22;
-      port.remote = this.nextPort;
-      this.ownPorts.set(this.nextPort, { domid, remote });
-      view.setUint32(at + EvtchnBindInterdomain.local_port, this.nextPort, true);
-      this.pending.add(this.nextPort++);
+      const number = this.freePort();
+      port.remote = number;
+      this.ownPorts.set(number, { domid, remote });
+      view.setUint32(at + EvtchnBindInterdomain.local_port, number, true);
+      this.pending.add(number);
       return 0;
     }
     const port = view.getUint32(at + (command === EVTCHNOP_status ? EvtchnStatus.port : EvtchnSend.port), true);

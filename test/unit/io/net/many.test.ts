@@ -47,8 +47,7 @@ test("nine thousand vifs on one bridge", async (t) => {
   for (let domid = 3; domid <= VIFS; domid++) {
     if (net.addVif(domid, { ipv4: hostOf(domid).ip }).status !== 0) t.fail(`vif ${domid}`);
   }
-  // Words and handlers of event channels stay: three pages for 1,024 ports.
-  t.is(host.ramPages, before + 3 * 9);
+  t.is(host.ramPages, before);
   t.true(poolIsFree(net));
 });
 

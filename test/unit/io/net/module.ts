@@ -190,7 +190,9 @@ export class Net {
     this.exports = instance.exports as unknown as Record<string, Call>;
     for (const card of this.cards) this.card = this.exports["cardPlug"]!(card.features, card.mtu) >>> 0;
     if (this.exports["eventsStart"]!() === 0) throw new Error("no memory for event channels");
+    this.exports["keptPortsStart"]!();
     if (this.exports["netInit"]!() === 0) throw new Error("no memory for the back end");
+    this.exports["keptPortsEnd"]!();
     this.buffers.request = this.exports["heapAllocate"]!(4096);
     this.buffers.response = this.exports["heapAllocate"]!(4096);
     this.buffers.bulk = this.exports["heapAllocate"]!(65536);

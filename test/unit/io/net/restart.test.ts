@@ -53,10 +53,11 @@ test("vifs, bridges, counters and addresses are there again, and nobody was told
   }
   a.send(arp(1, hostOf(1), { ip: "10.0.0.2" }));
   t.is(a.take().length, 1);
-  // One that had not connected: its port is another now, which domain 0 finds in the listing.
+  // One that had not connected finds its port where its device page says.
   const late = new Frontend(net, 3);
   t.is(net.vif(3).grant, waiting.grant);
-  t.is(late.connectNoxs({ grant: waiting.grant, port: net.vif(3).port }), 4);
+  t.is(net.vif(3).port, waiting.port);
+  t.is(late.connectNoxs(waiting), 4);
   late.send(udpFrame(hostOf(3), hostOf(1), pattern(10)));
   t.is(a.take().length, 1);
   // Closing works over the port that was bound before.
@@ -79,6 +80,34 @@ test("what a frontend asked for while there was no back end is done after its re
   net.run();
   t.is(net.vif(1).state, VIF_CONNECTED);
   t.is(a.watched, 1);
+});
+
+test("ports that device pages have keep their numbers over restarts, whatever else takes ports", async (t) => {
+  const net = await netWithBridge();
+  // Half of them connect, with ports for their rings between; others go, and leave holes.
+  const entries = new Map<number, { grant: number; port: number }>();
+  for (let domid = 1; domid <= 12; domid++) {
+    net.guest(domid);
+    const entry = net.addVif(domid);
+    entries.set(domid, entry);
+    if (domid % 2 === 0) t.is(new Frontend(net, domid, { split: domid % 4 === 0 }).connectNoxs(entry), 4);
+  }
+  for (const domid of [3, 4]) {
+    t.is(net.removeVif(domid), 0);
+    entries.delete(domid);
+  }
+  for (let i = 0; i < 3; i++) {
+    net.host.restart();
+    await net.restart();
+    net.run();
+    for (const [domid, { port }] of entries) t.is(net.vif(domid).port, port, `domain ${domid}`);
+  }
+  // What was kept free for them is free again: a new vif has the number of one that went.
+  net.guest(20);
+  t.true(net.addVif(20).port < Math.max(...[...entries.values()].map(({ port }) => port)));
+  // A kernel that starts over binds what its device page says.
+  const again = new Frontend(net, 1);
+  t.is(again.connectNoxs(entries.get(1)!), 4);
 });
 
 test("wherever the domain dies, traffic goes on with the same rings and no frame is damaged", async (t) => {
