@@ -24,7 +24,7 @@ import { Domain, DomainKind } from "./records/domain";
 import { domainsReap } from "./domains/domain-life";
 import { domainFirst, domainReapWanted } from "./records/domain-list";
 import { exitHandle } from "./exits";
-import { framesInit, freeFrames, totalFrames } from "./memory/frames";
+import { framesClean, framesInit, freeFrames, totalFrames } from "./memory/frames";
 import { heapInit } from "./memory/heap";
 import { archFrameAlloc, archFrameAllocRun, archFrameFree } from "./memory/overhead";
 import { hypercallSoftware, hypercallSoftwareContinue, hypercallStart } from "./hypercalls/hypercall-table";
@@ -178,11 +178,17 @@ function fpuGive(c: Cpu, v: Vcpu | null): void {
   c.fpuOwner = changetype<usize>(v);
 }
 
+/** Nothing runs: memory is cleaned ahead of time, a piece in each turn, and then the CPU sleeps until an interrupt. */
 function idle(c: Cpu, cpu: u32): void {
   const from = hw.rdtsc();
   if (from >= c.deadlineTsc) return;
-  hostApicSetDeadline(c.deadlineTsc);
-  const vector = hw.idle();
+  let vector: i32;
+  if (framesClean()) {
+    vector = hw.takeInterrupt();
+  } else {
+    hostApicSetDeadline(c.deadlineTsc);
+    vector = hw.idle();
+  }
   if (vector >= 0) interruptHandle(cpu, vector);
   c.idleNs += nsAtTsc(hw.rdtsc()) - nsAtTsc(from);
 }

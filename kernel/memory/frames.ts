@@ -6,8 +6,11 @@
  * mapping that others hold. Dropping the allocation only unlinks it; dropping the last reference frees the frame, and
  * only then does the domain's totalPages shrink. So a frame is never reused while it is still accessible.
  *
- * Frames are zeroed when they are allocated, so they never contain another owner's data. Calling context: any CPU,
- * interrupts off; the lock is held for short, bounded work only.
+ * An allocated frame holds zeroes, never another owner's data. A free frame is *clean*, known to hold zeroes, or dirty; a
+ * dirty one is zeroed when it is allocated. A processor that has nothing else to do zeroes free frames ahead of time
+ * (framesClean), up to a reserve: beyond it the work would only heat the machine, and touch memory that an emulator or
+ * hypervisor below has not had to provide yet. What counts is each frame's own mark, which it loses when it is allocated.
+ * Calling context: any CPU, interrupts off; the lock is held for short, bounded work only.
  */
 import { BootInfo } from "../../abi/boot-info";
 import { DOMID_XEN } from "../../abi/xen";
@@ -51,6 +54,7 @@ class Frame {
   /** On a list: the next frame's number. A XenShared frame is on none: gfn + 1 where its domain has it mapped, 0 nowhere. */
   next: u32;
   prev: u32;
+  /** Of a free frame: FREE_CLEAN, and in a free block's first frame how many of the block's first frames are clean. */
   refs: u32;
   owner: u16;
   type: u8;
@@ -60,6 +64,13 @@ class Frame {
 
 const ORDER_MAX: u32 = 18; // 1 GiB blocks
 const ORDER_INSIDE: u8 = 0xff;
+/** In a free frame's `refs`: it holds zeroes. */
+const FREE_CLEAN: u32 = 0x80000000;
+/** Frames kept clean ahead of time: 128 MiB. */
+const CLEAN_RESERVE: u32 = 32768;
+/** Frames that are zeroed, or looked at, in one piece of cleaning, while the lock is held: some microseconds. */
+const CLEAN_PIECE: u32 = 16;
+const LOOK_PIECE: u32 = 512;
 const FRAME_SHIFT: u64 = 4;
 
 let table: usize = 0;
@@ -68,9 +79,13 @@ let limit: u64 = 0;
 let tableEndPage: u32 = 0;
 let ramFrames: u32 = 0;
 let freeCount: u32 = 0;
+/** Free frames that are clean. */
+let cleanCount: u32 = 0;
 
 const lockWord: usize = memory.data(4);
-const freeHeads: usize = memory.data(4 * 19); // u32 mfn by order
+/** The free blocks of which every frame is known to be clean, and the others: u32 mfn by order. */
+const cleanHeads: usize = memory.data(4 * 19);
+const dirtyHeads: usize = memory.data(4 * 19);
 const typeCounts: usize = memory.data(4 * 11); // u32 by FrameType
 
 // @ts-expect-error: decorator of AssemblyScript
@@ -88,67 +103,102 @@ function count(type: u32, by: i32): void {
 
 // --- Free blocks --------------------------------------------------------------------------------------------------------
 
-function pushFree(mfn: u64, order: u32): void {
+/** The list of blocks of an order of which so many frames, from the first one on, are clean. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function headOf(order: u32, clean: u32): usize {
+  return (clean >> order ? cleanHeads : dirtyHeads) + ((<usize>order) << 2);
+}
+
+/** How many frames of a free block, from its first one on, are known to be clean. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function cleanAtStart(mfn: u64): u32 {
+  return at(mfn).refs & ~FREE_CLEAN;
+}
+
+/** Puts a block on its list. @param clean how many frames from the first one on are clean */
+function pushFree(mfn: u64, order: u32, clean: u32): void {
   const f = at(mfn);
-  const head = freeHeads + ((<usize>order) << 2);
+  const head = headOf(order, clean);
   const first = load<u32>(head);
   f.type = <u8>FrameType.Free;
   f.flags = <u8>order;
+  f.refs = (f.refs & FREE_CLEAN) | clean;
   f.prev = 0;
   f.next = first;
   if (first) at(first).prev = <u32>mfn;
   store<u32>(head, <u32>mfn);
 }
 
-function unlinkFree(mfn: u64, order: u32): void {
+/** Takes a block off its list; returns how many frames from its first one on are clean. */
+function unlinkFree(mfn: u64, order: u32): u32 {
   const f = at(mfn);
+  const clean = cleanAtStart(mfn);
   if (f.prev) at(f.prev).next = f.next;
-  else store<u32>(freeHeads + ((<usize>order) << 2), f.next);
+  else store<u32>(headOf(order, clean), f.next);
   if (f.next) at(f.next).prev = f.prev;
   f.flags = ORDER_INSIDE;
+  f.refs &= FREE_CLEAN;
+  return clean;
 }
 
-/** Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. */
+/**
+ * Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. Clean ones first. Its
+ * frames keep their marks, which the caller looks at: `begin`.
+ */
 function takeBlock(order: u32): u64 {
+  const mfn = takeFrom(cleanHeads, order);
+  return mfn ? mfn : takeFrom(dirtyHeads, order);
+}
+
+function takeFrom(heads: usize, order: u32): u64 {
   for (let o = order; o <= ORDER_MAX; o++) {
-    const mfn: u64 = load<u32>(freeHeads + ((<usize>o) << 2));
+    const mfn: u64 = load<u32>(heads + ((<usize>o) << 2));
     if (!mfn) continue;
-    unlinkFree(mfn, o);
+    const clean = unlinkFree(mfn, o);
     while (o > order) {
       o--;
-      pushFree(mfn + ((<u64>1) << o), o);
+      const half: u32 = 1 << o;
+      pushFree(mfn + half, o, clean > half ? clean - half : 0);
     }
     return mfn;
   }
   return 0;
 }
 
-/** Frees a block and merges it with its free neighbours. */
-function giveBlock(start: u64, startOrder: u32): void {
+/** Frees a block and merges it with its free neighbours. @param startClean how many frames from the first one on are clean */
+function giveBlock(start: u64, startOrder: u32, startClean: u32): void {
   let mfn = start;
   let order = startOrder;
+  let clean = startClean;
   at(mfn).type = <u8>FrameType.Free;
   while (order < ORDER_MAX) {
-    const buddy = mfn ^ ((<u64>1) << order);
-    if (buddy + ((<u64>1) << order) > limit) break;
+    const size: u32 = 1 << order;
+    const buddy = mfn ^ (<u64>size);
+    if (buddy + size > limit) break;
     const b = at(buddy);
     if (b.type != <u8>FrameType.Free || b.flags != <u8>order) break;
-    unlinkFree(buddy, order);
+    const other = unlinkFree(buddy, order);
     if (buddy < mfn) {
       at(mfn).flags = ORDER_INSIDE;
+      at(mfn).refs &= FREE_CLEAN;
       mfn = buddy;
+      clean = other == size ? size + clean : other;
+    } else if (clean == size) {
+      clean += other;
     }
     order++;
   }
-  pushFree(mfn, order);
+  pushFree(mfn, order, clean);
 }
 
-/** Frees [start, end), whose entries are already marked free and ORDER_INSIDE, in blocks as large as possible. */
+/** Frees [start, end), whose entries are already marked free, dirty and ORDER_INSIDE, in blocks as large as possible. */
 function giveRun(start: u64, end: u64): void {
   while (start < end) {
     let order: u32 = 0;
     while (order < ORDER_MAX && (start & ((<u64>1) << order)) == 0 && start + ((<u64>2) << order) <= end) order++;
-    giveBlock(start, order);
+    giveBlock(start, order, 0);
     start += (<u64>1) << order;
   }
 }
@@ -293,7 +343,7 @@ export function frameType(mfn: u64): u32 {
 }
 
 export function frameRefs(mfn: u64): u32 {
-  return mfn < limit ? at(mfn).refs : 0;
+  return mfn < limit && at(mfn).type != <u8>FrameType.Free ? at(mfn).refs : 0;
 }
 
 /** The allocation reference is held (see FRAME_ALLOCATED). */
@@ -337,15 +387,56 @@ export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
   hw.lock(lockWord);
   const mfn = takeBlock(order);
   if (mfn) {
-    for (let i: u64 = 0; i < frames; i++) frameBegin(mfn + i, owner, type);
-    for (let i: u64 = frames; i < (<u64>1) << order; i++) giveBlock(mfn + i, 0);
-    freeCount -= frames;
-    count(FrameType.Free, -(<i32>frames));
-    count(type, frames);
+    for (let i: u64 = frames; i < (<u64>1) << order; i++) giveBlock(mfn + i, 0, at(mfn + i).refs ? 1 : 0);
+    taken(mfn, frames, type);
   }
   hw.unlock(lockWord);
-  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
+  if (!mfn) return 0;
+  begin(mfn, frames);
+  for (let i: u64 = 0; i < frames; i++) frameBegin(mfn + i, owner, type);
   return mfn;
+}
+
+/** Counts frames of a block just taken as those of a type. */
+function taken(mfn: u64, frames: u32, type: u32): void {
+  for (let i: u64 = 0; i < frames; i++) if (at(mfn + i).refs) cleanCount--;
+  freeCount -= frames;
+  count(FrameType.Free, -(<i32>frames));
+  count(type, frames);
+}
+
+/** Makes frames of a block just taken, which nobody else finds, hold zeroes. Without the lock: it may take long. */
+function begin(mfn: u64, frames: u32): void {
+  for (let i: u64 = 0; i < frames; i++) if (!at(mfn + i).refs) hw.zeroFrame(mfn + i);
+}
+
+/**
+ * A piece of cleaning: zeroes some dirty free frames, unless enough are clean. Blocks that are nearly allocated, the smallest,
+ * come first.
+ * @returns false when there is nothing to do
+ */
+export function framesClean(): bool {
+  if (cleanCount >= CLEAN_RESERVE || cleanCount == freeCount) return false;
+  hw.lock(lockWord);
+  let order: u32 = 0;
+  while (order < ORDER_MAX && !load<u32>(dirtyHeads + ((<usize>order) << 2))) order++;
+  const mfn: u64 = load<u32>(dirtyHeads + ((<usize>order) << 2));
+  if (mfn) {
+    const size: u32 = 1 << order;
+    let clean = unlinkFree(mfn, order);
+    const end = min(size, clean + LOOK_PIECE);
+    for (let zeroed: u32 = 0; clean < end && zeroed < CLEAN_PIECE; clean++) {
+      const f = at(mfn + clean);
+      if (f.refs) continue;
+      hw.zeroFrame(mfn + clean);
+      f.refs = FREE_CLEAN;
+      cleanCount++;
+      zeroed++;
+    }
+    pushFree(mfn, order, clean);
+  }
+  hw.unlock(lockWord);
+  return mfn != 0;
 }
 
 /** Drops the allocation reference of a frame got from frameAlloc; the frame is freed if it was the last one. */
@@ -369,15 +460,14 @@ export function domainFrameAllocRun(d: Domain, order: u32): u64 {
   const type: u32 = d.kind == DomainKind.Software ? FrameType.Engine : FrameType.Guest;
   hw.lock(lockWord);
   const mfn = takeBlock(order);
-  if (mfn) {
-    listRun(d, mfn, frames, type);
-    d.totalPages += frames;
-    freeCount -= frames;
-    count(FrameType.Free, -(<i32>frames));
-    count(type, frames);
-  }
+  if (mfn) taken(mfn, frames, type);
   hw.unlock(lockWord);
-  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
+  if (!mfn) return 0;
+  begin(mfn, frames);
+  hw.lock(lockWord);
+  listRun(d, mfn, frames, type);
+  d.totalPages += frames;
+  hw.unlock(lockWord);
   return mfn;
 }
 
@@ -488,7 +578,7 @@ export function framePut(mfn: u64): void {
       if (d!.life == DomainLife.Dying) domainReapLater(d!);
     }
     f.owner = <u16>DOMID_XEN;
-    giveBlock(mfn, 0);
+    giveBlock(mfn, 0, 0);
     freeCount++;
     count(type, -1);
     count(FrameType.Free, 1);

@@ -52,8 +52,10 @@ export interface MachineOptions {
   /** What is typed at the serial port before the hypervisor starts. */
   typed?: string;
   commandLine?: string;
-  /** Keep `longestStretch`. */
+  /** Keep `longestStretch` and `uses`. */
   measureStretches?: boolean;
+  /** The byte that all of RAM holds at first. */
+  fill?: number;
   /** The real-time clock's year, two digits. */
   year?: number;
   /** Called with every line that reaches the serial port. */
@@ -93,6 +95,10 @@ export class Machine {
   /** The most uses of the hardware in a row without a look at the clock, by which long work gives way: see measureStretch. */
   longestStretch = 0;
   private stretch = 0;
+  /** Uses of the hardware, with measureStretches. */
+  uses = 0;
+  /** Frames that were zeroed. */
+  zeroed = 0;
 
   constructor(
     module: WebAssembly.Module,
@@ -100,6 +106,7 @@ export class Machine {
   ) {
     const size = (options.memory ?? 16) * 1024 * 1024;
     this.ram = new Ram(size, SHIM_BASE, SHIM_SIZE);
+    if (options.fill !== undefined) this.ram.bytes.fill(options.fill);
     this.devices = new Devices((text) => {
       this.output += text;
       options.onOutput?.(text);
@@ -261,6 +268,7 @@ export class Machine {
     const counted = Object.entries(imports).map(([name, call]) => [
       name,
       (...args: never[]): unknown => {
+        this.uses++;
         this.stretch = name === "rdtsc" ? 0 : this.stretch + 1;
         this.longestStretch = Math.max(this.longestStretch, this.stretch);
         return call(...args);
@@ -306,7 +314,10 @@ export class Machine {
         const start = ram.at(from, length);
         ram.bytes.copyWithin(ram.at(to, length), start, start + length);
       },
-      zeroFrame: (mfn: bigint) => ram.frame(Number(mfn)).fill(0),
+      zeroFrame: (mfn: bigint) => {
+        this.zeroed++;
+        ram.frame(Number(mfn)).fill(0);
+      },
       mmioRead32: (pa: bigint) => devices.mmioRead(Number(pa)),
       mmioWrite32: (pa: bigint, value: number) => devices.mmioWrite(Number(pa), value >>> 0),
       spaceMap: (space: number, page: number, mfn: bigint, flags: number) =>

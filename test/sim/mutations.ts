@@ -32,21 +32,20 @@ export const MUTATIONS: Mutation[] = [
   {
     name: "memory is given to a domain as its last owner left it",
     file: "kernel/memory/frames.ts",
-    find: `    count(type, frames);
-  }
-  hw.unlock(lockWord);
-  if (mfn) for (let i: u64 = 0; i < frames; i++) hw.zeroFrame(mfn + i);
-  return mfn;
-}
-
-/** Gives a run`,
-    replace: `    count(type, frames);
-  }
-  hw.unlock(lockWord);
-  return mfn;
-}
-
-/** Gives a run`,
+    find: "if (!at(mfn + i).refs) hw.zeroFrame(mfn + i);",
+    replace: "",
+  },
+  {
+    name: "a free frame is marked as clean and not zeroed",
+    file: "kernel/memory/frames.ts",
+    find: "      hw.zeroFrame(mfn + clean);\n",
+    replace: "",
+  },
+  {
+    name: "a frame that its domain has used is clean when it is free again",
+    file: "kernel/memory/frames.ts",
+    find: "    if (--f.refs) continue; // freed with its last reference\n",
+    replace: "    if (--f.refs) continue;\n    f.refs = FREE_CLEAN;\n    cleanCount++;\n",
   },
   {
     name: "an event for a port is dropped",
