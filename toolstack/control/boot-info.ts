@@ -7,7 +7,7 @@ import { DOM0_START_INFO } from "../../abi/domain0-layout.ts";
 import { WindowImage } from "./builder/image.ts";
 import { memory } from "./host.ts";
 import { decodeUtf8 } from "./text.ts";
-import { load64, PAGE_SIZE } from "./window.ts";
+import { load64, PAGE_SIZE, type MachineWindow } from "./window.ts";
 
 /** A NUL-terminated string, read page by page: memory after its last page need not be mapped. */
 function readText(address: number): string {
@@ -37,8 +37,34 @@ export function bootOption(name: string): string | undefined {
   return value;
 }
 
+interface Modules {
+  /** Where they were read: there are several machines only in tests. */
+  window: MachineWindow;
+  inOrder: readonly WindowImage[];
+  byName: ReadonlyMap<string, WindowImage>;
+}
+
+let known: Modules | undefined;
+
+/** Modules never change: they are read once. */
+function modulesOnce(): Modules {
+  if (known?.window === memory) return known;
+  const inOrder = readModules();
+  const byName = new Map([...inOrder].reverse().map((module) => [module.name, module]));
+  return (known = { window: memory, inOrder, byName });
+}
+
 /** The boot modules, in the order they were given. */
-export function bootModules(): WindowImage[] {
+export function bootModules(): readonly WindowImage[] {
+  return modulesOnce().inOrder;
+}
+
+/** A boot module by name; of several the first one. */
+export function findModule(name: string): WindowImage | undefined {
+  return modulesOnce().byName.get(name);
+}
+
+function readModules(): WindowImage[] {
   const modules: WindowImage[] = [];
   const list = load64(memory, DOM0_START_INFO + HvmStartInfo.modlist_paddr);
   for (let i = 0; i < memory.load32(DOM0_START_INFO + HvmStartInfo.nr_modules); i++) {
@@ -51,9 +77,4 @@ export function bootModules(): WindowImage[] {
     modules.push(new WindowImage(name, address, load64(memory, entry + HvmModlistEntry.size)));
   }
   return modules;
-}
-
-/** A boot module by name. */
-export function findModule(name: string): WindowImage | undefined {
-  return bootModules().find((module) => module.name === name);
 }
