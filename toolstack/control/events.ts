@@ -137,6 +137,11 @@ function replaceWord(port: number, expected: number, value: number): boolean {
   return compareExchange(wordPages + port * 4, expected, value >>> 0) === expected;
 }
 
+/** Whether an event of a port has not been handled yet. */
+export function isRaised(port: number): boolean {
+  return (wordOf(port) & PENDING) !== 0;
+}
+
 /** Keeps a port from waking domain 0, also if it is on the queue. */
 export function maskPort(port: number): void {
   for (;;) {

@@ -44,6 +44,8 @@ const runs: number[][] = Array.from({ length: RECORD_PAGES + 1 }, () => []);
 const places = new Map<number, number>();
 const PLACE = 16;
 let sequence = 0;
+/** The first page says that at least so many have been written. */
+let known = 0;
 
 function header(page: number): Uint32Array {
   return words(memory, DOM0_STABLE + page * PAGE_SIZE, HEADER_BYTES / 4);
@@ -133,8 +135,11 @@ export function saveRecord(domain: number, text: string): boolean {
     if (page === undefined) return false;
     encodeText(text, bodyOf(page), length);
   }
-  const first = header(0);
-  if (first[USED_AT]! < page + pages) first[USED_AT] = page + pages;
+  if (page + pages > known) {
+    known = page + pages;
+    const first = header(0);
+    if (first[USED_AT]! < known) first[USED_AT] = known;
+  }
   const head = header(page);
   head[DOMAIN_AT] = domain;
   head[PAGES_AT] = pages;

@@ -17,7 +17,7 @@ openHost({ hypercall: () => {}, exchange: () => {}, codec: () => {}, encode: () 
 function setup(start = 0) {
   window.map(PAGE / 4096, new Uint8Array(4096));
   for (const index of [X.in_cons, X.in_prod, X.out_cons, X.out_prod]) window.store32(PAGE + index, start);
-  return new ConsoleRing(PAGE);
+  return new ConsoleRing(PAGE, false);
 }
 
 /** What a guest does to print. */

@@ -38,6 +38,8 @@ export class ControlPlane {
   private ramAtCrash: Uint8Array | null = null;
   /** Run in every new heap before the control plane is evaluated there. */
   prelude = "";
+  /** Functions of the test's that scripts may call. */
+  globals: Record<string, () => unknown> = {};
   turns = 0;
   hypercalls = 0;
 
@@ -112,6 +114,7 @@ export class ControlPlane {
           codec: () => this.codec.call(),
           encode: (text: string) => hostEncode(this.window, text),
           machineWindow: this.window,
+          ...this.globals,
         },
         { microtaskMode: "afterEvaluate" },
       );

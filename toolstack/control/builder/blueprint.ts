@@ -31,6 +31,8 @@ export interface BlueprintConfig {
 
 /** Of images that stay where they are: boot modules. Those used longest ago first. */
 const kept = new Map<string, Blueprint>();
+/** The one used last, found without its key: guests of one kind are often made one after the other. */
+let latest: (BlueprintConfig & { blueprint: Blueprint }) | null = null;
 const KEPT = 16;
 /** Those that write more are made each time: their lists of frames would take more memory than they save time. */
 const KEPT_BYTES = 2 * MIB;
@@ -40,15 +42,26 @@ export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Bluepr
   const { kernel, ramdisk, commandLine, memoryMib, vcpus } = config;
   const stays = kernel.address < DOM0_MAP && (ramdisk === undefined || ramdisk.address < DOM0_MAP);
   if (!stays) return makeBlueprint(config, parsed);
+  if (
+    latest?.kernel === kernel &&
+    latest.ramdisk === ramdisk &&
+    latest.memoryMib === memoryMib &&
+    latest.vcpus === vcpus &&
+    latest.commandLine === commandLine
+  ) {
+    return latest.blueprint;
+  }
   const key = `${kernel.address} ${ramdisk?.address ?? ""} ${memoryMib} ${vcpus} ${commandLine}`;
   const known = kept.get(key);
-  if (known !== undefined) return known;
-  const made = makeBlueprint(config, parsed);
-  if (made.size > KEPT_BYTES) return made;
-  made.writes = [...made.writes];
-  if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
-  kept.set(key, made);
-  return made;
+  const blueprint = known ?? makeBlueprint(config, parsed);
+  if (known === undefined) {
+    if (blueprint.size > KEPT_BYTES) return blueprint;
+    blueprint.writes = [...blueprint.writes];
+    if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
+    kept.set(key, blueprint);
+  }
+  latest = { kernel, ramdisk, commandLine, memoryMib, vcpus, blueprint };
+  return blueprint;
 }
 
 function makeBlueprint(config: BlueprintConfig, kernel: PvhKernel): Blueprint {

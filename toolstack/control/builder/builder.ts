@@ -24,7 +24,7 @@ import { PAGE_SIZE } from "../window.ts";
 import { acpiSize } from "./acpi.ts";
 import { blueprintFor, bytesAt, imagePieces } from "./blueprint.ts";
 import { BuildError } from "./build-error.ts";
-import { planWrites, writeBatches, type Batch } from "./guest-writer.ts";
+import { fill, planWrites, writeBatches, type Batch } from "./guest-writer.ts";
 import { setPvStartContext, setStartContext } from "./vcpu-state.ts";
 import { parseKernel, type Kernel, type PvhKernel, type PvKernel } from "./elf.ts";
 import { Pace, type Progress } from "./pace.ts";
@@ -40,6 +40,8 @@ const MIB = 1024 * 1024;
 const SUPER_ORDER = 9;
 const SUPER_PAGES = 512;
 const SUPER_SIZE = SUPER_PAGES * PAGE_SIZE;
+/** RAM, bytes, that is given in one step: zeroing it takes some hundred microseconds. */
+const AT_ONCE = 4 * SUPER_SIZE;
 
 /** What a user may choose of a guest. */
 export interface GuestConfig {
@@ -48,10 +50,6 @@ export interface GuestConfig {
   commandLine: string;
   memoryMib: number;
   vcpus: number;
-  /** It finds its devices in a device page (NoXS); PVHv1 guests always do. */
-  noxs?: boolean;
-  /** Told of a build that takes more than a second: bytes of memory given or written, and to be. */
-  progress?: Progress;
 }
 
 /** How a guest is built: its plan, and the steps that depend on its kind. */
@@ -65,28 +63,48 @@ interface Plan {
 }
 
 /**
- * Builds a domain of the kind that its kernel is for, PVH or PVHv1, which is paused. What takes long is done in steps, between which
- * others have their turns. The domain has no handle yet, which marks it as unfinished: its caller writes it when
+ * Builds a domain of the kind that its kernel is for, PVH or PVHv1, which is paused: at once, or, what takes long, in steps, between
+ * which others have their turns. The domain has no handle yet, which marks it as unfinished: its caller writes it when
  * everything else is done.
+ * @param noxs it finds its devices in a device page (NoXS); PVHv1 guests always do
+ * @param progress told of a build that takes more than a second: bytes of memory given or written, and to be
  * @throws BuildError for what the user can mend, HypercallError for what the hypervisor refused
  */
-export async function buildDomain(config: GuestConfig): Promise<Rings> {
+export function buildDomain(config: GuestConfig, noxs = false, progress?: Progress): Rings | Promise<Rings> {
   const kernel = kernelOf(config.kernel);
-  const pvhv1 = kernel.kind === "pvhv1";
   const plan = kernel.kind === "pvhv1" ? planPvhv1(config, kernel) : planPvh(config, kernel);
-  const { memory } = plan;
-  const pace = new Pace(config.progress);
+  const pvhv1 = kernel.kind === "pvhv1";
+  if (plan.memory.lowRam > AT_ONCE) return buildInSteps(config, plan, pvhv1, noxs, progress);
   let id = -1;
   try {
     id = createDomain(config.vcpus, pvhv1);
-    setMaxVcpus(id, config.vcpus);
-    setMaxMemory(id, config.memoryMib * 1024 + beyondRam(acpiSize(config.vcpus)) / 1024);
-    await populateGuest(id, memory, pace);
-    if (config.noxs) makeDevicePage(id);
-    const rings = openRings(id, memory.consolePage / PAGE_SIZE, memory.storePage / PAGE_SIZE);
-    // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
-    setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
-    setMemoryMap(id, memory.memoryMap);
+    setLimits(id, config);
+    populateAtOnce(id, plan.memory);
+    const rings = furnish(id, plan.memory, noxs);
+    for (const batch of plan.writes(rings)) fill(id, batch);
+    plan.finish(id);
+    return rings;
+  } catch (error) {
+    if (id >= 0) destroyDomain(id);
+    throw explain(error, config);
+  }
+}
+
+/** As `buildDomain`, for what takes long: others have their turns in between. */
+async function buildInSteps(
+  config: GuestConfig,
+  plan: Plan,
+  pvhv1: boolean,
+  noxs: boolean,
+  progress?: Progress,
+): Promise<Rings> {
+  const pace = new Pace(progress);
+  let id = -1;
+  try {
+    id = createDomain(config.vcpus, pvhv1);
+    setLimits(id, config);
+    await populateGuest(id, plan.memory, pace);
+    const rings = furnish(id, plan.memory, noxs);
     await writeBatches(id, plan.writes(rings), plan.size, pace);
     plan.finish(id);
     return rings;
@@ -94,6 +112,21 @@ export async function buildDomain(config: GuestConfig): Promise<Rings> {
     if (id >= 0) destroyDomain(id);
     throw explain(error, config);
   }
+}
+
+function setLimits(id: number, config: GuestConfig): void {
+  setMaxVcpus(id, config.vcpus);
+  setMaxMemory(id, config.memoryMib * 1024 + beyondRam(acpiSize(config.vcpus)) / 1024);
+}
+
+/** What a domain has beside its memory. */
+function furnish(id: number, memory: MemoryPlan, noxs: boolean): Rings {
+  if (noxs) makeDevicePage(id);
+  const rings = openRings(id, memory.consolePage / PAGE_SIZE, memory.storePage / PAGE_SIZE);
+  // Xen's default is a reboot; a PVH guest asks for one by hypercall, so its triple fault is an accident.
+  setHvmParam(id, HVM_PARAM_TRIPLE_FAULT_REASON, SHUTDOWN_crash);
+  setMemoryMap(id, memory.memoryMap);
+  return rings;
 }
 
 function planPvh(config: GuestConfig, kernel: PvhKernel): Plan {
@@ -154,6 +187,15 @@ function kernelOf(image: Image): Kernel {
 /** Whether guests of a kernel, one that could be built, are PVHv1's: they always have a device page. None is compressed. */
 export function isPvhv1(kernel: Image): boolean {
   return kernel.address < DOM0_MAP && kernelOf(kernel).kind === "pvhv1";
+}
+
+/** Gives a small guest its RAM: so little takes no longer than a step. */
+function populateAtOnce(id: number, { lowRam, extraGfns }: MemoryPlan): void {
+  const supers = populateRange(id, 0, SUPER_ORDER, Math.floor(lowRam / SUPER_SIZE));
+  const done = supers * SUPER_PAGES;
+  const pages = lowRam / PAGE_SIZE;
+  if (done < pages) populateAll(id, done, pages - done);
+  if (extraGfns.length > 0) populateFrames(id, extraGfns);
 }
 
 /** Gives the guest its RAM: superpages as far as there are whole ones, single frames for the rest. */

@@ -64,9 +64,17 @@ function u32(bytes: Uint8Array, at: number): number {
   return new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 }
 
+/** What was found before: images do not change. */
+const asked = new WeakMap<Image, boolean>();
+
 /** Whether the image is a bzImage, whole or not. */
 export function isBzImage(image: Image): boolean {
-  return image.size >= MAGIC + 4 && u32(image.read(MAGIC, 4), 0) === HDRS;
+  let is = asked.get(image);
+  if (is === undefined) {
+    is = image.size >= MAGIC + 4 && u32(image.read(MAGIC, 4), 0) === HDRS;
+    asked.set(image, is);
+  }
+  return is;
 }
 
 /**

@@ -74,7 +74,8 @@ export async function writeBatches(domain: number, batches: Iterable<Batch>, tot
   }
 }
 
-function fill(domain: number, { frames, pages, copies }: Batch): void {
+/** Carries out one batch. No frame stays mapped, also when it throws. */
+export function fill(domain: number, { frames, pages, copies }: Batch): void {
   foreignFrames().set(frames);
   mapForeign(domain, pages, BUILD_WINDOW);
   try {

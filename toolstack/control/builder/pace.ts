@@ -18,9 +18,10 @@ const WORD_NS = 1e9;
 export type Progress = (done: number, total: number) => void;
 
 export class Pace {
-  private turn = systemTime();
-  private word = this.turn;
-  private mark = this.turn;
+  /** Since the first step; the clock is not read for what has none. */
+  private turn = -1;
+  private word = 0;
+  private mark = 0;
   private took = 0;
 
   /** @param progress called about once a second, from the second second on */
@@ -35,6 +36,7 @@ export class Pace {
   /** To be awaited after each step: `done` of `total` is done. The clock is read once: that is a hypercall. */
   async step(done: number, total: number): Promise<void> {
     const now = systemTime();
+    if (this.turn < 0) this.turn = this.word = this.mark = now;
     this.took = now - this.mark;
     this.mark = now;
     showLife(now);

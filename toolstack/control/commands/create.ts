@@ -3,14 +3,14 @@ import type { WindowImage } from "../builder/image.ts";
 import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { NAME_BYTES } from "../domains/name.ts";
-import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../domains/policy.ts";
+import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS, type EndPolicy } from "../domains/policy.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { formatVif, parseVif, VIF_USAGE } from "../noxs/vif-config.ts";
 import { formatVbd, parseVbd, VBD_USAGE } from "../noxs/vbd-config.ts";
 import { CommandError } from "./command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { waitUntilGone } from "./life.ts";
-import { parseCount, parseMib, parseOptions } from "./options.ts";
+import { parseCount, parseMib, parseOptions, type OptionSpec } from "./options.ts";
 
 /** libxl's default. */
 const DEFAULT_MEMORY_MIB = 32;
@@ -53,6 +53,36 @@ function vbdArguments(given: string[] | undefined): string[] | undefined {
   });
 }
 
+function policyArgument(values: Map<string, string>): EndPolicy {
+  if (!POLICY_OPTIONS.some((option) => values.has(option))) return DEFAULT_POLICY;
+  return {
+    poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff, END_ACTIONS),
+    reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot, END_ACTIONS),
+    crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
+    softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
+  };
+}
+
+const OPTIONS: Record<string, OptionSpec> = {
+  kernel: { value: "NAME", required: true },
+  ramdisk: { value: "NAME" },
+  cmdline: { value: "STR" },
+  memory: { value: "SIZE" },
+  vcpus: { value: "N" },
+  name: { value: "STR" },
+  paused: {},
+  wait: {},
+  "on-poweroff": { value: "ACTION" },
+  "on-reboot": { value: "ACTION" },
+  "on-crash": { value: "ACTION" },
+  "on-soft-reset": { value: "ACTION" },
+  vif: { value: "SETTINGS", repeatable: true },
+  vbd: { value: "SETTINGS", repeatable: true },
+  noxs: {},
+  xenbus: {},
+};
+const POLICY_OPTIONS = ["on-poweroff", "on-reboot", "on-crash", "on-soft-reset"];
+
 export const createCommand: Command = {
   name: "create",
   usage:
@@ -77,24 +107,7 @@ export const createCommand: Command = {
     "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
   ],
   async run(words, context) {
-    const { values, switches, lists } = parseOptions(words, {
-      kernel: { value: "NAME", required: true },
-      ramdisk: { value: "NAME" },
-      cmdline: { value: "STR" },
-      memory: { value: "SIZE" },
-      vcpus: { value: "N" },
-      name: { value: "STR" },
-      paused: {},
-      wait: {},
-      "on-poweroff": { value: "ACTION" },
-      "on-reboot": { value: "ACTION" },
-      "on-crash": { value: "ACTION" },
-      "on-soft-reset": { value: "ACTION" },
-      vif: { value: "SETTINGS", repeatable: true },
-      vbd: { value: "SETTINGS", repeatable: true },
-      noxs: {},
-      xenbus: {},
-    });
+    const { values, switches, lists } = parseOptions(words, OPTIONS);
     if (switches.has("paused") && switches.has("wait")) {
       throw new CommandError("--wait would wait for ever: with --paused the domain does not run");
     }
@@ -113,12 +126,7 @@ export const createCommand: Command = {
         memoryMib: parseMib("--memory", values.get("memory") ?? String(DEFAULT_MEMORY_MIB), 1, MAX_MEMORY_MIB),
         vcpus: parseCount("--vcpus", values.get("vcpus") ?? "1", 1, MAX_VCPUS),
         name: values.get("name"),
-        policy: {
-          poweroff: actionArgument("on-poweroff", values, DEFAULT_POLICY.poweroff, END_ACTIONS),
-          reboot: actionArgument("on-reboot", values, DEFAULT_POLICY.reboot, END_ACTIONS),
-          crash: actionArgument("on-crash", values, DEFAULT_POLICY.crash, END_ACTIONS),
-          softReset: actionArgument("on-soft-reset", values, DEFAULT_POLICY.softReset, RESET_ACTIONS),
-        },
+        policy: policyArgument(values),
         vifs: lists.get("vif")?.map((settings) => formatVif(parseVif("--vif", settings))),
         vbds: vbdArguments(lists.get("vbd")),
         model: switches.has("noxs") ? "noxs" : switches.has("xenbus") ? "xenbus" : undefined,

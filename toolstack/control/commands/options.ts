@@ -55,9 +55,9 @@ export function parseOptions(
     if (spec.repeatable) parsed.lists.set(name, [...(parsed.lists.get(name) ?? []), value]);
     else parsed.values.set(name, value);
   }
-  for (const [name, spec] of Object.entries(specs)) {
-    if (spec.required && !parsed.values.has(name) && !parsed.lists.has(name))
-      throw new CommandError(`--${name} ${spec.value ?? ""} is missing`);
+  for (const name of requiredOf(specs)) {
+    if (!parsed.values.has(name) && !parsed.lists.has(name))
+      throw new CommandError(`--${name} ${specs[name]!.value ?? ""} is missing`);
   }
   if (parsed.rest.length < argumentNames.length) {
     throw new CommandError(`${argumentNames[parsed.rest.length]!.replace("...", "")} is missing`);
@@ -67,6 +67,18 @@ export function parseOptions(
     throw new CommandError(`one word too many: "${parsed.rest[argumentNames.length]}"`);
   }
   return parsed;
+}
+
+/** The options that must be there, by tables of options: those of commands that keep theirs are looked through once. */
+const required = new WeakMap<Record<string, OptionSpec>, string[]>();
+
+function requiredOf(specs: Record<string, OptionSpec>): string[] {
+  let names = required.get(specs);
+  if (names === undefined) {
+    names = Object.keys(specs).filter((name) => specs[name]!.required);
+    required.set(specs, names);
+  }
+  return names;
 }
 
 function known(specs: Record<string, OptionSpec>): string {
@@ -91,7 +103,10 @@ const UNITS_MIB: Record<string, number> = { "": 1, K: 1 / 1024, M: 1, G: 1024, T
  * @throws CommandError that names the option and the bounds, which are in MiB
  */
 export function parseMib(what: string, text: string, least: number, most: number): number {
-  const [, number, unit] = /^([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([KMGT])(?:i?B)?)?$/i.exec(text) ?? [];
+  const plain = /^[0-9]{1,12}$/.test(text); // nearly always; what is below takes many times as long
+  const [, number, unit] = plain
+    ? ["", text, ""]
+    : (/^([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([KMGT])(?:i?B)?)?$/i.exec(text) ?? []);
   const mib = Number(number ?? NaN) * UNITS_MIB[(unit ?? "").toUpperCase()]!;
   if (!(Number.isInteger(mib) && mib >= least && mib <= most)) {
     throw new CommandError(

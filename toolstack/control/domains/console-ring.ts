@@ -21,12 +21,15 @@ export class ConsoleRing {
   private outConsumer: number;
   private inProducer: number;
 
-  /** @param page address in the window where the console page is mapped */
-  constructor(page: number) {
+  /**
+   * @param page address in the window where the console page is mapped
+   * @param fresh nothing was taken from it, or put into it, before
+   */
+  constructor(page: number, fresh: boolean) {
     this.bytes = memory.bytes(page, PAGE_SIZE);
     this.words = words(memory, page, PAGE_SIZE / 4);
-    this.outConsumer = this.words[OUT_CONS]!;
-    this.inProducer = this.words[IN_PROD]!;
+    this.outConsumer = fresh ? 0 : this.words[OUT_CONS]!;
+    this.inProducer = fresh ? 0 : this.words[IN_PROD]!;
   }
 
   /**

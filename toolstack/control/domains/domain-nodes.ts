@@ -60,14 +60,17 @@ export function plantRoots(local: LocalStore): void {
 }
 
 /** A domain's nodes, created at first access. @param facts their contents at that time */
-export function domainNodes(local: LocalStore, id: number, uuid: string, facts: () => DomainFacts): Unwritten {
-  const home = domainPath(id);
-  const backend = consoleBackend(id);
-  const vm = `/vm/${uuid}`;
-  const libxl = `/libxl/${id}`;
+export function domainNodes(
+  local: LocalStore,
+  domain: { readonly id: number; readonly uuid: string },
+  facts: () => DomainFacts,
+): Unwritten {
+  const { id } = domain;
   return {
-    tops: [home, backend, vm, libxl],
+    directories: DIRECTORIES,
+    tops: () => topsOf(id, domain.uuid),
     write: () => {
+      const [home, backend, vm, libxl] = topsOf(id, domain.uuid);
       const all = facts();
       const readable: Permissions = [
         { domain: 0, access: NO_ACCESS },
@@ -79,6 +82,13 @@ export function domainNodes(local: LocalStore, id: number, uuid: string, facts: 
       local.graft(libxl, libxlBranch(id));
     },
   };
+}
+
+const DIRECTORIES = ["/local/domain", "/local/domain/0/backend/console", "/vm", "/libxl"] as const;
+
+/** The paths of what is written for a domain. */
+function topsOf(id: number, uuid: string): [home: string, backend: string, vm: string, libxl: string] {
+  return [domainPath(id), consoleBackend(id), `/vm/${uuid}`, `/libxl/${id}`];
 }
 
 function homeBranch(facts: DomainFacts, vm: string, readable: Permissions): Branch {
@@ -164,9 +174,6 @@ function libxlBranch(id: number): Branch {
 }
 
 /** Removes the nodes written by `domainNodes`, with everything the guest wrote below them. */
-export function uprootDomain(local: LocalStore, id: number, uuid: string): void {
-  local.remove(domainPath(id));
-  local.remove(consoleBackend(id));
-  local.remove(`/vm/${uuid}`);
-  local.remove(`/libxl/${id}`);
+export function uprootDomain({ store }: LocalStore, id: number, uuid: string): void {
+  for (const top of topsOf(id, uuid)) store.uproot(top);
 }

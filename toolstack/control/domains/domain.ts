@@ -4,6 +4,7 @@ import type { GuestConsole } from "./guest-console.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 import type { EndReason } from "./shutdown.ts";
+import { uuidOfHandle } from "./uuid.ts";
 
 export class GuestDomain {
   /** Null while the console could not be connected. */
@@ -29,12 +30,19 @@ export class GuestDomain {
   /** Called once at the end. */
   private readonly listeners: ((reason: EndReason) => void)[] = [];
 
+  private uuidText: string | null = null;
+
   constructor(
     readonly id: number,
     readonly name: string,
-    /** As text: its handle's bytes (uuid.ts). */
-    readonly uuid: string,
+    /** The words of its handle: its UUID (uuid.ts). */
+    readonly handle: readonly number[],
   ) {}
+
+  /** Its UUID as text: made when it is first asked for, because most guests' never is. */
+  get uuid(): string {
+    return (this.uuidText ??= uuidOfHandle(this.handle)!);
+  }
 
   /** Calls `listener` when the domain ends, or now if it has ended. */
   onEnd(listener: (reason: EndReason) => void): void {

@@ -50,6 +50,8 @@ import {
   decodeRecord,
   domainOfRestart,
   encodeDomain,
+  handleOfText,
+  handleText,
   isRestartKey,
   keepDomain,
   restartKey,
@@ -59,7 +61,7 @@ import {
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
 import { isSystemName, systemName } from "./system-domains.ts";
-import { handleOfUuid, newHandle, seedUuids, uuidOfHandle } from "./uuid.ts";
+import { handleOfUuid, isUnfinished, newHandle, seedUuids } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -73,6 +75,12 @@ const SAVE_MS = 50;
 const SAVE_NS_PER_CHARACTER = 10_000;
 /** Bytes of a KiB. */
 const KIB = 1024;
+
+/** Of a domain that is made. */
+function initialSizes({ vcpus, memoryMib }: CreateRequest): GuestDomain["sizes"] {
+  const kib = memoryMib * KIB;
+  return { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
+}
 
 export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
@@ -164,22 +172,22 @@ export class Domains {
         this.notice(`domain ${id}: what was kept of its store ended domain 0 twice: it is lost`);
       });
     }
-    const uuids = new Set(this.all().map(({ uuid }) => uuid));
+    const handles = new Set(this.all().map(({ handle }) => handleText(handle)));
     for (const [key, record] of records) {
-      if (isRestartKey(key)) this.resumeRestart(key, record, uuids);
+      if (isRestartKey(key)) this.resumeRestart(key, record, handles);
       else if (!this.byId.has(key)) dropRecord(key);
     }
   }
 
-  /** Goes on with a restart that an earlier domain 0 had begun. @param there UUIDs of the domains taken over */
+  /** Goes on with a restart that an earlier domain 0 had begun. @param there handles of the domains taken over */
   private resumeRestart(key: number, record: string, there: Set<string>): void {
     const saved = decodeRecord(record);
     // One with that UUID is there: it is the new one, or the old one was not ended yet, and its end is seen again.
-    if (saved === null || there.has(saved.uuid)) {
+    if (saved === null || there.has(saved.handle)) {
       dropRecord(key);
       return;
     }
-    const domain = new GuestDomain(domainOfRestart(key), saved.name, saved.uuid);
+    const domain = new GuestDomain(domainOfRestart(key), saved.name, handleOfText(saved.handle));
     domain.request = restoreRequest(saved);
     domain.policy = saved.policy;
     domain.quickEnds = saved.quickEnds;
@@ -189,16 +197,16 @@ export class Domains {
 
   /** Takes over a domain of the domain 0 that was here before; returns what was kept of it. */
   private adopt(info: DomainInfo, record: string | undefined): SavedDomain | null {
-    const uuid = uuidOfHandle(info.handle);
-    if (uuid === null) {
+    const { handle } = info;
+    if (isUnfinished(handle)) {
       destroyDomain(info.id);
       this.notice(`domain ${info.id} was being built when domain 0 was restarted: destroyed`);
       return null;
     }
-    const saved = record === undefined ? null : decodeDomain(record, uuid);
+    const saved = record === undefined ? null : decodeDomain(record, handle);
     const name = saved?.name ?? freeName(`domain-${info.id}`, info.id, (taken) => this.isTaken(taken));
     if (saved === null) this.notice(`domain ${info.id}: what was kept of it is lost; it is named ${name} now`);
-    const domain = new GuestDomain(info.id, name, uuid);
+    const domain = new GuestDomain(info.id, name, handle);
     domain.madeNs = systemTime();
     const kib = (info.maxPages * PAGE_SIZE - beyondRam(acpiSize(info.maxVcpus))) / KIB;
     domain.sizes = {
@@ -241,10 +249,10 @@ export class Domains {
 
   /** Connects a domain to the store; its nodes are created at first access. */
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
-    const { id, name, uuid } = domain;
-    const nodes = domainNodes(this.store.local, id, uuid, () => {
+    const { id, name } = domain;
+    const nodes = domainNodes(this.store.local, domain, () => {
       if (domain.sizes.startedMs === 0) domain.sizes.startedMs = domain.startedMs();
-      return { ...built, ...domain.sizes, name, uuid };
+      return { ...built, ...domain.sizes, name, uuid: domain.uuid };
     });
     this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
   }
@@ -275,8 +283,9 @@ export class Domains {
   /**
    * As `save`, but immediately: a change confirmed to an operator survives a crash of domain 0.
    * Of a domain that has more than there is room for, what matters most is kept: its watches before its nodes.
+   * @param now system time, about
    */
-  saveNow(domain: GuestDomain): void {
+  saveNow(domain: GuestDomain, now = systemTime()): void {
     const { id } = domain;
     this.unsaved.delete(domain);
     let made = 0;
@@ -289,7 +298,7 @@ export class Domains {
       if (kept) break;
     }
     this.noteRoom(kept, domain);
-    domain.nextSaveNs = systemTime() + made * SAVE_NS_PER_CHARACTER;
+    domain.nextSaveNs = now + made * SAVE_NS_PER_CHARACTER;
   }
 
   /** Says so, once, when records do not find room any more. */
@@ -304,8 +313,9 @@ export class Domains {
   }
 
   /** Takes a domain out of the store. */
-  private disconnectStore({ id, uuid }: GuestDomain): void {
-    if (this.store.store.populated(id)) uprootDomain(this.store.local, id, uuid);
+  private disconnectStore(domain: GuestDomain): void {
+    const { id } = domain;
+    if (this.store.store.populated(id)) uprootDomain(this.store.local, id, domain.uuid);
     this.store.disconnect(id);
   }
 
@@ -353,15 +363,27 @@ export class Domains {
    */
   async create(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     refuseTooLarge(request.memoryMib);
-    const domain = await this.unpackAndBuild(request, progress);
-    if (request.vifs === undefined && request.vbds === undefined) return domain;
-    await this.devices.attachAll(domain, () => this.destroy(domain));
-    this.saveNow(domain);
+    const { kernel } = request;
+    const built = isBzImage(kernel) ? this.unpackAndBuild(request, progress) : this.build(request, kernel, progress);
+    // What is built at once is not waited for: that would take longer than its making known.
+    const domain = built instanceof GuestDomain ? built : await built;
+    try {
+      if (request.vifs !== undefined || request.vbds !== undefined) await this.devices.attachAll(domain);
+      this.finishCreation(domain);
+    } catch (error) {
+      this.destroy(domain);
+      throw error;
+    }
     return domain;
   }
 
+  /** A domain is finished when it has its handle: its record is kept before. */
+  private finishCreation(domain: GuestDomain): void {
+    this.saveNow(domain, domain.madeNs);
+    setDomainHandle(domain.id, domain.handle);
+  }
+
   private async unpackAndBuild(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
-    if (!isBzImage(request.kernel)) return this.build(request, request.kernel, progress);
     this.checkName(request);
     const { image, release } = await openBzImage(request.kernel);
     try {
@@ -382,16 +404,28 @@ export class Domains {
     return isSystemName(name) || this.byName.has(name) || this.building.has(name);
   }
 
-  /** As `create`; `kernel` is the request's, or the one inside it. */
-  private async build(request: CreateRequest, kernel: Image, progress?: Progress): Promise<GuestDomain> {
+  /** As `create`, without devices; `kernel` is the request's, or the one inside it. */
+  private build(request: CreateRequest, kernel: Image, progress?: Progress): GuestDomain | Promise<GuestDomain> {
     this.checkName(request);
     seedUuids();
-    const { name } = request;
+    const config = kernel === request.kernel ? request : { ...request, kernel };
     const noxs = wantsDevicePage(request);
+    const built = buildDomain(config, noxs, progress);
+    if (built instanceof Promise) return this.connectLater(request, kernel, built, noxs);
+    return this.connect(request, built, noxs || isPvhv1(kernel));
+  }
+
+  private async connectLater(
+    request: CreateRequest,
+    kernel: Image,
+    building: Promise<Rings>,
+    noxs: boolean,
+  ): Promise<GuestDomain> {
+    const { name } = request;
     if (name !== undefined) this.building.add(name);
     let built: Rings;
     try {
-      built = await buildDomain({ ...request, kernel, progress, noxs });
+      built = await building;
     } finally {
       if (name !== undefined) this.building.delete(name);
     }
@@ -399,17 +433,15 @@ export class Domains {
   }
 
   /**
-   * Makes a domain just built known, with its console and its place in the store. It is finished when it has its handle: its
-   * record, with its name, is kept before.
+   * Makes a domain just built known, with its console and its place in the store. A restart of domain 0 would destroy it until it
+   * has its handle: `finishCreation`.
    * @param devicePage it finds its devices without the store: it is given the one by which it can be asked to end
    */
   private connect(request: CreateRequest, built: Rings, devicePage: boolean): GuestDomain {
     const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
     const handle = request.uuid === undefined ? newHandle() : handleOfUuid(request.uuid);
-    const domain = new GuestDomain(built.id, name, request.uuid ?? uuidOfHandle(handle)!);
-    const { vcpus } = request;
-    const kib = request.memoryMib * KIB;
-    domain.sizes = { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
+    const domain = new GuestDomain(built.id, name, handle);
+    domain.sizes = initialSizes(request);
     domain.request = request;
     domain.policy = request.policy ?? DEFAULT_POLICY;
     domain.madeNs = systemTime();
@@ -417,14 +449,11 @@ export class Domains {
       domain.console = GuestConsole.connect(built.id, built.consoleGfn, built.consolePort, true);
       this.connectStore(domain, built, true);
       if (devicePage) this.devices.sysctls.attach(built.id);
-      this.saveNow(domain);
-      setDomainHandle(built.id, handle);
     } catch (error) {
       this.devices.sysctls.forget(built.id);
       domain.console?.close();
       this.disconnectStore(domain);
       destroyDomain(built.id);
-      dropRecord(built.id);
       throw noPortLeft(error, this.byId.size);
     }
     this.add(domain);
@@ -506,7 +535,7 @@ export class Domains {
       if (info.shutdown) softResetDomain(id);
       const { consoleGfn, storeGfn } = ringsOf(id);
       const rings = openRings(id, consoleGfn, storeGfn);
-      if (domain.console !== null) domain.console.rebind(id, rings.consolePort);
+      if (domain.console !== null) domain.console.rebind(rings.consolePort);
       else domain.console = GuestConsole.connect(id, consoleGfn, rings.consolePort, false);
       this.disconnectStore(domain);
       this.connectStore(domain, rings, true);

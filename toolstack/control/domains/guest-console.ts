@@ -5,7 +5,8 @@
  */
 import { XENCONS_IN_SIZE } from "../../../abi/console.ts";
 import { ByteRing } from "../byte-ring.ts";
-import { closeChannel, maskPort, onInterdomain, onNewDomain, unmaskPort } from "../events.ts";
+import { closeChannel, isRaised, maskPort, onInterdomain, onNewDomain, unmaskPort } from "../events.ts";
+import { HypercallError } from "../hypercall.ts";
 import { send } from "../hypercalls/event-channel.ts";
 import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
 import { outputFull, whenDrained } from "../console/output.ts";
@@ -35,9 +36,11 @@ export interface ConsoleViewer {
 }
 
 export class GuestConsole {
-  private readonly backlog = new Backlog(BACKLOG_BYTES);
+  /** Null while nothing was kept. */
+  private backlog: Backlog | null = null;
   private viewer: ConsoleViewer | null = null;
-  private readonly pendingInput = new ByteRing(INPUT_BYTES);
+  /** Null before the first input. */
+  private pendingInput: ByteRing | null = null;
   /** Withdraws the look at a guest that does not read while there is no room; null when it is not waited for. */
   private cancelWait: (() => void) | null = null;
   /** The guest has not read for DEAF_MS: input beyond what is kept is counted as lost until it does. */
@@ -49,46 +52,87 @@ export class GuestConsole {
   /** The output cannot be displayed at present: the machine's console is busy. */
   private held = false;
   private readonly task = new Task("a guest's console", () => this.work());
+  private port = 0;
+  /** The console page's mapping, and the ring in it; null until it is needed: when the guest prints, or there is input. */
+  private mapped: { readonly page: number; readonly ring: ConsoleRing } | null = null;
+  /** The guest's console page could not be mapped: it has none there (any more), and nothing is exchanged. */
+  private pageless = false;
 
   private constructor(
-    private readonly page: number,
-    private readonly ring: ConsoleRing,
-    private readonly port: { number: number },
+    private readonly domain: number,
+    private readonly gfn: number,
+    private readonly fresh: boolean,
   ) {}
 
   /**
-   * Maps the console page of `domain` and binds to its port.
+   * Binds to the console port of `domain`. The page of one that has never run is mapped when there is something in it.
    * @param fresh the domain has never run
    * @throws HypercallError; then nothing stays mapped or bound
    */
   static connect(domain: number, gfn: number, guestPort: number, fresh: boolean): GuestConsole {
-    const page = takeMapPage();
-    foreignFrames()[0] = gfn;
+    const guestConsole = new GuestConsole(domain, gfn, fresh);
+    if (!fresh) guestConsole.map();
     try {
-      mapForeign(domain, 1, page);
+      guestConsole.bind(guestPort);
     } catch (error) {
-      releaseMapPage(page);
+      guestConsole.unmap();
       throw error;
     }
-    const port = { number: 0 };
-    const guestConsole = new GuestConsole(page, new ConsoleRing(page), port);
-    try {
-      port.number = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => guestConsole.onEvent());
-    } catch (error) {
-      unmapPage(page);
-      releaseMapPage(page);
-      throw error;
-    }
-    // The output of one that ran before the port was bound raised no event.
-    if (!fresh) guestConsole.task.request();
     return guestConsole;
   }
 
-  /** Goes on over another port of the guest's, which has closed the one before. */
-  rebind(domain: number, guestPort: number): void {
-    closeChannel(this.port.number);
-    this.port.number = onInterdomain(domain, guestPort, () => this.onEvent());
+  private bind(guestPort: number): void {
+    const handler = () => this.onEvent();
+    if (this.fresh) {
+      this.port = onNewDomain(this.domain, guestPort, handler);
+      return;
+    }
+    this.port = onInterdomain(this.domain, guestPort, handler);
+    // The output of one that ran before the port was bound raised no event.
     this.task.request();
+  }
+
+  /** Goes on over another port of the guest's, which has closed the one before. */
+  rebind(guestPort: number): void {
+    closeChannel(this.port);
+    this.port = onInterdomain(this.domain, guestPort, () => this.onEvent());
+    this.task.request();
+  }
+
+  /** Maps the console page. @throws HypercallError where there is none */
+  private map(): ConsoleRing {
+    const page = takeMapPage();
+    foreignFrames()[0] = this.gfn;
+    try {
+      mapForeign(this.domain, 1, page);
+    } catch (error) {
+      releaseMapPage(page);
+      throw error;
+    }
+    const ring = new ConsoleRing(page, this.fresh);
+    this.mapped = { page, ring };
+    return ring;
+  }
+
+  private unmap(): void {
+    const { mapped } = this;
+    if (mapped === null) return;
+    this.mapped = null;
+    unmapPage(mapped.page);
+    releaseMapPage(mapped.page);
+  }
+
+  /** The ring; null when the guest has taken its page away before it was needed. */
+  private ring(): ConsoleRing | null {
+    if (this.mapped !== null) return this.mapped.ring;
+    if (this.pageless) return null;
+    try {
+      return this.map();
+    } catch (error) {
+      if (!(error instanceof HypercallError)) throw error;
+      this.pageless = true;
+      return null;
+    }
   }
 
   /** Shows kept and further output to `viewer`, replacing the previous one; null: no viewer. */
@@ -98,7 +142,7 @@ export class GuestConsole {
       this.lostInput = 0;
     }
     this.viewer = viewer;
-    if (viewer === null) return;
+    if (viewer === null || this.backlog === null) return;
     const { bytes, dropped } = this.backlog.take();
     if (dropped) viewer.show(LOST);
     if (bytes.length > 0) viewer.show(bytes);
@@ -111,13 +155,14 @@ export class GuestConsole {
 
   /** Bytes of input that there is room for. */
   get inputRoom(): number {
-    return this.deaf || !this.open ? INPUT_BYTES : INPUT_BYTES - this.pendingInput.length;
+    return this.deaf || !this.open ? INPUT_BYTES : INPUT_BYTES - (this.pendingInput?.length ?? 0);
   }
 
   /** Passes input to the guest, at most as much as there is room for; unread input is kept. */
   input(bytes: Uint8Array): void {
-    const kept = Math.min(this.pendingInput.room, bytes.length);
-    this.pendingInput.add(bytes.subarray(0, kept));
+    const pending = (this.pendingInput ??= new ByteRing(INPUT_BYTES));
+    const kept = Math.min(pending.room, bytes.length);
+    pending.add(bytes.subarray(0, kept));
     this.lostInput += bytes.length - kept;
     this.feed();
     if (this.inputRoom === 0) this.waitForReader();
@@ -150,14 +195,14 @@ export class GuestConsole {
   close(): void {
     if (!this.open) return;
     this.open = false;
-    this.takeOutput();
+    // One that has never printed has no page here.
+    if (this.mapped !== null || this.task.waits || isRaised(this.port)) this.takeOutput();
     this.cancelRest?.();
     this.cancelWait?.();
     try {
-      closeChannel(this.port.number);
+      closeChannel(this.port);
     } finally {
-      unmapPage(this.page);
-      releaseMapPage(this.page);
+      this.unmap();
     }
   }
 
@@ -168,8 +213,8 @@ export class GuestConsole {
   /** What the task does: serves, and rests if there was anything. */
   private work(): boolean {
     if (!this.open || this.cancelRest !== null) return false;
-    if (this.serve() && this.port.number !== 0) {
-      maskPort(this.port.number);
+    if (this.serve() && this.port !== 0) {
+      maskPort(this.port);
       this.rest();
     }
     return false;
@@ -184,7 +229,7 @@ export class GuestConsole {
       return false;
     }
     const some = this.takeOutput();
-    if (some && this.port.number !== 0) send(this.port.number);
+    if (some && this.port !== 0) send(this.port);
     return some;
   }
 
@@ -202,26 +247,27 @@ export class GuestConsole {
     this.cancelRest = after(REST_MS, () => {
       this.cancelRest = null;
       // An event while it rested may be lost, but it is served once more after the unmasking.
-      unmaskPort(this.port.number);
+      unmaskPort(this.port);
       this.task.request();
     });
   }
 
   /** Shows or keeps what the guest has written; returns whether there was any. */
   private takeOutput(): boolean {
-    const output = this.ring.receive();
-    if (output.length === 0) return false;
+    const output = this.ring()?.receive();
+    if (output === undefined || output.length === 0) return false;
     if (this.viewer !== null) this.viewer.show(output);
-    else this.backlog.add(output);
+    else (this.backlog ??= new Backlog(BACKLOG_BYTES)).add(output);
     return true;
   }
 
   private feed(): void {
-    if (!this.open || this.pendingInput.length === 0) return;
-    const sent = this.ring.send(this.pendingInput.peek(XENCONS_IN_SIZE));
+    const pending = this.pendingInput;
+    if (!this.open || pending === null || pending.length === 0) return;
+    const sent = this.ring()?.send(pending.peek(XENCONS_IN_SIZE)) ?? 0;
     if (sent === 0) return;
-    this.pendingInput.drop(sent);
-    send(this.port.number);
+    pending.drop(sent);
+    send(this.port);
     this.hasRead();
     this.viewer?.ready?.();
   }

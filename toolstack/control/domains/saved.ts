@@ -7,22 +7,23 @@ import { RECORD_BYTES, saveRecord } from "../stable.ts";
 import { fromBytes } from "../store/local.ts";
 import type { SavedClient } from "../store/saved.ts";
 import type { GuestDomain } from "./domain.ts";
-import type { EndPolicy } from "./policy.ts";
+import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 
 /** Incremented when the format changes: records of another version are ignored. */
-const VERSION = 3;
+const VERSION = 4;
 
 /** Above all numbers of domains. */
 const FIRST_RESTART = 0x10000;
 
 /** Parts of a request that the domain has too. */
-type Named = Pick<CreateRequest, "name" | "uuid" | "policy" | "progress">;
+type Named = Pick<CreateRequest, "name" | "uuid" | "policy">;
 
 export interface SavedDomain {
   version: number;
   name: string;
-  uuid: string;
+  /** Its words: handleOfText. */
+  handle: string;
   policy: EndPolicy;
   quickEnds: number;
   /** A soft reset of it was in progress. */
@@ -38,27 +39,74 @@ export interface SavedDomain {
  * several times as long for objects as for strings.
  */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
-  const { name, uuid, policy, quickEnds, resetting, sizes } = domain;
+  const { name, policy, quickEnds, resetting, sizes } = domain;
+  const ends = policy === DEFAULT_POLICY ? DEFAULT_POLICY_TEXT : JSON.stringify(policy);
   return (
-    `{"version":${VERSION},"name":${JSON.stringify(name)},"uuid":"${uuid}","policy":{"poweroff":"${policy.poweroff}",` +
-    `"reboot":"${policy.reboot}","crash":"${policy.crash}","softReset":"${policy.softReset}"},` +
+    `{"version":${VERSION},"name":${quoted(name)},"handle":"${handleText(domain.handle)}","policy":${ends},` +
     `"quickEnds":${quickEnds},"resetting":${resetting},"request":${encodeRequest(domain)},` +
     `"sizes":{"vcpus":${sizes.vcpus},"onlineVcpus":${sizes.onlineVcpus},"maxMemoryKib":${sizes.maxMemoryKib},` +
     `"memoryKib":${sizes.memoryKib},"startedMs":${sizes.startedMs}},"store":${store === null ? "null" : JSON.stringify(store)}}`
   );
 }
 
-/** Name, UUID and policy are the domain's own. */
+const DEFAULT_POLICY_TEXT = JSON.stringify(DEFAULT_POLICY);
+
+/** As JSON.stringify, which takes as long as ten lines like this one. */
+function quoted(text: string): string {
+  return /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
+}
+
+/**
+ * The words of a handle as text, by which two can be compared: signed, for the engine takes several times as long to write
+ * down a number beyond 31 bits.
+ */
+export function handleText(handle: readonly number[]): string {
+  return `${handle[0]! | 0} ${handle[1]! | 0} ${handle[2]! | 0} ${handle[3]! | 0}`;
+}
+
+/** The words that `handleText` wrote. */
+export function handleOfText(text: string): number[] {
+  return text.split(" ").map((word) => Number(word) >>> 0);
+}
+
+/** Name, handle and policy are the domain's own. */
 function encodeRequest({ request }: GuestDomain): string {
   if (request === null) return "null";
-  const { kernel, ramdisk, commandLine, memoryMib, vcpus, vifs, vbds, model } = request;
-  const second = ramdisk === undefined ? "" : `"ramdisk":${JSON.stringify(ramdisk.name)},`;
+  const { vifs, vbds, model } = request;
   return (
-    `{"kernel":${JSON.stringify(kernel.name)},${second}"commandLine":${JSON.stringify(commandLine)},` +
-    `"memoryMib":${memoryMib},"vcpus":${vcpus}${vifs === undefined ? "" : `,"vifs":${JSON.stringify(vifs)}`}` +
-    `${vbds === undefined ? "" : `,"vbds":${JSON.stringify(vbds)}`}` +
-    `${model === undefined ? "" : `,"model":"${model}"`}}`
+    basicsOf(request) +
+    (vifs === undefined ? "" : `,"vifs":${encodeTexts(vifs)}`) +
+    (vbds === undefined ? "" : `,"vbds":${encodeTexts(vbds)}`) +
+    (model === undefined ? "}" : `,"model":"${model}"}`)
   );
+}
+
+/** What guests that are alike have in common, of the request written last. */
+let basics: { request: CreateRequest; text: string } | null = null;
+
+function basicsOf(request: CreateRequest): string {
+  const { kernel, ramdisk, commandLine, memoryMib, vcpus } = request;
+  const last = basics?.request;
+  if (
+    last?.kernel === kernel &&
+    last.ramdisk === ramdisk &&
+    last.commandLine === commandLine &&
+    last.memoryMib === memoryMib &&
+    last.vcpus === vcpus
+  ) {
+    return basics!.text;
+  }
+  const second = ramdisk === undefined ? "" : `"ramdisk":${JSON.stringify(ramdisk.name)},`;
+  const text =
+    `{"kernel":${JSON.stringify(kernel.name)},${second}"commandLine":${JSON.stringify(commandLine)},` +
+    `"memoryMib":${memoryMib},"vcpus":${vcpus}`;
+  basics = { request, text };
+  return text;
+}
+
+function encodeTexts(texts: readonly (string | null)[]): string {
+  if (texts.length === 1 && texts[0] !== null) return `[${quoted(texts[0]!)}]`;
+  return JSON.stringify(texts);
 }
 
 /** Keeps a record in stable memory; false when there is no room for it. */
@@ -90,10 +138,10 @@ export function decodeRecord(bytes: string): SavedDomain | null {
   }
 }
 
-/** What was kept of the domain with that UUID; null for another's, or another form. */
-export function decodeDomain(bytes: string, uuid: string): SavedDomain | null {
+/** What was kept of the domain with that handle; null for another's, or another form. */
+export function decodeDomain(bytes: string, handle: readonly number[]): SavedDomain | null {
   const saved = decodeRecord(bytes);
-  return saved?.uuid === uuid ? saved : null;
+  return saved?.handle === handleText(handle) ? saved : null;
 }
 
 /** The request with its modules; null if a module no longer exists. */

@@ -106,10 +106,15 @@ function swapped(word: number): number {
   return ((word >>> 24) | ((word >>> 8) & 0xff00) | ((word & 0xff00) << 8) | (word << 24)) >>> 0;
 }
 
+/** Whether a handle, given as its words, is that of a domain that was never finished. */
+export function isUnfinished(handle: readonly number[]): boolean {
+  return handle.every((word) => word === 0);
+}
+
 /** The UUID in a handle, given as its words; null for a domain that was never finished. */
 export function uuidOfHandle(handle: readonly number[]): string | null {
+  if (isUnfinished(handle)) return null;
   const [a, b, c, d] = handle as [number, number, number, number];
-  if ((a | b | c | d) === 0) return null;
   return `${digits(a)}${digits(a >>> 16)}-${digits(b)}-${digits(b >>> 16)}-${digits(c)}-${digits(c >>> 16)}${digits(d)}${digits(d >>> 16)}`;
 }
 

@@ -238,7 +238,18 @@ export interface MemoryRange {
 }
 
 /** Sets the map returned by the guest's XENMEM_memory_map. */
-export function setMemoryMap(domain: number, ranges: MemoryRange[]): void {
+export function setMemoryMap(domain: number, ranges: readonly MemoryRange[]): void {
+  if (ranges !== listedRanges) listRanges(ranges);
+  mapArgument.words[MAP_DOMID] = domain;
+  mapArgument.words[MAP_ENTRIES] = ranges.length;
+  checked("XENMEM_set_memory_map", hypercall(__HYPERVISOR_memory_op, XENMEM_set_memory_map, mapArgument.address));
+}
+
+/** What `mapList` holds: guests that are alike have the same map. */
+let listedRanges: readonly MemoryRange[] | null = null;
+
+function listRanges(ranges: readonly MemoryRange[]): void {
+  listedRanges = ranges;
   const list = mapList.words;
   let at = 0;
   for (const { start, size, type } of ranges) {
@@ -248,7 +259,4 @@ export function setMemoryMap(domain: number, ranges: MemoryRange[]): void {
     list[at++] = size / 0x100000000;
     list[at++] = type;
   }
-  mapArgument.words[MAP_DOMID] = domain;
-  mapArgument.words[MAP_ENTRIES] = ranges.length;
-  checked("XENMEM_set_memory_map", hypercall(__HYPERVISOR_memory_op, XENMEM_set_memory_map, mapArgument.address));
 }

@@ -37,6 +37,7 @@ import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
 import { IoError, type IoAnswer, type IoRequests } from "./io-requests.ts";
 
 const PAGES = (IO_CONTROL_END - IO_CONTROL) / PAGE_SIZE;
+const NOTHING = new Uint8Array(0);
 /** How long to wait for an I/O domain that has just been started, and how often. */
 const RETRY_MS = 10;
 const RETRIES = 500;
@@ -264,7 +265,7 @@ export class IoChannel implements IoRequests {
     const length = Math.min(memory.load32(slot + ControlResponse.length), CONTROL_PAYLOAD_BYTES);
     const bulkLength = Math.min(memory.load32(slot + ControlResponse.bulkLength), CONTROL_BULK_BYTES);
     const payload = memory.read(slot + ControlResponse.payload, length);
-    const bulk = memory.read(this.at(ControlPage.bulk), bulkLength);
+    const bulk = bulkLength === 0 ? NOTHING : memory.read(this.at(ControlPage.bulk), bulkLength);
     if (BULK.has(request.operation)) this.bulkBusy = false;
     if (status < 0) request.reject(new IoError(nameOf(request.operation), -status));
     else request.resolve({ payload, bulk });

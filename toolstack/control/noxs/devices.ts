@@ -6,10 +6,11 @@ import type { CreateRequest } from "../domains/request.ts";
 import type { StoreService } from "../store/service.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { ENODEV } from "../../../abi/errno.ts";
+import { VIF_GOING } from "../../../abi/io/control-net.ts";
 import { VBD_GOING } from "../../../abi/io/control-block.ts";
 import type { VbdInfo } from "./block-requests.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
-import { createBridge, listBridges, listNics, setUplink } from "./net-requests.ts";
+import { createBridge, listBridges, listNics, setUplink, type VifInfo } from "./net-requests.ts";
 import { vdevName } from "./device-number.ts";
 import { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, formatVbd, parseVbd, type VbdConfig } from "./vbd-config.ts";
@@ -17,7 +18,7 @@ import { Sysctls } from "./sysctls.ts";
 import { Vbds } from "./vbds.ts";
 import { Vifs } from "./vifs.ts";
 import { Volumes } from "./volumes.ts";
-import { DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
+import { completeVif, DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
 
 /** Vifs of a domain: what a NoXS device page has room for. */
 const MOST_VIFS = 32;
@@ -31,11 +32,10 @@ function modelOf({ model, kernel }: CreateRequest): DeviceModel {
 /** Whether a domain is to have a device page from the start: it cannot get one when it has run. */
 export function wantsDevicePage(request: CreateRequest): boolean {
   if (request.model === "noxs") return true;
-  const configs = [
-    ...(request.vifs ?? []).filter((vif) => vif !== null).map((vif) => parseVif("--vif", vif)),
-    ...vbdsOf(request),
-  ];
-  return configs.some(({ model }) => (model ?? modelOf(request)) === "noxs");
+  const { vifs, vbds } = request;
+  const isNoxs = (model: DeviceModel | undefined) => (model ?? modelOf(request)) === "noxs";
+  if (vifs?.some((vif) => vif !== null && isNoxs(parseVif("--vif", vif).model))) return true;
+  return vbds !== undefined && vbdsOf(request).some(({ model }) => isNoxs(model));
 }
 
 /** A request's vbds. */
@@ -43,9 +43,10 @@ function vbdsOf({ vbds = [] }: CreateRequest): VbdConfig[] {
   return vbds.map((settings) => parseVbd("--vbd", settings));
 }
 
-/** What a vif's address is made of: the domain's UUID, and the vif's number. */
-function saltOf({ uuid }: GuestDomain, devid: number): number {
-  return parseInt(uuid.slice(-6), 16) + devid;
+/** What a vif's address is made of: the last three bytes of the domain's UUID, and the vif's number. */
+function saltOf({ handle }: GuestDomain, devid: number): number {
+  const last = handle[3]!;
+  return ((((last >>> 8) & 0xff) << 16) | (((last >>> 16) & 0xff) << 8) | (last >>> 24)) + devid;
 }
 
 export class Devices {
@@ -93,19 +94,16 @@ export class Devices {
     }
   }
 
-  /** Attaches everything that a new domain is to have. @throws BuildError, IoError, after `undo` */
-  async attachAll(domain: GuestDomain, undo: () => void): Promise<void> {
-    const vifs = domain.request?.vifs ?? [];
-    try {
-      for (const [devid, settings] of vifs.entries()) {
-        if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
-      }
-      for (const [i, config] of (domain.request === null ? [] : vbdsOf(domain.request)).entries())
-        await this.attachVbdAs(domain, i, config);
-    } catch (error) {
-      undo();
-      throw error;
+  /** Attaches everything that a new domain is to have. @throws BuildError, IoError; those before it are attached */
+  async attachAll(domain: GuestDomain): Promise<void> {
+    const { vifs = [], vbds } = domain.request!;
+    await this.ready;
+    for (let devid = 0; devid < vifs.length; devid++) {
+      const settings = vifs[devid]!;
+      if (settings !== null) await this.attachAs(domain, devid, parseVif("--vif", settings));
     }
+    if (vbds === undefined) return;
+    for (const [i, config] of vbdsOf(domain.request!).entries()) await this.attachVbdAs(domain, i, config);
   }
 
   /** Attaches one more vif; returns its number. */
@@ -118,6 +116,7 @@ export class Devices {
     if (devid >= MOST_VIFS) throw new BuildError(`${domain} has ${MOST_VIFS} vifs already`);
     vifs[devid] = formatVif(config);
     try {
+      await this.ready;
       await this.attachAs(domain, devid, config);
     } catch (error) {
       vifs[devid] = null;
@@ -126,17 +125,21 @@ export class Devices {
     return devid;
   }
 
-  private async attachAs(domain: GuestDomain, devid: number, config: VifConfig): Promise<void> {
-    await this.ready;
-    const model = config.model ?? modelOf(domain.request!);
-    const mac = await this.vifs.attach(domain.id, devid, config, model, saltOf(domain, devid));
-    domain.request!.vifs![devid] = formatVif({ ...config, mac, model });
+  /** The default bridge is there, if it is to be. */
+  private async attachAs(domain: GuestDomain, devid: number, config: Readonly<VifConfig>): Promise<void> {
+    const request = domain.request!;
+    const salt = saltOf(domain, devid);
+    const wanted = completeVif(config, modelOf(request), salt);
+    request.vifs![devid] = formatVif(wanted);
+    const attached = await this.vifs.attach(domain.id, devid, wanted, config.mac === undefined ? salt : null);
+    if (attached !== wanted) request.vifs![devid] = formatVif(attached);
   }
 
   /** Takes a vif from a domain. @throws BuildError when there is none */
   async detachVif(domain: GuestDomain, devid: number): Promise<void> {
-    await this.vifs.detach(domain.id, devid);
     const vifs = domain.request?.vifs;
+    const settings = vifs?.[devid];
+    await this.vifs.detach(domain.id, devid, settings == null ? undefined : parseVif("--vif", settings).model);
     if (vifs !== undefined) vifs[devid] = null;
   }
 
@@ -218,12 +221,17 @@ export class Devices {
   sweep(isThere: (domain: number) => boolean): void {
     detach("devices of domains that have gone", async () => {
       let vbds: VbdInfo[];
+      let vifs: VifInfo[];
       try {
+        vifs = await this.vifs.list();
         vbds = await this.vbds.list();
       } catch (error) {
         // Without an I/O domain there is nothing to let go of.
         if (error instanceof IoError && error.code === ENODEV) return;
         throw error;
+      }
+      for (const { domain, devid, state } of vifs) {
+        if (!isThere(domain) && state !== VIF_GOING) await this.vifs.forget(domain, [devid]);
       }
       for (const { domain, number, state } of vbds) {
         // One that is going is being taken care of.
@@ -235,11 +243,12 @@ export class Devices {
   /** Lets go of a domain's devices: it is about to be destroyed, and its memory is free when they have let go of it. */
   forget(domain: GuestDomain): void {
     this.sysctls.forget(domain.id);
-    const devids = [...(domain.request?.vifs ?? []).entries()]
-      .filter(([, vif]) => vif !== null)
-      .map(([devid]) => devid);
-    if (devids.length > 0) detach(`the vifs of ${domain}`, () => this.vifs.forget(domain.id, devids));
     if (domain.request === null) return;
+    const { vifs = [] } = domain.request;
+    const devids: number[] = [];
+    for (let devid = 0; devid < vifs.length; devid++) if (vifs[devid] !== null) devids.push(devid);
+    if (devids.length > 0) detach(`the vifs of ${domain}`, () => this.vifs.forget(domain.id, devids));
+    if (domain.request.vbds === undefined) return;
     const vbds = vbdsOf(domain.request).map(({ number, target }) => ({ number, target: formatTarget(target) }));
     if (vbds.length > 0) detach(`the vbds of ${domain}`, () => this.vbds.forget(domain.id, vbds));
   }

@@ -1,6 +1,6 @@
 /** What a user may say of a network interface: `--vif` of `create`, and `vif attach`. */
 import { CommandError } from "../commands/command-error.ts";
-import { formatIpv4, formatMac, parseIpv4, parseMac } from "./addresses.ts";
+import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "./addresses.ts";
 import { parseSettings } from "./settings.ts";
 
 /** How a guest is told of its devices: Typevisor's device page, or the store. */
@@ -19,6 +19,18 @@ export interface VifConfig {
   model?: DeviceModel;
 }
 
+/** One whose address is chosen, and how its guest is told of it. */
+export type CompleteVif = Readonly<VifConfig & { mac: Uint8Array; model: DeviceModel }>;
+
+/**
+ * What is not given, chosen.
+ * @param model of the domain's other devices
+ * @param salt what its address is made of: the same for the same guest, another for each of its vifs
+ */
+export function completeVif(config: Readonly<VifConfig>, model: DeviceModel, salt: number): CompleteVif {
+  return { ...config, mac: config.mac ?? xenMac(salt), model: config.model ?? model };
+}
+
 /** The bridge that there always is, and whose uplink is the machine's first card. */
 export const DEFAULT_BRIDGE = "xenbr0";
 /** Bytes of a bridge's name: the NoXS vif page has 16, the last one 0. */
@@ -35,8 +47,21 @@ const SETTINGS = {
 /** What `--vif` takes, for help. */
 export const VIF_USAGE = "[mac=MAC][,ip=IP][,bridge=NAME][,rate=RATE][,model=noxs|xenbus]";
 
+/** Settings read before, by their text: a create reads them several times, and those of many guests are the same. */
+const known = new Map<string, Readonly<VifConfig>>();
+const KNOWN = 16;
+
 /** @throws CommandError */
-export function parseVif(what: string, text: string): VifConfig {
+export function parseVif(what: string, text: string): Readonly<VifConfig> {
+  const before = known.get(text);
+  if (before !== undefined) return before;
+  const config = readVif(what, text);
+  if (known.size >= KNOWN) known.clear();
+  known.set(text, config);
+  return config;
+}
+
+function readVif(what: string, text: string): VifConfig {
   const settings = parseSettings(what, text, SETTINGS);
   const config: VifConfig = { bridge: parseBridgeName(what, settings.get("bridge") ?? DEFAULT_BRIDGE) };
   const mac = settings.get("mac");
@@ -52,15 +77,14 @@ export function parseVif(what: string, text: string): VifConfig {
 
 /** A vif's settings as `parseVif` reads them. */
 export function formatVif({ mac, ip, bridge, rate, model }: VifConfig): string {
-  const settings = [`bridge=${bridge}`];
-  if (mac !== undefined) settings.unshift(`mac=${formatMac(mac)}`);
-  if (ip !== undefined) settings.push(`ip=${formatIpv4(ip)}`);
+  let text = mac === undefined ? `bridge=${bridge}` : `mac=${formatMac(mac)},bridge=${bridge}`;
+  if (ip !== undefined) text += `,ip=${formatIpv4(ip)}`;
   if (rate !== undefined) {
     const ms = Math.ceil((rate.burstBytes / rate.bytesPerSecond) * 1000);
-    settings.push(`rate=${rate.bytesPerSecond}B/s@${ms}ms`);
+    text += `,rate=${rate.bytesPerSecond}B/s@${ms}ms`;
   }
-  if (model !== undefined) settings.push(`model=${model}`);
-  return settings.join(",");
+  if (model !== undefined) text += `,model=${model}`;
+  return text;
 }
 
 function parsed(what: string, key: string, result: Uint8Array | string): Uint8Array {

@@ -4,6 +4,7 @@
  */
 import { EADDRINUSE, ENOBUFS, ENOENT } from "../../../abi/errno.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
+import { IO_VIF_ADD } from "../../../abi/io/control.ts";
 import { VIF_CONNECTED } from "../../../abi/io/control-net.ts";
 import { noxs_dev_vif } from "../../../abi/io/noxs.ts";
 import { BuildError } from "../builder/build-error.ts";
@@ -12,8 +13,16 @@ import { addDevice, removeDevice } from "../hypercalls/devctl.ts";
 import type { StoreService } from "../store/service.ts";
 import { formatIpv4, formatMac, xenMac } from "./addresses.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
-import { addVif, connectVif, disconnectVif, listVifs, removeVif, type VifInfo } from "./net-requests.ts";
-import { DEFAULT_BRIDGE, type DeviceModel, type VifConfig } from "./vif-config.ts";
+import {
+  addedVif,
+  connectVif,
+  disconnectVif,
+  listVifs,
+  removeVif,
+  vifAddPayload,
+  type VifInfo,
+} from "./net-requests.ts";
+import { DEFAULT_BRIDGE, type CompleteVif, type DeviceModel } from "./vif-config.ts";
 import { readVifFrontend, vifFeatures } from "./xenbus-vif.ts";
 import { removeDeviceNodes, vifNodes, writeBackend, writeDevice, writeFrontend, xenbusPaths } from "./xenbus-nodes.ts";
 import { XenbusBackend, XenbusState, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";
@@ -44,68 +53,58 @@ export class Vifs {
 
   /**
    * Attaches a vif.
-   * @param salt what its address is made of when none is given: the same for the same guest, another for each of its vifs
-   * @returns its address
+   * @param salt what its address was made of, which is then made anew if another vif has it; null: it was asked for
+   * @returns the vif as it is
    * @throws BuildError in words; then nothing of it is there
    */
-  async attach(
-    domain: number,
-    devid: number,
-    config: VifConfig,
-    model: DeviceModel,
-    salt: number,
-  ): Promise<Uint8Array> {
-    const complete = { ...config, mac: config.mac ?? xenMac(salt), model: config.model ?? model };
+  async attach(domain: number, devid: number, wanted: CompleteVif, salt: number | null = null): Promise<CompleteVif> {
     try {
-      const { grant, port } = await this.add(domain, devid, complete, config.mac === undefined ? salt : null);
+      const { config, payload } = await this.add(domain, devid, wanted, salt);
       try {
-        if (complete.model === "noxs") {
-          addDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN, grant, port });
-        } else {
-          this.offer(domain, devid, complete);
-        }
+        if (config.model === "noxs") addDevice(domain, addedVif(devid, payload));
+        else this.offer(domain, devid, config);
       } catch (error) {
         await removeVif(this.io, domain, devid);
         throw error;
       }
+      return config;
     } catch (error) {
-      throw explain(error, complete);
+      throw explain(error, wanted);
     }
-    return complete.mac;
   }
 
   /**
    * Adds a vif to the I/O domain. Of an address that is made, 23 bits differ: among a thousand guests two have the same in one case
    * of 17, and the later one takes another.
-   * @param salt null: the address was asked for
+   * @returns the vif as it is, and the answer
    */
   private async add(
     domain: number,
     devid: number,
-    config: VifConfig & { mac: Uint8Array; model: DeviceModel },
+    wanted: CompleteVif,
     salt: number | null,
-  ): Promise<{ grant: number; port: number }> {
-    const wanted = config.mac;
+  ): Promise<{ config: CompleteVif; payload: Uint8Array }> {
+    let config = wanted;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await addVif(this.io, domain, devid, config);
+        const { payload } = await this.io.request(IO_VIF_ADD, vifAddPayload(domain, devid, config));
+        return { config, payload };
       } catch (error) {
         const taken = error instanceof IoError && error.code === EADDRINUSE;
-        if (taken && salt !== null && attempt < MADE_ADDRESSES) {
-          config.mac = xenMac(salt + attempt * MADE_STEP);
-          continue;
-        }
-        config.mac = wanted;
-        throw error;
+        if (!taken || salt === null || attempt >= MADE_ADDRESSES) throw error;
+        config = { ...wanted, mac: xenMac(salt + attempt * MADE_STEP) };
       }
     }
   }
 
-  /** Takes a vif from a domain, whose frontend is not asked. Throws BuildError when there is none. */
-  async detach(domain: number, devid: number): Promise<void> {
-    const there = (await listVifs(this.io)).find((vif) => vif.domain === domain && vif.devid === devid);
+  /**
+   * Takes a vif from a domain, whose frontend is not asked. Throws BuildError when there is none.
+   * @param model where it is known; else the I/O domain is asked
+   */
+  async detach(domain: number, devid: number, model?: DeviceModel): Promise<void> {
+    const there = model ?? (await this.list()).find((vif) => vif.domain === domain && vif.devid === devid)?.model;
     if (there === undefined) throw new BuildError(`domain ${domain} has no vif ${devid}; \`vif list\` shows them`);
-    await this.remove(domain, there);
+    await this.remove(domain, devid, there);
   }
 
   /** Lets go of a domain's vifs; it is about to be destroyed, or gone. */
@@ -126,7 +125,7 @@ export class Vifs {
   }
 
   /** Writes the frontend's nodes of a xenbus vif of an earlier domain 0, over which the guest's own are restored. */
-  restore(domain: number, devid: number, config: VifConfig & { mac: Uint8Array }): void {
+  restore(domain: number, devid: number, config: Pick<CompleteVif, "mac" | "bridge">): void {
     const { local, store } = this.store;
     store.tree.unwritten.writeFor(domain);
     writeFrontend(local, domain, xenbusPaths("vif", domain, devid), vifNodes(devid, config).frontend);
@@ -146,7 +145,7 @@ export class Vifs {
     this.follow(domain, devid, connected);
   }
 
-  private async remove(domain: number, { devid, model }: VifInfo): Promise<void> {
+  private async remove(domain: number, devid: number, model: DeviceModel): Promise<void> {
     if (model === "noxs") {
       try {
         removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
@@ -161,7 +160,7 @@ export class Vifs {
   }
 
   /** Writes the nodes by which a frontend finds the vif, and waits for it. */
-  private offer(domain: number, devid: number, config: VifConfig & { mac: Uint8Array }): void {
+  private offer(domain: number, devid: number, config: CompleteVif): void {
     const { local, store } = this.store;
     store.tree.unwritten.writeFor(domain);
     const nodes = vifNodes(devid, config);
@@ -201,7 +200,7 @@ export class Vifs {
 }
 
 /** What the user can do about a refusal, where that is known. */
-function explain(error: unknown, { bridge, mac, ip }: VifConfig & { mac: Uint8Array }): unknown {
+function explain(error: unknown, { bridge, mac, ip }: CompleteVif): unknown {
   if (error instanceof HypercallError && error.code === ENOBUFS) {
     return new BuildError("the domain's device page is full: it has room for 32 devices");
   }

@@ -44,6 +44,13 @@ export function withChild(children: string, path: string): string {
   return `${children}${baseName(path)}\0`;
 }
 
+/** A node's list without some names. */
+export function withoutChildren(node: StoreNode, names: ReadonlySet<string>): string {
+  let children = "";
+  for (const name of childNames(node)) if (!names.has(name)) children += `${name}\0`;
+  return children;
+}
+
 /** The list without the last part of `path`; undefined if it is not in it. */
 export function withoutChild(children: string, path: string): string | undefined {
   const entry = `${baseName(path)}\0`;

@@ -2,7 +2,7 @@
  * The nodes of the store by their paths, and the accounts of the domains that own them. A request sees them through a
  * `View`: this one, or a transaction's.
  */
-import { nodeCost, withoutChild, type StoreNode } from "./node.ts";
+import { nodeCost, withoutChildren, type StoreNode } from "./node.ts";
 import { ROOT } from "./path.ts";
 import type { Permissions } from "./permissions.ts";
 import { Account, Pool } from "./quota.ts";
@@ -32,8 +32,8 @@ export interface KnownDomain {
   readonly account: Account;
   /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
   readonly since: number;
-  /** Paths of the nodes that it owns; null for domain 0, which is never forgotten. */
-  readonly owned: Set<string> | null;
+  /** Paths of the nodes that it owns; null for none, and for domain 0, which is never forgotten. */
+  owned: Set<string> | null;
 }
 
 export class Tree {
@@ -71,7 +71,8 @@ export class Tree {
     this.nodes.set(path, node);
     owner.account.nodes++;
     owner.account.add(nodeCost(path, node));
-    owner.owned?.add(path);
+    if (owner.owned !== null) owner.owned.add(path);
+    else if (owner.account.limited) owner.owned = new Set([path]);
   }
 
   remove(path: string): void {
@@ -82,11 +83,11 @@ export class Tree {
     this.nodes.delete(path);
   }
 
-  private rename(directory: string, added: string, removed: string): void {
+  private rename(directory: string, added: string, removed: ReadonlySet<string> | undefined): void {
     const node = this.nodes.get(directory);
     if (node === undefined) return;
-    const less = removed === "" ? undefined : withoutChild(node.children, `/${removed}`);
-    const children = (less ?? node.children) + added;
+    const left = removed === undefined ? node.children : withoutChildren(node, removed);
+    const children = left + added;
     this.put(directory, { ...node, children, generation: this.advance() });
   }
 
@@ -113,7 +114,7 @@ export class Tree {
   /** Makes a domain known. Nodes it may own or be allowed come after it. */
   addDomain(id: number): KnownDomain {
     const account = new Account(id, id !== 0, this.pool);
-    const domain = { account, since: this.latest, owned: id === 0 ? null : new Set<string>() };
+    const domain: KnownDomain = { account, since: this.latest, owned: null };
     this.domains.set(id, domain);
     return domain;
   }
@@ -146,6 +147,7 @@ export class Tree {
 
   /** Every path with its node that is written; for checks. */
   entries(): IterableIterator<[string, StoreNode]> {
+    this.unwritten.settle();
     return this.nodes.entries();
   }
 }

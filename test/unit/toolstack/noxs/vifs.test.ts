@@ -23,7 +23,7 @@ import { BuildError } from "../../../../toolstack/control/builder/build-error.ts
 import { formatMac, parseMac } from "../../../../toolstack/control/noxs/addresses.ts";
 import { Fields, IoError, Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
 import { createBridge, listBridges } from "../../../../toolstack/control/noxs/net-requests.ts";
-import { parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
+import { completeVif, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 import { Vifs } from "../../../../toolstack/control/noxs/vifs.ts";
 import { StoreService } from "../../../../toolstack/control/store/service.ts";
 import { FakeIo } from "./fake-io.ts";
@@ -61,8 +61,9 @@ const CONNECTED = {
 
 test("a xenbus vif: its nodes, its frontend's connection, and its end", async (t) => {
   const { io, store, vifs, front, settle } = setUp();
-  const mac = await vifs.attach(GUEST, 0, parseVif("--vif", "ip=10.0.2.15,rate=8Mb/s"), "xenbus", 0x1234);
-  t.deepEqual([...mac], [0x00, 0x16, 0x3e, 0, 0x12, 0x34]);
+  const config = completeVif(parseVif("--vif", "ip=10.0.2.15,rate=8Mb/s"), "xenbus", 0x1234);
+  await vifs.attach(GUEST, 0, config);
+  t.deepEqual([...config.mac], [0x00, 0x16, 0x3e, 0, 0x12, 0x34]);
   await settle();
   const { local } = store;
   t.is(local.read(`${FRONT}/backend`), BACK);
@@ -101,7 +102,7 @@ test("a xenbus vif: its nodes, its frontend's connection, and its end", async (t
 
 test("an I/O domain that refuses to connect is told of by the backend's state", async (t) => {
   const { io, store, vifs, front, notices } = setUp();
-  await vifs.attach(GUEST, 0, parseVif("--vif", ""), "xenbus", 1);
+  await vifs.attach(GUEST, 0, completeVif(parseVif("--vif", ""), "xenbus", 1));
   io.answers.set(IO_VIF_CONNECT, ENOENT);
   await front(CONNECTED);
   t.is(store.local.read(`${BACK}/state`), "5");
@@ -116,8 +117,8 @@ test("refusals say what to do, and leave nothing", async (t) => {
     [EEXIST, /the domain has a vif of that number/],
   ] as const) {
     io.answers.set(IO_VIF_ADD, code);
-    const config = parseVif("--vif", "bridge=inner,ip=10.0.2.9");
-    await t.throwsAsync(vifs.attach(GUEST, 0, config, "xenbus", 1), { instanceOf: BuildError, message: says });
+    const config = completeVif(parseVif("--vif", "bridge=inner,ip=10.0.2.9"), "xenbus", 1);
+    await t.throwsAsync(vifs.attach(GUEST, 0, config), { instanceOf: BuildError, message: says });
   }
   t.is(store.local.read(`${FRONT}/state`), undefined);
 });
@@ -134,15 +135,16 @@ test("an address that is made and taken is made anew; one that was asked for is 
     });
   };
   refuse(2);
-  const mac = await vifs.attach(GUEST, 0, parseVif("--vif", ""), "xenbus", 0x7ffff0);
+  const made = completeVif(parseVif("--vif", ""), "xenbus", 0x7ffff0);
+  const { mac } = await vifs.attach(GUEST, 0, made, 0x7ffff0);
   t.deepEqual(macs, ["00:16:3e:7f:ff:f0", "00:16:3e:00:ff:f1", "00:16:3e:01:ff:f2"]);
   t.is(formatMac(mac), macs[2]);
   refuse(1);
-  const asked = parseVif("--vif", "mac=00:16:3e:00:00:05");
-  await t.throwsAsync(vifs.attach(GUEST, 1, asked, "xenbus", 1), { message: /another vif has 00:16:3e:00:00:05$/ });
+  const asked = completeVif(parseVif("--vif", "mac=00:16:3e:00:00:05"), "xenbus", 1);
+  await t.throwsAsync(vifs.attach(GUEST, 1, asked), { message: /another vif has 00:16:3e:00:00:05$/ });
   // When it is the IPv4 address that is taken, none helps.
   refuse(1000);
-  await t.throwsAsync(vifs.attach(GUEST, 1, parseVif("--vif", "ip=10.0.2.9"), "xenbus", 1), {
+  await t.throwsAsync(vifs.attach(GUEST, 1, completeVif(parseVif("--vif", "ip=10.0.2.9"), "xenbus", 1), 1), {
     message: /another vif has 00:16:3e:00:00:01 or 10\.0\.2\.9/,
   });
   t.is(macs.length, 8);
@@ -150,7 +152,7 @@ test("an address that is made and taken is made anew; one that was asked for is 
 
 test("detach asks the I/O domain what is there, and removes the nodes", async (t) => {
   const { io, store, vifs } = setUp();
-  await vifs.attach(GUEST, 0, parseVif("--vif", ""), "xenbus", 1);
+  await vifs.attach(GUEST, 0, completeVif(parseVif("--vif", ""), "xenbus", 1));
   const entry = new Payload(VifEntry.SIZE)
     .u32(VifEntry.domid, GUEST)
     .u32(VifEntry.model, 2)

@@ -476,6 +476,8 @@ test("a domain that goes takes its nodes along, wherever they are, and whatever 
   t.deepEqual(lab.wrong(), []);
 });
 
+const UNWRITTEN_ABOVE = ["/local/domain", "/vm"];
+
 /** Adds a domain whose nodes are created at first access; `written` is called then. */
 function addUnwritten(lab: StoreLab, domain: number, written: number[]): void {
   const home = `/local/domain/${domain}`;
@@ -485,7 +487,8 @@ function addUnwritten(lab: StoreLab, domain: number, written: number[]): void {
     { domain, access: 1 },
   ];
   lab.store.addDomain(domain, {
-    tops: [home, vm],
+    directories: UNWRITTEN_ABOVE,
+    tops: () => [home, vm],
     write: () => {
       written.push(domain);
       lab.local.graft(home, [String(domain), "", readable, [["name", `n${domain}`, readable]]]);
