@@ -40,6 +40,9 @@
 @external("hw", "mmioRead32") export declare function mmioRead32(pa: u64): u32;
 @external("hw", "mmioWrite32") export declare function mmioWrite32(pa: u64, value: u32): void;
 
+/** Writes `length` bytes' cache lines at `pa` back to RAM, for hardware that does not look into caches (CLFLUSH; MFENCE). */
+@external("hw", "cacheFlush") export declare function cacheFlush(pa: u64, length: u32): void;
+
 // --- Linear memories ("spaces") --------------------------------------------------------------------------------------
 // Space 0 is the hypervisor's own linear memory, space 1 domain 0's, 2 the I/O domain's. Each has 4 GiB of 4 KiB pages, given
 // frames here. The shim keeps the page tables; they come from its own small reserve.

@@ -83,6 +83,12 @@ HW(void, zeroFrame, u64 mfn) {
 HW(u32, mmioRead32, u64 pa) { HW_UNUSED; return *mmio(pa); }
 HW(void, mmioWrite32, u64 pa, u32 value) { HW_UNUSED; *mmio(pa) = value; }
 
+HW(void, cacheFlush, u64 pa, u32 length) {
+  HW_UNUSED;
+  for (u64 at = pa & -64ul; at < pa + length; at += 64) __asm__ volatile("clflush (%0)" : : "r"(physical(at)) : "memory");
+  __asm__ volatile("mfence" : : : "memory");
+}
+
 /* --- Linear memories, software-isolated domains ------------------------------------------------------------- */
 
 HW(u32, spaceMap, u32 space, u32 page, u64 mfn, u32 flags) { HW_UNUSED; return space_map(space, page, mfn, flags); }

@@ -1,9 +1,10 @@
 /**
  * The self-check: all invariants between parts of the kernel, verified by walking the frame table,
- * all physmaps, event channels, grant tables and device pages. For the simulation, after every few steps, and for a debug key.
+ * all physmaps, event channels, grant tables, device pages and the IOMMU's page tables. For the simulation, after every few steps, and for a debug key.
  * Calling context: between hypercalls; changes nothing.
  */
 import { auditDevices } from "./audit-devices";
+import { auditDma } from "./audit-dma";
 import { auditEvents } from "./audit-events";
 import { auditFrames } from "./audit-frames";
 import { auditGrants } from "./audit-grants";
@@ -26,6 +27,7 @@ export function audit(): u32 {
       if (v != null) rule(v.domain == d && v.id == i, d, "vCPU that is not its own", i);
     }
     auditEvents(d);
+    auditDma(d);
   }
   auditGrants();
   auditDevices();

@@ -19,6 +19,8 @@ import {
   pciRead,
   pciWrite,
 } from "../../arch-x86/host/pci";
+import { dmaAttach, dmaDetach } from "../memory/dma-space";
+import { Domain } from "../records/domain";
 
 /** Most functions in use at a time. */
 const FUNCTIONS: u32 = 64;
@@ -171,9 +173,15 @@ export function functionHasTable(mfn: u64): bool {
   return false;
 }
 
-/** Writes the command register's bits that the domain may set. */
-export function functionCommand(f: PciFunction, command: u32): void {
-  if (command & PCI_COMMAND_MASTER) f.master = 1;
+/**
+ * Writes the command register's bits that the domain may set. Before a function may be a bus master its requesters are attached to the
+ * domain's page tables, where there is an IOMMU; it is no bus master if there is no memory for that.
+ */
+export function functionCommand(d: Domain, f: PciFunction, command: u32): void {
+  if (command & PCI_COMMAND_MASTER && !f.master) {
+    if (dmaAttach(d, f.address)) f.master = 1;
+    else command &= ~PCI_COMMAND_MASTER;
+  }
   pciWrite(f.address, PCI_COMMAND, 2, command);
 }
 
@@ -189,6 +197,7 @@ export function functionsRelease(): void {
       const command = pciRead(f.address, PCI_COMMAND, 2);
       pciWrite(f.address, PCI_COMMAND, 2, (command | PCI_COMMAND_INTX_OFF) & ~PCI_COMMAND_MASTER);
       pciRead(f.address, PCI_COMMAND, 2);
+      dmaDetach(f.address);
     }
     f.used = 0;
   }

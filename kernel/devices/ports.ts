@@ -63,7 +63,7 @@ export function portWrite(d: Domain, port: u32, size: u32, value: u32): void {
   if (port == ADDRESS && size == 4) {
     softwareOf(d).configAddress = value;
   } else if (isData(port)) {
-    if (selected & ENABLE) configWrite((selected >> 8) & 0xffff, (selected & 0xfc) | (port & 3), size, value);
+    if (selected & ENABLE) configWrite(d, (selected >> 8) & 0xffff, (selected & 0xfc) | (port & 3), size, value);
   } else if (isLegacyAta(port, size) || functionHasPorts(port, size)) {
     if (size == 1) hw.out8(port, value);
     else if (size == 2) hw.out16(port, value);
@@ -98,14 +98,14 @@ function configRead(address: u32, register: u32, size: u32): u32 {
   return pciRead(address, register, size);
 }
 
-function configWrite(address: u32, register: u32, size: u32, value: u32): void {
+function configWrite(d: Domain, address: u32, register: u32, size: u32, value: u32): void {
   const f = functionMake(address);
   if (f == null) return;
   const bar = barAt(register);
   if (bar != BARS) {
     if (size == 4) sizeBar(f, bar, value);
   } else if (register == PCI_COMMAND) {
-    if (size != 1) functionCommand(f, value & COMMAND_BITS);
+    if (size != 1) functionCommand(d, f, value & COMMAND_BITS);
     if (size == 4) pciWrite(address, STATUS, 2, value >> 16);
   } else if (register == STATUS && size == 2) {
     pciWrite(address, STATUS, 2, value);

@@ -24,6 +24,7 @@ import { domainById } from "../records/domain-list";
 import { grants, GrantTable, NO_HANDLE } from "./grant-frames";
 import { grantPin, grantUnpin } from "./grant-pin";
 import { sharedFrameMoved } from "../memory/frames";
+import { dmaFrame } from "../memory/dma-space";
 import { heapAllocFor, heapFreeFor } from "../memory/heap";
 import {
   entryIsShared,
@@ -119,7 +120,7 @@ function mapOne(d: Domain, op: usize): i32 {
   m.domid = <u16>owner.id;
   m.flags = <u16>(GNTMAP_host_map | (flags & GNTMAP_readonly));
   m.gfn = gfn;
-  store<u64>(op, mfn << 12, GnttabMapGrantRef.dev_bus_addr);
+  store<u64>(op, dmaFrame(d, gfn, mfn) << 12, GnttabMapGrantRef.dev_bus_addr);
   store<u32>(op, handle, GnttabMapGrantRef.handle);
   return GNTST_okay;
 }

@@ -66,6 +66,7 @@ import { Domain, DomainKind } from "../records/domain";
 import { domainById } from "../records/domain-list";
 import { framesLimit } from "../memory/frames";
 import { grantFrameMfn, grants } from "../grants/grant-frames";
+import { dmaFrame } from "../memory/dma-space";
 import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import { P2M_MMIO, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { entryMfn, physmapLookup } from "../memory/physmap";
@@ -205,7 +206,7 @@ function reservation(v: Vcpu, op: u32, start: u64, gva: u64): i64 {
     if (!extent(d, op, gfn, order)) break;
     if (op == XENMEM_populate_physmap && isDma(d, gfn, 1)) {
       // It programs devices with these addresses. As Xen tells a PV guest the frames of its extents.
-      store<u64>(arg, entryMfn(physmapLookup(d, gfn)));
+      store<u64>(arg, dmaFrame(d, gfn, entryMfn(physmapLookup(d, gfn))));
       if (!copyToGuest(v, list + (done << 3), arg, 8)) break;
     }
   }

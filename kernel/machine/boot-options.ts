@@ -12,12 +12,15 @@ import { dmesgRefuseGuests } from "./dmesg";
  *
  * `io=off`: there is no I/O domain, and so there are no devices.
  *
+ * `iommu=off`: the machine's IOMMUs are left alone, and drivers are trusted with what their devices read and write.
+ *
  * `guest-log=off`: guests may not write to the log, neither by CONSOLEIO_write, which then returns -EPERM as on a
  * release build of Xen, nor by port 0xE9. Default `guest-log=on`: they may, with a rate limit.
  */
 export function bootOptions(boot: usize): void {
   if (isGiven(boot + BootInfo.commandLine, "guest-log=off")) dmesgRefuseGuests();
   ioRefused = isGiven(boot + BootInfo.commandLine, "io=off");
+  iommuOff = isGiven(boot + BootInfo.commandLine, "iommu=off");
   if (!isGiven(boot + BootInfo.commandLine, "unchecked-entry")) return;
   hvmEntryUnchecked();
   say("unchecked-entry: vCPUs are given states that cannot be entered. This is for tests.");
@@ -25,10 +28,16 @@ export function bootOptions(boot: usize): void {
 }
 
 let ioRefused: bool = false;
+let iommuOff: bool = false;
 
 /** `io=off` was given. */
 export function ioDomainRefused(): bool {
   return ioRefused;
+}
+
+/** `iommu=off` was given. */
+export function iommuRefused(): bool {
+  return iommuOff;
 }
 
 /** Whether the NUL-terminated line at `line` contains this word, separated by blanks. */

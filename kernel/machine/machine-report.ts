@@ -1,5 +1,5 @@
 /** The machine's features, detected once at start: counters of perfc.ts, and one log line. `check` prints them in detail. */
-import { acpiCpus, acpiIommu, IOMMU_AMD, IOMMU_INTEL } from "../../arch-x86/host/acpi";
+import { acpiCpus, acpiIommu } from "../../arch-x86/host/acpi";
 import {
   HVM_FEATURE_DEADLINE,
   HVM_FEATURE_NEXT_RIP,
@@ -48,8 +48,6 @@ export function machineReport(rsdp: u64): void {
   say(" of ");
   sayDec(max(cpus, used));
   say(cpus > 1 ? " CPUs used" : " CPU used");
-  if (iommu == IOMMU_INTEL) say(", VT-d not used");
-  if (iommu == IOMMU_AMD) say(", AMD-Vi not used");
   if (virtualisationReady()) {
     const features = hvmFeatureMask();
     lacking((features & HVM_FEATURE_TAGGED_TLB) != 0, "VPIDs");

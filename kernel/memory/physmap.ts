@@ -34,6 +34,7 @@ import {
   P2M_TYPE_MASK,
 } from "../../arch-x86/p2m-types";
 import { vcpuOf } from "../records/domain-access";
+import { dmaConfined, dmaMapped, dmaUnmapped } from "./dma-space";
 import { softwareOf } from "../records/software-domain";
 import { Domain, DomainKind } from "../records/domain";
 import { framePut, FrameType, sharedFrameMoved } from "./frames";
@@ -120,13 +121,24 @@ export function physmapMapOrder(d: Domain, gfn: u64, mfn: u64, type: u32, order:
     const failed = hw.spaceMap(softwareOf(d).space, <u32>(gfn + i), mfn + i, spaceFlags(type));
     if (!failed) continue;
     assert(failed == 1, "a page of a software domain is mapped but not in its p2m");
-    for (let j: u64 = 0; j < frames; j++) {
-      if (j < i) hw.spaceUnmap(softwareOf(d).space, <u32>(gfn + j));
-      p2mUnmap(p2mOf(d), gfn + j);
-    }
+    takeBack(d, gfn, frames, i);
     return -ENOMEM;
   }
-  return 0;
+  if (!dmaConfined()) return 0;
+  frameChargeBegin(d.id, FrameType.Table);
+  const reachable = dmaMapped(d, gfn, mfn, type, order);
+  frameChargeEnd();
+  if (reachable) return 0;
+  takeBack(d, gfn, frames, frames);
+  return -ENOMEM;
+}
+
+/** Undoes the mapping of pages of a software domain, of which the first `shown` are in its linear memory. */
+function takeBack(d: Domain, gfn: u64, frames: u64, shown: u64): void {
+  for (let i: u64 = 0; i < frames; i++) {
+    if (i < shown) hw.spaceUnmap(softwareOf(d).space, <u32>(gfn + i));
+    p2mUnmap(p2mOf(d), gfn + i);
+  }
 }
 
 /** One 2 MiB entry where it fits (order 9), else 4 KiB ones; all or none. Software domains have 4 KiB ones only. */
@@ -158,7 +170,7 @@ function spaceFlags(type: u32): u32 {
 export function physmapUnmap(d: Domain, gfn: u64): u64 {
   if (!d.p2m || gfn >= d.maxGfn) return 0;
   frameChargeBegin(d.id, FrameType.Table);
-  const old = p2mUnmap(p2mOf(d), gfn);
+  const old = dmaConfined() && !dmaUnmapped(d, gfn) ? 0 : p2mUnmap(p2mOf(d), gfn);
   frameChargeEnd();
   if (!old || old == P2M_NO_MEMORY) return 0;
   if (d.kind == DomainKind.Software) hw.spaceUnmap(softwareOf(d).space, <u32>gfn);

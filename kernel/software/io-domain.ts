@@ -24,6 +24,7 @@ import { BootInfo } from "../../abi/boot-info";
 import { ioApicInit } from "../../arch-x86/host/io-apic";
 import * as hw from "../../arch-x86/hw";
 import { registersInit } from "../devices/registers";
+import { dmaConfined } from "../memory/dma-space";
 import { ioDomainRefused } from "../machine/boot-options";
 import { SoftwareLayout } from "../records/software-domain";
 import { softwareCreate } from "./software-create";
@@ -35,6 +36,8 @@ const ROOM: u32 = 256;
 /** Frames for page tables, event channels and other allocations for it, and those of stable memory. */
 const OVERHEAD: u32 = 48;
 const STABLE_FRAMES: u32 = 32;
+/** An IOMMU's page tables for its first mappings, and a context table. */
+const DMA_TABLES: u32 = 8;
 /** The call page and a few more. */
 const OTHER_PAGES: u32 = 16;
 
@@ -66,7 +69,7 @@ export function ioStart(boot: usize): bool {
   layout.ramMax = IO_RAM_END >> 12;
   layout.ramFixed = 1;
   layout.room = ROOM;
-  layout.overhead = OVERHEAD;
+  layout.overhead = OVERHEAD + (dmaConfined() ? DMA_TABLES : 0);
   layout.stableRoom = STABLE_FRAMES;
   const pages = layout.ramMax + (layout.scratchEnd - layout.startInfo) + (layout.dmaEnd - layout.dma) + OTHER_PAGES;
   return softwareCreate(IO_DOMAIN, false, IO_SPACE, layout, pages) != null;

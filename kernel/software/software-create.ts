@@ -10,9 +10,9 @@ import { softwareBegin } from "./software-restart";
 
 /**
  * Most frames charged to one without privilege beyond its stable memory: page tables for all of its layout, handles of 131,072
- * mappings, its grant table, and 131,072 event channels.
+ * mappings, its grant table, and 131,072 event channels; an IOMMU's page tables for what devices can be given to reach.
  */
-const OVERHEAD_MAX: u32 = 2048;
+const OVERHEAD_MAX: u32 = 2048 + 292;
 
 const error: usize = memory.data(4);
 

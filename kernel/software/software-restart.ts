@@ -13,6 +13,7 @@ import * as hw from "../../arch-x86/hw";
 import { P2M_SHARED } from "../../arch-x86/p2m-types";
 import { vcpuOf } from "../records/domain-access";
 import { Domain, SHUTDOWN_CODE_INVALID } from "../records/domain";
+import { dmaClear } from "../memory/dma-space";
 import { domainReleaseMemory } from "../memory/domain-memory";
 import { domainChanged } from "../records/domain-list";
 import { evtchnReset, evtchnResetsForget, sendGlobalVirq } from "../events/event-channel";
@@ -99,6 +100,7 @@ function softwareClear(d: Domain): void {
   watchdogsFree(d);
   evtchnResetsForget(d);
   evtchnReset(d, null, false);
+  dmaClear(d);
   grantTableReleaseMappings(d, null);
   grantTableReset(d);
   vcpuInfoFree(v);

@@ -15,6 +15,7 @@ import {
 } from "../../abi/software.ts";
 import { Devices } from "./devices.ts";
 import { acpiTables, type PciBus } from "./pci.ts";
+import type { IommuModel } from "./iommu/model.ts";
 import { hex, PAGE, Ram } from "./ram.ts";
 import { SvmCpu } from "./svm-cpu.ts";
 
@@ -24,6 +25,8 @@ const SHIM_SIZE = 0x100000;
 const ACPI_AT = 0x9e000;
 /** Time a PAUSE takes, ns: long, so that the wait in which the local APIC's timer is measured takes few of them. */
 const PAUSE_NS = 5_000;
+/** Time a read of an IOMMU's register takes, ns. */
+const REGISTER_NS = 1_000;
 /** What unmapped linear pages hold: a use after free reads nonsense and fails some invariant. */
 const POISON = 0xdb;
 
@@ -64,6 +67,9 @@ export interface MachineOptions {
   ioImage?: Uint8Array;
   /** PCI functions and an I/O APIC, described by ACPI's tables. */
   pci?: PciBus;
+  /** An IOMMU, described there as well: with `pci` only. What its table says may be another. */
+  iommu?: IommuModel;
+  iommuTable?: Uint8Array;
 }
 
 /** Numbers of linear memories. */
@@ -120,7 +126,9 @@ export class Machine {
       this.modules.push({ name: m.name, base: top, size: m.data.length });
     }
     if (options.pci !== undefined) {
-      this.ram.bytes.set(acpiTables(ACPI_AT), ACPI_AT);
+      const { iommu, iommuTable } = options;
+      iommu?.attach(this.ram);
+      this.ram.bytes.set(acpiTables(ACPI_AT, iommuTable ?? iommu?.table().bytes), ACPI_AT);
       this.devices.pci = options.pci;
     }
     const hw = options.measureStretches === true ? this.measured(this.imports()) : this.imports();
@@ -318,8 +326,18 @@ export class Machine {
         this.zeroed++;
         ram.frame(Number(mfn)).fill(0);
       },
-      mmioRead32: (pa: bigint) => devices.mmioRead(Number(pa)),
-      mmioWrite32: (pa: bigint, value: number) => devices.mmioWrite(Number(pa), value >>> 0),
+      cacheFlush: (pa: bigint, length: number) => this.options.iommu?.flushed(ram.at(pa, length), length),
+      mmioRead32: (pa: bigint) => {
+        const { iommu } = this.options;
+        if (iommu?.owns(Number(pa)) !== true) return devices.mmioRead(Number(pa));
+        devices.advance(REGISTER_NS);
+        return iommu.read(Number(pa) - iommu.base);
+      },
+      mmioWrite32: (pa: bigint, value: number) => {
+        const { iommu } = this.options;
+        if (iommu?.owns(Number(pa)) === true) iommu.write(Number(pa) - iommu.base, value >>> 0);
+        else devices.mmioWrite(Number(pa), value >>> 0);
+      },
       spaceMap: (space: number, page: number, mfn: bigint, flags: number) =>
         this.spaceMap(space, page, Number(mfn), flags),
       spaceUnmap: (space: number, page: number) => this.spaceUnmap(space, page),

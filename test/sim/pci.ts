@@ -157,8 +157,11 @@ export class PciBus {
   }
 }
 
-/** ACPI's tables for such a machine: root pointer, MADT with the I/O APIC, an override of ISA line 9, MCFG, HPET. */
-export function acpiTables(at: number): Uint8Array {
+/**
+ * ACPI's tables for such a machine: root pointer, MADT with the I/O APIC, an override of ISA line 9, MCFG, HPET, and one more that is
+ * given.
+ */
+export function acpiTables(at: number, more?: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(4096);
   const view = new DataView(bytes.buffer);
   const text = (offset: number, value: string): void => bytes.set(Buffer.from(value), offset);
@@ -168,8 +171,9 @@ export function acpiTables(at: number): Uint8Array {
   };
   text(0, "RSD PTR ");
   view.setUint32(16, at + 64, true);
-  table(64, "RSDT", 36 + 12);
-  [256, 512, 768].forEach((offset, i) => view.setUint32(64 + 36 + 4 * i, at + offset, true));
+  table(64, "RSDT", 36 + (more === undefined ? 12 : 16));
+  if (more !== undefined) bytes.set(more, 1024);
+  [256, 512, 768, 1024].forEach((offset, i) => view.setUint32(64 + 36 + 4 * i, at + offset, true));
   table(256, "APIC", 44 + 12 + 10);
   bytes.set([1, 12, 0, 0], 256 + 44);
   view.setUint32(256 + 48, IO_APIC, true);

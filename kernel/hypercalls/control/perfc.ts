@@ -19,8 +19,10 @@ import { vcpuOf } from "../../records/domain-access";
 import { Domain, DomainKind } from "../../records/domain";
 import { domainFirst } from "../../records/domain-list";
 import { framesOfType, FrameType, totalFrames } from "../../memory/frames";
+import { dmaConfined } from "../../memory/dma-space";
 import { copyToGuest } from "../../memory/guest-copy";
 import { cpusFound, iommuFound } from "../../machine/machine-report";
+import { dmaFaultCount } from "../../software/dma-faults";
 import { softwareOf } from "../../records/software-domain";
 import { Vcpu } from "../../records/vcpu";
 
@@ -41,6 +43,8 @@ const NAMES: StaticArray<string> = [
   "hvm.features",
   "machine.cpus",
   "machine.iommu",
+  "machine.dma_confined",
+  "machine.dma_refused",
   "software.calls",
   "software.ticks_low",
   "software.ticks_high",
@@ -71,7 +75,7 @@ const FRAMES_FIRST: u32 = 1; // FrameType 0
 const FEATURES: u32 = FRAMES_FIRST + FrameType.Count;
 const MACHINE: u32 = FEATURES + 1;
 /** Hypercalls of software domains, and the TSC ticks they took, as two words. */
-const SOFTWARE: u32 = MACHINE + 2;
+const SOFTWARE: u32 = MACHINE + 4;
 const DOMAINS: u32 = SOFTWARE + 3;
 const SETTLED: u32 = DOMAINS + 1;
 const SETTLED_KINDS: u32 = 5;
@@ -145,6 +149,8 @@ function machineValue(caller: Domain, i: u32): u32 {
   if (i == FEATURES) return hvmFeatureMask();
   if (i == MACHINE) return cpusFound();
   if (i == MACHINE + 1) return iommuFound();
+  if (i == MACHINE + 2) return dmaConfined() ? 1 : 0;
+  if (i == MACHINE + 3) return <u32>dmaFaultCount();
   const s = softwareOf(caller);
   if (i == SOFTWARE) return <u32>s.calls;
   if (i == SOFTWARE + 1) return <u32>s.callTicks;
