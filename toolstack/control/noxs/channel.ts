@@ -141,9 +141,7 @@ export class IoChannel implements IoRequests {
     this.cancelRetry = null;
     if (this.port !== null) closeChannel(this.port);
     this.port = null;
-    if (!this.mapped) return;
-    this.mapped = false;
-    for (let page = 0; page < PAGES; page++) unmapPage(IO_WINDOW + page * PAGE_SIZE);
+    this.unmap();
   }
 
   private tryOpen(): void {
@@ -153,11 +151,9 @@ export class IoChannel implements IoRequests {
         this.refuseAll();
         return;
       }
-      if (!this.mapped) this.map();
-      if (memory.load32(this.at(ControlPage.magic)) === IO_CONTROL_MAGIC) {
-        this.bind();
-        return;
-      }
+      // What is mapped may be the page of an I/O domain that has been restarted since, of which nobody has told yet.
+      this.map();
+      if (this.isReady() && this.bind()) return;
     } catch (error) {
       this.close();
       // Without an I/O domain there are no devices.
@@ -174,38 +170,62 @@ export class IoChannel implements IoRequests {
     for (const { operation, reject } of this.queue.splice(0)) reject(new IoError(nameOf(operation), ENODEV));
   }
 
+  /** The I/O domain whose page is mapped has come to where it serves requests. */
+  private isReady(): boolean {
+    return memory.load32(this.at(ControlPage.magic)) === IO_CONTROL_MAGIC;
+  }
+
+  private unmap(): void {
+    if (!this.mapped) return;
+    this.mapped = false;
+    for (let page = 0; page < PAGES; page++) unmapPage(IO_WINDOW + page * PAGE_SIZE);
+  }
+
+  /** Maps the control pages of the I/O domain that there is now. */
   private map(): void {
+    this.unmap();
     const frames = foreignFrames();
     for (let page = 0; page < PAGES; page++) frames[2 * page] = (IO_CONTROL >>> PAGE_SHIFT) + page;
     mapForeign(IO_DOMAIN, PAGES, IO_WINDOW);
     this.mapped = true;
   }
 
-  private bind(): void {
+  /**
+   * Opens the channel to the I/O domain whose page is mapped. False: it was restarted before the port was bound, which then is its
+   * successor's, and the page is not.
+   */
+  private bind(): boolean {
     const version = memory.load32(this.at(ControlPage.version));
     if (version !== IO_CONTROL_VERSION) throw new Error(`the I/O domain's control page has version ${version}`);
-    this.generation = memory.load32(this.at(ControlPage.generation));
+    const generation = memory.load32(this.at(ControlPage.generation));
+    const { port, made } = this.bindPort(memory.load32(this.at(ControlPage.port)));
+    this.map();
+    if (!this.isReady() || memory.load32(this.at(ControlPage.generation)) !== generation) {
+      closeChannel(port);
+      return false;
+    }
+    this.generation = generation;
     // Nobody waits for what an earlier domain 0 had asked for.
     this.set(ControlPage.responseConsumed, memory.load32(this.at(ControlPage.responseProduced)));
-    this.port = this.bindPort(memory.load32(this.at(ControlPage.port)));
+    if (made !== null) this.set(ControlPage.port, made);
+    this.port = port;
     send(this.port);
     this.pump();
+    return true;
   }
 
-  /** Binds to the port that an earlier domain 0 has made, `earlier`, or to a new one. */
-  private bindPort(earlier: number): number {
+  /** Binds to the port that an earlier domain 0 has made, `earlier`, or to a new one, `made`. */
+  private bindPort(earlier: number): { port: number; made: number | null } {
     const handler = () => this.receive();
     if (earlier !== 0) {
       try {
-        return onInterdomain(IO_DOMAIN, earlier, handler);
+        return { port: onInterdomain(IO_DOMAIN, earlier, handler), made: null };
       } catch (error) {
         if (!(error instanceof HypercallError)) throw error;
       }
     }
-    const remote = allocUnbound(IO_DOMAIN, DOMAIN_0);
-    const port = onInterdomain(IO_DOMAIN, remote, handler);
-    this.set(ControlPage.port, remote);
-    return port;
+    const made = allocUnbound(IO_DOMAIN, DOMAIN_0);
+    return { port: onInterdomain(IO_DOMAIN, made, handler), made };
   }
 
   private set(offset: number, value: number): void {
