@@ -9,6 +9,11 @@ export const NIC_DEVICES = { "virtio-net": "virtio-net-pci", e1000: "e1000", e10
 export type NicModel = keyof typeof NIC_DEVICES;
 export const NIC_MODELS = Object.keys(NIC_DEVICES) as NicModel[];
 
+/** IOMMUs by the names that users know them by: QEMU's devices. */
+export const IOMMU_DEVICES = { intel: "intel-iommu", amd: "amd-iommu" } as const;
+export type IommuModel = keyof typeof IOMMU_DEVICES;
+export const IOMMU_MODELS = Object.keys(IOMMU_DEVICES) as IommuModel[];
+
 /** A port of this computer's that is connected to one of a guest's. */
 export interface Forward {
   protocol: "tcp" | "udp";
@@ -137,19 +142,29 @@ function escaped(text: string): string {
   return text.replace(/,/g, ",,");
 }
 
-/** QEMU's options for the card (null: none) and the disks. */
-export function qemuDevices(nic: NicModel | null, forwards: Forward[], disks: Disk[]): string[] {
-  const args: string[] = [];
+/**
+ * QEMU's options for the IOMMU, the card and the disks; null: none.
+ *
+ * Virtio devices go through the IOMMU only when they are told so, which their legacy interface has no bit for.
+ */
+export function qemuDevices(
+  nic: NicModel | null,
+  forwards: Forward[],
+  disks: Disk[],
+  iommu: IommuModel | null = null,
+): string[] {
+  const args: string[] = iommu === null ? [] : ["-device", IOMMU_DEVICES[iommu]];
+  const virtio = iommu === null ? "" : ",disable-legacy=on,iommu_platform=on";
   if (nic !== null) {
     const rules = forwards.map(
       ({ protocol, hostPort, address, port }) => `,hostfwd=${protocol}:${LOOPBACK}:${hostPort}-${address}:${port}`,
     );
     args.push("-netdev", `user,id=net0,net=${NETWORK.net}${rules.join("")}`);
-    args.push("-device", `${NIC_DEVICES[nic]},netdev=net0`);
+    args.push("-device", `${NIC_DEVICES[nic]},netdev=net0${nic === "virtio-net" ? virtio : ""}`);
   }
   for (const [i, { file }] of disks.entries()) {
     args.push("-drive", `if=none,id=disk${i},format=raw,file=${escaped(file)}`);
-    args.push("-device", `virtio-blk-pci,drive=disk${i}`);
+    args.push("-device", `virtio-blk-pci,drive=disk${i}${virtio}`);
   }
   return args;
 }

@@ -4,7 +4,15 @@
  */
 import { accessSync, constants, copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { bochsDisks, bochsNic, type Disk, type Forward, type NicModel, qemuDevices } from "./devices.ts";
+import {
+  bochsDisks,
+  bochsNic,
+  type Disk,
+  type Forward,
+  type IommuModel,
+  type NicModel,
+  qemuDevices,
+} from "./devices.ts";
 import { makeIso } from "./iso.ts";
 import { type BootModule, packModules } from "./modules.ts";
 import { imageFile } from "./paths.ts";
@@ -38,6 +46,8 @@ export interface MachineOptions {
   icount?: boolean;
   /** Let the machine's reset restart it; otherwise a reset ends the emulator. Bochs always restarts. */
   allowReset?: boolean;
+  /** QEMU's IOMMU; none if not given. */
+  iommu?: IommuModel | null;
   /** The network card, in Bochs an e1000, on a network of the emulator's own; none if not given. */
   nic?: NicModel | null;
   /** Ports of this computer's that lead to guests' on that network. */
@@ -134,7 +144,7 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
     // The shim's last resort for leaving the emulator; distinguishes a panic from a power-off.
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...qemuAccelerator(options),
-    ...qemuDevices(options.nic ?? null, options.forwards ?? [], options.disks ?? []),
+    ...qemuDevices(options.nic ?? null, options.forwards ?? [], options.disks ?? [], options.iommu),
     ...(options.devices ?? []),
     ...(await qemuBoot(options, folder)),
   ];

@@ -22,6 +22,8 @@ import {
   type Disk,
   freePorts,
   type Forward,
+  IOMMU_MODELS,
+  type IommuModel,
   NETWORK,
   NIC_MODELS,
   type NicModel,
@@ -48,6 +50,7 @@ interface RunOptions {
   timeout?: number;
   iso?: string;
   nic?: NicModel | "none";
+  iommu?: IommuModel | "none";
   forward?: Forward[];
   disk?: ({ file: string; bytes?: number } | null)[];
 }
@@ -163,6 +166,11 @@ function parseOptions(): RunOptions {
         "network card; default in QEMU: virtio-net, in Bochs, which has e1000 only: none",
       ).choices([...NIC_MODELS, "none"]),
     )
+    .addOption(
+      new Option("--iommu <model>", "IOMMU of the machine, in QEMU, which confines its devices; default: none").choices(
+        [...IOMMU_MODELS, "none"],
+      ),
+    )
     .option(
       "--forward <rule>",
       `tcp|udp:HOSTPORT:ADDRESS:PORT: connect a port of this computer's (127.0.0.1) to a guest's on ${NETWORK.net} (repeatable)`,
@@ -277,17 +285,18 @@ function disksOf({ disk, exec, iso }: RunOptions): { disks: Disk[]; own: boolean
   return { disks: [taken.disk], own: true, blank: taken.blank };
 }
 
-/** The card and forwarded ports, checked. */
+/** The IOMMU, the card and forwarded ports, checked. */
 async function devicesOf(
-  { nic, forward = [] }: RunOptions,
+  { nic, iommu = "none", forward = [] }: RunOptions,
   kind: MachineKind,
-): Promise<Pick<MachineOptions, "nic" | "forwards">> {
+): Promise<Pick<MachineOptions, "nic" | "iommu" | "forwards">> {
   const bochs = kind === "bochs-vmx";
+  if (bochs && iommu !== "none") throw new Error("--iommu is for QEMU: Bochs emulates none");
   const model = nic ?? (bochs ? "none" : "virtio-net");
   const card = model === "none" ? null : model;
   checkNic(bochs, card, forward);
   await checkForwards(forward);
-  return { nic: card, forwards: forward };
+  return { nic: card, iommu: iommu === "none" ? null : iommu, forwards: forward };
 }
 
 async function main(): Promise<number> {

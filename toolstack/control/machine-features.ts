@@ -25,8 +25,9 @@ export interface MachineFacts {
   physical: PhysicalInfo;
   /** Processors listed by the firmware; 0 if unknown. */
   cpusFound: number;
-  /** 0 none, 1 Intel's, 2 AMD's. */
+  /** 0 none, 1 Intel's, 2 AMD's; and whether it confines devices. */
   iommu: number;
+  dmaConfined: boolean;
   /** Why no guest can run; null when guests can. */
   refusal: string | null;
 }
@@ -201,17 +202,27 @@ function generalFeatures(cpuid: Cpuid): Feature[] {
   ];
 }
 
-function machineParts({ physical, cpusFound, iommu }: MachineFacts): Feature[] {
+/** The kinds of IOMMUs, by the hypervisor's number. */
+const IOMMU_NAMES = ["none", "VT-d", "AMD-Vi"];
+
+/** What devices can reach, in words. */
+export function dmaConfinement({ iommu, dmaConfined }: Pick<MachineFacts, "iommu" | "dmaConfined">): string {
+  if (dmaConfined) return `confined by ${IOMMU_NAMES[iommu] ?? "an IOMMU"}`;
+  const why = iommu === 0 ? "no IOMMU" : `${IOMMU_NAMES[iommu] ?? "its IOMMU"} is not used: \`dmesg\` says why`;
+  return `not confined (${why}): drivers are trusted with what their devices read and write`;
+}
+
+function machineParts({ physical, cpusFound, iommu, dmaConfined }: MachineFacts): Feature[] {
   const found = Math.max(cpusFound, physical.cpus);
   const total = formatBytes(physical.totalPages * PAGE_SIZE);
   const free = formatBytes(physical.freePages * PAGE_SIZE);
   return [
     {
       name: "IOMMU",
-      use: "unused",
-      offered: iommu !== 0,
-      detail: iommu === 1 ? "VT-d" : iommu === 2 ? "AMD-Vi" : undefined,
-      note: "devices are not given to guests",
+      use: "used",
+      offered: dmaConfined,
+      detail: dmaConfined ? IOMMU_NAMES[iommu] : undefined,
+      note: `DMA is ${dmaConfinement({ iommu, dmaConfined })}`,
     },
     { name: "CPUs", use: "used", offered: true, detail: `${found} found, ${physical.cpus} used`, note: "" },
     { name: "memory", use: "used", offered: true, detail: `${total}, ${free} free for guests`, note: "" },

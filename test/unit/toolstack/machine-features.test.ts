@@ -19,7 +19,7 @@ function facts(leaves: Leaves, msrs: [number, number, number][] = [], more: Part
     freePages: 65536,
     availablePages: 65536,
   };
-  return { policy, physical, cpusFound: 4, iommu: 0, refusal: null, ...more };
+  return { policy, physical, cpusFound: 4, iommu: 0, dmaConfined: false, refusal: null, ...more };
 }
 
 /** AMD's processor with everything, and Intel's. */
@@ -33,19 +33,32 @@ const amd: Leaves = {
 const intel: Leaves = { ...amd, 0x1: [0, 0, ALL, ALL], 0x80000001: [0, 0, 0, ALL], 0x8000000a: [0, 0, 0, 0] };
 const vmx: [number, number, number][] = [0x481, 0x482, 0x48b, 0x48c].map((msr) => [msr, ALL, ALL]);
 
+const VTD = { iommu: 1, dmaConfined: true };
+const AMD_VI = { iommu: 2, dmaConfined: true };
+
 const lacking = (given: MachineFacts) => machineFeatures(given).filter(({ offered }) => !offered);
 const names = (given: MachineFacts) => lacking(given).map(({ name }) => name);
 
 test("processors with everything lack nothing but an IOMMU", (t) => {
   t.deepEqual(names(facts(amd)), ["IOMMU"]);
   t.deepEqual(names(facts(intel, vmx)), ["IOMMU"]);
-  t.deepEqual(names(facts(intel, vmx, { iommu: 1 })), []);
+  t.deepEqual(names(facts(intel, vmx, VTD)), []);
   const detail = (given: MachineFacts, name: string) => machineFeatures(given).find((f) => f.name === name)?.detail;
   t.is(detail(facts(amd), "ASIDs (address space identifiers)"), "32768");
   t.is(detail(facts(amd), "CPUs"), "4 found, 1 used");
   t.is(detail(facts(amd, [], { cpusFound: 0 }), "CPUs"), "1 found, 1 used");
   t.is(detail(facts(amd), "memory"), "512 MiB, 256 MiB free for guests");
-  t.is(detail(facts(amd, [], { iommu: 2 }), "IOMMU"), "AMD-Vi");
+  t.is(detail(facts(amd, [], AMD_VI), "IOMMU"), "AMD-Vi");
+});
+
+test("an IOMMU counts when it confines devices; what its lack means is said", (t) => {
+  const iommu = (more: Partial<MachineFacts>) => machineFeatures(facts(amd, [], more)).find((f) => f.name === "IOMMU")!;
+  t.true(iommu(AMD_VI).offered);
+  t.regex(iommu({}).note, /^DMA is not confined \(no IOMMU\): drivers are trusted/);
+  const off = iommu({ iommu: 1 });
+  t.false(off.offered);
+  t.is(off.detail, undefined);
+  t.regex(off.note, /^DMA is not confined \(VT-d is not used: `dmesg` says why\)/);
 });
 
 test("each feature of AMD-V that is not there is named", (t) => {
@@ -61,14 +74,14 @@ test("each feature of AMD-V that is not there is named", (t) => {
   ];
   for (const [bit, missing] of bits) {
     const without = { ...amd, 0x8000000a: [1, 32768, 0, (ALL & ~(1 << bit)) >>> 0] };
-    t.deepEqual(names(facts(without, [], { iommu: 2 })), missing);
+    t.deepEqual(names(facts(without, [], AMD_VI)), missing);
   }
   const one = { ...amd, 0x8000000a: [1, 1, 0, ALL] };
   t.deepEqual(
     lacking(facts(one)).map(({ name, use }) => [name, use]),
     [
       ["ASIDs (address space identifiers)", "required"],
-      ["IOMMU", "unused"],
+      ["IOMMU", "used"],
     ],
   );
 });
@@ -93,7 +106,7 @@ test("each control of VT-x that is not there is named", (t) => {
     [0x48c, "high", 9, ["VPIDs with INVVPID"]],
   ];
   for (const [msr, half, bit, missing] of cases) {
-    const given = facts(intel, vmx, { iommu: 1 });
+    const given = facts(intel, vmx, VTD);
     const value = given.policy.msrs.get(msr)!;
     value[half] = (value[half] & ~(1 << bit)) >>> 0;
     t.deepEqual(names(given), missing, `${msr.toString(16)} ${half} ${bit}`);
@@ -114,7 +127,7 @@ test("what every processor may lack", (t) => {
   for (const [leaf, register, bit, name] of cases) {
     const registers = [...amd[leaf]!];
     registers[register] = (registers[register]! & ~(1 << bit)) >>> 0;
-    t.deepEqual(names(facts({ ...amd, [leaf]: registers }, [], { iommu: 2 })), [name]);
+    t.deepEqual(names(facts({ ...amd, [leaf]: registers }, [], AMD_VI)), [name]);
   }
 });
 
@@ -127,7 +140,7 @@ test("no virtualisation at all, and one that the firmware has locked", (t) => {
   );
   const refusal =
     "No guests can run here: VT-x is disabled by the firmware (IA32_FEATURE_CONTROL is locked without it)";
-  const locked = lacking(facts(intel, vmx, { refusal, iommu: 1 }));
+  const locked = lacking(facts(intel, vmx, { refusal, ...VTD }));
   t.deepEqual(
     locked.map(({ name, note }) => [name, note]),
     [["virtualisation enabled by the firmware", "locked: enable it in the firmware's set-up"]],

@@ -33,6 +33,7 @@ export const checkCommand: Command = {
       physical: physicalInfo(),
       cpusFound: counters.get("machine.cpus")?.[0] ?? 0,
       iommu: counters.get("machine.iommu")?.[0] ?? 0,
+      dmaConfined: counters.get("machine.dma_confined")?.[0] === 1,
       refusal,
     });
     for (const use of USES) for (const feature of features) if (feature.use === use) print(line(feature));

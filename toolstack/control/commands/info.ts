@@ -3,6 +3,7 @@ import { print } from "../console/output.ts";
 import { cpuName, virtualisationFeatures } from "../cpu-features.ts";
 import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
+import { dmaConfinement } from "../machine-features.ts";
 import { guestRefusal } from "../refusal.ts";
 import { count, formatBytes } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -74,6 +75,12 @@ export const infoCommand: Command = {
     line("version", `Typevisor, Xen ${xenVersion()} interface`);
     line("CPU", `${cpuName(policy)}, ${machine.cpus} x ${(machine.cpuKhz / 1000).toFixed(0)} MHz`);
     line("virtualisation", virtualisationFeatures(policy) + (refusal === null ? "" : `. ${refusal}`));
+    const refused = counters.get("machine.dma_refused")?.[0] ?? 0;
+    const dma = dmaConfinement({
+      iommu: counters.get("machine.iommu")?.[0] ?? 0,
+      dmaConfined: counters.get("machine.dma_confined")?.[0] === 1,
+    });
+    line("DMA", dma + (refused === 0 ? "" : `; ${refused} accesses of devices were refused: see \`dmesg\``));
     line("guest types", xenCapabilities() || "none");
     line("domains", String(domains.list().length));
     line("uptime", formatUptime(systemTime()));
