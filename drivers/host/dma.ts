@@ -1,6 +1,6 @@
 /**
- * Memory for devices: frames of the domain's own whose machine addresses it knows. Each allocation is contiguous in the machine, up to
- * 2 MiB; nothing is freed, because drivers keep their rings and buffers for as long as they run.
+ * Memory for devices: frames of the domain's own whose addresses for devices it knows, the machine's, or its own linear ones where an
+ * IOMMU confines devices: the hypervisor says which. Each allocation is contiguous in both, up to 2 MiB; nothing is freed, because drivers keep their rings and buffers for as long as they run.
  */
 import { IO_DMA, IO_DMA_END } from "../../abi/io/layout";
 import { populatePhysmap } from "./hypercalls";
@@ -35,7 +35,7 @@ export function dmaAllocate(pages: u32): usize {
   return linear;
 }
 
-/** The machine address of a byte of DMA memory. */
+/** The address by which devices reach a byte of DMA memory. */
 export function dmaMachine(linear: usize): u64 {
   const offset = linear - IO_DMA;
   return (

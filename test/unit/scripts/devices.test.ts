@@ -93,6 +93,16 @@ test("QEMU's options", (t) => {
     "virtio-blk-pci,drive=disk0",
   ]);
   t.deepEqual(qemuDevices(null, [], []), []);
+  t.deepEqual(
+    qemuDevices("virtio-net", [], [{ file: "/d" }], "amd").filter((word) => !word.startsWith("-")),
+    [
+      "amd-iommu",
+      "user,id=net0,net=10.0.2.0/24",
+      "virtio-net-pci,netdev=net0,disable-legacy=on,iommu_platform=on",
+      "if=none,id=disk0,format=raw,file=/d",
+      "virtio-blk-pci,drive=disk0,disable-legacy=on,iommu_platform=on",
+    ],
+  );
 });
 
 test("the machine's own disk is made once, is blank until it has a partition table, and has one user", (t) => {
