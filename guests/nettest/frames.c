@@ -5,6 +5,8 @@
  * (forged, else its own), from=A.B.C.D, to=A.B.C.D (the addresses in the frames). Each frame is a TCP segment over IPv4 with its
  * number and the pattern in it. At the end each prints
  *   nettest send|receive FRAMES frames BYTES bytes TICKS ticks IDLE idle
+ * and the sender, behind it, what a receiver has told it
+ *   nettest arrived FRAMES of FRAMES frames
  * role=watch receives for ever. A guest that is sent a frame for another one fails, in this role and in role=receive.
  * For benchmarks: the sender's first warm=N frames are sent before it begins to count; spinner=ID is a domain that counts what
  * time nobody needs (IDLE; lib/devices/idle-time.h); a receiver with `unchecked` looks at the frames' numbers only.
@@ -17,11 +19,14 @@
 #define PORT 5001
 #define SEED 0x6672616d
 #define END 0xffffffffu
+#define ANSWER 0x41
 /* A receiver that hears nothing for so long gives up. */
 #define PATIENCE (30 * SECOND)
 #define LARGEST 65535
 
 static uint8_t buffer[LARGEST];
+/* Of the sender: how many frames the receiver has counted. */
+static uint64_t arrived;
 
 static struct {
   uint64_t frames, bytes, start_tsc, end_tsc, start_idle, end_idle, heard_ns;
@@ -117,9 +122,15 @@ static void report(const char *role) {
         count.end_idle - count.start_idle);
 }
 
-static void drop(void *context, const struct netfront_frame *frame) {
+/* A receiver's answer to the end of the frames. */
+#define TYPE_OWN 0x88b5 /* local experiment */
+
+/* To the sender: only what the receiver says of its frames matters. */
+static void hear(void *context, const struct netfront_frame *frame) {
+  const uint8_t *head = frame->parts[0].data;
   (void)context;
-  (void)frame;
+  if (frame->parts[0].length >= HEADERS && (head[12] << 8 | head[13]) == TYPE_OWN && head[14] == ANSWER)
+    arrived = get32(head + 38);
 }
 
 /* Sends what is in the buffer, waiting for room. */
@@ -138,13 +149,24 @@ static void send_one(struct netfront *device, uint32_t number, uint32_t size, ui
   }
 }
 
+/* Waits until the backend has taken everything. */
+static void drain(struct netfront *device) {
+  netfront_flush(device);
+  while (device->tx_free_count < device->config.tx_buffers && !device->broken) {
+    device->tx_starved = true; /* wake at every frame that is taken */
+    netfront_poll(device, NETFRONT_RING);
+    if (device->tx_free_count < device->config.tx_buffers && netfront_may_sleep(device))
+      event_idle(clock_ns() + MILLISECOND);
+  }
+}
+
 void frames_send(void) {
   uint64_t frames = option_number("frames", 10000), warm = option_number("warm", 0);
   uint32_t size = option_number("size", 1514);
   uint16_t gso = option_number("gso", 0);
   if (size < HEADERS + 8 || size > LARGEST || (size > 1514 && gso == 0))
     guest_fail("size=%u: from %u to %u, and above 1514 only with gso=", size, HEADERS + 8, LARGEST);
-  struct netfront *device = open_device(drop, gso != 0);
+  struct netfront *device = open_device(hear, gso != 0);
   while (!netfront_connected(device))
     event_idle(clock_ns() + MILLISECOND);
   if (size > 1514 && !device->large)
@@ -157,13 +179,7 @@ void frames_send(void) {
     if (i % 32 == 31)
       netfront_flush(device);
   }
-  netfront_flush(device);
-  while (device->tx_free_count < device->config.tx_buffers && !device->broken) {
-    device->tx_starved = true; /* wake at every frame that is taken */
-    netfront_poll(device, NETFRONT_RING);
-    if (device->tx_free_count < device->config.tx_buffers && netfront_may_sleep(device))
-      event_idle(clock_ns() + MILLISECOND);
-  }
+  drain(device);
   end_count();
   count.frames = frames;
   count.bytes = frames * size;
@@ -173,8 +189,10 @@ void frames_send(void) {
     send_one(device, END, HEADERS + 8, 0);
     netfront_flush(device);
     sleep_ns(20 * MILLISECOND);
+    netfront_poll(device, NETFRONT_RING);
   }
   report("send");
+  print("nettest arrived %lu of %lu frames\n", arrived, warm + frames);
 }
 
 static bool unchecked;
@@ -191,6 +209,7 @@ static void watch(void *context, const struct netfront_frame *frame) {
   if (frame->parts[0].length >= 6)
     check_receiver(frame->parts[0].data);
 }
+static uint8_t sender[6];
 
 static void receive(void *context, const struct netfront_frame *frame) {
   const uint8_t *head = frame->parts[0].data;
@@ -200,6 +219,7 @@ static void receive(void *context, const struct netfront_frame *frame) {
   uint32_t number = get32(head + 38);
   count.heard_ns = clock_ns();
   if (number == END) {
+    memcpy(sender, head + 6, sizeof sender);
     count.ended = true;
     return;
   }
@@ -237,7 +257,7 @@ void frames_receive(void) {
     event_idle(clock_ns() + MILLISECOND);
   build(HEADERS + 8, device->mac);
   memset(buffer, 0xff, 6);
-  put16(buffer + 12, 0x88b5); /* local experiment */
+  put16(buffer + 12, TYPE_OWN);
   send_one(device, 0, 60 + 8, 0);
   netfront_flush(device);
   print("nettest: receiving\n");
@@ -249,6 +269,10 @@ void frames_receive(void) {
     if (clock_ns() > count.heard_ns + PATIENCE)
       guest_fail("nothing came for 30 seconds, after %lu frames", count.frames);
   }
+  memcpy(buffer, sender, sizeof sender);
+  buffer[14] = ANSWER;
+  send_one(device, count.frames, 60 + 8, 0);
+  drain(device);
   report("receive");
   if (option_present("all") && count.frames != count.next)
     guest_fail("%lu frames of %u were lost", count.next - count.frames, count.next);

@@ -129,6 +129,7 @@ test("frames of 64 KiB pass as one, with their segments' size", async (t) => {
   t.is(await sender.ended, 0);
   t.is(await receiver.ended, 0);
   t.is(link.counts.large, 300);
+  t.regex(sender.console, /nettest arrived 300 of 300 frames\n/);
   t.regex(receiver.console, /nettest receive 300 frames 19500000 bytes \d+ ticks 0 idle\n/);
 });
 
@@ -139,6 +140,7 @@ test("frames without TCP/IP pass in order", async (t) => {
   new Link(sender, receiver);
   t.is(await sender.ended, 0);
   t.is(await receiver.ended, 0);
+  t.regex(sender.console, /nettest arrived 5000 of 5000 frames\n/);
   t.regex(receiver.console, /nettest receive 5000 frames 7570000 bytes \d+ ticks 0 idle\n/);
 });
 
