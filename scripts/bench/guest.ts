@@ -14,6 +14,8 @@ export interface CountedMachine {
   memoryMib?: number;
   /** Host time after which it is given up; for a minute's work on a computer that does nothing else if not given. */
   timeoutMs?: number;
+  /** QEMU's options for cards and disks. */
+  devices?: string[];
 }
 
 /**
@@ -31,6 +33,7 @@ export async function runCounted(commands: string, options: CountedMachine = {})
     commandLine: execWord(commands),
     modules: options.modules ?? withOwnGuests([]),
     icount: true,
+    devices: options.devices,
   });
   try {
     const outcome = await waitForOutcome(machine, options.timeoutMs ?? TIMEOUT_MS);

@@ -2,7 +2,8 @@
 import { jsCommand, runCounted } from "../guest.ts";
 import type { BenchRow } from "../bench.ts";
 import { xenFigure } from "../xen.ts";
-import { COMPARED_MACHINE, xenToolstackFigures } from "../xen-dom0/measure.ts";
+import { COMPARED_MACHINE } from "../xen-dom0/machine.ts";
+import { xenToolstackFigures } from "../xen-dom0/toolstack.ts";
 
 /**
  * Run in domain 0. The empty measurement is taken first and subtracted; the first round warms up and does not count.

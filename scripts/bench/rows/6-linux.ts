@@ -2,7 +2,8 @@
 import { jsCommand, runCounted } from "../guest.ts";
 import type { BenchRow } from "../bench.ts";
 import { KERNEL_MODULE, LINUX_GUEST, LINUX_PROMPT, linuxModules, RAMDISK_MODULE } from "../../linux/guest.ts";
-import { COMPARED_MACHINE, xenToolstackFigures } from "../xen-dom0/measure.ts";
+import { COMPARED_MACHINE } from "../xen-dom0/machine.ts";
+import { xenToolstackFigures } from "../xen-dom0/toolstack.ts";
 
 /**
  * Run in domain 0. The guest's console is read as `xl console` reads it, without being printed on the machine's. Prints one

@@ -1,8 +1,10 @@
 /** Xen's Linux domain 0 in the benchmarks: what is asked of it, and what is read from what it prints. */
 import test from "ava";
+import { frameCost } from "../../../scripts/bench/network.ts";
 import { xlConfig } from "../../../scripts/bench/xen-dom0/archive.ts";
-import { DOMAIN_0_INIT, FIGURE, ROUNDS } from "../../../scripts/bench/xen-dom0/init.ts";
-import { parseFigures } from "../../../scripts/bench/xen-dom0/measure.ts";
+import { saidBy } from "../../../scripts/bench/xen-dom0/guests.ts";
+import { domain0Init, FIGURE } from "../../../scripts/bench/xen-dom0/init.ts";
+import { parseFigures, ROUNDS, SCRIPT } from "../../../scripts/bench/xen-dom0/toolstack.ts";
 
 /** What domain 0 prints, with a line of Linux's between. */
 function printed(change: (lines: string[]) => string[] = (lines) => lines): string[] {
@@ -34,12 +36,33 @@ test("a figure that is missing is named, with what domain 0 said", (t) => {
 });
 
 test("domain 0 prints every figure that is read, and waits for the prompt of the guest's shell", (t) => {
+  const init = domain0Init(SCRIPT);
   for (const name of ["empty", "create-small", "destroy-small", "create-linux", "linux-shell"]) {
-    t.true(DOMAIN_0_INIT.includes(`figure ${name} `), name);
+    t.true(init.includes(`figure ${name} `), name);
   }
-  t.true(DOMAIN_0_INIT.includes("/linux:\\/root$/"));
+  t.true(init.includes("/linux:\\/root$/"));
 });
 
 test("a configuration for xl has strings in quotes and numbers without", (t) => {
   t.is(xlConfig({ name: "linux", memory: 256 }), 'name = "linux"\nmemory = 256\n');
+  t.is(xlConfig({ vif: ["mac=1", "mac=2"], disk: [] }), 'vif = ["mac=1", "mac=2"]\ndisk = []\n');
+});
+
+test("what guests of domain 0 have said is told apart by their runs; a frame's cost is without idle time", (t) => {
+  const lines = [
+    "XEN-GUEST: small nettest send 100 frames 151400 bytes 7000 ticks 2000 idle",
+    "XEN-GUEST: small nettest arrived 110 of 110 frames",
+    "XEN-GUEST: small TYPEVISOR-GUEST: PASS nettest",
+    "XEN-GUEST: smaller nettest send 100 frames 151400 bytes 9000 ticks 0 idle",
+    "XEN-GUEST: smaller nettest arrived 0 of 110 frames",
+    "XEN-GUEST: lossy nettest send 100 frames 151400 bytes 9000 ticks 0 idle",
+    "XEN-GUEST: lossy nettest arrived 55 of 110 frames",
+  ];
+  const cost = (name: string, to: "guest" | "virtio") => frameCost({ name, to }, saidBy(lines, name));
+  t.is(saidBy(lines, "small").length, 3);
+  t.is(cost("small", "guest"), 50);
+  t.is(cost("smaller", "virtio"), 90);
+  t.is(cost("lossy", "guest"), 180, "per frame that arrived");
+  t.throws(() => cost("smaller", "guest"), { message: /smaller: no frame has arrived/ });
+  t.throws(() => cost("large", "guest"), { message: /large: the sender gave no figure/ });
 });

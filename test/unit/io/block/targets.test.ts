@@ -1,4 +1,7 @@
 /** Targets that are no volumes: partitions by label, boot modules, memory; and partition tables that nobody should believe. */
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { crc32 } from "node:zlib";
 import test from "ava";
 import { IO_VBD_REMOVE } from "../../../../abi/io/control.ts";
@@ -10,11 +13,12 @@ import {
   NAME_BYTES,
 } from "../../../../abi/io/control-block.ts";
 import { GptEntry, GptHeader } from "../../../../abi/io/gpt.ts";
+import { makePartitionedDisk } from "../../../../scripts/bench/partitioned-disk.ts";
 import { BlockHost, blockModule, type Guest } from "./block-host.ts";
 import { addVbd, Frontend } from "./frontend.ts";
 import { writeTable } from "./gpt-table.ts";
 import { Random } from "./random.ts";
-import { SimDisk } from "./sim-disk.ts";
+import { SECTOR, SimDisk } from "./sim-disk.ts";
 import { sectorData, VolumeHost, volumesModule } from "./volume-host.ts";
 
 const DISK_SECTORS = 24 * 2048;
@@ -64,6 +68,26 @@ test.serial("a partition by its label is a raw image, for one writer or many rea
   t.true(disk.peek(8192, 1024).equals(sectorData(5, 0, 1024)));
   t.is(addVbd(h, 7, { target: "part:typevisor-volumes" }).status, -2, "a store is no raw image");
   t.is(addVbd(h, 7, { target: "part:data" }).status, 0);
+});
+
+test.serial("the disk that the benchmarks make has its partition, by either copy of its table", async (t) => {
+  const folder = mkdtempSync(path.join(tmpdir(), "bench-disk-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = path.join(folder, "disk.img");
+  makePartitionedDisk(file, DISK_SECTORS * SECTOR, "bench");
+  const image = readFileSync(file);
+  t.is(image.length, DISK_SECTORS * SECTOR);
+  for (const spoiled of [[], [1], [DISK_SECTORS - 1]]) {
+    const disk = new SimDisk({ sectors: DISK_SECTORS });
+    for (let sector = 0; sector < DISK_SECTORS; sector++) {
+      const data = image.subarray(sector * SECTOR, (sector + 1) * SECTOR);
+      if (data.some((byte) => byte !== 0)) disk.corrupt(sector, (medium) => medium.set(data));
+    }
+    for (const sector of spoiled) disk.corrupt(sector, (medium) => medium.fill(0x55));
+    const h = await host(disk);
+    const f = new Frontend(h, h.guest(3), { target: "part:bench" });
+    t.is(f.properties.sectors, DISK_SECTORS - 2048 - 1 - 33 + 1);
+  }
 });
 
 /** Domain 0 makes a module known. */
