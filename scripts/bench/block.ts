@@ -3,9 +3,8 @@
  * Xen: the same guests, disk and machine.
  */
 import path from "node:path";
-import { progress } from "../build/task.ts";
 import { buildFolder } from "../paths.ts";
-import { runCounted } from "./guest.ts";
+import { costsOf, linesOfRuns, runCounted } from "./guest.ts";
 import { makePartitionedDisk } from "./partitioned-disk.ts";
 import { type Domain0Job, VIRTIO_DRIVERS } from "./xen-dom0/archive.ts";
 import { COMPARED_MACHINE, runDomain0 } from "./xen-dom0/machine.ts";
@@ -81,10 +80,8 @@ export async function typevisorRequests(model: "noxs" | "xenbus"): Promise<Map<s
     ];
   });
   const output = await runCounted(commands.join("; "), { ...COMPARED_MACHINE, devices: diskDevices(model) });
-  const parts = output.split(/^run (\S+)$/m).slice(1);
-  const said = new Map<string, string[]>();
-  for (let i = 0; i + 1 < parts.length; i += 2) said.set(parts[i]!, parts[i + 1]!.split("\n"));
-  return new Map(BLOCK_RUNS.map(({ name }) => [name, requestCost(name, said.get(name) ?? [output])]));
+  const said = linesOfRuns(output);
+  return costsOf(BLOCK_RUNS, (run) => requestCost(run.name, said.get(run.name) ?? [output]));
 }
 
 const XEN_SCRIPT = `${XL_FUNCTIONS}
@@ -116,10 +113,5 @@ export function blockJob(): Domain0Job {
 export async function linuxRequests(): Promise<Map<string, number> | undefined> {
   const lines = await runDomain0(blockJob());
   if (lines === undefined) return undefined;
-  try {
-    return new Map(BLOCK_RUNS.map(({ name }) => [name, requestCost(name, saidBy(lines, name))]));
-  } catch (error) {
-    progress(`no figures of Linux's back end: ${(error as Error).message}\n${lines.slice(-40).join("\n")}`);
-    return undefined;
-  }
+  return costsOf(BLOCK_RUNS, (run) => requestCost(run.name, saidBy(lines, run.name)));
 }

@@ -2,8 +2,7 @@
  * Frames of our guest `nettest` through back end and switch, on Typevisor and through Linux's in a domain 0 on Debian's Xen: the
  * same guests, cards and machine.
  */
-import { progress } from "../build/task.ts";
-import { runCounted } from "./guest.ts";
+import { costsOf, linesOfRuns, runCounted } from "./guest.ts";
 import { type Domain0Job, VIRTIO_DRIVERS } from "./xen-dom0/archive.ts";
 import { COMPARED_MACHINE, runDomain0 } from "./xen-dom0/machine.ts";
 import { saidBy, XL_FUNCTIONS, xlGuestFiles } from "./xen-dom0/guests.ts";
@@ -99,10 +98,8 @@ function typevisorCommands(model: "noxs" | "xenbus"): string[] {
 /** Instructions per frame of each run on Typevisor, by its name. */
 export async function typevisorFrames(model: "noxs" | "xenbus"): Promise<Map<string, number>> {
   const output = await runCounted(typevisorCommands(model).join("; "), { ...COMPARED_MACHINE, devices: CARD_DEVICES });
-  const parts = output.split(/^run (\S+)$/m).slice(1);
-  const said = new Map<string, string[]>();
-  for (let i = 0; i + 1 < parts.length; i += 2) said.set(parts[i]!, parts[i + 1]!.split("\n"));
-  return new Map(FRAME_RUNS.map((run) => [run.name, frameCost(run, said.get(run.name) ?? [output])]));
+  const said = linesOfRuns(output);
+  return costsOf(FRAME_RUNS, (run) => frameCost(run, said.get(run.name) ?? [output]));
 }
 
 const BRIDGES = [{ bridge: INNER_BRIDGE }, ...CARDS];
@@ -146,10 +143,5 @@ export function networkJob(): Domain0Job {
 export async function linuxFrames(): Promise<Map<string, number> | undefined> {
   const lines = await runDomain0(networkJob());
   if (lines === undefined) return undefined;
-  try {
-    return new Map(FRAME_RUNS.map((run) => [run.name, frameCost(run, saidBy(lines, run.name))]));
-  } catch (error) {
-    progress(`no figures of Linux's back end: ${(error as Error).message}\n${lines.slice(-40).join("\n")}`);
-    return undefined;
-  }
+  return costsOf(FRAME_RUNS, (run) => frameCost(run, saidBy(lines, run.name)));
 }
