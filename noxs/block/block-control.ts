@@ -65,7 +65,7 @@ import { diskList, vbdList } from "./block-list";
 import { vbdConnect } from "./connect";
 import { ringRef, stableRing, stableTarget, Vbd } from "./records";
 import { activate } from "./schedule";
-import { vbdAdd, vbdDisconnect, vbdFind, vbdProperties, vbdRemove } from "./vbds";
+import { vbdAdd, vbdAwait, vbdDisconnect, vbdFind, vbdProperties, vbdRemove } from "./vbds";
 
 /** Answers a request for which blockRequest has returned BLOCK_LATER. */
 export type BlockAnswerFn = (id: u32, status: i32, payload: usize, length: u32, bulkLength: u32) => void;
@@ -339,13 +339,18 @@ function add(id: u32, at: usize, response: usize): i32 {
   if (model != VBD_MODEL_NOXS && model != VBD_MODEL_XENBUS) return -EINVAL;
   if (domid >= 0x7ff0) return -EINVAL;
   const known = vbdFind(domid, vdev);
-  if (known && isSame(changetype<Vbd>(known), at, model, writable)) {
+  const same = known != 0 && isSame(changetype<Vbd>(known), at, model, writable);
+  if (same && changetype<Vbd>(known).ready) {
     vbdProperties(changetype<Vbd>(known), response);
     answerLength = VbdProperties.SIZE;
     return 0;
   }
   const call = callTake(id, IO_VBD_ADD, 0);
   if (!call) return -EBUSY;
+  if (same && vbdAwait(changetype<Vbd>(known), call)) {
+    changetype<BlockCall>(call).vbd = known;
+    return BLOCK_LATER;
+  }
   const rc = vbdAdd(domid, vdev, model, writable, at + VbdAdd.target, call);
   if (rc != 0) {
     callGive(call);
@@ -357,7 +362,7 @@ function add(id: u32, at: usize, response: usize): i32 {
 
 /** Whether a vbd that is there is what is asked for: domain 0 asks again after a restart. */
 function isSame(v: Vbd, at: usize, model: u32, writable: bool): bool {
-  if (!v.ready || v.removing || v.stable.model != model || (v.stable.writable != 0) != writable) return false;
+  if (v.removing || v.stable.model != model || (v.stable.writable != 0) != writable) return false;
   for (let i: u32 = 0; i < VBD_TARGET_BYTES; i++) {
     const c = load<u8>(at + VbdAdd.target + i);
     if (load<u8>(stableTarget(v.stable) + i) != c) return false;

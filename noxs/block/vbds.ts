@@ -202,9 +202,17 @@ function reopenRun(task: usize): void {
   } else {
     targetReady(v);
   }
+  if (!v.disconnecting && !v.removing) answer(v, rc);
   requestsAgain(v);
   activate(v);
   quiet(v);
+}
+
+/** Has a call told when the target of a vbd of before the restart is open again; false when that is not awaited, or by another call. */
+export function vbdAwait(v: Vbd, call: usize): bool {
+  if (v.ready || v.lost || v.call || !v.stable.present) return false;
+  v.call = call;
+  return true;
 }
 
 // --- Going ---------------------------------------------------------------------------------------------------------------

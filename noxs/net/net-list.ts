@@ -16,6 +16,7 @@ import {
 import { NetworkDevice, networkFirst } from "../../drivers/network";
 import { Bridge, bridgeAt, bridgeCounters, bridgeName, bridgeOf } from "./bridges";
 import { macStore } from "./addresses";
+import { goingSweep } from "./control-page";
 import { countersOf, stableHeader, StableVif, stableVifAt, vifAt } from "./records";
 
 function answer(response: usize, cursor: u32, count: u32): i32 {
@@ -60,6 +61,8 @@ function writeBridge(b: Bridge, to: usize): void {
 /** VIF_LIST: in no particular order; a cursor is a vif's index. */
 export function vifList(request: usize, response: usize, bulk: usize, room: u32): i32 {
   let count: u32 = 0;
+  // What was removed while its guest mapped its page is not shown for longer than it is so.
+  if (!load<u32>(request, ListRequest.cursor)) goingSweep();
   for (let i = max(load<u32>(request, ListRequest.cursor), 1); i <= stableHeader.vifs; i++) {
     const s = stableVifAt(i);
     if (!s.present && !s.going) continue;
