@@ -1,7 +1,7 @@
 /** What making and destroying a unikernel costs as the first, the hundredth, the five-hundredth and the thousandth guest. */
 import type { BenchFigure, BenchRow } from "../bench.ts";
 import { jsCommand, runCounted } from "../guest.ts";
-import { xenToolstackFigures } from "../xen-dom0/measure.ts";
+import { xenToolstackFigures } from "../xen-dom0/toolstack.ts";
 
 /** Which guest it is that is made: so many are there then. */
 const ORDINALS = [1, 100, 500, 1000];
