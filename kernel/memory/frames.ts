@@ -586,10 +586,7 @@ export function framePut(mfn: u64): void {
   hw.unlock(lockWord);
 }
 
-/**
- * Where its domain has the XenShared frame `mfn` (shared_info, grant table, stable memory) mapped: gfn + 1, 0 nowhere.
- * It is recorded only here.
- */
+/** Where its domain has the XenShared frame `mfn` (shared_info, grant table, stable memory) mapped, recorded only here: gfn + 1, 0 nowhere. */
 export function sharedFrameAt(mfn: u64): u64 {
   assert(at(mfn).type == <u8>FrameType.XenShared, "not a frame that a domain shares with the hypervisor");
   return at(mfn).next;

@@ -37,10 +37,11 @@ import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
 import { giveWay, Task } from "../tasks.ts";
 import { GuestDomain } from "./domain.ts";
+import { DomainKeeper } from "./domain-keeper.ts";
 import { Departures } from "./departures.ts";
 import { domainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
-import { after, sleep } from "../timers.ts";
+import { sleep } from "../timers.ts";
 import { checkName, freeName, idOf } from "./name.ts";
 import { noPortLeft } from "./no-port-left.ts";
 import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
@@ -69,10 +70,6 @@ import { PAGE_SIZE } from "../window.ts";
 /** Ended domains whose last output can still be displayed. */
 const GRAVES = 8;
 
-/** How long after a change it is kept for a later domain 0. */
-const SAVE_MS = 50;
-/** How long a domain's next record waits for each character of its latest: the work is a few per cent of that. */
-const SAVE_NS_PER_CHARACTER = 10_000;
 /** Bytes of a KiB. */
 const KIB = 1024;
 
@@ -91,17 +88,11 @@ export class Domains {
   private graves: GuestDomain[] = [];
   private readonly departures = new Departures();
   private readonly changes = new Task("domains that have ended", () => this.takeChange());
-  /** Domains of which something is to be kept for a later domain 0. */
-  private readonly unsaved = new Set<GuestDomain>();
-  private due: GuestDomain[] = [];
-  private saving = false;
-  private readonly saver = new Task("keeping what domain 0 knows", () => this.saveOne());
+  private readonly keeper: DomainKeeper;
   /** Domains that ended before all were adopted are handled afterwards. */
   private takingOver = true;
   /** Called when one of the hypervisor's own domains was restarted, or has shut down. */
   systemChanged: (id: number) => void = () => {};
-  /** The lack of space for records has been reported. */
-  private saidFull = false;
   /** Of all domains. */
   readonly devices: Devices;
 
@@ -112,6 +103,7 @@ export class Domains {
     io: IoRequests,
   ) {
     this.devices = new Devices(io, store, notice);
+    this.keeper = new DomainKeeper(store, (domain) => this.byId.get(domain.id) === domain, notice);
   }
 
   /**
@@ -122,7 +114,7 @@ export class Domains {
     onVirq(VIRQ_DOM_EXC, () => this.changes.request());
     this.store.changed = (id) => {
       const domain = this.byId.get(id);
-      if (domain !== undefined) this.save(domain);
+      if (domain !== undefined) this.keeper.save(domain);
     };
     this.store.hold();
     try {
@@ -223,7 +215,7 @@ export class Domains {
       domain.sizes = saved.sizes;
     }
     this.add(domain);
-    if (saved === null) this.save(domain);
+    if (saved === null) this.keeper.save(domain);
     if (saved?.resetting && (info.shutdown || info.paused)) {
       domain.resetting = true;
       this.reset(domain, info);
@@ -257,59 +249,9 @@ export class Domains {
     this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
   }
 
-  /** Schedules saving a domain's state for a later domain 0; several changes are combined. */
-  private save(domain: GuestDomain): void {
-    this.unsaved.add(domain);
-    if (this.saving) return;
-    this.saving = true;
-    after(SAVE_MS, () => {
-      this.saving = false;
-      this.due = [...this.unsaved];
-      this.saver.request();
-    });
-  }
-
-  /** Saves the next domain that is due; returns whether there are more. */
-  private saveOne(): boolean {
-    const domain = this.due.pop();
-    if (domain === undefined || !this.unsaved.has(domain)) return this.due.length > 0;
-    if (this.byId.get(domain.id) !== domain) this.unsaved.delete(domain);
-    // Who has much to be kept and changes it all the time is kept less often.
-    else if (systemTime() < domain.nextSaveNs) this.save(domain);
-    else this.saveNow(domain);
-    return this.due.length > 0;
-  }
-
-  /**
-   * As `save`, but immediately: a change confirmed to an operator survives a crash of domain 0.
-   * Of a domain that has more than there is room for, what matters most is kept: its watches before its nodes.
-   * @param now system time, about
-   */
-  saveNow(domain: GuestDomain, now = systemTime()): void {
-    const { id } = domain;
-    this.unsaved.delete(domain);
-    let made = 0;
-    let kept = false;
-    for (const what of ["all", "watches", "domain"] as const) {
-      if (what === "all" && !this.store.maySaveNodes(id)) continue;
-      const text = encodeDomain(domain, what === "domain" ? null : this.store.save(id, what === "all"));
-      made += text.length;
-      kept = keepDomain(id, text);
-      if (kept) break;
-    }
-    this.noteRoom(kept, domain);
-    domain.nextSaveNs = now + made * SAVE_NS_PER_CHARACTER;
-  }
-
-  /** Says so, once, when records do not find room any more. */
-  private noteRoom(kept: boolean, domain: GuestDomain): void {
-    if (!kept && !this.saidFull) {
-      this.notice(
-        `${domain}: no room is left to keep what is known of it; should domain 0 be restarted, this domain and others that ` +
-          "are made now lose their names, their part of the store, their policies and how they were made",
-      );
-    }
-    this.saidFull = !kept;
+  /** A change confirmed to an operator survives a crash of domain 0. */
+  saveNow(domain: GuestDomain): void {
+    this.keeper.saveNow(domain);
   }
 
   /** Takes a domain out of the store. */
@@ -379,7 +321,7 @@ export class Domains {
 
   /** A domain is finished when it has its handle: its record is kept before. */
   private finishCreation(domain: GuestDomain): void {
-    this.saveNow(domain, domain.madeNs);
+    this.keeper.saveNow(domain, domain.madeNs);
     setDomainHandle(domain.id, domain.handle);
   }
 

@@ -138,8 +138,9 @@ export class Devices {
   /** Takes a vif from a domain. @throws BuildError when there is none */
   async detachVif(domain: GuestDomain, devid: number): Promise<void> {
     const vifs = domain.request?.vifs;
-    const settings = vifs?.[devid];
-    await this.vifs.detach(domain.id, devid, settings == null ? undefined : parseVif("--vif", settings).model);
+    const settings = vifs?.[devid] ?? undefined;
+    const model = settings === undefined ? undefined : parseVif("--vif", settings).model;
+    await this.vifs.detach(domain.id, devid, model);
     if (vifs !== undefined) vifs[devid] = null;
   }
 
