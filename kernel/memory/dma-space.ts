@@ -101,7 +101,7 @@ export function dmaAttach(d: Domain, address: u32): bool {
   frameChargeBegin(d.id, FrameType.Table);
   let index: u32 = 0;
   let requester = pciRequester(address, 0);
-  let attached = true;
+  let attached: bool = true;
   while (attached && requester != PCI_NO_REQUESTER) {
     attached = iommuAttach(requester);
     requester = pciRequester(address, ++index);
