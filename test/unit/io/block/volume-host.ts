@@ -185,6 +185,11 @@ export class VolumeHost {
         if (this.crashAfter >= 0 && this.crashAfter-- === 0) throw new Crash();
         return call(...args);
       };
+    const exchange = (ptr: number, change: (old: number) => number): number => {
+      const found = view.getUint32(ptr >>> 0, true);
+      view.setUint32(ptr >>> 0, change(found) >>> 0, true);
+      return found;
+    };
     return {
       hypercall: seen((op: number, a0: bigint, a1: bigint, a2: bigint) =>
         this.hypercall(op, Number(a0), Number(a1), Number(a2)),
@@ -200,11 +205,10 @@ export class VolumeHost {
       write32: seen((ptr: number, value: number) => view.setUint32(ptr >>> 0, value, true)),
       write64: seen((ptr: number, value: bigint) => view.setBigUint64(ptr >>> 0, value, true)),
       barrier: () => {},
-      compareExchange32: (ptr: number, expected: number, value: number) => {
-        const found = view.getUint32(ptr >>> 0, true);
-        if (found === expected >>> 0) view.setUint32(ptr >>> 0, value, true);
-        return found;
-      },
+      compareExchange32: (ptr: number, expected: number, value: number) =>
+        exchange(ptr, (old) => (old === expected >>> 0 ? value : old)),
+      fetchOr32: (ptr: number, bits: number) => exchange(ptr, (old) => old | bits),
+      fetchAnd32: (ptr: number, bits: number) => exchange(ptr, (old) => old & bits),
       systemTime: () => this.time,
     };
   }

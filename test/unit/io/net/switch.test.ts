@@ -352,10 +352,16 @@ test("a capture has every frame of the bridge, bounded, with what was overwritte
     a.queueFrame(udpFrame(hostOf(1), hostOf(2), pattern(1400)));
     if (i % 100 === 99) net.run();
   }
-  const after = net.dump("br0", dump.position);
+  let after = net.dump("br0", dump.position);
+  let read = 0;
+  for (; after.frames.length > 0; after = net.dump("br0", after.position)) {
+    read += after.frames.length;
+    t.true(after.frames.every((frame) => frame.length === 1442));
+    t.true(after.latest === 1000 || after.frames.length > 30, "as many as fit");
+    if (after.latest === 1000) break;
+  }
   t.is(after.latest, 1000);
-  t.true(after.frames.length > 0 && after.frames.length < 800, `${after.frames.length}`);
-  t.true(after.frames.every((frame) => frame.length === 1442));
+  t.true(read > 0 && read < 800, `${read}`);
   t.is(net.capture("br0", 0), 0);
   t.is(net.capture("nowhere", 10), -2);
   // A position that no reader was given.
