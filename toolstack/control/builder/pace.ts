@@ -18,10 +18,9 @@ const WORD_NS = 1e9;
 export type Progress = (done: number, total: number) => void;
 
 export class Pace {
-  /** Since the first step; the clock is not read for what has none. */
-  private turn = -1;
-  private word = 0;
-  private mark = 0;
+  private turn = systemTime();
+  private word = this.turn;
+  private mark = this.turn;
   private took = 0;
 
   /** @param progress called about once a second, from the second second on */
@@ -36,7 +35,6 @@ export class Pace {
   /** To be awaited after each step: `done` of `total` is done. The clock is read once: that is a hypercall. */
   async step(done: number, total: number): Promise<void> {
     const now = systemTime();
-    if (this.turn < 0) this.turn = this.word = this.mark = now;
     this.took = now - this.mark;
     this.mark = now;
     showLife(now);
