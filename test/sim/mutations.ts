@@ -8,7 +8,7 @@ export const MUTATIONS: Mutation[] = [
   {
     name: "a grant is used without a reference on its frame",
     file: "kernel/grants/grant-pin.ts",
-    find: "if (!mfn || !frameGet(mfn, owner.id)) {",
+    find: "if (!mfn || !frameGet(mfn, holderOf(owner, mfn))) {",
     replace: "if (!mfn) {",
   },
   {
