@@ -33,7 +33,7 @@ export const MUTATIONS: Mutation[] = [
     name: "memory is given to a domain as its last owner left it",
     file: "kernel/memory/frames.ts",
     find: "if (!at(mfn + i).refs) hw.zeroFrame(mfn + i);",
-    replace: "",
+    replace: "{}",
   },
   {
     name: "a free frame is marked as clean and not zeroed",
