@@ -20,7 +20,6 @@ import { barrier, compareExchange32, fetchOr32, hypercall, read32, write32 } fro
 const FRAMES: u32 = (IO_GRANT_TABLE_END - IO_GRANT_TABLE) >> 12;
 const PAGE_SHIFT: u32 = 12;
 const FRAME_ENTRIES: u32 = 4096 / GrantEntryV1.SIZE;
-const ENTRIES: u32 = FRAMES * FRAME_ENTRIES;
 
 const argument: usize = memory.data(24, 8);
 /** Frames mapped. */
@@ -47,17 +46,23 @@ function tableReaches(ref: u32): bool {
   return true;
 }
 
-/** Lets `domid` map the page at `linear`, for reading and writing. The reference; 0 when no entry is free. */
+/**
+ * Lets `domid` map the page at `linear`, for reading and writing. The reference; 0 when no entry is free. The table grows only when
+ * every entry of the frames it has is in use: they are looked through once for each frame more.
+ */
 export function grantAccess(domid: u32, linear: usize): u32 {
-  for (let i = GNTTAB_NR_RESERVED_ENTRIES; i < ENTRIES; i++) {
-    const ref = next;
-    next = ref + 1 == ENTRIES ? GNTTAB_NR_RESERVED_ENTRIES : ref + 1;
-    if (!tableReaches(ref)) return 0;
-    if (read32(entryOf(ref)) != 0) continue;
-    publish(ref, domid, linear);
-    return ref;
+  while (true) {
+    const mapped = frames * FRAME_ENTRIES;
+    for (let i = GNTTAB_NR_RESERVED_ENTRIES; i < mapped; i++) {
+      const ref = next < mapped ? next : GNTTAB_NR_RESERVED_ENTRIES;
+      next = ref + 1;
+      if (read32(entryOf(ref)) != 0) continue;
+      publish(ref, domid, linear);
+      return ref;
+    }
+    if (!tableReaches(mapped)) return 0;
+    next = max(mapped, GNTTAB_NR_RESERVED_ENTRIES);
   }
-  return 0;
 }
 
 /** As grantAccess, under a reference that an earlier run of the domain gave out; false when the table cannot be mapped. */
