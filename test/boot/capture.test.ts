@@ -1,11 +1,10 @@
 /** A capture of a request from this computer, as Wireshark would read it. */
-import { once } from "node:events";
-import net from "node:net";
 import test from "ava";
 import { captures } from "../../scripts/capture/captures.ts";
 import { freePorts } from "../../scripts/devices.ts";
 import { plainText, PROMPT } from "../../scripts/machine.ts";
 import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
+import { said } from "./support/tcp.ts";
 
 const GUEST = "10.0.2.21";
 const GATEWAY = "10.0.2.2";
@@ -59,11 +58,8 @@ test("bridge dump --pcap: ARP and TCP of a request, until Ctrl-C, or until there
 
   machine.send("bridge dump xenbr0 --pcap --seconds 3600\r");
   await machine.waitFor("-----BEGIN PCAP xenbr0-----", COMMAND_MS);
-  const socket = net.connect(hostPort, "127.0.0.1").setEncoding("utf8");
-  let said = "";
-  socket.on("data", (piece: string) => (said += piece));
-  await once(socket, "close");
-  t.regex(said, /UTC\r\n$/);
+  const time = await said(hostPort);
+  t.regex(time, /UTC\r\n$/);
   machine.send(CTRL_C);
   await machine.waitFor(/\n\d+ frames\r?\n/, COMMAND_MS, "the number of frames");
   await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after the capture");
@@ -81,7 +77,7 @@ test("bridge dump --pcap: ARP and TCP of a request, until Ctrl-C, or until there
   const server = `${GUEST}:13`;
   t.true(words.some((word) => word.startsWith(`tcp ${GATEWAY}:`) && word.includes(` ${server} SYN `)));
   t.true(words.some((word) => word.startsWith(`tcp ${server} `) && word.includes(" SYN+ACK ")));
-  t.true(words.some((word) => word.startsWith(`tcp ${server} `) && word.endsWith(JSON.stringify(said))));
+  t.true(words.some((word) => word.startsWith(`tcp ${server} `) && word.endsWith(JSON.stringify(time))));
   t.true(words.some((word) => word.startsWith(`tcp ${server} `) && / (FIN|FIN\+\w+|FIN\+PSH\+ACK) /.test(word)));
   t.true(frames.every(({ data, length }) => data.length === length));
   // In order, of today: the machine's clock is this computer's.
@@ -92,8 +88,7 @@ test("bridge dump --pcap: ARP and TCP of a request, until Ctrl-C, or until there
   // So many frames, and so much of each.
   machine.send("bridge dump xenbr0 --pcap --frames 2 --bytes 20\r");
   await machine.waitFor("-----BEGIN PCAP xenbr0-----", COMMAND_MS);
-  const again = net.connect(hostPort, "127.0.0.1").resume();
-  await once(again, "close");
+  await said(hostPort);
   await machine.waitFor(/\n2 frames\r?\n/, COMMAND_MS, "the number of frames");
   await machine.waitFor(PROMPT, COMMAND_MS, "the prompt after the second capture");
   const second = readPcap(captures(plainText(machine.output))[1]!.data);

@@ -1,11 +1,10 @@
 /** Many `daytime` unikernels at once, each of which this computer asks for the time. */
-import { once } from "node:events";
-import net from "node:net";
 import type { ExecutionContext } from "ava";
 import { freePorts } from "../../../scripts/devices.ts";
 import type { Machine } from "../../../scripts/machine.ts";
 import { bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./boot.ts";
 import { frames } from "./frames.ts";
+import { said } from "./tcp.ts";
 
 /** What RFC 867 shows, as the guest has it. */
 const DAYTIME = /^\w+, \w+ \d+, 20\d\d \d\d:\d\d:\d\d-UTC\r\n$/;
@@ -22,16 +21,6 @@ const DOMAINS_A_PAGE = 64;
 
 function address(i: number): string {
   return `10.77.${1 + Math.floor(i / HOSTS)}.${1 + (i % HOSTS)}`;
-}
-
-/** As `said`; the error where there is one. */
-async function answerOf(port: number): Promise<string> {
-  const socket = net.connect(port, "127.0.0.1").setEncoding("utf8");
-  let text = "";
-  socket.on("data", (piece: string) => (text += piece));
-  socket.on("error", (error) => (text += error.message));
-  await once(socket, "close");
-  return text;
 }
 
 /** Event channels and grants of all domains, without what changes from moment to moment. */
@@ -87,7 +76,7 @@ export async function daytimesAnswer(t: ExecutionContext, count: number, memoryM
     const queue = [...ports.entries()];
     const ask = async () => {
       for (let next = queue.shift(); next !== undefined; next = queue.shift())
-        answers.set(next[0], await answerOf(next[1]));
+        answers.set(next[0], await said(next[1]).catch((error: Error) => error.message));
     };
     await Promise.all(Array.from({ length: AT_ONCE }, ask));
     t.deepEqual(
