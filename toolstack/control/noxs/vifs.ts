@@ -147,11 +147,7 @@ export class Vifs {
 
   private async remove(domain: number, devid: number, model: DeviceModel): Promise<void> {
     if (model === "noxs") {
-      try {
-        removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
-      } catch (error) {
-        if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
-      }
+      removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
     } else {
       await this.drop(domain, devid);
       removeDeviceNodes(this.store.local, xenbusPaths("vif", domain, devid));
