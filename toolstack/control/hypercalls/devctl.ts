@@ -1,5 +1,4 @@
 /** devctl: NoXS's device pages (abi/io/noxs.ts), by which frontends find their devices. */
-import { ENOENT } from "../../../abi/errno.ts";
 import {
   __HYPERVISOR_devctl,
   Devctl,
@@ -47,7 +46,7 @@ export function addDevice(domain: number, { type, id, backend, grant, port }: De
   checked("XEN_DEVCTL_dev_add", hypercall(__HYPERVISOR_devctl, buffer.address));
 }
 
-/** Removes an entry, if it is there. @throws HypercallError */
+/** Removes an entry. @throws HypercallError, ENOENT for one that is not there */
 export function removeDevice(
   domain: number,
   { type, id, backend }: Pick<DeviceEntry, "type" | "id" | "backend">,
@@ -58,8 +57,7 @@ export function removeDevice(
   words[KEY + NoxsDevKey.type / 4] = type;
   words[KEY + NoxsDevKey.be_id / 4] = backend | (domain << 16); // and fe_id
   words[KEY + NoxsDevKey.devid / 4] = id;
-  const result = hypercall(__HYPERVISOR_devctl, buffer.address);
-  if (result !== -ENOENT) checked("XEN_DEVCTL_dev_rem", result);
+  checked("XEN_DEVCTL_dev_rem", hypercall(__HYPERVISOR_devctl, buffer.address));
 }
 
 /**

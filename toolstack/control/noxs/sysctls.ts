@@ -9,6 +9,7 @@
  * At each change the frontend is told (fe_watch_state, an event), whether it has asked for it or not: see abi/io/noxs.ts. What it
  * writes into the page is its own affair: only its state is heeded, and which requests it says it obeys.
  */
+import { ENOENT } from "../../../abi/errno.ts";
 import {
   noxs_dev_sysctl,
   noxs_watch_updated,
@@ -105,8 +106,12 @@ export class Sysctls {
     this.byDomain.set(domain, device);
     pauseDomain(domain);
     try {
-      // None is there when the earlier one died between the two.
-      removeDevice(domain, DEVICE);
+      try {
+        removeDevice(domain, DEVICE);
+      } catch (error) {
+        // The earlier one died between the two.
+        if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
+      }
       addDevice(domain, { ...DEVICE, grant: grantOf(page), port: device.port });
     } finally {
       unpauseDomain(domain);

@@ -79,7 +79,11 @@ export class Vbds {
       throw new BuildError(`domain ${domain} has no vbd ${vdevName(number)}; \`vbd list\` shows them`);
     }
     if (there.model === "noxs") {
-      removeDevice(domain, { type: noxs_dev_vbd, id: number, backend: IO_DOMAIN });
+      try {
+        removeDevice(domain, { type: noxs_dev_vbd, id: number, backend: IO_DOMAIN });
+      } catch (error) {
+        if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
+      }
     } else {
       this.drop(domain, number);
       removeDeviceNodes(this.store.local, xenbusPaths("vbd", domain, number));

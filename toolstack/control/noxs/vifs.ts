@@ -147,7 +147,11 @@ export class Vifs {
 
   private async remove(domain: number, devid: number, model: DeviceModel): Promise<void> {
     if (model === "noxs") {
-      removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
+      try {
+        removeDevice(domain, { type: noxs_dev_vif, id: devid, backend: IO_DOMAIN });
+      } catch (error) {
+        if (!(error instanceof HypercallError) || error.code !== ENOENT) throw error;
+      }
     } else {
       await this.drop(domain, devid);
       removeDeviceNodes(this.store.local, xenbusPaths("vif", domain, devid));
