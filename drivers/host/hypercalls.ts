@@ -15,6 +15,7 @@ import {
   EVTCHNOP_set_priority,
   EVTCHNOP_status,
   EVTCHNOP_unmask,
+  EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
@@ -106,6 +107,18 @@ export function eventRemotePort(local: u32): u32 {
   store<u16>(argument, <u16>DOMID_SELF, EvtchnStatus.dom);
   store<u32>(argument, local, EvtchnStatus.port);
   if (eventOp(EVTCHNOP_status) < 0 || load<u32>(argument, EvtchnStatus.status) != EVTCHNSTAT_interdomain) return 0;
+  return load<u32>(argument, EvtchnStatus.u_interdomain_port);
+}
+
+/**
+ * The port of another domain's that port `local` was bound to when it was closed, by a restart of this domain for instance; 0: none,
+ * or it is in use again.
+ */
+export function eventFormerPort(local: u32): u32 {
+  clear(EvtchnStatus.SIZE);
+  store<u16>(argument, <u16>DOMID_SELF, EvtchnStatus.dom);
+  store<u32>(argument, local, EvtchnStatus.port);
+  if (eventOp(EVTCHNOP_status) < 0 || load<u32>(argument, EvtchnStatus.status) != EVTCHNSTAT_closed) return 0;
   return load<u32>(argument, EvtchnStatus.u_interdomain_port);
 }
 

@@ -6,31 +6,36 @@
  * The hypervisor gives the lowest number that is free. So at the start, before anything else takes a port, all numbers up to the
  * highest that a guest may know are taken; whoever opens such a port again frees its number first; in the end the rest is given
  * back. The highest is in stable memory, and stays when its port goes.
+ *
+ * A guest may have bound such a port, and the domain may have died before it looked. The hypervisor tells which port of the
+ * guest's it was, until the number is taken: that is noted before.
  */
 import { DOMID_SELF } from "../../abi/xen";
 import { heapAllocatePages } from "./heap";
-import { eventAllocUnbound, eventClose } from "./hypercalls";
+import { eventAllocUnbound, eventClose, eventFormerPort } from "./hypercalls";
 import { stableHighestPort, stableHighestPortSet } from "./stable";
 
-/** Numbers for which a page has a bit. */
-const PAGE_BITS: u32 = 4096 * 8;
+const PAGE_WORDS: u32 = 4096 / 4;
+/** In the word of a number that is taken to keep its place. The rest is the guest's port that it was bound to. */
+const TAKEN: u32 = 0x80000000;
 
-/** A bit for each number up to `highest` that is taken to keep its place; 0: none is. */
+/** A word for each number up to `highest`; 0: none. */
 let places: usize = 0;
 let highest: u32 = 0;
 
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-function byteOf(port: u32): usize {
-  return places + (port >> 3);
+function wordOf(port: u32): usize {
+  return places + ((<usize>port) << 2);
 }
 
 /** Keeps the places of ports that guests of an earlier run know. First of all that takes ports; without memory none are kept. */
 export function keptPortsStart(): void {
   highest = stableHighestPort();
   if (!highest) return;
-  places = heapAllocatePages(highest / PAGE_BITS + 1);
+  places = heapAllocatePages(highest / PAGE_WORDS + 1);
   if (!places) return;
+  for (let port: u32 = 0; port <= highest; port++) store<u32>(wordOf(port), eventFormerPort(port));
   for (let n: u32 = 0; n < highest; n++) {
     const port = eventAllocUnbound(DOMID_SELF);
     if (port <= 0) return;
@@ -38,21 +43,25 @@ export function keptPortsStart(): void {
       eventClose(port);
       return;
     }
-    store<u8>(byteOf(port), <u8>((<u32>load<u8>(byteOf(port))) | (1 << (port & 7))));
+    store<u32>(wordOf(port), load<u32>(wordOf(port)) | TAKEN);
   }
 }
 
 function release(port: u32): void {
-  const bit: u32 = 1 << (port & 7);
-  const byte: u32 = load<u8>(byteOf(port));
-  if (!(byte & bit)) return;
-  store<u8>(byteOf(port), <u8>(byte & ~bit));
+  const word = load<u32>(wordOf(port));
+  if (!(word & TAKEN)) return;
+  store<u32>(wordOf(port), word & ~TAKEN);
   eventClose(port);
 }
 
-/** The next port that is taken will have this number, which it had in an earlier run. 0: any. Between start and end. */
-export function portAgain(port: u32): void {
-  if (places && port && port <= highest) release(port);
+/**
+ * The next port that is taken will have this number, which it had in an earlier run. 0: any. Between start and end.
+ * @returns the guest's port that it was bound to when that run ended; 0: none
+ */
+export function portAgain(port: u32): u32 {
+  if (!places || !port || port > highest) return 0;
+  release(port);
+  return load<u32>(wordOf(port));
 }
 
 /** Guests know this port by its number from now on. */

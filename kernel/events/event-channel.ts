@@ -255,7 +255,10 @@ export function evtchnBindPirq(d: Domain, pirq: u32): i32 {
   return port;
 }
 
-/** EVTCHNOP_close. 0, or -EINVAL for a port that is not in use. */
+/**
+ * EVTCHNOP_close. 0, or -EINVAL for a port that is not in use. What a software domain's port was bound to stays in its record until
+ * the port is used again: the domain may have been restarted before it knew.
+ */
 export function evtchnClose(d: Domain, port: u32): i32 {
   const p = portOf(d, port);
   if (p == null) return -EINVAL;
@@ -267,8 +270,13 @@ export function evtchnClose(d: Domain, port: u32): i32 {
     lockBoth(d, remote);
     const still = p.state == PortState.Interdomain && p.peer == <u32>changetype<usize>(remote);
     if (still) {
-      const r = portOf(remote, p.peerPort)!;
+      const remotePort = p.peerPort;
+      const r = portOf(remote, remotePort)!;
       release(d, port);
+      if (d.software) {
+        p.peer = remote.id;
+        p.peerPort = remotePort;
+      }
       r.state = <u8>PortState.Unbound;
       r.peer = d.id;
       r.peerPort = 0;

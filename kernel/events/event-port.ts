@@ -19,9 +19,12 @@ export const enum PortState {
 
 @unmanaged
 export class Port {
-  /** Unbound: domain id that may bind. Interdomain: pointer to the peer's Domain. Virq, Pirq: its number. */
+  /**
+   * Unbound: domain id that may bind. Interdomain: pointer to the peer's Domain. Virq, Pirq: its number. Free, of a software
+   * domain: the id of the domain that it was bound to when it was closed.
+   */
   peer: u32;
-  /** Interdomain: the peer's port. */
+  /** Interdomain: the peer's port. Free, of a software domain: the port that it was bound to, 0: none. */
   peerPort: u32;
   state: u8; // PortState
   /** vCPU that is notified of the event. */

@@ -191,6 +191,10 @@ function status(v: Vcpu, arg: usize, gva: u64): i64 {
     store<u32>(arg, p.peer, EvtchnStatus.u_virq);
   } else if (p.state == PortState.Pirq) {
     store<u32>(arg, p.peer, EvtchnStatus.u_pirq);
+  } else if (d.software && p.state == PortState.Free) {
+    // Beyond Xen: what it was bound to when it was closed, by a restart for instance. Port 0: nothing.
+    store<u16>(arg, <u16>p.peer, EvtchnStatus.u_interdomain_dom);
+    store<u32>(arg, p.peerPort, EvtchnStatus.u_interdomain_port);
   }
   return copyToGuest(v, gva, arg, EvtchnStatus.SIZE) ? 0 : -EFAULT;
 }

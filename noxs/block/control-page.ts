@@ -190,7 +190,8 @@ export function controlPagesGrant(): void {
 /** Opens the port again, under the number that the guest knows: bound to the frontend's, or awaiting one. */
 export function controlPagePort(v: Vbd): void {
   const s = v.stable;
-  portAgain(s.port);
+  const former = portAgain(s.port);
+  if (former) s.frontPort = former;
   let port = s.frontPort ? eventBindInterdomain(s.domid, s.frontPort) : -1;
   if (port < 0) {
     s.frontPort = 0;

@@ -122,7 +122,8 @@ export function controlPageGrant(v: Vif): void {
 /** Then opens its port, under the number that the guest knows: to where the guest's is, or awaiting it. */
 export function controlPagePort(v: Vif): bool {
   const s = v.stable;
-  portAgain(s.port);
+  const former = portAgain(s.port);
+  if (former) s.remotePort = former;
   if (s.remotePort) {
     if (usePort(v, eventBindInterdomain(s.domid, s.remotePort))) {
       // The domain may have died between a change and its event.

@@ -1,6 +1,6 @@
 /** NoXS guests are asked to end by their sysctl devices, whose back end is domain 0, on AMD-V and on VT-x. */
 import test from "ava";
-import { bootToPrompt, COMMAND_MS, MACHINES, powerOff } from "./support/boot.ts";
+import { bootToPrompt, COMMAND_MS, MACHINES, powerOff, settle } from "./support/boot.ts";
 import { expectFrames, frames } from "./support/frames.ts";
 
 for (const kind of MACHINES) {
@@ -32,6 +32,7 @@ for (const kind of MACHINES) {
     await machine.waitFor("\ntypevisor> ", COMMAND_MS, "its prompt");
     await asked("reboot idle", /waiting for domain \d+ \(idle\) to reboot/);
     await machine.waitFor(/idle was restarted: it is domain \d+ now/, COMMAND_MS, "idle to be made again");
+    await settle(machine);
     for (const name of ["idle", "daytime"]) await asked(`shutdown ${name}`, /to shut down/);
     t.notRegex(await machine.command("list", COMMAND_MS), /daytime|idle/);
     await powerOff(t, machine);

@@ -47,6 +47,7 @@ function start(): void {
   openScratch();
   // Before anything that could take long: the first commands, and adopting domains after a restart.
   showLife();
+  domains.devices.sysctls.notePorts();
   openEvents();
   reportFailuresTo((text) => print(`${text}\n`));
   stayAwake();

@@ -15,6 +15,7 @@ import {
   EVTCHNOP_init_control,
   EVTCHNOP_send,
   EVTCHNOP_status,
+  EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EVTCHNSTAT_unbound,
   EvtchnAllocUnbound,
@@ -146,7 +147,8 @@ export class Guest {
     }
     const port = this.ports.add({ remoteDomid: IO_DOMAIN, remotePort, handler });
     remote.remotePort = port;
-    this.host.pending.add(remotePort);
+    // As Xen: the new port is pending at once, and the other end is not told.
+    this.pending.add(port);
     return port;
   }
 
@@ -294,7 +296,10 @@ export class IoHost {
     for (const handle of [...this.mappings.keys()]) this.dropMapping(handle);
     for (const [port, own] of this.ports.ports) {
       const remote = this.guests.get(own.remoteDomid)?.ports.ports.get(own.remotePort);
-      if (remote !== undefined) remote.remotePort = -1;
+      if (remote !== undefined) {
+        remote.remotePort = -1;
+        this.ports.former.set(port, own.remotePort);
+      }
       this.ports.ports.delete(port);
     }
     this.pending.clear();
@@ -463,8 +468,13 @@ export class IoHost {
       }
       case EVTCHNOP_status: {
         if (view.getUint16(at + EvtchnStatus.dom, true) !== DOMID_SELF) return ENOSYS;
-        const own = this.ports.ports.get(view.getUint32(at + EvtchnStatus.port, true));
-        if (own === undefined) return EINVAL;
+        const port = view.getUint32(at + EvtchnStatus.port, true);
+        const own = this.ports.ports.get(port);
+        if (own === undefined) {
+          view.setUint32(at + EvtchnStatus.status, EVTCHNSTAT_closed, true);
+          view.setUint32(at + EvtchnStatus.u_interdomain_port, this.ports.former.get(port) ?? 0, true);
+          return 0;
+        }
         const bound = own.remotePort !== -1;
         view.setUint32(at + EvtchnStatus.status, bound ? EVTCHNSTAT_interdomain : EVTCHNSTAT_unbound, true);
         view.setUint16(at + EvtchnStatus.u_interdomain_dom, own.remoteDomid, true);

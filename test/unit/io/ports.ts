@@ -22,11 +22,14 @@ class PortMap extends Map<number, Port> {
 /** A domain's event channels. A new one has the lowest number that is free, as the hypervisor does it. */
 export class Ports {
   readonly ports = new PortMap();
+  /** What closed ports were bound to when they were closed, until their numbers are used again. */
+  readonly former = new Map<number, number>();
 
   add(port: Port): number {
     const { ports } = this;
     while (ports.has(ports.lowest)) ports.lowest++;
     ports.set(ports.lowest, port);
+    this.former.delete(ports.lowest);
     return ports.lowest;
   }
 }

@@ -435,10 +435,10 @@ test("a restart takes all it had but its stable memory, and domain 0 is told", a
   t.deepEqual([...io.read(IO_STABLE + 0x5678, 3)], [7, 8, 9]);
   t.false(io.canTouch(IO_MAP));
   t.false(io.canTouch(IO_DMA));
-  t.is(
-    ioPorts(io, EVTCHNOP_status, EvtchnStatus, { dom: DOMID_SELF, port }).view.getUint32(EvtchnStatus.status, true),
-    EVTCHNSTAT_closed,
-  );
+  const closed = () => ioPorts(io, EVTCHNOP_status, EvtchnStatus, { dom: DOMID_SELF, port }).view;
+  t.is(closed().getUint32(EvtchnStatus.status, true), EVTCHNSTAT_closed);
+  t.is(closed().getUint16(EvtchnStatus.u_interdomain_dom, true), 0, "what it was bound to is still told");
+  t.is(closed().getUint32(EvtchnStatus.u_interdomain_port, true), own);
   const status = dom0.structured(__HYPERVISOR_event_channel_op, EVTCHNOP_status, EvtchnStatus.SIZE, (v) =>
     put(v, EvtchnStatus, { dom: DOMID_SELF, port: own }),
   ).view;

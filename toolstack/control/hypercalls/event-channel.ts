@@ -9,6 +9,7 @@ import {
   EVTCHNOP_send,
   EVTCHNOP_status,
   EVTCHNOP_unmask,
+  EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
@@ -90,17 +91,24 @@ const statusBuffer = reserveScratch(EvtchnStatus.SIZE);
 
 /** Whether another domain's port is bound to `port`: not when that domain has closed it, or was restarted. */
 export function isConnected(port: number): boolean {
-  return remotePort(port) !== null;
-}
-
-/** The other domain's port that is bound to `port`; null: none. */
-export function remotePort(port: number): number | null {
   const { words } = statusBuffer;
   words[EvtchnStatus.dom / 4] = DOMID_SELF;
   words[EvtchnStatus.port / 4] = port;
   const result = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_status, statusBuffer.address);
   checked("EVTCHNOP_status", result);
-  if (words[EvtchnStatus.status / 4] !== EVTCHNSTAT_interdomain) return null;
+  return words[EvtchnStatus.status / 4] === EVTCHNSTAT_interdomain;
+}
+
+/**
+ * The port of another domain's that a closed port of ours was bound to when it was closed, by a restart of domain 0 for instance;
+ * 0: none, or it is in use again. Beyond Xen.
+ */
+export function formerPort(port: number): number {
+  const { words } = statusBuffer;
+  words[EvtchnStatus.dom / 4] = DOMID_SELF;
+  words[EvtchnStatus.port / 4] = port;
+  const result = hypercall(__HYPERVISOR_event_channel_op, EVTCHNOP_status, statusBuffer.address);
+  if (result < 0 || words[EvtchnStatus.status / 4] !== EVTCHNSTAT_closed) return 0;
   return words[EvtchnStatus.u_interdomain_port / 4]!;
 }
 

@@ -3,20 +3,22 @@
  * it mapped over a restart of domain 0. A page has a number, which is also its grant's; pages that were given back are taken again
  * first, so that taking one costs the same however many there are.
  *
- * The region's first pages are the directory: for each page two words, whose it is (0: nobody's, domain 0 has none itself) and the
- * port of that domain's that is bound to ours (0: not known). The words of page 0, which is the directory's own, have the number of
- * pages ever taken.
+ * The region's first pages are the directory: for each page four words: whose it is (0: nobody's, domain 0 has none itself), the
+ * port of ours, the port of that domain's that an earlier domain 0's was bound to (0: none), 0. The first word of page 0, which is the directory's
+ * own, has the number of pages ever taken.
  */
 import { DOM0_CONTROL_PAGES, DOM0_STABLE } from "../../../abi/domain0-layout.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { CONTROL_PAGE_REFS, endGrant, grantPage } from "../grants.ts";
 import { memory } from "../host.ts";
+import { formerPort } from "../hypercalls/event-channel.ts";
 import { canWrite } from "../hypercalls/xen-version.ts";
 import { PAGE_SIZE } from "../window.ts";
 
 const PAGES = (DOM0_STABLE - DOM0_CONTROL_PAGES) / PAGE_SIZE;
-const ENTRY_BYTES = 8;
-const PORT_AT = 4;
+const ENTRY_BYTES = 16;
+const OURS_AT = 4;
+const THEIRS_AT = 8;
 const DIRECTORY_PAGES = (PAGES * ENTRY_BYTES) / PAGE_SIZE;
 
 const entryOf = (page: number) => DOM0_CONTROL_PAGES + page * ENTRY_BYTES;
@@ -48,7 +50,7 @@ export class ControlPages {
       this.free.push(page);
       throw error;
     }
-    memory.store32(entryOf(page) + PORT_AT, 0);
+    this.keepPorts(page, 0, 0);
     memory.store32(entryOf(page), domain);
     return page;
   }
@@ -64,7 +66,7 @@ export class ControlPages {
     // Touching memory that cannot be had would be domain 0's end. What was asked about is written to, and was never used.
     for (const address of [addressOf(page), entryOf(page)]) {
       if (!canWrite(address)) throw new BuildError("there is no memory for the domain's control page");
-      memory.zero(address, ENTRY_BYTES * 2);
+      memory.zero(address, ENTRY_BYTES);
     }
     this.fresh = page + 1;
     memory.store32(entryOf(0), this.fresh);
@@ -81,6 +83,20 @@ export class ControlPages {
     memory.zero(addressOf(page), PAGE_SIZE);
     memory.store32(entryOf(page), 0);
     this.free.push(page);
+  }
+
+  /**
+   * Notes where the ports of an earlier domain 0 were bound to: a domain may have bound its own just before that one died. The
+   * hypervisor knows until the numbers are taken again, so this comes before anything that takes a port.
+   */
+  notePorts(): void {
+    this.look();
+    for (let page = DIRECTORY_PAGES; page < this.fresh; page++) {
+      const at = entryOf(page);
+      const ours = memory.load32(at) === 0 ? 0 : memory.load32(at + OURS_AT);
+      // None: noted by a domain 0 that died before it bound its own.
+      if (ours !== 0) this.keepPorts(page, 0, formerPort(ours));
+    }
   }
 
   /** Pages that an earlier domain 0 had given, by their domains. Once, before any is taken. */
@@ -100,12 +116,18 @@ export class ControlPages {
     grantPage(grantOf(page), domain, addressOf(page));
   }
 
-  /** The port of its domain's that is bound to ours, as kept; 0: not known. */
+  /** The port of its domain's that was bound to an earlier domain 0's; 0: none. */
   portOf(page: number): number {
-    return memory.load32(entryOf(page) + PORT_AT);
+    return memory.load32(entryOf(page) + THEIRS_AT);
   }
 
-  keepPort(page: number, port: number): void {
-    memory.store32(entryOf(page) + PORT_AT, port);
+  /** Keeps for a later domain 0 which port is ours. */
+  keepPort(page: number, ours: number): void {
+    this.keepPorts(page, ours, 0);
+  }
+
+  private keepPorts(page: number, ours: number, theirs: number): void {
+    memory.store32(entryOf(page) + OURS_AT, ours);
+    memory.store32(entryOf(page) + THEIRS_AT, theirs);
   }
 }

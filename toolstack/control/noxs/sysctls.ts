@@ -33,7 +33,7 @@ import { memory } from "../host.ts";
 import { HypercallError } from "../hypercall.ts";
 import { addDevice, removeDevice } from "../hypercalls/devctl.ts";
 import { domainExists, pauseDomain, unpauseDomain } from "../hypercalls/domctl.ts";
-import { remotePort, send } from "../hypercalls/event-channel.ts";
+import { send } from "../hypercalls/event-channel.ts";
 import { addressOf, ControlPages, grantOf } from "./control-pages.ts";
 
 const DEVICE = { type: noxs_dev_sysctl, id: 0, backend: DOMAIN_0 };
@@ -45,8 +45,6 @@ interface Sysctl {
   port: number;
   /** XenbusState of ours. */
   state: number;
-  /** The guest's port is kept for a later domain 0. */
-  portKept: boolean;
   /** Bits of the request that waits for the frontend. */
   waiting: number;
 }
@@ -68,6 +66,11 @@ export class Sysctls {
   /** Pages of an earlier domain 0's that were not adopted yet; undefined: not looked for. */
   private earlier: Map<number, number> | undefined;
 
+  /** Before anything that takes a port. */
+  notePorts(): void {
+    this.pages.notePorts();
+  }
+
   /**
    * Gives a domain that has never run its device.
    * @throws BuildError, HypercallError ENOSPC when domain 0 has no port left; then nothing of it is there
@@ -75,11 +78,12 @@ export class Sysctls {
   attach(domain: number): void {
     if (this.earlier === undefined || this.earlier.size > 0) this.settle();
     const page = this.pages.take(domain);
-    const device: Sysctl = { domain, page, port: 0, state: XenbusStateInitWait, portKept: false, waiting: 0 };
+    const device: Sysctl = { domain, page, port: 0, state: XenbusStateInitWait, waiting: 0 };
     try {
       device.port = onUnbound(domain, () => this.look(device));
       memory.store32(addressOf(page) + NoxsCtrlHdr.be_state, XenbusStateInitWait);
       addDevice(domain, { ...DEVICE, grant: grantOf(page), port: device.port });
+      this.pages.keepPort(page, device.port);
       this.byDomain.set(domain, device);
     } catch (error) {
       if (device.port !== 0) closeChannel(device.port);
@@ -97,12 +101,13 @@ export class Sysctls {
     if (page === undefined) return;
     this.earlier!.delete(domain);
     this.pages.grantAgain(page, domain);
-    const device: Sysctl = { domain, page, port: 0, state: 0, portKept: false, waiting: 0 };
+    const device: Sysctl = { domain, page, port: 0, state: 0, waiting: 0 };
     // The guest can write there, too: what is none of ours is as if it had not been connected.
     const state = memory.load32(addressOf(page) + NoxsCtrlHdr.be_state);
     const known = state === XenbusStateConnected || state === XenbusStateClosing || state === XenbusStateClosed;
     device.state = known ? state : XenbusStateInitWait;
     device.port = this.bindAgain(device);
+    this.pages.keepPort(page, device.port);
     this.byDomain.set(domain, device);
     pauseDomain(domain);
     try {
@@ -127,9 +132,7 @@ export class Sysctls {
     const theirs = this.pages.portOf(device.page);
     if (theirs !== 0) {
       try {
-        const port = onInterdomain(device.domain, theirs, handler);
-        device.portKept = true;
-        return port;
+        return onInterdomain(device.domain, theirs, handler);
       } catch (error) {
         if (!(error instanceof HypercallError)) throw error;
       }
@@ -173,8 +176,6 @@ export class Sysctls {
     const device = this.byDomain.get(domain);
     if (device === undefined) return;
     memory.zero(addressOf(device.page), NoxsSysctlCtrlPage.SIZE);
-    device.portKept = false;
-    this.pages.keepPort(device.page, 0);
     this.change(device, XenbusStateInitWait);
   }
 
@@ -229,7 +230,6 @@ export class Sysctls {
 
   /** The frontend may have changed its state. */
   private look(device: Sysctl): void {
-    this.keepPort(device);
     const { state } = device;
     switch (memory.load32(addressOf(device.page) + NoxsCtrlHdr.fe_state)) {
       case XenbusStateInitialised:
@@ -247,14 +247,5 @@ export class Sysctls {
       case XenbusStateInitialising:
         if (state !== XenbusStateInitWait) this.change(device, XenbusStateInitWait);
     }
-  }
-
-  /** Keeps the guest's port, once it has bound one, for a later domain 0. */
-  private keepPort(device: Sysctl): void {
-    if (device.portKept) return;
-    const theirs = remotePort(device.port);
-    if (theirs === null) return;
-    this.pages.keepPort(device.page, theirs);
-    device.portKept = true;
   }
 }

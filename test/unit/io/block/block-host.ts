@@ -14,6 +14,7 @@ import {
   EVTCHNOP_init_control,
   EVTCHNOP_send,
   EVTCHNOP_status,
+  EVTCHNSTAT_closed,
   EVTCHNSTAT_interdomain,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
@@ -135,6 +136,8 @@ export class BlockHost extends VolumeHost {
   declare pages: number;
   declare calls: { map: number; unmap: number; copy: number; send: number; maps: number };
   declare private ownPorts: Map<number, { domid: number; remote: number }>;
+  /** What ports of the domain's were bound to when it died, until their numbers are used again. */
+  declare private formerPorts: Map<number, number>;
   declare private mappings: Map<number, { guest: Guest; ref: number; place: number }>;
   declare private byFrame: Map<number, GuestPage>;
   declare private toGuests: Set<() => void>;
@@ -152,6 +155,7 @@ export class BlockHost extends VolumeHost {
       self.pages = 0;
       self.calls = { map: 0, unmap: 0, copy: 0, send: 0, maps: 0 };
       fresh["ownPorts"] = new Map();
+      fresh["formerPorts"] = new Map();
       fresh["mappings"] = new Map();
       fresh["byFrame"] = new Map();
       fresh["toGuests"] = new Set();
@@ -170,9 +174,10 @@ export class BlockHost extends VolumeHost {
   /** The domain dies and starts over: mappings are undone, ports closed, those of guests wait for it again. */
   override start(): void {
     for (const handle of [...this.mappings.keys()]) this.unmapHandle(handle);
-    for (const { domid, remote } of this.ownPorts.values()) {
+    for (const [number, { domid, remote }] of this.ownPorts) {
       const port = this.guests.get(domid)?.ports.get(remote);
       if (port) port.remote = 0;
+      this.formerPorts.set(number, remote);
     }
     this.ownPorts.clear();
     this.pending.clear();
@@ -260,6 +265,7 @@ export class BlockHost extends VolumeHost {
   private freePort(): number {
     let number = 1;
     while (this.ownPorts.has(number)) number++;
+    this.formerPorts.delete(number);
     return number;
   }
 
@@ -288,6 +294,11 @@ export class BlockHost extends VolumeHost {
     }
     const port = view.getUint32(at + (command === EVTCHNOP_status ? EvtchnStatus.port : EvtchnSend.port), true);
     const own = this.ownPorts.get(port);
+    if (own === undefined && command === EVTCHNOP_status) {
+      view.setUint32(at + EvtchnStatus.status, EVTCHNSTAT_closed, true);
+      view.setUint32(at + EvtchnStatus.u_interdomain_port, this.formerPorts.get(port) ?? 0, true);
+      return 0;
+    }
     if (own === undefined) throw new Error(`the module uses port ${port}, which it does not have`);
     const bound = this.guests.get(own.domid)?.ports.get(own.remote);
     if (command === EVTCHNOP_send) {

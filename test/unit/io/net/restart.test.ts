@@ -70,8 +70,8 @@ test("what a frontend asked for while there was no back end is done after its re
   const net = await netWithBridge();
   net.guest(1);
   const a = new Frontend(net, 1);
+  // Bound, and the domain has not heard of it.
   a.attach(net.addVif(1));
-  net.run();
   net.host.restart();
   a.writeRings();
   a.control.setUint32(NoxsCtrlHdr.fe_watch_state, 1, true);

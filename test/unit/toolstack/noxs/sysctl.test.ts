@@ -156,6 +156,10 @@ function* connect(front: Frontend): Steps<void> {
 /** Connects, waits for what it is asked, and does it. */
 function* obey(front: Frontend): Steps<void> {
   yield* front.attach();
+  yield* serve(front);
+}
+
+function* serve(front: Frontend): Steps<void> {
   yield* connect(front);
   for (;;) {
     yield* front.await("a request", () => front.request !== 0);
@@ -268,6 +272,25 @@ test("a guest that says what it obeys is not asked for anything else; one withou
     typed(machine, "shutdown deaf --timeout 2"),
     /after 2 s: domain 2 \(deaf\) has connected neither its sysctl device nor a driver of the store's that listens; /,
   );
+});
+
+test("domain 0 dies after a guest has bound its port, before it was told anything: they find each other", async (t) => {
+  let bound = false;
+  let go = false;
+  const program = guest(function* (front) {
+    yield* front.attach();
+    bound = true;
+    while (!go) yield { kind: "spin", ns: 1_000_000 };
+    yield* serve(front);
+  });
+  const machine = await prompt({ program });
+  typed(machine, "create --kernel program --memory 2 --noxs --name slow");
+  machine.runUntil(() => bound, "the guest's port");
+  for (let i = 0; i < 2; i++) die(machine);
+  go = true;
+  typed(machine, "shutdown slow");
+  t.regex(machine.output, /\(slow\) has ended: poweroff\r\n/);
+  t.is(machine.exports.audit(), 0);
 });
 
 test("domain 0 dies: connected guests are asked by the same device, others find the new port in their page", async (t) => {
