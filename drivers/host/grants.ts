@@ -1,6 +1,8 @@
 /**
  * Grants of this domain's own pages to others: its grant table, whose frames appear at IO_GRANT_TABLE as they are needed. An
- * entry is free when its flags and domain are 0; which ones are is read from the table itself.
+ * entry is free when its flags and domain are 0. Those that this run has given back are linked by their frame fields and used again
+ * first, the latest before the others: the hypervisor keeps records for each 64 entries that were ever used. Which others are free
+ * is read from the table itself.
  *
  * A restart of the domain empties the table but for the flags of uses, which go on: whoever has granted a page of stable memory
  * grants it again under the same reference (grantAccessAs), before anything new is granted.
@@ -24,7 +26,9 @@ const FRAME_ENTRIES: u32 = 4096 / GrantEntryV1.SIZE;
 const argument: usize = memory.data(24, 8);
 /** Frames mapped. */
 let frames: u32 = 0;
-/** Where the search for a free entry begins. */
+/** The entry that was given back last, whose frame field is the next such; 0: none. */
+let given: u32 = 0;
+/** Where the search for another free entry begins. */
 let next: u32 = GNTTAB_NR_RESERVED_ENTRIES;
 
 function entryOf(ref: u32): usize {
@@ -51,6 +55,12 @@ function tableReaches(ref: u32): bool {
  * every entry of the frames it has is in use: they are looked through once for each frame more.
  */
 export function grantAccess(domid: u32, linear: usize): u32 {
+  if (given) {
+    const ref = given;
+    given = read32(entryOf(ref) + GrantEntryV1.frame);
+    publish(ref, domid, linear);
+    return ref;
+  }
   while (true) {
     const mapped = frames * FRAME_ENTRIES;
     for (let i = GNTTAB_NR_RESERVED_ENTRIES; i < mapped; i++) {
@@ -83,9 +93,14 @@ function publish(ref: u32, domid: u32, linear: usize): void {
 export function grantEnd(ref: u32): bool {
   const entry = entryOf(ref);
   let header = read32(entry);
+  if (!header) return true;
   while (!(header & (GTF_reading | GTF_writing))) {
     const found = compareExchange32(entry, header, 0);
-    if (found == header) return true;
+    if (found == header) {
+      write32(entry + GrantEntryV1.frame, given);
+      given = ref;
+      return true;
+    }
     header = found;
   }
   return false;
