@@ -64,6 +64,17 @@ function withImage(
   else ava.skip(`${title} (TYPEVISOR_FOREIGN names no folder with ${name})`, () => {});
 }
 
+/** Mini-OS with its own network frontend and its own `daytime.c`. */
+const NETFRONTS = [
+  {
+    image: "minios-noxs-net",
+    title: "LightVM's Mini-OS, by NoXS,",
+    model: "noxs",
+    started: /split event channels enabled[^]*Connection at/,
+  },
+  { image: "minios-pvh-net", title: "xen-project's Mini-OS, by xenbus,", model: "xenbus", started: /Connection at/ },
+];
+
 for (const kind of MACHINES) {
   withImage(
     "minios-noxs",
@@ -82,10 +93,8 @@ for (const kind of MACHINES) {
     },
   );
 
-  withImage(
-    "minios-noxs-net",
-    `LightVM's Mini-OS serves the time through its own netfront, over restarts of the I/O domain, on ${kind}`,
-    async (t, modules) => {
+  for (const { image, title, model, started } of NETFRONTS) {
+    withImage(image, `${title} serves the time, over restarts of the I/O domain, on ${kind}`, async (t, modules) => {
       const [port] = (await freePorts(1)) as [number];
       const machine = await bootToPrompt(t, {
         kind,
@@ -93,17 +102,20 @@ for (const kind of MACHINES) {
         nic: kind === "bochs-vmx" ? "e1000" : "virtio-net",
         forwards: [{ protocol: "tcp", hostPort: port, address: "10.0.2.20", port: 13 }],
       });
-      await machine.command("create --kernel minios-noxs-net --memory 32 --vif ip=10.0.2.20", COMMAND_MS);
-      await consoleSays(machine, "1", /split event channels enabled[^]*Connection at/, GUEST_MS);
+      await machine.command(`create --kernel ${image} --memory 32 --vif ip=10.0.2.20,model=${model}`, COMMAND_MS);
+      await consoleSays(machine, "1", started, GUEST_MS);
       for (let restarts = 0; restarts < 3; restarts++) {
         t.regex(await said(port), /^ *\d+\.\d{6}\n$/);
         await machine.command("io-restart", COMMAND_MS);
       }
-      t.regex(await machine.command("vif list", COMMAND_MS), /^ *1 +0 .* 10\.0\.2\.20 +xenbr0 +noxs +connected /m);
+      t.regex(
+        await machine.command("vif list", COMMAND_MS),
+        new RegExp(`^ *1 +0 .* 10\\.0\\.2\\.20 +xenbr0 +${model} +connected `, "m"),
+      );
       await machine.command("destroy 1", COMMAND_MS);
       await powerOff(t, machine);
-    },
-  );
+    });
+  }
 
   withImage("minios-pvh", `Mini-OS as a PVH guest starts and is shut down on ${kind}`, async (t, modules) => {
     const machine = await bootToPrompt(t, { kind, modules });

@@ -132,13 +132,13 @@ export class Vifs {
   }
 
   /** Goes on with a xenbus vif of an earlier domain 0: the backend's nodes are written anew, the frontend's are the guest's. */
-  adopt(domain: number, { devid, mac, bridge, state }: VifInfo): void {
+  adopt(domain: number, { devid, mac, bridge, ip, state }: VifInfo): void {
     const connected = state === VIF_CONNECTED;
     const { local, store } = this.store;
     store.tree.unwritten.writeFor(domain);
     const paths = xenbusPaths("vif", domain, devid);
     writeBackend(local, domain, paths, [
-      ...vifNodes(devid, { mac, bridge }).backend,
+      ...vifNodes(devid, { mac, bridge, ...(ip === null ? {} : { ip }) }).backend,
       ...vifFeatures(),
       ["state", String(connected ? XenbusState.Connected : XenbusState.InitWait)],
     ]);

@@ -7,7 +7,7 @@
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { domainPath } from "../domains/domain-nodes.ts";
 import type { LocalStore } from "../store/local.ts";
-import { formatMac } from "./addresses.ts";
+import { formatIpv4, formatMac } from "./addresses.ts";
 import type { VbdConfig } from "./vbd-config.ts";
 import type { VifConfig } from "./vif-config.ts";
 import { XenbusState, type Nodes } from "./xenbus.ts";
@@ -95,6 +95,7 @@ export function vifNodes(devid: number, config: VifConfig & { mac: Uint8Array })
       ["handle", String(devid)],
       ["mac", mac],
       ["bridge", config.bridge],
+      ...(config.ip === undefined ? [] : [["ip", formatIpv4(config.ip)] as const]),
       ["type", "vif"],
       ["hotplug-status", "connected"],
     ],

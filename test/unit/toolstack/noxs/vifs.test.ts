@@ -72,6 +72,7 @@ test("a xenbus vif: its nodes, its frontend's connection, and its end", async (t
   t.deepEqual(local.permissions(FRONT), [`n${GUEST}`, "r0"]);
   t.deepEqual(local.permissions(`${FRONT}/state`), [`n${GUEST}`, "r0"]);
   t.deepEqual(local.permissions(`${BACK}/state`), ["n0", `r${GUEST}`]);
+  t.is(local.read(`${BACK}/ip`), "10.0.2.15");
   t.is(local.read(`${BACK}/feature-rx-copy`), "1");
   t.is(local.read(`${BACK}/state`), "2");
   io.operations();
