@@ -35,6 +35,8 @@ export interface Command {
   summary: string;
   /** More, for `help NAME`. */
   details?: string[];
+  /** Of a command of subcommands: the usage of each. */
+  subcommands?: Readonly<Record<string, { usage: string }>>;
   /**
    * @param words the words after the name, quotes removed
    * @throws CommandError, BuildError or HypercallError: the command failed

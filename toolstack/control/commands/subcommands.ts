@@ -25,6 +25,7 @@ export function commandOf(
     usage: `${names} ...`,
     summary,
     details: [...lines, ...more],
+    subcommands,
     async run(words, context) {
       const [word, ...rest] = words;
       const known = word !== undefined && Object.prototype.hasOwnProperty.call(subcommands, word);

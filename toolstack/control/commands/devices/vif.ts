@@ -1,5 +1,20 @@
 /** Domains' network interfaces. */
-import { VIF_CONNECTED, VIF_FAILED, VIF_GOING, VIF_WAITING } from "../../../../abi/io/control-net.ts";
+import {
+  VIF_CONNECTED,
+  VIF_FAIL_BOUNDS,
+  VIF_FAIL_CONFIG,
+  VIF_FAIL_EXTRA,
+  VIF_FAIL_GONE,
+  VIF_FAIL_GSO,
+  VIF_FAIL_INDEX,
+  VIF_FAIL_MAP,
+  VIF_FAIL_MEMORY,
+  VIF_FAIL_PORT,
+  VIF_FAIL_SLOTS,
+  VIF_FAILED,
+  VIF_GOING,
+  VIF_WAITING,
+} from "../../../../abi/io/control-net.ts";
 import { formatIpv4, formatMac } from "../../noxs/addresses.ts";
 import { parseVif, VIF_USAGE } from "../../noxs/vif-config.ts";
 import { print } from "../../console/output.ts";
@@ -16,6 +31,20 @@ const STATES: Readonly<Record<number, string>> = {
   [VIF_GOING]: "going",
 };
 
+/** Why the last frontend was disconnected, or not connected. */
+const FAILURES: Readonly<Record<number, string>> = {
+  [VIF_FAIL_INDEX]: "producer index",
+  [VIF_FAIL_SLOTS]: "slots of a frame",
+  [VIF_FAIL_EXTRA]: "extra info",
+  [VIF_FAIL_BOUNDS]: "slot beyond its page",
+  [VIF_FAIL_GSO]: "segmentation",
+  [VIF_FAIL_MAP]: "ring not mappable",
+  [VIF_FAIL_PORT]: "event channel",
+  [VIF_FAIL_CONFIG]: "queues or features",
+  [VIF_FAIL_MEMORY]: "no memory for queues",
+  [VIF_FAIL_GONE]: "guest gone",
+};
+
 const MOST_NUMBERS = 31;
 
 const COLUMNS: readonly Column[] = [
@@ -30,6 +59,7 @@ const COLUMNS: readonly Column[] = [
   { key: "txBytes", title: "Tx bytes", right: true },
   { key: "rxFrames", title: "Rx frames", right: true },
   { key: "rxBytes", title: "Rx bytes", right: true },
+  { key: "failure", title: "Failure" },
   { key: "drops", title: "Dropped" },
 ];
 
@@ -56,6 +86,7 @@ export const vifCommand = commandOf(
             txBytes: vif.counters.txBytes,
             rxFrames: vif.counters.rxFrames,
             rxBytes: vif.counters.rxBytes,
+            failure: vif.failure === 0 ? null : (FAILURES[vif.failure] ?? String(vif.failure)),
             drops: dropsByReason(vif.counters),
           }));
         await printListing(COLUMNS, rows, switches.has("json"), context);
@@ -83,5 +114,5 @@ export const vifCommand = commandOf(
       },
     },
   },
-  ["--json: one line of JSON"],
+  ["--json: one line of JSON", "Failure: what was wrong with the last frontend that was disconnected"],
 );
