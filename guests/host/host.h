@@ -79,6 +79,8 @@ bool host_receive(int timeout_ms);
  * what it was connected with.
  */
 extern unsigned host_restart_every, host_restarts;
+/* The network backend works while the guest notifies it, as one does that has the CPU in that moment. */
+extern bool host_answers_at_once;
 void netback_begin(unsigned page, bool by_store);
 void netback_message(const struct message *header, const uint8_t *bytes);
 void netback_forget(void);

@@ -6,6 +6,7 @@
  *   --disk FILE       a block device over a file; --read-only
  *   --sysctl          the NoXS sysctl device
  *   --restart-every N the backends restart at every N-th turn in which they have something to do
+ *   --at-once         the network backend answers before the guest's notification returns
  *   --store           devices and shutdown requests by xenstore instead of NoXS
  */
 #define _GNU_SOURCE
@@ -33,6 +34,7 @@ static struct noxs_sysctl *sysctl_page;
 static evtchn_port_t sysctl_port;
 static uint64_t memory = 32 << 20;
 unsigned host_restart_every, host_restarts;
+bool host_answers_at_once;
 
 uint64_t memory_bytes(void) { return memory; }
 
@@ -125,6 +127,7 @@ int main(int count, char **words) {
 
   if (value_of(count, words, "--restart-every"))
     host_restart_every = strtoul(value_of(count, words, "--restart-every"), NULL, 10);
+  host_answers_at_once = value_of(count, words, "--at-once");
   bool store = value_of(count, words, "--store");
   if (store)
     store_begin_host();

@@ -32,6 +32,7 @@ void netfront_rings_init(struct netfront *device) {
     post(device, id);
   RING_PUSH_REQUESTS(&device->rx);
   device->tx_starved = false;
+  device->tx_freed = false;
   device->rx_looked = 0;
   /* No event for what was sent before somebody waits for it. */
   device->tx.sring->rsp_event = NETFRONT_RING;
@@ -50,6 +51,11 @@ static void reclaim(struct netfront *device) {
   if (produced - device->tx.rsp_cons > device->tx.req_prod_pvt - device->tx.rsp_cons) {
     device->broken = true;
     return;
+  }
+  if (device->tx_starved && produced != device->tx.rsp_cons) {
+    /* Perhaps all of them: no event may come any more for whoever waits. */
+    device->tx_starved = false;
+    device->tx_freed = true;
   }
   for (; device->tx.rsp_cons != produced; device->tx.rsp_cons++) {
     netif_tx_response_t response;
@@ -107,6 +113,7 @@ bool netfront_send(struct netfront *device, const struct netfront_frame *frame) 
   if (device->tx_free_count < pages || RING_FREE_REQUESTS(&device->tx) < slots) {
     device->counters.tx_full++;
     device->tx_starved = true;
+    device->tx_freed = false;
     return false;
   }
   unsigned part = 0;
@@ -130,6 +137,7 @@ bool netfront_send(struct netfront *device, const struct netfront_frame *frame) 
     }
   }
   device->tx_starved = false;
+  device->tx_freed = false;
   device->counters.tx_frames++;
   device->counters.tx_bytes += frame->length;
   return true;
@@ -287,6 +295,10 @@ unsigned netfront_poll(struct netfront *device, unsigned budget) {
 bool netfront_may_sleep(struct netfront *device) {
   if (device->broken)
     return true;
+  if (device->tx_freed) {
+    device->tx_freed = false;
+    return false;
+  }
   device->rx.sring->rsp_event = device->rx_looked + 1;
   device->tx.sring->rsp_event = device->tx.rsp_cons + (device->tx_starved ? 1 : NETFRONT_RING);
   xen_mb();

@@ -76,6 +76,7 @@ struct netfront {
   uint16_t tx_free[NETFRONT_RING]; /* numbers of free buffers */
   unsigned tx_free_count;
   bool tx_starved; /* a frame could not be sent: somebody waits for buffers */
+  bool tx_freed;   /* some have come, and whoever waits has not tried again */
 };
 
 /*
@@ -92,7 +93,7 @@ bool netfront_send(struct netfront *device, const struct netfront_frame *frame);
 void netfront_flush(struct netfront *device);
 /*
  * To be called before sleeping: true when there is nothing to do, and an event will come for the next frame, or for the next
- * free buffer if a frame could not be sent.
+ * free buffer if a frame could not be sent. False once when buffers have come since: the frame is to be sent again.
  */
 bool netfront_may_sleep(struct netfront *device);
 /* A MAC address of six numbers with two hexadecimal digits each and colons between them; false when the text is none. */

@@ -133,6 +133,20 @@ test("frames of 64 KiB pass as one, with their segments' size", async (t) => {
   t.regex(receiver.console, /nettest receive 300 frames 19500000 bytes \d+ ticks 0 idle\n/);
 });
 
+test("a sender goes on when the backend has answered everything before it sleeps", async (t) => {
+  const receiver = await start(t, "nettest", "role=receive all", ["--net", "--sysctl"]);
+  await receiver.printed(/nettest: receiving/);
+  const sender = await start(t, "nettest", "role=send frames=300 size=65000 gso=1448", [
+    "--net",
+    "--sysctl",
+    "--at-once",
+  ]);
+  const link = new Link(sender, receiver);
+  t.is(await sender.ended, 0);
+  t.is(await receiver.ended, 0);
+  t.is(link.counts.large, 300);
+});
+
 test("frames without TCP/IP pass in order", async (t) => {
   const receiver = await start(t, "nettest", "role=receive all", ["--net", "--sysctl"]);
   await receiver.printed(/nettest: receiving/);
