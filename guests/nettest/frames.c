@@ -7,6 +7,7 @@
  *   nettest send|receive FRAMES frames BYTES bytes TICKS ticks IDLE idle
  * and the sender, behind it, what a receiver has told it
  *   nettest arrived FRAMES of FRAMES frames
+ * for which it waits some seconds, unless it is told that frames go to a card (`unheard`).
  * role=watch receives for ever. A guest that is sent a frame for another one fails, in this role and in role=receive.
  * For benchmarks: the sender's first warm=N frames are sent before it begins to count; spinner=ID is a domain that counts what
  * time nobody needs (IDLE; lib/devices/idle-time.h); a receiver with `unchecked` looks at the frames' numbers only.
@@ -197,6 +198,8 @@ void frames_send(void) {
     netfront_poll(device, NETFRONT_RING);
   }
   report("send");
+  if (option_present("unheard"))
+    return;
   /* Nobody need answer: a broadcast, or a guest that only watches. */
   for (uint64_t until = clock_ns() + ANSWER_PATIENCE; !answered && clock_ns() < until;)
     if (netfront_poll(device, NETFRONT_RING) == 0 && netfront_may_sleep(device))
