@@ -45,15 +45,27 @@ function formatNumber(value: number | undefined): string {
   return value === undefined ? "" : Math.round(value).toLocaleString("en-US");
 }
 
+/** Typevisor's figure as a part of Xen's: 0.36. */
+function ratio({ value, xen }: BenchFigure): string {
+  return xen === undefined || xen === 0 ? "" : (value / xen).toFixed(2);
+}
+
 function printTable(measured: { row: BenchRow; figures: BenchFigure[] }[]): void {
   const lines = measured.flatMap(({ row, figures }) =>
-    figures.map((figure) => [row.name, figure.what, formatNumber(figure.value), formatNumber(figure.xen), figure.unit]),
+    figures.map((figure) => [
+      row.name,
+      figure.what,
+      formatNumber(figure.value),
+      formatNumber(figure.xen),
+      ratio(figure),
+      figure.unit,
+    ]),
   );
-  const table = [["row", "what", "Typevisor", "Xen 4.17", "unit"], ...lines];
+  const table = [["row", "what", "Typevisor", "Xen 4.17", "ratio", "unit"], ...lines];
   const widths = table[0].map((_, column) => Math.max(...table.map((line) => line[column].length)));
   for (const line of table) {
     const cells = line.map((cell, column) =>
-      column === 2 || column === 3 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
+      column >= 2 && column <= 4 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]),
     );
     console.log(cells.join("  ").trimEnd());
   }
