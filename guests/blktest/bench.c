@@ -1,6 +1,7 @@
 /*
  * What requests cost: mode=bench op=read|write size=BYTES (4096, a multiple of it, up to 128 KiB) depth=N (1, up to 32: requests under way)
- * requests=N (1000) warm=N (0: requests before those that count) spinner=ID (counts what time nobody needs: lib/devices/idle-time.h).
+ * requests=N (1000) warm=N (0: requests before those that count) settle=MS (0: before the first, when the toolstack has done what it does for
+ * a new domain) spinner=ID (counts what time nobody needs: lib/devices/idle-time.h).
  * The requests go through the device in order, again from its beginning. With `checked` a pattern is written, or what is read is compared
  * with it; else the pages stay as they are. At the end:
  *   blktest bench OP REQUESTS requests BYTES bytes TICKS ticks IDLE idle
@@ -76,6 +77,7 @@ void bench(void) {
     guest_fail("a device of %lu sectors", disk->sectors);
   if (option_present("spinner"))
     idle_time_open(option_number("spinner", 0));
+  sleep_ns(option_number("settle", 0) * MILLISECOND);
   start_tsc = rdtsc();
   for (unsigned i = 0; i < depth && next < warm + requests; i++) {
     blkfront_pages(disk, works[i].pages, size / UNIT_BYTES);

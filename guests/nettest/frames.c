@@ -9,7 +9,8 @@
  *   nettest arrived FRAMES of FRAMES frames
  * for which it waits some seconds, unless it is told that frames go to a card (`unheard`).
  * role=watch receives for ever. A guest that is sent a frame for another one fails, in this role and in role=receive.
- * For benchmarks: the sender's first warm=N frames are sent before it begins to count; spinner=ID is a domain that counts what
+ * For benchmarks: the sender's first warm=N frames are sent before it begins to count, settle=MS after it has connected, when the
+ * toolstack has done what it does for a new domain; spinner=ID is a domain that counts what
  * time nobody needs (IDLE; lib/devices/idle-time.h); a receiver with `unchecked` looks at the frames' numbers only.
  */
 #include "nettest.h"
@@ -177,6 +178,7 @@ void frames_send(void) {
     event_idle(clock_ns() + MILLISECOND);
   if (size > 1514 && !device->large)
     guest_fail("the backend takes no frames of %u bytes", size);
+  sleep_ns(option_number("settle", 0) * MILLISECOND);
   build(size, device->mac);
   for (uint64_t i = 0; i < warm + frames; i++) {
     if (i == warm)

@@ -41,6 +41,7 @@ import {
 
 @external("unit", "transmit") declare function unitTransmit(queue: u32, frame: usize, cookie: usize): i32;
 @external("unit", "kick") declare function unitKick(queue: u32): void;
+@external("unit", "reclaim") declare function unitReclaim(queue: u32): void;
 
 export {
   eventDeliver,
@@ -151,7 +152,9 @@ function kick(_device: usize, queue: u32): void {
   unitKick(queue);
 }
 
-function reclaim(_device: usize, _queue: u32): void {}
+function reclaim(_device: usize, queue: u32): void {
+  unitReclaim(queue);
+}
 
 const received: CardFrame = changetype<CardFrame>(memory.data(offsetof<CardFrame>(), 8));
 const receivedSegments: usize = memory.data(20 * 16, 8);

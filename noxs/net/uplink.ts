@@ -32,6 +32,7 @@ import {
   networkFirst,
   networkKick,
   networkOpen,
+  networkReclaim,
   networkTransmit,
 } from "../../drivers/network";
 import { Segment, segmentAt, segmentSet } from "../../drivers/segment";
@@ -203,15 +204,30 @@ function heldSlot(f: Frame): usize {
   return heldOf + (f.source != PORT_UPLINK ? (<usize>f.source) << 1 : 0);
 }
 
+/** Whether a frame's sender may hold it: half of what is left may be one sender's, some is always left for another. */
+function mayHold(f: Frame): bool {
+  const left = BACKLOG_WEIGHT > held ? BACKLOG_WEIGHT - held : 0;
+  return <u32>load<u16>(heldSlot(f)) + f.weight <= left >> 1;
+}
+
+/** Has cards give back what they have sent: they do it by themselves only when their rings have no room, or each second. */
+function takeBack(): void {
+  for (let at = networkFirst(); at; at = changetype<NetworkDevice>(at).next) {
+    const d = changetype<NetworkDevice>(at);
+    for (let i: u32 = 0; i < d.queues; i++) networkReclaim(d, i);
+  }
+}
+
 /** Gives a frame to the card, or has it wait. */
 function queue(b: Bridge, f: Frame): void {
-  const slot = heldSlot(f);
-  // A sender may hold half of what is left: some is always left for another.
-  const left = BACKLOG_WEIGHT > held ? BACKLOG_WEIGHT - held : 0;
-  if (<u32>load<u16>(slot) + f.weight > left >> 1) {
-    dropped(b, f, DROP_UPLINK, 1);
-    return;
+  if (!mayHold(f)) {
+    takeBack();
+    if (!mayHold(f)) {
+      dropped(b, f, DROP_UPLINK, 1);
+      return;
+    }
   }
+  const slot = heldSlot(f);
   frameHold(f);
   held += f.weight;
   store<u16>(slot, <u16>(<u32>load<u16>(slot) + f.weight));

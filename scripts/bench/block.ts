@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { buildFolder } from "../paths.ts";
-import { costsOf, linesOfRuns, runCounted } from "./guest.ts";
+import { costsOf, linesOfRuns, runCounted, SETTLE } from "./guest.ts";
 import { makePartitionedDisk } from "./partitioned-disk.ts";
 import { type Domain0Job, VIRTIO_DRIVERS } from "./xen-dom0/archive.ts";
 import { COMPARED_MACHINE, runDomain0 } from "./xen-dom0/machine.ts";
@@ -51,7 +51,7 @@ function diskDevices(machine: string): string[] {
 }
 
 function guestOptions(run: BlockRun, spinner: number | string): string {
-  return `mode=bench ${run.requests} spinner=${spinner}`;
+  return `mode=bench ${run.requests} ${SETTLE} spinner=${spinner}`;
 }
 
 /**

@@ -7,6 +7,9 @@ import { type BootModule, withOwnGuests } from "../modules.ts";
 /** Host time: the longest takes a minute when nothing else runs, twenty on a computer that is busy otherwise. */
 const TIMEOUT_MS = 1_200_000;
 
+/** Option of guests that measure: in so many ms the toolstack has done all that it does for a new domain with a device. */
+export const SETTLE = "settle=300";
+
 /** The machine to measure in, if not the default. */
 export interface CountedMachine {
   /** Boot modules; our own guests if not given. */

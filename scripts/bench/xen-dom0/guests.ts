@@ -9,7 +9,7 @@ import { file, xlConfig } from "./archive.ts";
 const GUEST_MIB = 16;
 
 /** Begins a line with what a guest has said: its run's name, then the line. */
-const SAID = "XEN-GUEST:";
+export const SAID = "XEN-GUEST:";
 
 /** A guest for `xl create /guests/NAME.cfg`. */
 export interface XlGuest {

@@ -55,13 +55,18 @@ test("what guests of domain 0 have said is told apart by their runs; a frame's c
     "XEN-GUEST: small TYPEVISOR-GUEST: PASS nettest",
     "XEN-GUEST: smaller nettest send 100 frames 151400 bytes 9000 ticks 0 idle",
     "XEN-GUEST: smaller nettest arrived 0 of 110 frames",
+    'XEN-GUEST: card [{"name":"xenbr0","framesOut":5},{"name":"xenbr1","framesOut":7}]',
+    "XEN-GUEST: card nettest send 100 frames 151400 bytes 9000 ticks 0 idle",
+    'XEN-GUEST: card [{"name":"xenbr0","framesOut":115},{"name":"xenbr1","framesOut":106}]',
     "XEN-GUEST: lossy nettest send 100 frames 151400 bytes 9000 ticks 0 idle",
     "XEN-GUEST: lossy nettest arrived 55 of 110 frames",
   ];
-  const cost = (name: string, to: "guest" | "virtio") => frameCost({ name, to }, saidBy(lines, name));
+  const cost = (name: string, to: "guest" | "virtio" | "e1000e") => frameCost({ name, to }, saidBy(lines, name));
   t.is(saidBy(lines, "small").length, 3);
   t.is(cost("small", "guest"), 50);
-  t.is(cost("smaller", "virtio"), 90);
+  t.is(cost("card", "virtio"), 90);
+  t.throws(() => cost("card", "e1000e"), { message: /card: 99 of 100 frames have left/ });
+  t.throws(() => cost("smaller", "virtio"), { message: /smaller: 0 of 100 frames have left/ }, "nothing was counted");
   t.is(cost("lossy", "guest"), 180, "per frame that arrived");
   t.throws(() => cost("smaller", "guest"), { message: /smaller: no frame has arrived/ });
   t.throws(() => cost("large", "guest"), { message: /large: the sender gave no figure/ });

@@ -185,6 +185,7 @@ export class Net {
       unit: {
         transmit: (_queue: number, frame: number, cookie: number) => this.transmit(frame >>> 0, cookie >>> 0),
         kick: () => {},
+        reclaim: () => this.cardDone(),
       },
     });
     this.exports = instance.exports as unknown as Record<string, Call>;

@@ -196,6 +196,18 @@ test("a card without room: frames wait, nobody crowds the others out, and all is
   t.true(poolIsFree(net));
 });
 
+test("a card that tells of what it has sent only when it is asked drops nothing", async (t) => {
+  const net = await withCard(TX_CHECKSUM);
+  const a = join(net, 1);
+  for (let round = 0; round < 10; round++) {
+    for (let i = 0; i < 200; i++) a.queueFrame(udpFrame(hostOf(1), outside, pattern(1000)));
+    net.run();
+  }
+  t.is(net.vif(1).drops[DROP_UPLINK], 0);
+  t.is(sent(net).length, 2000);
+  t.true(poolIsFree(net));
+});
+
 test("a card whose link is down, that is detached, or attached to another bridge", async (t) => {
   const net = await withCard(0);
   const a = join(net, 1);
