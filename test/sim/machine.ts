@@ -16,7 +16,7 @@ import {
 import { Devices } from "./devices.ts";
 import { acpiTables, type PciBus } from "./pci.ts";
 import type { IommuModel } from "./iommu/model.ts";
-import { hex, PAGE, Ram } from "./ram.ts";
+import { hex, PAGE, Ram, type RamPlace } from "./ram.ts";
 import { SvmCpu } from "./svm-cpu.ts";
 
 const SHIM_BASE = 0x100000;
@@ -65,6 +65,8 @@ export interface MachineOptions {
   onOutput?: (text: string) => void;
   /** There is an I/O domain, whose image this is: the contents of its memory's first page. */
   ioImage?: Uint8Array;
+  /** Where the bytes of RAM are: a buffer of their own by default. */
+  ramPlace?: RamPlace;
   /** PCI functions and an I/O APIC, described by ACPI's tables. */
   pci?: PciBus;
   /** An IOMMU, described there as well: with `pci` only. What its table says may be another. */
@@ -89,6 +91,8 @@ export class Machine {
   dom0Turn: () => boolean | void = () => {};
   /** The same for the I/O domain; a number is another SOFTWARE_EXIT_*, whose record `exitRecord` it has filled in. */
   ioTurn: (exitRecord: DataView) => boolean | number | void = () => {};
+  /** Called when a page of a space has been given a frame, or, null, before it loses it. */
+  onSpace: (space: number, page: number, mfn: number | null) => void = () => {};
   /** How often each space was reset to its entry point. */
   readonly resets = new Map<number, number>();
   /** Snapshot pages of domain 0's engine: none in the simulation, which has no engine. */
@@ -111,7 +115,7 @@ export class Machine {
     readonly options: MachineOptions = {},
   ) {
     const size = (options.memory ?? 16) * 1024 * 1024;
-    this.ram = new Ram(size, SHIM_BASE, SHIM_SIZE);
+    this.ram = new Ram(size, SHIM_BASE, SHIM_SIZE, options.ramPlace);
     if (options.fill !== undefined) this.ram.bytes.fill(options.fill);
     this.devices = new Devices((text) => {
       this.output += text;
@@ -122,13 +126,13 @@ export class Machine {
     let top = size;
     for (const m of options.modules ?? []) {
       top = (top - m.data.length) & ~(PAGE - 1);
-      this.ram.bytes.set(m.data, top);
+      this.ram.bytes.set(m.data, this.ram.at(top, m.data.length));
       this.modules.push({ name: m.name, base: top, size: m.data.length });
     }
     if (options.pci !== undefined) {
       const { iommu, iommuTable } = options;
       iommu?.attach(this.ram);
-      this.ram.bytes.set(acpiTables(ACPI_AT, iommuTable ?? iommu?.table().bytes), ACPI_AT);
+      this.ram.frame(ACPI_AT / PAGE).set(acpiTables(ACPI_AT, iommuTable ?? iommu?.table().bytes));
       this.devices.pci = options.pci;
     }
     const hw = options.measureStretches === true ? this.measured(this.imports()) : this.imports();
@@ -186,6 +190,7 @@ export class Machine {
     const space = this.space(number);
     if (space.has(page)) return 2;
     space.set(page, { mfn, writable: (flags & 1) !== 0, uncached: (flags & 2) !== 0 });
+    this.onSpace(number, page, mfn);
     if (number === 0) {
       const memory = this.exports.memory;
       const missing = Math.ceil(((page + 1) * PAGE - memory.buffer.byteLength) / 65536);
@@ -196,6 +201,7 @@ export class Machine {
   }
 
   private spaceUnmap(number: number, page: number): number {
+    if (this.space(number).has(page)) this.onSpace(number, page, null);
     const had = this.space(number).delete(page);
     if (had && number === 0) new Uint8Array(this.exports.memory.buffer, page * PAGE, PAGE).fill(POISON);
     return had ? 1 : 0;

@@ -1,7 +1,14 @@
 /** The module under simulation: the one that boots, or a copy of its sources broken on purpose. */
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { ascCommand, buildHypervisorWasm, HYPERVISOR, hypervisorWasm } from "../../scripts/build/assembly.ts";
+import {
+  ascCommand,
+  buildHypervisorWasm,
+  buildIoWasm,
+  HYPERVISOR,
+  hypervisorWasm,
+  ioWasm,
+} from "../../scripts/build/assembly.ts";
 import { runTool } from "../../scripts/build/task.ts";
 import { buildFolder, fromRoot } from "../../scripts/paths.ts";
 
@@ -9,6 +16,12 @@ import { buildFolder, fromRoot } from "../../scripts/paths.ts";
 export async function hypervisorModule(): Promise<WebAssembly.Module> {
   await buildHypervisorWasm();
   return new WebAssembly.Module(readFileSync(hypervisorWasm));
+}
+
+/** build/io.wasm, likewise. */
+export async function ioModule(): Promise<WebAssembly.Module> {
+  await buildIoWasm();
+  return new WebAssembly.Module(readFileSync(ioWasm));
 }
 
 /** One deliberate mistake: in `file`, the single occurrence of `find` becomes `replace`. */

@@ -1,7 +1,7 @@
 /**
  * Runs many seeds in two processes.
  *
- *     npm run simulate -- [--tight | --busy] [--seeds N] [--from SEED] [--rounds N]
+ *     npm run simulate -- [--tight | --busy | --io] [--seeds N] [--from SEED] [--rounds N]
  *
  * A seed that fails is printed with the words of its violation, run again with fewer rounds until the shortest run that
  * still fails is found, and the command to replay it is shown.
@@ -11,9 +11,13 @@ import { fileURLToPath } from "node:url";
 import { fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
-import { hypervisorWasm } from "../../scripts/build/assembly.ts";
-import { hypervisorModule } from "./module.ts";
+import { hypervisorWasm, ioWasm } from "../../scripts/build/assembly.ts";
+import { type IoModules, simulateIo } from "./io/simulate-io.ts";
+import { hypervisorModule, ioModule } from "./module.ts";
 import { type Mode, simulate } from "./simulate.ts";
+
+/** What is simulated: the hypervisor alone, in one of its modes, or the I/O domain on it. */
+export type Kind = Mode | "io";
 
 export interface Failure {
   seed: number;
@@ -27,7 +31,7 @@ interface Share {
   step: number;
   count: number;
   rounds: number;
-  mode: Mode;
+  kind: Kind;
 }
 
 /** Runs one seed; the failure, if any, with the fewest rounds that show it. */
@@ -37,9 +41,18 @@ export function trySeed(
   rounds: number,
   mode: Mode = "plain",
 ): Failure | null {
+  return tryRun((n) => simulate(module, seed, { rounds: n, mode }), seed, rounds);
+}
+
+/** The same for the I/O domain's simulation. */
+export function tryIoSeed(modules: IoModules, seed: number, rounds: number): Failure | null {
+  return tryRun((n) => simulateIo(modules, seed, { rounds: n }), seed, rounds);
+}
+
+function tryRun(run: (rounds: number) => void, seed: number, rounds: number): Failure | null {
   const attempt = (n: number): string | null => {
     try {
-      simulate(module, seed, { rounds: n, mode });
+      run(n);
       return null;
     } catch (error) {
       return error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -68,15 +81,16 @@ export async function runSeeds(
   count: number,
   rounds: number,
   onProgress: (done: number) => void = () => {},
-  mode: Mode = "plain",
+  kind: Kind = "plain",
 ): Promise<Failure[]> {
   await hypervisorModule();
+  if (kind === "io") await ioModule();
   const failures: Failure[] = [];
   const width = Math.min(availableParallelism(), 2);
   let done = 0;
   await Promise.all(
     Array.from({ length: width }, (_, i) => {
-      const share: Share = { from: from + i, step: width, count: Math.ceil((count - i) / width), rounds, mode };
+      const share: Share = { from: from + i, step: width, count: Math.ceil((count - i) / width), rounds, kind };
       // Loaders do not reach worker threads, so the shares are processes.
       const child = fork(fileURLToPath(import.meta.url), [JSON.stringify(share)], { execArgv: ["--import=tsx"] });
       return new Promise<void>((resolve, reject) => {
@@ -97,8 +111,12 @@ export async function runSeeds(
 
 function work(share: Share): void {
   const module = new WebAssembly.Module(readFileSync(hypervisorWasm));
+  const { kind, rounds } = share;
+  const io = kind === "io" ? new WebAssembly.Module(readFileSync(ioWasm)) : null;
   for (let i = 0; i < share.count; i++) {
-    const failure = trySeed(module, share.from + i * share.step, share.rounds, share.mode);
+    const seed = share.from + i * share.step;
+    const failure =
+      kind === "io" ? tryIoSeed({ hypervisor: module, io: io! }, seed, rounds) : trySeed(module, seed, rounds, kind);
     if (failure) process.send!({ failure });
     if (i % 50 === 49 || i === share.count - 1) process.send!({ done: (i % 50) + 1 });
   }
@@ -113,14 +131,15 @@ async function main(): Promise<void> {
     .option("--rounds <n>", "rounds a run", Number, 60)
     .option("--tight", "a machine that is always nearly full")
     .option("--busy", "many guests with many vCPUs that spin")
+    .option("--io", "the I/O domain's back ends, with guests that use and attack them")
     .parse();
   const { seeds, from, rounds } = command.opts<{ seeds: number; from: number; rounds: number }>();
-  const { tight, busy } = command.opts<{ tight?: boolean; busy?: boolean }>();
-  const mode: Mode = tight ? "tight" : busy ? "busy" : "plain";
-  const flag = mode === "plain" ? "" : `--${mode} `;
+  const { tight, busy, io } = command.opts<{ tight?: boolean; busy?: boolean; io?: boolean }>();
+  const kind: Kind = io ? "io" : tight ? "tight" : busy ? "busy" : "plain";
+  const flag = kind === "plain" ? "" : `--${kind} `;
   const started = Date.now();
   const onProgress = (done: number): void => void process.stderr.write(`\r${done} of ${seeds} seeds`);
-  const failures = await runSeeds(from, seeds, rounds, onProgress, mode);
+  const failures = await runSeeds(from, seeds, rounds, onProgress, kind);
   process.stderr.write("\n");
   for (const f of failures) {
     console.log(`seed ${f.seed} fails within ${f.rounds} rounds: ${f.words}`);

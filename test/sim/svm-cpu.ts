@@ -162,7 +162,7 @@ export class GuestCpu {
 
   /** RDTSC. */
   get tsc(): bigint {
-    return BigInt(this.machine.now) + this.machine.ram.view.getBigInt64(this.vmcb + VMCB.TSC_OFFSET, true);
+    return BigInt(this.machine.now) + BigInt.asIntN(64, this.machine.ram.read64(this.vmcb + VMCB.TSC_OFFSET));
   }
 
   /** An interrupt is delivered, which the interrupt flag allowed. */
@@ -192,14 +192,16 @@ export class GuestCpu {
   peek(gpa: number, length: number): Uint8Array {
     const pa = this.machine.svm.translate(this.vmcb, gpa, false);
     if (pa < 0) throw new Violation(`guest memory at ${hex(gpa)} is absent`);
-    return this.machine.ram.bytes.subarray(pa, pa + length);
+    const { ram } = this.machine;
+    const at = ram.at(pa, length);
+    return ram.bytes.subarray(at, at + length);
   }
 
   /** Writes guest-physical memory within one page; throws Violation if it is absent. */
   poke(gpa: number, bytes: Uint8Array): void {
     const pa = this.machine.svm.translate(this.vmcb, gpa, true);
     if (pa < 0) throw new Violation(`guest memory at ${hex(gpa)} is absent`);
-    this.machine.ram.bytes.set(bytes, pa);
+    this.machine.ram.bytes.set(bytes, this.machine.ram.at(pa, bytes.length));
   }
 
   view(gpa: number, length: number): DataView {
@@ -219,8 +221,8 @@ export class GuestCpu {
   look(gpa: number, length: number): DataView {
     const pa = this.machine.svm.translateQuietly(this.vmcb, gpa);
     if (pa < 0) throw new Violation(`guest memory at ${hex(gpa)} is absent`);
-    const bytes = this.machine.ram.bytes;
-    return new DataView(bytes.buffer, bytes.byteOffset + pa, length);
+    const { ram } = this.machine;
+    return new DataView(ram.view.buffer, ram.at(pa, length), length);
   }
 }
 
@@ -324,8 +326,8 @@ export class SvmCpu {
     };
 
     if (this.refused(vmcb)) return set(VMCB.EXITCODE, EXIT_INVALID);
-    if (ram.view.getUint8(vmcb + VMCB.TLB_CONTROL) !== 0) {
-      const control = ram.view.getUint8(vmcb + VMCB.TLB_CONTROL);
+    const control = ram.view.getUint8(ram.at(vmcb + VMCB.TLB_CONTROL, 1));
+    if (control !== 0) {
       if (control === 1) this.tlb.clear();
       else this.tlb.delete(ram.read32(vmcb + VMCB.ASID));
     }
@@ -382,7 +384,7 @@ export class SvmCpu {
           set(VMCB.RIP, BigInt(guest.entry + OFFSET.hypercall));
           set(VMCB.RAX, BigInt(request.op));
           const registers = request.compat ? ARGUMENTS_32 : ARGUMENTS;
-          if (request.compat) ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_32, true);
+          if (request.compat) ram.view.setUint16(ram.at(vmcb + VMCB.CS_ATTRIB, 2), CS_32, true);
           request.args.forEach((arg, i) => {
             linear.setBigUint64(regs + registers[i]! * 8, BigInt.asUintN(64, BigInt(arg)), true);
           });
@@ -418,15 +420,16 @@ export class SvmCpu {
   private refused(vmcb: number): boolean {
     const { ram } = this.machine;
     const long = (ram.read64(vmcb + VMCB.EFER) & 0x400n) !== 0n;
-    return long && (ram.view.getUint16(vmcb + VMCB.CS_ATTRIB, true) & 0x600) === 0x600;
+    return long && (ram.view.getUint16(ram.at(vmcb + VMCB.CS_ATTRIB, 2), true) & 0x600) === 0x600;
   }
 
   /** The guest behind a VMCB; a program entry at RIP (re)starts it. */
   private guestAt(vmcb: number, rip: number): GuestCpu | null {
     let guest = this.guests.get(vmcb);
     const pa = this.translateQuietly(vmcb, rip);
-    if (pa >= 0 && this.machine.ram.view.getUint16(pa, true) === ENTRY_MAGIC) {
-      const program = this.programs[this.machine.ram.read32(pa + 2)];
+    const { ram } = this.machine;
+    if (pa >= 0 && ram.view.getUint16(ram.at(pa, 2), true) === ENTRY_MAGIC) {
+      const program = this.programs[ram.read32(pa + 2)];
       if (!program) return null;
       guest = new GuestCpu(this.machine, vmcb);
       guest.start(program, rip);
@@ -444,7 +447,7 @@ export class SvmCpu {
     ram.write64(vmcb + VMCB.CR4, ram.read64(vmcb + VMCB.CR4) | 0x20n);
     ram.write64(vmcb + VMCB.CR3, 0x1000n);
     ram.write64(vmcb + VMCB.CR0, ram.read64(vmcb + VMCB.CR0) | 0x80000001n);
-    ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_64, true);
+    ram.view.setUint16(ram.at(vmcb + VMCB.CS_ATTRIB, 2), CS_64, true);
   }
 
   /** The nested page tables' word, without the TLB: physical address, or -1. */
@@ -477,7 +480,8 @@ export class SvmCpu {
     if (request.kind === "access" && (at === OFFSET.load || at === OFFSET.store)) return true; // try again
     if (at === 0) return true; // it has just begun
     if (at === OFFSET.spin) return true; // an interrupt or its window came first: not run yet
-    if (request.kind === "hypercall" && request.compat) ram.view.setUint16(vmcb + VMCB.CS_ATTRIB, CS_64, true);
+    if (request.kind === "hypercall" && request.compat)
+      ram.view.setUint16(ram.at(vmcb + VMCB.CS_ATTRIB, 2), CS_64, true);
     guest.next(rax);
     return true;
   }
