@@ -55,7 +55,8 @@ export function requestsAgain(v: Vbd): void {
     if (!v.stable.connected) {
       requestGive(r);
     } else if (e.state == ENTRY_ANSWERED) {
-      if (<i32>(e.response - r.ring.produced) < 0) requestGive(r);
+      // What was published is known to the frontend; `produced` moves as others' answers are given again.
+      if (<i32>(e.response - r.ring.published) < 0) requestGive(r);
       else respond(r, e.status);
     } else {
       if (!v.ready && e.reason == 0) e.reason = BLKIF_RSP_ERROR;

@@ -271,6 +271,36 @@ test.serial("a restart with requests in flight loses none and answers each once"
   }
 });
 
+test.serial(
+  "a restart at any moment at which several requests are being answered loses none of the answers",
+  async (t) => {
+    const f = await frontend({ target: "ram:8M" });
+    const { host } = f;
+    let restarts = 0;
+    for (let after = 0, died = true; died; after++) {
+      died = false;
+      const ids = [0, 1, 2, 3].map((i) => f.segments(WRITE, i * 8, f.pages(sectorData(1, i * 8, 8)).segments));
+      host.crashAfter = after;
+      try {
+        for (let turns = 0; turns < 4; turns++) host.turn();
+      } catch (error) {
+        if (!(error instanceof Crash)) throw error;
+        died = true;
+        restarts++;
+        host.start();
+      }
+      host.crashAfter = -1;
+      t.deepEqual(
+        ids.map((id) => f.answer(id).status),
+        [0, 0, 0, 0],
+        `after ${after} accesses`,
+      );
+    }
+    t.true(restarts > 30, `${restarts} restarts`);
+    t.is(host.exports["entriesFree"]!(), 1024);
+  },
+);
+
 test.serial("what a request costs", async (t) => {
   const f = await frontend();
   f.write(0, sectorData(1, 0, 256));
