@@ -18,7 +18,7 @@ const CONTROL = CONTROL_GFN * PAGE;
 const NAP_NS = 2_000_000;
 
 export abstract class Front {
-  private control = { port: 0, ref: 0 };
+  private control = { port: 0, ref: 0, remote: 0, kills: 0, heard: false };
   /** Port of its rings. */
   port = 0;
 
@@ -64,11 +64,20 @@ export abstract class Front {
     if (kit.me.xenbus !== null) return;
     const { grant, port } = yield* kit.device(this.type);
     this.control.ref = grant;
+    this.control.remote = port;
     // The I/O domain may have just been killed: its grant and its port are there again when it has restarted.
     while ((yield* kit.mapControl(grant)).status !== 0) yield* kit.pause();
-    while (this.control.port <= 0) {
-      this.control.port = yield* kit.bind(port);
-      if (this.control.port <= 0) yield* kit.pause();
+    yield* this.bindControl();
+  }
+
+  /** Binds the port of the control page, which is there again soon after a kill. */
+  private *bindControl(): Steps<void> {
+    const { control, kit } = this;
+    control.port = 0;
+    while (control.port <= 0) {
+      control.kills = kit.scene.wire.kills;
+      control.port = yield* kit.bind(control.remote);
+      if (control.port <= 0) yield* kit.pause();
     }
   }
 
@@ -93,8 +102,20 @@ export abstract class Front {
   *waitFor(what: string): Steps<void> {
     const { kit } = this;
     kit.me.awaits ??= { what, since: kit.scene.machine.now };
-    yield* kit.wait(this.ports, 0);
-    for (const port of this.ports) if (kit.take(port)) kit.me.awaits = null;
+    const { control } = this;
+    const isKnown = control.heard || kit.me.xenbus !== null;
+    yield* kit.wait(this.ports, isKnown ? 0 : NAP_NS);
+    for (const port of this.ports) {
+      if (!kit.take(port)) continue;
+      kit.me.awaits = null;
+      if (port === control.port) control.heard = true;
+    }
+    // The I/O domain notes who has bound a port at its first event. One that is killed before opens it anew, and waits.
+    if (isKnown || control.heard || control.kills === kit.scene.wire.kills) return;
+    kit.scene.counts["bound again"]!++;
+    yield* kit.close(control.port);
+    yield* this.bindControl();
+    yield* kit.send(control.port);
   }
 
   /** Has domain 0 do what a xenbus frontend asks for; its answer. */

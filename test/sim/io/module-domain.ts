@@ -56,6 +56,8 @@ export class ModuleDomain extends SoftwareCaller {
   private readonly stable = new Set<number>();
   /** Uses of imports after which it is killed; negative: it is not. */
   killAfter = -1;
+  /** The same, counted in its stores to other domains' memory: in the middle of its answers. */
+  killAfterStores = -1;
   /** Starts, and how many of them followed a kill. */
   starts = 0;
   kills = 0;
@@ -196,10 +198,7 @@ export class ModuleDomain extends SoftwareCaller {
   private used(): void {
     if (++this.uses > USES_MAX) throw new Violation("a turn of the I/O domain does not end");
     this.machine.devices.advance(USE_NS);
-    if (this.killAfter < 0) return;
-    if (this.killAfter-- > 0) return;
-    this.killAfter = -1;
-    throw new Killed();
+    if (this.killAfter >= 0 && this.killAfter-- === 0) throw new Killed();
   }
 
   // --- Imports ----------------------------------------------------------------------------------------------------------------
@@ -216,6 +215,7 @@ export class ModuleDomain extends SoftwareCaller {
     }
     if (write && !entry.writable) throw new Violation(`the I/O domain writes to read-only ${address.toString(16)}`);
     if (!inWindow(address)) return address;
+    if (write && this.killAfterStores >= 0 && this.killAfterStores-- === 0) throw new Killed();
     this.onShared();
     // What happened meanwhile cannot take the mapping away: it is the domain's own.
     return this.machine.ram.at(entry.mfn * PAGE + (address % PAGE), size);

@@ -15,17 +15,31 @@ import {
 } from "../../../abi/io/control-net.ts";
 import {
   IO_BRIDGE_CREATE,
+  IO_VBD_ADD,
+  IO_VBD_CONNECT,
+  IO_VBD_DISCONNECT,
+  IO_VBD_REMOVE,
   IO_VIF_ADD,
   IO_VIF_CONNECT,
   IO_VIF_DISCONNECT,
   IO_VIF_REMOVE,
 } from "../../../abi/io/control.ts";
+import {
+  VBD_MODEL_NOXS,
+  VBD_MODEL_XENBUS,
+  VBD_WRITABLE,
+  VbdAdd,
+  VbdConnect,
+  VbdKey,
+} from "../../../abi/io/control-block.ts";
+import { EBUSY, EISCONN } from "../../../abi/errno.ts";
 import { Domctl } from "../../../abi/domctl.ts";
 import { GrantEntryV1 } from "../../../abi/grant-table.ts";
 import { IO_DOMAIN, IO_GRANT_TABLE, IO_GRANT_TABLE_END } from "../../../abi/io/layout.ts";
 import {
   __HYPERVISOR_devctl,
   Devctl,
+  noxs_dev_vbd,
   noxs_dev_vif,
   NoxsDevPageEntry,
   XEN_DEVCTL_dev_add,
@@ -42,7 +56,10 @@ import { Random } from "../random.ts";
 import { freeFrames } from "../simulate.ts";
 import { Violation } from "../svm-cpu.ts";
 import { IoControl } from "./control.ts";
-import type { IoPeer, IoScene } from "./guest.ts";
+import { BLOCK_MARK, SECTOR, SECTORS } from "./block-front.ts";
+import { goodBlockGuest } from "./block-good.ts";
+import { hostileBlockGuest } from "./block-hostile.ts";
+import type { IoPeer, IoScene, Rings } from "./guest.ts";
 import { ModuleDomain } from "./module-domain.ts";
 import { goodNetGuest } from "./net-good.ts";
 import { hostileNetGuest } from "./net-hostile.ts";
@@ -62,7 +79,9 @@ export interface IoSimulationOptions {
 
 const MEMORY_MIB = 24;
 const GUEST_PAGES = 32;
-const GUESTS_MAX = 6;
+const GUESTS_MAX = 7;
+/** Xen's number of a guest's disk: xvda. */
+const VDEV = 51712;
 /** The hypervisor restarts the domain five times within a minute: in a run, and to count frames before it and after it. */
 const KILLS_MAX = 3;
 /** Most turns of the hypervisor in a round, and of the time it takes to come to rest. */
@@ -95,6 +114,8 @@ class Run {
   private readonly control: IoControl;
   private readonly scene: IoScene;
   private killed = 0;
+  /** Every guest that has been there. */
+  private readonly built: number[] = [];
   /** When the domain last began. */
   private began = 0;
 
@@ -119,7 +140,17 @@ class Run {
     this.dom0 = new Dom0(machine);
     this.control = new IoControl(this.dom0);
     const wire = new Wire(() => io.starts - 1);
-    const counts = { sent: 0, received: 0, "received with an error": 0, "hostile connected": 0, "hostile sent": 0 };
+    const counts = {
+      sent: 0,
+      received: 0,
+      "received with an error": 0,
+      "hostile connected": 0,
+      "hostile sent": 0,
+      "block requests": 0,
+      "hostile disks connected": 0,
+      "hostile requests": 0,
+      "bound again": 0,
+    };
     this.scene = { machine, random: this.random, wire, peers: [], counts };
     machine.step(4);
     for (let page = 0; page < 4; page++) this.dom0.page(DOM0_SCRATCH + page * PAGE, true);
@@ -156,12 +187,12 @@ class Run {
     }).result;
   }
 
-  private create(good = this.random.below(5) < 3): void {
+  private create(good = this.random.below(5) < 3, device = this.random.pick(["net", "block"] as const)): void {
     const { random, scene } = this;
     const peer: IoPeer = {
       id: -1,
       good,
-      device: "net",
+      device,
       kit: null,
       xenbus: random.oneIn(3) ? { asks: null, answer: 0 } : null,
       quiet: false,
@@ -170,24 +201,34 @@ class Run {
       probe: null,
       tamper: null,
     };
-    peer.id = this.dom0.build(good ? goodNetGuest(scene, peer) : hostileNetGuest(scene, peer), GUEST_PAGES);
+    const writable = !random.oneIn(5);
+    const isNet = device === "net";
+    const program = good
+      ? isNet
+        ? goodNetGuest(scene, peer)
+        : goodBlockGuest(scene, peer, writable)
+      : isNet
+        ? hostileNetGuest(scene, peer)
+        : hostileBlockGuest(scene, peer);
+    peer.id = this.dom0.build(program, GUEST_PAGES);
     const hasAddress = good || random.oneIn(2);
-    scene.wire.known.set(peer.id, { good, hasAddress });
+    if (isNet) scene.wire.known.set(peer.id, { good, hasAddress });
+    this.built.push(peer.id);
     this.must(
       this.devctl(XEN_DEVCTL_get, peer.id, () => {}),
       0,
       "devctl get",
     );
-    const { status, payload } = this.addVif(
-      peer.id,
-      peer.xenbus === null ? VIF_MODEL_NOXS : VIF_MODEL_XENBUS,
-      hasAddress,
-    );
-    this.must(status, 0, "VIF_ADD");
+    // Grant and port of a device are the first words of both answers.
+    const { status, payload } = isNet
+      ? this.addVif(peer.id, peer.xenbus === null ? VIF_MODEL_NOXS : VIF_MODEL_XENBUS, hasAddress)
+      : this.addVbd(peer.id, peer.xenbus === null ? VBD_MODEL_NOXS : VBD_MODEL_XENBUS, writable);
+    this.must(status, 0, isNet ? "VIF_ADD" : "VBD_ADD");
     if (peer.xenbus === null) {
       const result = this.devctl(XEN_DEVCTL_dev_add, peer.id, (v) => {
         const at = Devctl.dev_add_dev;
-        v.setUint32(at + NoxsDevPageEntry.type, noxs_dev_vif, true);
+        v.setUint32(at + NoxsDevPageEntry.type, isNet ? noxs_dev_vif : noxs_dev_vbd, true);
+        v.setUint32(at + NoxsDevPageEntry.id, isNet ? 0 : VDEV, true);
         v.setUint16(at + NoxsDevPageEntry.be_id, IO_DOMAIN, true);
         v.setUint32(at + NoxsDevPageEntry.grant, payload.getUint32(VifAddResponse.grant, true), true);
         v.setUint32(at + NoxsDevPageEntry.evtchn, payload.getUint32(VifAddResponse.port, true), true);
@@ -196,6 +237,16 @@ class Run {
     }
     this.peers.push(peer);
     this.must(this.dom0.unpause(peer.id), 0, "unpausing");
+  }
+
+  private addVbd(id: number, model: number, writable: boolean): { status: number; payload: DataView } {
+    return this.ask(IO_VBD_ADD, VbdAdd.SIZE, (v) => {
+      v.setUint32(VbdAdd.domid, id, true);
+      v.setUint32(VbdAdd.vdev, VDEV, true);
+      v.setUint32(VbdAdd.model, model, true);
+      v.setUint32(VbdAdd.flags, writable ? VBD_WRITABLE : 0, true);
+      new Uint8Array(v.buffer).set(Buffer.from(`ram:${SECTORS * SECTOR}`), VbdAdd.target);
+    });
   }
 
   private addVif(id: number, model: number, hasAddress: boolean): { status: number; payload: DataView } {
@@ -224,15 +275,32 @@ class Run {
     if (status !== 0 && this.killed === 0) throw new Violation(`VIF_REMOVE returned ${status}`);
   }
 
+  /** A request about one vbd. */
+  private aboutVbd(operation: number, id: number): number {
+    return this.ask(operation, VbdKey.SIZE, (v) => {
+      v.setUint32(VbdKey.domid, id, true);
+      v.setUint32(VbdKey.vdev, VDEV, true);
+    }).status;
+  }
+
+  private removeDevice(peer: IoPeer): void {
+    if (peer.device === "net") {
+      this.removeVif(peer.id);
+      return;
+    }
+    const status = this.aboutVbd(IO_VBD_REMOVE, peer.id);
+    if (status !== 0 && this.killed === 0) throw new Violation(`VBD_REMOVE returned ${status}`);
+  }
+
   private destroy(peer: IoPeer): void {
     this.peers.splice(this.peers.indexOf(peer), 1);
     const first = this.random.oneIn(2);
-    if (first) this.removeVif(peer.id);
+    if (first) this.removeDevice(peer);
     for (let tries = 0; this.dom0.destroy(peer.id) !== 0; tries++) {
       if (tries > 1000) throw new Violation(`destroying domain ${peer.id} never ends`);
     }
     if (this.random.oneIn(2)) this.machine.step(this.random.below(STEPS));
-    if (!first) this.removeVif(peer.id);
+    if (!first) this.removeDevice(peer);
   }
 
   /** Does what xenbus frontends have asked for. */
@@ -240,36 +308,61 @@ class Run {
     for (const peer of [...this.peers]) {
       const asks = peer.xenbus?.asks;
       if (asks === null || asks === undefined) continue;
-      if (asks === "close") {
-        const { status } = this.ask(IO_VIF_DISCONNECT, VifKey.SIZE, (v) => v.setUint32(VifKey.domid, peer.id, true));
-        this.must(status, 0, "VIF_DISCONNECT");
-        peer.xenbus!.answer = 0;
-      } else {
-        const starts = this.io.starts;
-        let { status } = this.ask(IO_VIF_CONNECT, VifConnect.SIZE + VifConnectQueue.SIZE, (v) => {
-          v.setUint32(VifConnect.domid, peer.id, true);
-          v.setUint32(VifConnect.queues, 1, true);
-          v.setUint32(VifConnect.features, asks.features, true);
-          v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_ref, asks.refs[0]!, true);
-          v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_ref, asks.refs[1]!, true);
-          v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_port, asks.port, true);
-          v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_port, asks.port, true);
-        });
-        if (status === -16 && this.io.starts > starts) status = 0; // it was done by the one that was killed
-        peer.xenbus!.answer = status;
-      }
+      const { starts } = this.io;
+      let status = asks === "close" ? this.disconnect(peer) : this.connect(peer, asks);
+      // It may have been done by the one that was killed before it answered.
+      if ((status === -EBUSY || status === -EISCONN) && this.io.starts > starts) status = 0;
+      peer.xenbus!.answer = status;
       peer.xenbus!.asks = null;
     }
+  }
+
+  private disconnect(peer: IoPeer): number {
+    const status =
+      peer.device === "net"
+        ? this.ask(IO_VIF_DISCONNECT, VifKey.SIZE, (v) => v.setUint32(VifKey.domid, peer.id, true)).status
+        : this.aboutVbd(IO_VBD_DISCONNECT, peer.id);
+    return status;
+  }
+
+  private connect(peer: IoPeer, { refs, port, features }: Rings): number {
+    if (peer.device === "net") {
+      return this.ask(IO_VIF_CONNECT, VifConnect.SIZE + VifConnectQueue.SIZE, (v) => {
+        v.setUint32(VifConnect.domid, peer.id, true);
+        v.setUint32(VifConnect.queues, 1, true);
+        v.setUint32(VifConnect.features, features, true);
+        v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_ref, refs[0]!, true);
+        v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_ref, refs[1]!, true);
+        v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_port, port, true);
+        v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_port, port, true);
+      }).status;
+    }
+    const order = Math.floor(Math.log2(refs.length));
+    return this.ask(IO_VBD_CONNECT, VbdConnect.SIZE + 4 + 4 * 2 ** order, (v) => {
+      v.setUint32(VbdConnect.domid, peer.id, true);
+      v.setUint32(VbdConnect.vdev, VDEV, true);
+      v.setUint32(VbdConnect.rings, 1, true);
+      v.setUint32(VbdConnect.order, order, true);
+      v.setUint32(VbdConnect.features, features, true);
+      v.setUint32(VbdConnect.SIZE, port, true);
+      for (let i = 0; i < 2 ** order; i++) v.setUint32(VbdConnect.SIZE + 4 + 4 * i, refs[i]!, true);
+    }).status;
   }
 
   private kill(): void {
     if (this.killed >= KILLS_MAX) return;
     this.killed++;
-    if (this.random.below(4) !== 0) {
-      this.io.killAfter = this.random.below(this.random.oneIn(2) ? KILL_USES : 200);
-      return;
+    switch (this.random.below(5)) {
+      case 0:
+        this.shutDown();
+        break;
+      case 1:
+      case 2:
+        this.io.killAfter = this.random.below(this.random.oneIn(2) ? KILL_USES : 200);
+        break;
+      default:
+        this.io.killAfterStores = this.random.below(40);
     }
-    this.shutDown();
   }
 
   /** Domain 0 has it restarted. */
@@ -297,9 +390,11 @@ class Run {
       if (peer.good || peer.kit === null) continue;
       for (let gfn = 8; gfn < GUEST_PAGES; gfn++) {
         if (this.machine.svm.translateQuietly(peer.kit.cpu.vmcb, gfn * PAGE) < 0) continue;
-        const found = this.scene.wire.notFor(peer.id, Buffer.from(peer.kit.bytes(gfn)));
+        const memory = Buffer.from(peer.kit.bytes(gfn));
+        const found = this.scene.wire.notFor(peer.id, memory);
         if (found.length > 0)
-          throw new Violation(`domain ${peer.id} has others' frames in its memory: ${found.join(", ")}`);
+          throw new Violation(`domain ${peer.id} has others' frames in its memory: ${found.join()}`);
+        if (memory.includes(BLOCK_MARK)) throw new Violation(`domain ${peer.id} has another's sectors in its memory`);
       }
     }
   }
@@ -330,16 +425,20 @@ class Run {
       .join(" ");
   }
 
-  private until(done: () => boolean, what: string): void {
+  private done(what: string): boolean {
+    return this.scene.counts[what]! > 0;
+  }
+
+  private until(done: () => boolean, what: string, state = (): string => this.states()): void {
     for (let turns = 0; !done(); turns += 10) {
-      if (turns > REST_TURNS) throw new Violation(`${what} is not reached: ${this.states()}`);
+      if (turns > REST_TURNS) throw new Violation(`${what} is not reached: ${state()}`);
       this.step(10);
       this.serveXenbus();
     }
   }
 
-  /** What must be as it was when there was no guest: the I/O domain's ports, mapped grants, granted pages. */
-  private left(): { ports: number; mapped: number; granted: number } {
+  /** Pages that the I/O domain grants. */
+  private granted(): number {
     let granted = 0;
     const space = this.machine.space(2);
     for (let address = IO_GRANT_TABLE; address < IO_GRANT_TABLE_END; address += PAGE) {
@@ -349,7 +448,13 @@ class Run {
       const view = new DataView(frame.buffer, frame.byteOffset, PAGE);
       for (let at = 0; at < PAGE; at += GrantEntryV1.SIZE) if (view.getUint16(at, true) !== 0) granted++;
     }
-    return { ports: this.control.ports(), mapped: this.io.grantsMapped, granted };
+    return granted;
+  }
+
+  /** There is no guest: the I/O domain soon has nothing granted, and nothing of another's mapped. It looks at pages of vbds once a second. */
+  private emptied(): void {
+    const left = (): string => `${this.granted()} pages granted, ${this.io.grantsMapped} mapped`;
+    this.until(() => this.granted() === 0 && this.io.grantsMapped === 0, "an I/O domain that holds nothing", left);
   }
 
   /** Frames of the machine that are free, or the I/O domain's, when that has just been restarted. */
@@ -368,14 +473,15 @@ class Run {
     this.control.refresh();
     this.bridge();
     // What is allocated once, and stays.
-    for (let n = 0; n < 2; n++) this.create(true);
+    for (const device of ["net", "net", "block"] as const) this.create(true, device);
     this.until(
-      () => this.peers.every((peer) => peer.kit !== null && this.scene.counts["received"]! > 0),
+      () => this.peers.every((peer) => peer.kit !== null && this.done("received") && this.done("block requests")),
       "the first frame",
     );
     for (const peer of [...this.peers]) this.destroy(peer);
     this.sweep();
-    const before = this.left();
+    this.emptied();
+    const ports = this.control.ports();
     const framesBefore = this.frames();
     for (let n = 0; n < 3; n++) this.create();
     const { tamper } = this;
@@ -392,14 +498,14 @@ class Run {
           if (this.peers.length > 2) this.destroy(random.pick(this.peers));
           break;
         case 4:
-          if (random.oneIn(3)) this.kill();
+          if (random.oneIn(2)) this.kill();
           break;
       }
       this.step(1 + random.below(STEPS));
       this.serveXenbus();
       if (round % 10 === 0) this.audit();
     }
-    this.io.killAfter = -1;
+    this.io.killAfter = this.io.killAfterStores = -1;
     for (const peer of this.peers) peer.quiet = true;
     this.until(() => this.peers.every((peer) => !peer.good || peer.idle), "rest of the good guests");
     this.io.onShared = () => {};
@@ -408,12 +514,11 @@ class Run {
     this.audit();
     for (const peer of [...this.peers]) this.destroy(peer);
     this.sweep();
-    const after = this.left();
-    for (const what of ["ports", "mapped", "granted"] as const) {
-      if (after[what] !== before[what])
-        throw new Violation(`the I/O domain has ${after[what]} ${what}, had ${before[what]}`);
-    }
-    for (const id of this.scene.wire.known.keys()) {
+    this.emptied();
+    const portsLeft = this.control.ports();
+    if (portsLeft !== ports) throw new Violation(`the I/O domain has ${portsLeft} ports, had ${ports}`);
+    this.audit();
+    for (const id of this.built) {
       // Of a domain that is not there, the next one's is told.
       const { result, view } = this.dom0.info(id);
       if (result === 0 && view.getUint16(Domctl.domain, true) === id)
@@ -433,7 +538,7 @@ class Run {
 
   /** Every good guest sends one frame to another: it arrives. */
   private probe(): void {
-    const good = this.peers.filter((p) => p.good);
+    const good = this.peers.filter((p) => p.good && p.device === "net");
     if (good.length < 2) return;
     good.forEach((peer, i) => {
       peer.probe = { to: good[(i + 1) % good.length]!.id, number: 0 };
