@@ -5,7 +5,8 @@
  * Source: Xen's docs/misc/xenstore-paths.pandoc; libxl's libxl__domain_make, libxl__build_post, libxl__device_console_add.
  */
 import { NO_ACCESS, READ, type Permissions } from "../store/permissions.ts";
-import { toBytes, type Branch, type LocalStore } from "../store/local.ts";
+import { toBytes, type LocalStore } from "../store/local.ts";
+import type { Branch } from "../store/node.ts";
 import type { Unwritten } from "../store/unwritten.ts";
 
 /** Contents of a domain's nodes. */
@@ -59,9 +60,8 @@ export function plantRoots(local: LocalStore): void {
   local.plant("/local/domain/0/domid", "0", TOOLSTACK_ONLY);
 }
 
-/** A domain's nodes, created at first access. @param facts their contents at that time */
+/** A domain's nodes, written at the first change. @param facts their contents at that time */
 export function domainNodes(
-  local: LocalStore,
   domain: { readonly id: number; readonly uuid: string },
   facts: () => DomainFacts,
 ): Unwritten {
@@ -69,17 +69,19 @@ export function domainNodes(
   return {
     directories: DIRECTORIES,
     tops: () => topsOf(id, domain.uuid),
-    write: () => {
-      const [home, backend, vm, libxl] = topsOf(id, domain.uuid);
+    branches: () => {
+      const [home, , vm] = topsOf(id, domain.uuid);
       const all = facts();
       const readable: Permissions = [
         { domain: 0, access: NO_ACCESS },
         { domain: id, access: READ },
       ];
-      local.graft(home, homeBranch(all, vm, readable));
-      local.graft(backend, consoleBackendBranch(id, home, readable));
-      local.graft(vm, vmBranch(all, readable));
-      local.graft(libxl, libxlBranch(id));
+      return [
+        homeBranch(all, vm, readable),
+        consoleBackendBranch(id, home, readable),
+        vmBranch(all, readable),
+        libxlBranch(id),
+      ];
     },
   };
 }

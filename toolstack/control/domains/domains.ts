@@ -239,10 +239,10 @@ export class Domains {
     }
   }
 
-  /** Connects a domain to the store; its nodes are created at first access. */
+  /** Connects a domain to the store; its nodes are written at the first change. */
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
     const { id, name } = domain;
-    const nodes = domainNodes(this.store.local, domain, () => {
+    const nodes = domainNodes(domain, () => {
       if (domain.sizes.startedMs === 0) domain.sizes.startedMs = domain.startedMs();
       return { ...built, ...domain.sizes, name, uuid: domain.uuid };
     });

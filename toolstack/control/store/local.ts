@@ -25,9 +25,6 @@ export function fromBytes(bytes: string): string {
   return decodeUtf8(Uint8Array.from(Array.from(bytes, (c) => c.charCodeAt(0))));
 }
 
-/** A node's name, value and permissions, and what is below it. */
-export type Branch = readonly [name: string, data: string, permissions: Permissions, below?: readonly Branch[]];
-
 export class LocalStore {
   private readonly client: Client;
 
@@ -105,23 +102,7 @@ export class LocalStore {
     const parent = parentOf(path);
     const above = tree.get(parent)!;
     tree.put(parent, { ...above, children: withChild(above.children, path), generation: tree.advance() });
-    this.graft(path, [baseName(path), data, permissions]);
-  }
-
-  /**
-   * Puts a node and all below it where there is none, as a part of what a new domain gets; the list of the node above has it
-   * already. No check is made: the way to write dozens of nodes in a moment. Of watchers, domain 0's are told: nobody else's
-   * can be there who may read it.
-   */
-  graft(path: string, [, data, permissions, below]: Branch): void {
-    const { store } = this;
-    let children = "";
-    if (below !== undefined) for (const [name] of below) children += `${name}\0`;
-    store.tree.put(path, { data, permissions, children, generation: store.tree.advance() });
-    if (below !== undefined) for (const branch of below) this.graft(`${path}/${branch[0]}`, branch);
-    if (store.watches.ofDomain0 === 0) return;
-    store.announce(path, false, this.client.announcer);
-    this.client.announcer.flush();
+    tree.graft(path, [baseName(path), data, permissions]);
   }
 
   /**

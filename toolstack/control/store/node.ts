@@ -4,6 +4,16 @@ import type { Permissions } from "./permissions.ts";
 import { MAX_NODE_BYTES, NODE_OVERHEAD, PERMISSION_OVERHEAD } from "./quota.ts";
 import { ENOSPC } from "./store-error.ts";
 
+/** A node's name, value and permissions, and what is below it. */
+export type Branch = readonly [name: string, data: string, permissions: Permissions, below?: readonly Branch[]];
+
+/** The node at a branch's foot, without what is below it. */
+export function nodeOf([, data, permissions, below]: Branch, generation: number): StoreNode {
+  let children = "";
+  if (below !== undefined) for (const [name] of below) children += `${name}\0`;
+  return { data, permissions, children, generation };
+}
+
 export interface StoreNode {
   readonly data: string;
   readonly permissions: Permissions;

@@ -23,10 +23,10 @@ function access(scope: Scope, node: StoreNode): number {
 }
 
 /** The nearest node above `path` that exists. */
-function ancestor(view: View, path: string): { path: string; node: StoreNode } {
+function ancestor(view: View, path: string, reads = false): { path: string; node: StoreNode } {
   for (let at = path; ;) {
     at = parentOf(at);
-    const node = view.get(at);
+    const node = reads ? view.look(at) : view.get(at);
     if (node !== undefined) return { path: at, node };
   }
 }
@@ -37,12 +37,13 @@ function ancestor(view: View, path: string): { path: string; node: StoreNode } {
  */
 function find(scope: Scope, path: string, wanted: number): StoreNode {
   if (!isValidPath(path)) throw EINVAL;
-  const node = scope.view.get(path);
+  const reads = wanted === READ;
+  const node = reads ? scope.view.look(path) : scope.view.get(path);
   if (node !== undefined) {
     if ((access(scope, node) & wanted) === wanted) return node;
     throw EACCES;
   }
-  throw (access(scope, ancestor(scope.view, path).node) & wanted) !== 0 ? ENOENT : EACCES;
+  throw (access(scope, ancestor(scope.view, path, reads).node) & wanted) !== 0 ? ENOENT : EACCES;
 }
 
 /** As `find`, but undefined for a node that `scope` may make. */

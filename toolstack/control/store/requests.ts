@@ -247,8 +247,6 @@ export function handleRequest(
   payload: string,
   unexpected: (error: unknown) => void,
 ): void {
-  // A domain that asks anything finds its own nodes there: it is not told, later, that they were written.
-  client.store.tree.unwritten.writeFor(client.domain);
   try {
     const result = perform(client, manager, header, payload);
     client.announcer.flush();

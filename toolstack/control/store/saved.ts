@@ -34,7 +34,11 @@ export function saveClient(local: LocalStore, client: Client, withNodes: boolean
   return {
     watches: client.allWatches.map((watch) => [eventPath(watch, watch.path), watch.token]),
     transactions: client.openTransactions,
-    nodes: withNodes && local.read(client.home) !== undefined ? ownNodes(local, client) : [],
+    // Those that are not written are as they are made.
+    nodes:
+      withNodes && local.store.populated(client.domain) && local.read(client.home) !== undefined
+        ? ownNodes(local, client)
+        : [],
   };
 }
 

@@ -108,7 +108,7 @@ export class StoreService implements DomainManager {
    * Connects a new domain.
    * @param gfn its ring page, and its port for domain 0
    * @param fresh it has never run
-   * @param nodes its nodes in the store, created at first access
+   * @param nodes its nodes in the store, written at the first change
    * @throws HypercallError; then it is not connected
    */
   connect(domain: number, gfn: number, port: number, fresh: boolean, nodes?: Unwritten): void {
@@ -153,7 +153,6 @@ export class StoreService implements DomainManager {
   restore(domain: number, saved: SavedClient): void {
     const served = this.served.get(domain);
     if (served === undefined) return;
-    this.store.tree.unwritten.writeFor(domain);
     restoreClient(this.local, served.client, saved);
   }
 

@@ -39,6 +39,7 @@ export class Store implements Audience {
     const { tree } = this;
     return {
       get: (path) => tree.get(path),
+      look: (path) => tree.look(path),
       put: (path, node) => tree.put(path, node),
       remove: (path) => tree.remove(path),
       growth: (account, path, node) => tree.growth(account, path, node),
@@ -114,11 +115,11 @@ export class Store implements Audience {
 
   /**
    * Makes a domain known.
-   * @param nodes its nodes in the store, created at first access
+   * @param nodes its nodes in the store, written at the first change
    */
   addDomain(id: number, nodes?: Unwritten): KnownDomain {
     const domain = this.tree.addDomain(id);
-    if (nodes !== undefined) this.tree.unwritten.add(id, nodes);
+    if (nodes !== undefined) this.tree.unwritten.add(id, nodes, domain.since);
     return domain;
   }
 

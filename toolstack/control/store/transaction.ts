@@ -75,6 +75,11 @@ export class Transaction implements View {
     return this.access(path).node;
   }
 
+  /** What it sees is to be the same at its end: written. */
+  look(path: string): StoreNode | undefined {
+    return this.get(path);
+  }
+
   growth(_account: Account, path: string, node: StoreNode): number {
     return nodeCost(path, node) - this.keptFor(path);
   }

@@ -2,7 +2,7 @@
  * The nodes of the store by their paths, and the accounts of the domains that own them. A request sees them through a
  * `View`: this one, or a transaction's.
  */
-import { nodeCost, withoutChildren, type StoreNode } from "./node.ts";
+import { nodeCost, nodeOf, withoutChildren, type Branch, type StoreNode } from "./node.ts";
 import { ROOT } from "./path.ts";
 import type { Permissions } from "./permissions.ts";
 import { Account, Pool } from "./quota.ts";
@@ -12,6 +12,8 @@ import { UnwrittenNodes } from "./unwritten.ts";
 export interface View {
   /** The node there, undefined for none. */
   get(path: string): StoreNode | undefined;
+  /** As `get`, for who only reads: it may be a copy of a node that is not written yet. */
+  look(path: string): StoreNode | undefined;
   /** Puts a node in; its parent has it among its children, or will when the request is done. */
   put(path: string, node: StoreNode): void;
   remove(path: string): void;
@@ -43,8 +45,11 @@ export class Tree {
   private latest = 0;
   /** Rises with every node that is looked up or changed: what a request costs. */
   work = 0;
-  /** Nodes that are created at first access. */
-  readonly unwritten = new UnwrittenNodes((directory, added, removed) => this.rename(directory, added, removed));
+  /** Nodes that are written at the first change. */
+  readonly unwritten = new UnwrittenNodes(
+    (directory, added, removed) => this.rename(directory, added, removed),
+    (path, branch) => this.graft(path, branch),
+  );
 
   constructor() {
     this.addDomain(0);
@@ -59,8 +64,20 @@ export class Tree {
   get(path: string): StoreNode | undefined {
     this.work++;
     const node = this.nodes.get(path);
-    if (!this.unwritten.any || !this.unwritten.lookedAt(path, node === undefined)) return node;
-    return this.nodes.get(path);
+    const { unwritten } = this;
+    if (!unwritten.any) return node;
+    const fresh = node === undefined ? unwritten.writeAt(path) : unwritten.listed(path);
+    return fresh ? this.nodes.get(path) : node;
+  }
+
+  /** As `get`, for who only reads: what is not written is shown. */
+  look(path: string): StoreNode | undefined {
+    this.work++;
+    const node = this.nodes.get(path);
+    const { unwritten } = this;
+    if (!unwritten.any) return node;
+    if (node === undefined) return unwritten.show(path);
+    return unwritten.listed(path) ? this.nodes.get(path) : node;
   }
 
   put(path: string, node: StoreNode): void {
@@ -81,6 +98,16 @@ export class Tree {
     if (old === undefined) return;
     this.uncount(path, old);
     this.nodes.delete(path);
+  }
+
+  /**
+   * Puts a node and all below it where there is none, as a part of what a new domain has; the list of the node above has it
+   * already. No check is made, and nobody is told: it is the way to write dozens of nodes in a moment.
+   */
+  graft(path: string, branch: Branch): void {
+    this.put(path, nodeOf(branch, this.advance()));
+    const [, , , below] = branch;
+    if (below !== undefined) for (const each of below) this.graft(`${path}/${each[0]}`, each);
   }
 
   private rename(directory: string, added: string, removed: ReadonlySet<string> | undefined): void {

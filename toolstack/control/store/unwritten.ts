@@ -1,10 +1,11 @@
 /**
- * Nodes that exist logically but are created only at first access: the toolstack writes some sixty nodes for each
- * domain, and most small guests never read them. A domain's nodes are created when a path among them is first
- * looked up; they appear in the lists of the directories above them, which are updated, for all domains
- * together, when one of these is accessed. So are the lists when domains' nodes have been removed: making and ending a domain
- * takes the same time however many others there are.
+ * Nodes that exist logically but are written only when one of them is to be changed: a new domain has some sixty of them, which
+ * most small guests never touch, and of which others look at a few. Who only reads is shown what would be written. The
+ * directories above have them in their lists, which are updated, for all domains together, when one of these is accessed. So
+ * are the lists when domains' nodes have been removed: making and ending a domain takes the same time however many others
+ * there are.
  */
+import { nodeOf, type Branch, type StoreNode } from "./node.ts";
 import { baseName, parentOf } from "./path.ts";
 
 /** Nodes of one domain. */
@@ -13,13 +14,15 @@ export interface Unwritten {
   readonly directories: readonly string[];
   /** Their root paths, one in each of the directories. */
   tops(): readonly string[];
-  /** Creates them all. The directories above already list them. */
-  write(): void;
+  /** What there is at each of the root paths, in that order. */
+  branches(): readonly Branch[];
 }
 
 interface Entry {
   readonly domain: number;
   readonly nodes: Unwritten;
+  /** Of its nodes. */
+  readonly generation: number;
   /** Null until somebody has looked for a node that may be one of these. */
   tops: readonly string[] | null;
   /** The directories above have it in their lists. */
@@ -38,10 +41,16 @@ export class UnwrittenNodes {
   private readonly above = new Set<string>();
   private latestAbove: readonly string[] | null = null;
   private depth = 0;
+  /** What was shown of a domain last: who reads a node often reads another. */
+  private shown: { entry: Entry; branches: readonly Branch[] } | null = null;
 
-  /** @param rename takes names out of a directory's list and adds others to it, each with a NUL byte behind it */
+  /**
+   * @param rename takes names out of a directory's list and adds others to it, each with a NUL byte behind it
+   * @param graft writes a branch at a path which the directory above has in its list
+   */
   constructor(
     private readonly rename: (directory: string, added: string, removed: ReadonlySet<string> | undefined) => void,
+    private readonly graft: (path: string, branch: Branch) => void,
   ) {}
 
   /** False when everything is written: then nothing need be asked. */
@@ -53,8 +62,9 @@ export class UnwrittenNodes {
     return this.byDomain.has(domain);
   }
 
-  add(domain: number, nodes: Unwritten): void {
-    const entry: Entry = { domain, nodes, tops: null, named: false };
+  /** @param generation of its nodes, by which permissions hold for the domain */
+  add(domain: number, nodes: Unwritten, generation: number): void {
+    const entry: Entry = { domain, nodes, generation, tops: null, named: false };
     this.byDomain.set(domain, entry);
     this.untold.add(entry);
     this.unnamed.add(entry);
@@ -66,15 +76,31 @@ export class UnwrittenNodes {
     }
   }
 
-  /** To be called before the node at `path` is looked up: true when something was written for it. */
-  lookedAt(path: string, missing: boolean): boolean {
-    if ((this.unnamed.size > 0 || this.gone.size > 0) && this.above.has(path)) {
-      this.settle();
-      return true;
-    }
-    const entry = missing ? this.entryOf(path) : undefined;
+  /** To be called before a node that is there is looked up: true when its list was brought up to date. */
+  listed(path: string): boolean {
+    if ((this.unnamed.size === 0 && this.gone.size === 0) || !this.above.has(path)) return false;
+    this.settle();
+    return true;
+  }
+
+  /** Writes what there is at a path where no node is written, with all of that domain's; false for nothing. */
+  writeAt(path: string): boolean {
+    const entry = this.entryOf(path);
     if (entry !== undefined) this.write(entry);
     return entry !== undefined;
+  }
+
+  /** What there is at a path where no node is written. */
+  show(path: string): StoreNode | undefined {
+    const entry = this.entryOf(path);
+    if (entry === undefined) return undefined;
+    if (this.shown?.entry !== entry) this.shown = { entry, branches: entry.nodes.branches() };
+    for (const [i, top] of entry.tops!.entries()) {
+      if (path !== top && !path.startsWith(`${top}/`)) continue;
+      const branch = branchAt(this.shown.branches[i]!, path.slice(top.length + 1));
+      return branch === undefined ? undefined : nodeOf(branch, entry.generation);
+    }
+    return undefined;
   }
 
   /** Writes a domain's nodes. */
@@ -113,10 +139,12 @@ export class UnwrittenNodes {
   private write(entry: Entry): void {
     this.settle();
     this.forget(entry);
-    entry.nodes.write();
+    const branches = entry.nodes.branches();
+    for (const [i, top] of entry.tops!.entries()) this.graft(top, branches[i]!);
   }
 
   private forget(entry: Entry): void {
+    if (this.shown?.entry === entry) this.shown = null;
     this.byDomain.delete(entry.domain);
     if (entry.tops === null) this.untold.delete(entry);
     else for (const top of entry.tops) this.byTop.delete(top);
@@ -152,4 +180,11 @@ export class UnwrittenNodes {
     }
     for (const [directory, added] of names) this.rename(directory, added, undefined);
   }
+}
+
+/** What there is below a branch, by the path from it; the branch itself for none. */
+function branchAt(branch: Branch, below: string): Branch | undefined {
+  let at: Branch | undefined = branch;
+  if (below !== "") for (const part of below.split("/")) at = at?.[3]?.find(([name]) => name === part);
+  return at;
 }

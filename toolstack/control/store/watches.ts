@@ -37,15 +37,12 @@ export type WatchesHere = ReadonlyMap<number, readonly Watch[]>;
 
 export class Watches {
   private readonly byPath = new Map<string, Map<number, readonly Watch[]>>();
-  /** Watches that domain 0 has set. */
-  ofDomain0 = 0;
 
   add(watch: Watch): void {
     const { domain } = watch.watcher.subject;
     let here = this.byPath.get(watch.path);
     if (here === undefined) this.byPath.set(watch.path, (here = new Map()));
     here.set(domain, [...(here.get(domain) ?? []), watch]);
-    if (domain === 0) this.ofDomain0++;
   }
 
   remove(watch: Watch): void {
@@ -55,7 +52,6 @@ export class Watches {
     if (rest.length > 0) here.set(domain, rest);
     else here.delete(domain);
     if (here.size === 0) this.byPath.delete(watch.path);
-    if (domain === 0) this.ofDomain0--;
   }
 
   /** The watches at that very path. */

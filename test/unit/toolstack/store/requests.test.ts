@@ -23,7 +23,7 @@ import {
 import { isValidPath } from "../../../../toolstack/control/store/path.ts";
 import { parsePermissions } from "../../../../toolstack/control/store/permissions.ts";
 import { leadingNumber, onlyString, strings } from "../../../../toolstack/control/store/wire.ts";
-import { LabClient, StoreLab } from "./store-lab.ts";
+import { StoreLab } from "./store-lab.ts";
 
 const OK = "OK\0";
 
@@ -474,67 +474,6 @@ test("a domain that goes takes its nodes along, wherever they are, and whatever 
   t.is(lab.store.tree.domain(2), undefined);
   a.write("data/x", "");
   t.deepEqual(lab.wrong(), []);
-});
-
-const UNWRITTEN_ABOVE = ["/local/domain", "/vm"];
-
-/** Adds a domain whose nodes are created at first access; `written` is called then. */
-function addUnwritten(lab: StoreLab, domain: number, written: number[]): void {
-  const home = `/local/domain/${domain}`;
-  const vm = `/vm/${domain}`;
-  const readable = [
-    { domain: 0, access: 0 },
-    { domain, access: 1 },
-  ];
-  lab.store.addDomain(domain, {
-    directories: UNWRITTEN_ABOVE,
-    tops: () => [home, vm],
-    write: () => {
-      written.push(domain);
-      lab.local.graft(home, [String(domain), "", readable, [["name", `n${domain}`, readable]]]);
-      lab.local.graft(vm, [String(domain), "", readable]);
-    },
-  });
-}
-
-test("what there is of a new domain is written when somebody looks at it, and no other's", (t) => {
-  const lab = new StoreLab();
-  const written: number[] = [];
-  lab.local.write("/vm", "");
-  const a = lab.guest(1);
-  for (let domain = 2; domain < 8; domain++) addUnwritten(lab, domain, written);
-  t.is(a.read("data"), "");
-  t.is(a.read("/local/domain/1"), "");
-  t.deepEqual(written, []);
-  t.is(a.read("/local/domain/2/name"), "!EACCES");
-  t.is(lab.zero.read("/vm/3"), "");
-  t.is(lab.zero.read("/local/domain/4/name/none"), "!ENOENT");
-  t.is(lab.zero.read("/local/domain/44"), "!ENOENT");
-  t.deepEqual(written, [2, 3, 4]);
-  t.is(lab.zero.list("/local/domain"), "1\0" + "2\0" + "3\0" + "4\0" + "5\0" + "6\0" + "7\0");
-  t.is(lab.zero.list("/vm"), "2\0" + "3\0" + "4\0" + "5\0" + "6\0" + "7\0");
-  addUnwritten(lab, 8, written);
-  lab.store.removeDomain(8);
-  lab.store.removeDomain(7);
-  t.deepEqual(written, [2, 3, 4], "their names are not their nodes");
-  t.is(lab.zero.list("/vm"), "2\0" + "3\0" + "4\0" + "5\0" + "6\0", "one that has gone before leaves nothing");
-  t.deepEqual(
-    [...lab.local.walk("/vm")].map(({ path }) => path),
-    ["/vm", "/vm/2", "/vm/3", "/vm/4", "/vm/5", "/vm/6"],
-  );
-  t.deepEqual(lab.wrong(), []);
-});
-
-test("a guest that asks anything has its own nodes, and hears nothing of their being written", (t) => {
-  const lab = new StoreLab();
-  const written: number[] = [];
-  lab.local.write("/vm", "");
-  addUnwritten(lab, 2, written);
-  const b = new LabClient(lab, 2);
-  t.is(b.watch("/local/domain/2", "w"), OK);
-  t.deepEqual(written, [2]);
-  t.deepEqual(b.heard(), ["/local/domain/2 w"]);
-  t.is(b.read("name"), "n2");
 });
 
 test("a transaction overtaken by others sees a tree that does not hold together: it is told to try again", (t) => {
