@@ -91,6 +91,14 @@ export function hypercall(op: number, a1 = 0, a2 = 0, a3 = 0): number {
   return high === 0 ? page[RESULT]! : (high | 0) * WORD + page[RESULT]!;
 }
 
+/** As `hypercall`, with one argument, from 0 to 2^53. */
+export function hypercall64(op: number, a1: number): number {
+  call[ARG1 + 1] = a1 / WORD;
+  const result = hypercall(op, a1);
+  call[ARG1 + 1] = 0;
+  return result;
+}
+
 /** As `hypercall`, with any number of arguments from -2^53 to 2^53. */
 export function hypercallWide(op: number, ...args: number[]): number {
   // The high words, and those of arguments beyond the third, are zero at all other times.

@@ -422,10 +422,10 @@ test("xenctx shows the vCPU of a guest that has crashed, and says so", async (t)
 const POISON = `Object.defineProperty(globalThis, "domains", { configurable: true, set(domains) {
   Object.defineProperty(globalThis, "domains", { value: domains, writable: true });
   const { tree } = domains.store.store;
-  const get = tree.get;
-  tree.get = (path) => {
+  const look = tree.look;
+  tree.look = (path) => {
     if (path.includes("poison")) { memory.store32(0xc01ff000, 3); hypercall(29, 2, 0xc01ff000); throw new Error("dead"); }
-    return get.call(tree, path);
+    return look.call(tree, path);
   };
 } });`;
 

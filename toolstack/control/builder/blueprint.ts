@@ -8,16 +8,21 @@ import { acpiSize, acpiTables } from "./acpi.ts";
 import type { Kernel, PvhKernel } from "./elf.ts";
 import { planWrites, type Batch, type Piece } from "./guest-writer.ts";
 import type { Image } from "./image.ts";
-import { planGuest, type GuestLayout } from "./layout.ts";
+import { planGuest, type MemoryPlan } from "./layout.ts";
+import type { Rings } from "./rings.ts";
 import { makeStartInfo, startInfoSize } from "./start-info.ts";
+import { setStartContext } from "./vcpu-state.ts";
 
 const MIB = 1024 * 1024;
 
-export interface Blueprint {
-  layout: GuestLayout;
+/** How a guest is built, and the steps that depend on its kind. */
+export interface Plan {
+  layout: MemoryPlan;
   /** Bytes that are written, and how. */
   size: number;
-  writes: Iterable<Batch>;
+  batches: (rings: Rings) => Iterable<Batch>;
+  /** What remains to be done when all is written. */
+  finish: (id: number) => void;
 }
 
 /** What it is made for. */
@@ -30,18 +35,18 @@ export interface BlueprintConfig {
 }
 
 /** Of images that stay where they are: boot modules. Those used longest ago first. */
-const kept = new Map<string, Blueprint>();
+const kept = new Map<string, Plan>();
 /** The one used last, found without its key: guests of one kind are often made one after the other. */
-let latest: (BlueprintConfig & { blueprint: Blueprint }) | null = null;
+let latest: (BlueprintConfig & { blueprint: Plan }) | null = null;
 const KEPT = 16;
 /** Those that write more are made each time: their lists of frames would take more memory than they save time. */
 const KEPT_BYTES = 2 * MIB;
 
 /** The blueprint for such a guest, whose kernel has been read. Throws BuildError for what does not fit. */
-export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Blueprint {
+export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Plan {
   const { kernel, ramdisk, commandLine, memoryMib, vcpus } = config;
   const stays = kernel.address < DOM0_MAP && (ramdisk === undefined || ramdisk.address < DOM0_MAP);
-  if (!stays) return makeBlueprint(config, parsed);
+  if (!stays) return makeBlueprint(config, parsed, false);
   if (
     latest?.kernel === kernel &&
     latest.ramdisk === ramdisk &&
@@ -53,10 +58,9 @@ export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Bluepr
   }
   const key = `${kernel.address} ${ramdisk?.address ?? ""} ${memoryMib} ${vcpus} ${commandLine}`;
   const known = kept.get(key);
-  const blueprint = known ?? makeBlueprint(config, parsed);
+  const blueprint = known ?? makeBlueprint(config, parsed, true);
   if (known === undefined) {
     if (blueprint.size > KEPT_BYTES) return blueprint;
-    blueprint.writes = [...blueprint.writes];
     if (kept.size >= KEPT) kept.delete(kept.keys().next().value!);
     kept.set(key, blueprint);
   }
@@ -64,7 +68,8 @@ export function blueprintFor(config: BlueprintConfig, parsed: PvhKernel): Bluepr
   return blueprint;
 }
 
-function makeBlueprint(config: BlueprintConfig, kernel: PvhKernel): Blueprint {
+/** @param stays the images stay where they are: what is written where can be kept */
+function makeBlueprint(config: BlueprintConfig, kernel: PvhKernel, stays: boolean): Plan {
   const { ramdisk, vcpus } = config;
   const commandLine = encodeUtf8(config.commandLine);
   const ramdiskSize = ramdisk?.size ?? 0;
@@ -82,7 +87,13 @@ function makeBlueprint(config: BlueprintConfig, kernel: PvhKernel): Blueprint {
     bytesAt(layout.acpi, acpiTables(layout.acpi, vcpus)),
   ];
   const size = pieces.reduce((sum, piece) => sum + piece.size, 0);
-  return { layout, size, writes: planWrites(pieces) };
+  const kept = stays && size <= KEPT_BYTES ? [...planWrites(pieces)] : null;
+  return {
+    layout,
+    size,
+    batches: () => kept ?? planWrites(pieces),
+    finish: (id) => setStartContext(id, kernel.entry, layout.startInfo),
+  };
 }
 
 /** The kernel's segments and the ramdisk, which goes to `address`, as what is to be written. */

@@ -22,11 +22,11 @@ import { guestRefusal } from "../refusal.ts";
 import { encodeUtf8 } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { acpiSize } from "./acpi.ts";
-import { blueprintFor, bytesAt, imagePieces } from "./blueprint.ts";
+import { blueprintFor, bytesAt, imagePieces, type Plan } from "./blueprint.ts";
 import { BuildError } from "./build-error.ts";
-import { fill, planWrites, writeBatches, type Batch } from "./guest-writer.ts";
-import { setPvStartContext, setStartContext } from "./vcpu-state.ts";
-import { parseKernel, type Kernel, type PvhKernel, type PvKernel } from "./elf.ts";
+import { fill, planWrites, writeBatches } from "./guest-writer.ts";
+import { setPvStartContext } from "./vcpu-state.ts";
+import { parseKernel, type Kernel, type PvKernel } from "./elf.ts";
 import { Pace, type Progress } from "./pace.ts";
 import type { Image } from "./image.ts";
 import { beyondRam, type MemoryPlan } from "./layout.ts";
@@ -52,16 +52,6 @@ export interface GuestConfig {
   vcpus: number;
 }
 
-/** How a guest is built: its plan, and the steps that depend on its kind. */
-interface Plan {
-  memory: MemoryPlan;
-  /** Bytes that are written, and how. */
-  size: number;
-  writes: (rings: Rings) => Iterable<Batch>;
-  /** What remains to be done when all is written. */
-  finish: (id: number) => void;
-}
-
 /**
  * Builds a domain of the kind that its kernel is for, PVH or PVHv1, which is paused: at once, or, what takes long, in steps, between
  * which others have their turns. The domain has no handle yet, which marks it as unfinished: its caller writes it when
@@ -72,16 +62,16 @@ interface Plan {
  */
 export function buildDomain(config: GuestConfig, noxs = false, progress?: Progress): Rings | Promise<Rings> {
   const kernel = kernelOf(config.kernel);
-  const plan = kernel.kind === "pvhv1" ? planPvhv1(config, kernel) : planPvh(config, kernel);
+  const plan = kernel.kind === "pvhv1" ? planPvhv1(config, kernel) : blueprintFor(config, kernel);
   const pvhv1 = kernel.kind === "pvhv1";
-  if (plan.memory.lowRam > AT_ONCE) return buildInSteps(config, plan, pvhv1, noxs, progress);
+  if (plan.layout.lowRam > AT_ONCE) return buildInSteps(config, plan, pvhv1, noxs, progress);
   let id = -1;
   try {
     id = createDomain(config.vcpus, pvhv1);
     setLimits(id, config);
-    populateAtOnce(id, plan.memory);
-    const rings = furnish(id, plan.memory, noxs);
-    for (const batch of plan.writes(rings)) fill(id, batch);
+    populateAtOnce(id, plan.layout);
+    const rings = furnish(id, plan.layout, noxs);
+    for (const batch of plan.batches(rings)) fill(id, batch);
     plan.finish(id);
     return rings;
   } catch (error) {
@@ -103,9 +93,9 @@ async function buildInSteps(
   try {
     id = createDomain(config.vcpus, pvhv1);
     setLimits(id, config);
-    await populateGuest(id, plan.memory, pace);
-    const rings = furnish(id, plan.memory, noxs);
-    await writeBatches(id, plan.writes(rings), plan.size, pace);
+    await populateGuest(id, plan.layout, pace);
+    const rings = furnish(id, plan.layout, noxs);
+    await writeBatches(id, plan.batches(rings), plan.size, pace);
     plan.finish(id);
     return rings;
   } catch (error) {
@@ -129,16 +119,6 @@ function furnish(id: number, memory: MemoryPlan, noxs: boolean): Rings {
   return rings;
 }
 
-function planPvh(config: GuestConfig, kernel: PvhKernel): Plan {
-  const { layout, size, writes } = blueprintFor(config, kernel);
-  return {
-    memory: layout,
-    size,
-    writes: () => writes,
-    finish: (id) => setStartContext(id, kernel.entry, layout.startInfo),
-  };
-}
-
 function planPvhv1(config: GuestConfig, kernel: PvKernel): Plan {
   const { name } = config.kernel;
   const commandLine = encodeUtf8(config.commandLine);
@@ -148,9 +128,9 @@ function planPvhv1(config: GuestConfig, kernel: PvKernel): Plan {
   const layout: PvLayout = planPvGuest(name, kernel, ramdiskSize, config.memoryMib * MIB);
   const images = imagePieces(config, kernel, layout.ramdisk);
   return {
-    memory: layout,
+    layout,
     size: images.reduce((sum, piece) => sum + piece.size, 0),
-    writes: (rings) =>
+    batches: (rings) =>
       planWrites([
         ...images,
         bytesAt(layout.frameList, makeFrameList(layout.lowRam / PAGE_SIZE)),

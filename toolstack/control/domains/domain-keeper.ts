@@ -1,5 +1,6 @@
 /** Records of domains for a later domain 0: when they are made, and that there is room for them. */
 import { systemTime } from "../clock.ts";
+import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { Task } from "../tasks.ts";
 import { after } from "../timers.ts";
@@ -63,13 +64,16 @@ export class DomainKeeper {
     this.unsaved.delete(domain);
     let made = 0;
     let kept = false;
-    for (const what of ["all", "watches", "domain"] as const) {
-      if (what === "all" && !this.store.maySaveNodes(id)) continue;
-      const text = encodeDomain(domain, what === "domain" ? null : this.store.save(id, what === "all"));
+    const { store } = this;
+    const keep = (what: SavedClient | null): boolean => {
+      const text = encodeDomain(domain, what);
       made += text.length;
-      kept = keepDomain(id, text);
-      if (kept) break;
+      return (kept = keepDomain(id, text));
+    };
+    if (store.hasAsked(id)) {
+      if (!store.maySaveNodes(id) || !keep(store.save(id, true))) keep(store.save(id, false));
     }
+    if (!kept) keep(null);
     this.noteRoom(kept, domain);
     domain.nextSaveNs = now + made * SAVE_NS_PER_CHARACTER;
   }

@@ -4,29 +4,18 @@
  *
  * Source: Xen's docs/misc/xenstore-paths.pandoc; libxl's libxl__domain_make, libxl__build_post, libxl__device_console_add.
  */
+import type { Rings } from "../builder/rings.ts";
+import type { GuestDomain, Sizes } from "./domain.ts";
 import { NO_ACCESS, READ, type Permissions } from "../store/permissions.ts";
 import { toBytes, type LocalStore } from "../store/local.ts";
 import type { Branch } from "../store/node.ts";
 import type { Unwritten } from "../store/unwritten.ts";
 
 /** Contents of a domain's nodes. */
-export interface DomainFacts {
-  id: number;
+interface DomainFacts extends Rings, Sizes {
   name: string;
   /** As XENVER_guest_handle tells it. */
   uuid: string;
-  memoryKib: number;
-  /** The most it may ever have. */
-  maxMemoryKib: number;
-  vcpus: number;
-  /** Of them, those it is to use. */
-  onlineVcpus: number;
-  storeGfn: number;
-  storePort: number;
-  consoleGfn: number;
-  consolePort: number;
-  /** Wall-clock time of its creation in ms since 1970, 0 unknown. */
-  startedMs: number;
 }
 
 export function domainPath(domain: number): string {
@@ -60,30 +49,39 @@ export function plantRoots(local: LocalStore): void {
   local.plant("/local/domain/0/domid", "0", TOOLSTACK_ONLY);
 }
 
-/** A domain's nodes, written at the first change. @param facts their contents at that time */
-export function domainNodes(
-  domain: { readonly id: number; readonly uuid: string },
-  facts: () => DomainFacts,
-): Unwritten {
-  const { id } = domain;
-  return {
-    directories: DIRECTORIES,
-    tops: () => topsOf(id, domain.uuid),
-    branches: () => {
-      const [home, , vm] = topsOf(id, domain.uuid);
-      const all = facts();
-      const readable: Permissions = [
-        { domain: 0, access: NO_ACCESS },
-        { domain: id, access: READ },
-      ];
-      return [
-        homeBranch(all, vm, readable),
-        consoleBackendBranch(id, home, readable),
-        vmBranch(all, readable),
-        libxlBranch(id),
-      ];
-    },
-  };
+/** A domain's nodes, written at the first change. */
+export class DomainNodes implements Unwritten {
+  /** @param rings its console's and the store's */
+  constructor(
+    private readonly domain: GuestDomain,
+    private readonly rings: Rings,
+  ) {}
+
+  get directories(): readonly string[] {
+    return DIRECTORIES;
+  }
+
+  tops(): readonly string[] {
+    return topsOf(this.domain.id, this.domain.uuid);
+  }
+
+  branches(): readonly Branch[] {
+    const { domain } = this;
+    const { id, name, uuid, sizes } = domain;
+    if (sizes.startedMs === 0) sizes.startedMs = domain.startedMs();
+    const [home, , vm] = topsOf(id, uuid);
+    const all: DomainFacts = { ...this.rings, ...sizes, name, uuid };
+    const readable: Permissions = [
+      { domain: 0, access: NO_ACCESS },
+      { domain: id, access: READ },
+    ];
+    return [
+      homeBranch(all, vm, readable),
+      consoleBackendBranch(id, home, readable),
+      vmBranch(all, readable),
+      libxlBranch(id),
+    ];
+  }
 }
 
 const DIRECTORIES = ["/local/domain", "/local/domain/0/backend/console", "/vm", "/libxl"] as const;

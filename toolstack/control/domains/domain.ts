@@ -6,6 +6,27 @@ import type { CreateRequest } from "./request.ts";
 import type { EndReason } from "./shutdown.ts";
 import { uuidOfHandle } from "./uuid.ts";
 
+/** A domain's initial sizes, and the current targets. */
+export interface Sizes {
+  vcpus: number;
+  /** Of them, those it is to use. */
+  onlineVcpus: number;
+  /** The most it may ever have. */
+  maxMemoryKib: number;
+  memoryKib: number;
+  /** Wall-clock time of its creation in ms since 1970, 0 unknown. */
+  startedMs: number;
+}
+
+/** Of a domain that is made. */
+export function initialSizes({ vcpus, memoryMib }: Pick<CreateRequest, "vcpus" | "memoryMib">): Sizes {
+  const kib = memoryMib * KIB;
+  return { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
+}
+
+/** Bytes of a KiB, KiB of a MiB. */
+export const KIB = 1024;
+
 export class GuestDomain {
   /** Null while the console could not be connected. */
   console: GuestConsole | null = null;
@@ -17,8 +38,6 @@ export class GuestDomain {
   policy: EndPolicy = DEFAULT_POLICY;
   /** How to rebuild it; null for a domain created before domain 0 was restarted. */
   request: CreateRequest | null = null;
-  /** Its initial sizes, and the current targets. */
-  sizes = { vcpus: 1, onlineVcpus: 1, maxMemoryKib: 0, memoryKib: 0, startedMs: 0 };
   /** Time of creation, system time in ns. */
   madeNs = 0;
   /** Its record for a later domain 0 is not written again before this system time, ns. */
@@ -28,7 +47,7 @@ export class GuestDomain {
   /** Number of consecutive times it had ended soon after its creation. */
   quickEnds = 0;
   /** Called once at the end. */
-  private readonly listeners: ((reason: EndReason) => void)[] = [];
+  private listeners: ((reason: EndReason) => void)[] | null = null;
 
   private uuidText: string | null = null;
 
@@ -37,6 +56,7 @@ export class GuestDomain {
     readonly name: string,
     /** The words of its handle: its UUID (uuid.ts). */
     readonly handle: readonly number[],
+    public sizes: Sizes,
   ) {}
 
   /** Its UUID as text: made when it is first asked for, because most guests' never is. */
@@ -47,14 +67,16 @@ export class GuestDomain {
   /** Calls `listener` when the domain ends, or now if it has ended. */
   onEnd(listener: (reason: EndReason) => void): void {
     if (this.ended !== null) listener(this.ended);
-    else this.listeners.push(listener);
+    else (this.listeners ??= []).push(listener);
   }
 
   /** Notes the end; only the first time counts. */
   end(reason: EndReason): void {
     if (this.ended !== null) return;
     this.ended = reason;
-    for (const listener of this.listeners.splice(0)) listener(reason);
+    const listeners = this.listeners ?? [];
+    this.listeners = null;
+    for (const listener of listeners) listener(reason);
   }
 
   /** Wall-clock time of its creation in ms since 1970, 0 where it is not known. */

@@ -36,10 +36,10 @@ import type { SavedClient } from "../store/saved.ts";
 import type { StoreService } from "../store/service.ts";
 import { attempt, RESTORE } from "../suspects.ts";
 import { giveWay, Task } from "../tasks.ts";
-import { GuestDomain } from "./domain.ts";
+import { GuestDomain, initialSizes, KIB } from "./domain.ts";
 import { DomainKeeper } from "./domain-keeper.ts";
 import { Departures } from "./departures.ts";
-import { domainNodes, uprootDomain } from "./domain-nodes.ts";
+import { DomainNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { sleep } from "../timers.ts";
 import { checkName, freeName, idOf } from "./name.ts";
@@ -69,15 +69,6 @@ import { PAGE_SIZE } from "../window.ts";
 
 /** Ended domains whose last output can still be displayed. */
 const GRAVES = 8;
-
-/** Bytes of a KiB. */
-const KIB = 1024;
-
-/** Of a domain that is made. */
-function initialSizes({ vcpus, memoryMib }: CreateRequest): GuestDomain["sizes"] {
-  const kib = memoryMib * KIB;
-  return { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
-}
 
 export class Domains {
   private readonly byId = new Map<number, GuestDomain>();
@@ -179,7 +170,7 @@ export class Domains {
       dropRecord(key);
       return;
     }
-    const domain = new GuestDomain(domainOfRestart(key), saved.name, handleOfText(saved.handle));
+    const domain = new GuestDomain(domainOfRestart(key), saved.name, handleOfText(saved.handle), saved.sizes);
     domain.request = restoreRequest(saved);
     domain.policy = saved.policy;
     domain.quickEnds = saved.quickEnds;
@@ -198,21 +189,20 @@ export class Domains {
     const saved = record === undefined ? null : decodeDomain(record, handle);
     const name = saved?.name ?? freeName(`domain-${info.id}`, info.id, (taken) => this.isTaken(taken));
     if (saved === null) this.notice(`domain ${info.id}: what was kept of it is lost; it is named ${name} now`);
-    const domain = new GuestDomain(info.id, name, handle);
-    domain.madeNs = systemTime();
     const kib = (info.maxPages * PAGE_SIZE - beyondRam(acpiSize(info.maxVcpus))) / KIB;
-    domain.sizes = {
-      ...domain.sizes,
+    const sizes = {
       vcpus: info.maxVcpus,
       onlineVcpus: info.onlineVcpus,
       maxMemoryKib: kib,
       memoryKib: kib,
+      startedMs: 0,
     };
+    const domain = new GuestDomain(info.id, name, handle, saved?.sizes ?? sizes);
+    domain.madeNs = systemTime();
     if (saved !== null) {
       domain.request = restoreRequest(saved);
       domain.policy = saved.policy;
       domain.quickEnds = saved.quickEnds;
-      domain.sizes = saved.sizes;
     }
     this.add(domain);
     if (saved === null) this.keeper.save(domain);
@@ -241,12 +231,7 @@ export class Domains {
 
   /** Connects a domain to the store; its nodes are written at the first change. */
   private connectStore(domain: GuestDomain, built: Rings, fresh: boolean): void {
-    const { id, name } = domain;
-    const nodes = domainNodes(domain, () => {
-      if (domain.sizes.startedMs === 0) domain.sizes.startedMs = domain.startedMs();
-      return { ...built, ...domain.sizes, name, uuid: domain.uuid };
-    });
-    this.store.connect(id, built.storeGfn, built.storePort, fresh, nodes);
+    this.store.connect(domain.id, built.storeGfn, built.storePort, fresh, new DomainNodes(domain, built));
   }
 
   /** A change confirmed to an operator survives a crash of domain 0. */
@@ -382,8 +367,7 @@ export class Domains {
   private connect(request: CreateRequest, built: Rings, devicePage: boolean): GuestDomain {
     const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
     const handle = request.uuid === undefined ? newHandle() : handleOfUuid(request.uuid);
-    const domain = new GuestDomain(built.id, name, handle);
-    domain.sizes = initialSizes(request);
+    const domain = new GuestDomain(built.id, name, handle, initialSizes(request));
     domain.request = request;
     domain.policy = request.policy ?? DEFAULT_POLICY;
     domain.madeNs = systemTime();

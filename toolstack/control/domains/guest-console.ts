@@ -51,7 +51,8 @@ export class GuestConsole {
   private open = true;
   /** The output cannot be displayed at present: the machine's console is busy. */
   private held = false;
-  private readonly task = new Task("a guest's console", () => this.work());
+  /** Null until it is needed: most small guests print nothing. */
+  private lazyTask: Task | null = null;
   private port = 0;
   /** The console page's mapping, and the ring in it; null until it is needed: when the guest prints, or there is input. */
   private mapped: { readonly page: number; readonly ring: ConsoleRing } | null = null;
@@ -79,6 +80,10 @@ export class GuestConsole {
       throw error;
     }
     return guestConsole;
+  }
+
+  private get task(): Task {
+    return (this.lazyTask ??= new Task("a guest's console", () => this.work()));
   }
 
   private bind(guestPort: number): void {
@@ -196,7 +201,7 @@ export class GuestConsole {
     if (!this.open) return;
     this.open = false;
     // One that has never printed has no page here.
-    if (this.mapped !== null || this.task.waits || isRaised(this.port)) this.takeOutput();
+    if (this.mapped !== null || this.lazyTask?.waits === true || isRaised(this.port)) this.takeOutput();
     this.cancelRest?.();
     this.cancelWait?.();
     try {

@@ -10,6 +10,15 @@ export const NAME_BYTES = 64;
 
 /** A name that is one as it is. */
 const PLAIN = /^[a-z][!-~]*$/i;
+/** Such a name that a domain was given last, without a number: boot modules are made domains of again and again. */
+let plain = "";
+
+function isPlain(name: string): boolean {
+  if (name === plain) return true;
+  if (!PLAIN.test(name)) return false;
+  plain = name;
+  return true;
+}
 
 /**
  * Refuses what cannot be a name.
@@ -33,7 +42,7 @@ export function checkName(name: string): void {
  */
 export function freeName(base: string, id: number, taken: (name: string) => boolean): string {
   // Nearly always; what is below takes many times as long.
-  if (PLAIN.test(base) && base.length + 1 + String(id).length <= NAME_BYTES) {
+  if (isPlain(base) && base.length + 1 + String(id).length <= NAME_BYTES) {
     if (!taken(base)) return base;
     const numbered = `${base}-${id}`;
     if (!taken(numbered)) return numbered;

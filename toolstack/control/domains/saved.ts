@@ -6,12 +6,12 @@ import { findModule } from "../boot-info.ts";
 import { RECORD_BYTES, saveRecord } from "../stable.ts";
 import { fromBytes } from "../store/local.ts";
 import type { SavedClient } from "../store/saved.ts";
-import type { GuestDomain } from "./domain.ts";
+import { initialSizes, KIB, type GuestDomain, type Sizes } from "./domain.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 
 /** Incremented when the format changes: records of another version are ignored. */
-const VERSION = 4;
+const VERSION = 5;
 
 /** Above all numbers of domains. */
 const FIRST_RESTART = 0x10000;
@@ -19,6 +19,7 @@ const FIRST_RESTART = 0x10000;
 /** Parts of a request that the domain has too. */
 type Named = Pick<CreateRequest, "name" | "uuid" | "policy">;
 
+/** What is as in most domains is left out of a record. */
 export interface SavedDomain {
   version: number;
   name: string;
@@ -30,7 +31,7 @@ export interface SavedDomain {
   resetting: boolean;
   /** Modules by name. Null where it is not known. */
   request: (Omit<CreateRequest, keyof Named | "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string }) | null;
-  sizes: GuestDomain["sizes"];
+  sizes: Sizes;
   store: SavedClient | null;
 }
 
@@ -39,17 +40,25 @@ export interface SavedDomain {
  * several times as long for objects as for strings.
  */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
-  const { name, policy, quickEnds, resetting, sizes } = domain;
-  const ends = policy === DEFAULT_POLICY ? DEFAULT_POLICY_TEXT : JSON.stringify(policy);
-  return (
-    `{"version":${VERSION},"name":${quoted(name)},"handle":"${handleText(domain.handle)}","policy":${ends},` +
-    `"quickEnds":${quickEnds},"resetting":${resetting},"request":${encodeRequest(domain)},` +
-    `"sizes":{"vcpus":${sizes.vcpus},"onlineVcpus":${sizes.onlineVcpus},"maxMemoryKib":${sizes.maxMemoryKib},` +
-    `"memoryKib":${sizes.memoryKib},"startedMs":${sizes.startedMs}},"store":${store === null ? "null" : JSON.stringify(store)}}`
-  );
+  const { policy, quickEnds, sizes } = domain;
+  let text = `${HEAD}${quoted(domain.name)},"handle":"${handleText(domain.handle)}","request":${encodeRequest(domain)}`;
+  if (policy !== DEFAULT_POLICY) text += `,"policy":${JSON.stringify(policy)}`;
+  if (quickEnds !== 0) text += `,"quickEnds":${quickEnds}`;
+  if (domain.resetting) text += `,"resetting":true`;
+  if (!isInitial(sizes, domain.request)) text += `,"sizes":${JSON.stringify(sizes)}`;
+  if (store !== null) text += `,"store":${JSON.stringify(store)}`;
+  return `${text}}`;
 }
 
-const DEFAULT_POLICY_TEXT = JSON.stringify(DEFAULT_POLICY);
+const HEAD = `{"version":${VERSION},"name":`;
+
+/** Whether sizes are what `initialSizes` makes. */
+function isInitial(sizes: Sizes, request: CreateRequest | null): boolean {
+  if (request === null || sizes.startedMs !== 0) return false;
+  const { vcpus, maxMemoryKib } = sizes;
+  if (vcpus !== request.vcpus || maxMemoryKib !== request.memoryMib * KIB) return false;
+  return sizes.onlineVcpus === vcpus && sizes.memoryKib === maxMemoryKib;
+}
 
 /** As JSON.stringify, which takes as long as ten lines like this one. */
 function quoted(text: string): string {
@@ -75,8 +84,8 @@ function encodeRequest({ request }: GuestDomain): string {
   const { vifs, vbds, model } = request;
   return (
     basicsOf(request) +
-    (vifs === undefined ? "" : `,"vifs":${encodeTexts(vifs)}`) +
-    (vbds === undefined ? "" : `,"vbds":${encodeTexts(vbds)}`) +
+    (vifs === undefined ? "" : `,"vifs":${encodeVifs(vifs)}`) +
+    (vbds === undefined ? "" : `,"vbds":${JSON.stringify(vbds)}`) +
     (model === undefined ? "}" : `,"model":"${model}"}`)
   );
 }
@@ -104,9 +113,9 @@ function basicsOf(request: CreateRequest): string {
   return text;
 }
 
-function encodeTexts(texts: readonly (string | null)[]): string {
-  if (texts.length === 1 && texts[0] !== null) return `[${quoted(texts[0]!)}]`;
-  return JSON.stringify(texts);
+/** Nothing that a vif's settings may have in them is to be escaped. */
+function encodeVifs(vifs: readonly (string | null)[]): string {
+  return vifs.length === 1 && vifs[0] !== null ? `["${vifs[0]}"]` : JSON.stringify(vifs);
 }
 
 /** Keeps a record in stable memory; false when there is no room for it. */
@@ -128,11 +137,17 @@ export function domainOfRestart(key: number): number {
   return key - FIRST_RESTART;
 }
 
+/** What is left out of a record where it is so. */
+const COMMON = { version: VERSION, policy: DEFAULT_POLICY, quickEnds: 0, resetting: false, store: null };
+
 /** What was kept; null for a record of another form. */
 export function decodeRecord(bytes: string): SavedDomain | null {
   try {
-    const saved = JSON.parse(fromBytes(bytes)) as SavedDomain;
-    return saved.version === VERSION ? saved : null;
+    const saved = JSON.parse(fromBytes(bytes)) as Partial<SavedDomain> &
+      Pick<SavedDomain, "name" | "handle" | "request">;
+    if (saved.version !== VERSION) return null;
+    const sizes = saved.sizes ?? initialSizes(saved.request!);
+    return { ...COMMON, ...saved, sizes };
   } catch {
     return null;
   }

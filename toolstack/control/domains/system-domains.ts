@@ -8,6 +8,8 @@ const NAMES = new Map([
   [IO_DOMAIN, "Domain-IO"],
 ]);
 
+const ALL_NAMES = new Set(NAMES.values());
+
 /** Why commands that act on a guest refuse it. */
 const REFUSALS = new Map([
   [DOMAIN_0, "domain 0 is the control plane itself"],
@@ -21,7 +23,7 @@ export function systemName(id: number): string | undefined {
 
 /** Whether a guest may not have this name. */
 export function isSystemName(name: string): boolean {
-  return [...NAMES.values()].includes(name);
+  return ALL_NAMES.has(name);
 }
 
 /** Why the domain that `which`, an id in digits or a name, refers to is not a guest's; undefined if it is none of these. */

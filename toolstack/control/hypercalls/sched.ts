@@ -9,7 +9,7 @@ import {
   SchedWatchdog,
 } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op, __HYPERVISOR_set_timer_op } from "../../../abi/xen.ts";
-import { checked, hypercall, hypercallWide } from "../hypercall.ts";
+import { checked, hypercall, hypercall64 } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
 
 const ID = SchedWatchdog.id / 4;
@@ -44,7 +44,7 @@ export function petWatchdog(seconds: number): void {
 
 /** Asks for VIRQ_TIMER at system time `ns`; 0 asks for none. */
 export function setTimer(ns: number): void {
-  checked("set_timer_op", hypercallWide(__HYPERVISOR_set_timer_op, ns));
+  checked("set_timer_op", hypercall64(__HYPERVISOR_set_timer_op, ns));
 }
 
 /** Shuts domain 0 down, and the machine with it: SHUTDOWN_poweroff or SHUTDOWN_reboot. */

@@ -3,8 +3,8 @@
 /** Xen's block of the IEEE's addresses, from which a vif without one gets its own: 00:16:3e:xx:xx:xx, the top bit of the rest clear. */
 const XEN_OUI = [0x00, 0x16, 0x3e] as const;
 const MAC_BYTES = 6;
-/** Two hexadecimal digits for each byte. */
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+/** A colon and two hexadecimal digits for each byte. */
+const HEX = Array.from({ length: 256 }, (_, byte) => `:${byte.toString(16).padStart(2, "0")}`);
 /** The first byte's bits of a group address. */
 const GROUP = 1;
 
@@ -20,15 +20,16 @@ export function parseMac(text: string): Uint8Array | string {
 }
 
 export function formatMac(bytes: Uint8Array): string {
-  let text = HEX[bytes[0]!]!;
-  for (let i = 1; i < MAC_BYTES; i++) text += `:${HEX[bytes[i]!]}`;
+  let text = HEX[bytes[0]!]!.slice(1);
+  for (let i = 1; i < MAC_BYTES; i++) text += HEX[bytes[i]!]!;
   return text;
 }
 
 /** An address of Xen's block made of a number, of which 23 bits count. */
 export function xenMac(number: number): Uint8Array {
   const mac = new Uint8Array(MAC_BYTES);
-  mac.set(XEN_OUI);
+  mac[1] = XEN_OUI[1];
+  mac[2] = XEN_OUI[2];
   mac[3] = (number >>> 16) & 0x7f;
   mac[4] = number >>> 8;
   mac[5] = number;

@@ -33,9 +33,16 @@ import { foreignFrames, mapForeign, unmapPage } from "../hypercalls/memory.ts";
 import { IO_WINDOW } from "../map-space.ts";
 import { encodeUtf8, decodeUtf8 } from "../text.ts";
 import { after } from "../timers.ts";
-import { PAGE_SHIFT, PAGE_SIZE } from "../window.ts";
+import { PAGE_SHIFT, PAGE_SIZE, words } from "../window.ts";
 import { IoError, type IoAnswer, type IoRequests } from "./io-requests.ts";
 
+/** Words of the control page's head and of a slot's. */
+const HEAD_WORDS = (ControlPage.responseConsumed + 4) / 4;
+const SLOT_WORDS = ControlRequest.payload / 4;
+const REQUEST_PRODUCED = ControlPage.requestProduced / 4;
+const REQUEST_CONSUMED = ControlPage.requestConsumed / 4;
+const RESPONSE_PRODUCED = ControlPage.responseProduced / 4;
+const RESPONSE_CONSUMED = ControlPage.responseConsumed / 4;
 const PAGES = (IO_CONTROL_END - IO_CONTROL) / PAGE_SIZE;
 const NOTHING = new Uint8Array(0);
 /** How long to wait for an I/O domain that has just been started, and how often. */
@@ -76,6 +83,10 @@ export class IoChannel implements IoRequests {
   /** Port of ours; null while the channel is not open. */
   private port: number | null = null;
   private mapped = false;
+  /** Live views of the mapped pages, made when they are needed: the first page's head, and the heads of slots. */
+  private head: Uint32Array | null = null;
+  private requests: Uint32Array[] = [];
+  private responses: Uint32Array[] = [];
   /** Not sent yet. */
   private readonly queue: Request[] = [];
   /** Sent, by id. */
@@ -106,7 +117,7 @@ export class IoChannel implements IoRequests {
    */
   private settle(): void {
     this.receive();
-    const consumed = memory.load32(this.at(ControlPage.requestConsumed));
+    const consumed = this.headWords()[REQUEST_CONSUMED]!;
     const again: Request[] = [];
     for (const [id, request] of this.sent) {
       if ((id - consumed) >>> 0 < CONTROL_SLOTS) again.push(request);
@@ -178,6 +189,9 @@ export class IoChannel implements IoRequests {
   private unmap(): void {
     if (!this.mapped) return;
     this.mapped = false;
+    this.head = null;
+    this.requests = [];
+    this.responses = [];
     for (let page = 0; page < PAGES; page++) unmapPage(IO_WINDOW + page * PAGE_SIZE);
   }
 
@@ -232,14 +246,19 @@ export class IoChannel implements IoRequests {
     memory.store32(this.at(offset), value);
   }
 
+  private headWords(): Uint32Array {
+    return (this.head ??= words(memory, IO_WINDOW, HEAD_WORDS));
+  }
+
   /** Puts waiting requests into slots as long as there are free ones. */
   private pump(): void {
-    let produced = memory.load32(this.at(ControlPage.requestProduced));
+    if (this.queue.length === 0) return;
+    const head = this.headWords();
+    let produced = head[REQUEST_PRODUCED]!;
     let some = false;
     for (let i = 0; i < this.queue.length && this.sent.size < CONTROL_SLOTS;) {
       const request = this.queue[i]!;
-      const consumed = memory.load32(this.at(ControlPage.requestConsumed));
-      if ((produced - consumed) >>> 0 >= CONTROL_SLOTS) break;
+      if ((produced - head[REQUEST_CONSUMED]!) >>> 0 >= CONTROL_SLOTS) break;
       const bulk = BULK.has(request.operation);
       if (bulk && this.bulkBusy) {
         i++;
@@ -247,43 +266,48 @@ export class IoChannel implements IoRequests {
       }
       if (bulk) this.bulkBusy = true;
       this.queue.splice(i, 1);
-      const slot = this.at(ControlPage.requests + (produced % CONTROL_SLOTS) * CONTROL_SLOT_BYTES);
-      memory.store32(slot + ControlRequest.id, produced);
-      memory.store32(slot + ControlRequest.operation, request.operation);
-      memory.store32(slot + ControlRequest.length, request.payload.length);
+      const number = produced % CONTROL_SLOTS;
+      const slot = this.at(ControlPage.requests + number * CONTROL_SLOT_BYTES);
+      const view = (this.requests[number] ??= words(memory, slot, SLOT_WORDS));
+      view[ControlRequest.id / 4] = produced;
+      view[ControlRequest.operation / 4] = request.operation;
+      view[ControlRequest.length / 4] = request.payload.length;
       memory.write(slot + ControlRequest.payload, request.payload);
       this.sent.set(produced, request);
       produced = (produced + 1) >>> 0;
       some = true;
     }
     if (!some || this.port === null) return;
-    this.set(ControlPage.requestProduced, produced);
+    head[REQUEST_PRODUCED] = produced;
     send(this.port);
   }
 
   /** Takes the answers that are there. */
   private receive(): void {
     if (this.port === null) return;
-    const produced = memory.load32(this.at(ControlPage.responseProduced));
-    let consumed = memory.load32(this.at(ControlPage.responseConsumed));
+    const head = this.headWords();
+    const produced = head[RESPONSE_PRODUCED]!;
+    let consumed = head[RESPONSE_CONSUMED]!;
     // More than there are slots: the I/O domain is broken.
     if ((produced - consumed) >>> 0 > CONTROL_SLOTS) consumed = produced;
     while (consumed !== produced) {
-      this.take(this.at(ControlPage.responses + (consumed % CONTROL_SLOTS) * CONTROL_SLOT_BYTES));
+      this.take(consumed % CONTROL_SLOTS);
       consumed = (consumed + 1) >>> 0;
     }
-    this.set(ControlPage.responseConsumed, consumed);
+    head[RESPONSE_CONSUMED] = consumed;
     this.pump();
   }
 
-  private take(slot: number): void {
-    const id = memory.load32(slot + ControlResponse.id);
+  private take(number: number): void {
+    const slot = this.at(ControlPage.responses + number * CONTROL_SLOT_BYTES);
+    const view = (this.responses[number] ??= words(memory, slot, SLOT_WORDS));
+    const id = view[ControlResponse.id / 4]!;
     const request = this.sent.get(id);
     if (request === undefined) return;
     this.sent.delete(id);
-    const status = memory.load32(slot + ControlResponse.status) | 0;
-    const length = Math.min(memory.load32(slot + ControlResponse.length), CONTROL_PAYLOAD_BYTES);
-    const bulkLength = Math.min(memory.load32(slot + ControlResponse.bulkLength), CONTROL_BULK_BYTES);
+    const status = view[ControlResponse.status / 4]! | 0;
+    const length = Math.min(view[ControlResponse.length / 4]!, CONTROL_PAYLOAD_BYTES);
+    const bulkLength = Math.min(view[ControlResponse.bulkLength / 4]!, CONTROL_BULK_BYTES);
     const payload = memory.read(slot + ControlResponse.payload, length);
     const bulk = bulkLength === 0 ? NOTHING : memory.read(this.at(ControlPage.bulk), bulkLength);
     if (BULK.has(request.operation)) this.bulkBusy = false;

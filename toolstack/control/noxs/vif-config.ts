@@ -28,7 +28,8 @@ export type CompleteVif = Readonly<VifConfig & { mac: Uint8Array; model: DeviceM
  * @param salt what its address is made of: the same for the same guest, another for each of its vifs
  */
 export function completeVif(config: Readonly<VifConfig>, model: DeviceModel, salt: number): CompleteVif {
-  return { ...config, mac: config.mac ?? xenMac(salt), model: config.model ?? model };
+  const { mac, ip, bridge, rate } = config;
+  return { mac: mac ?? xenMac(salt), ip, bridge, rate, model: config.model ?? model };
 }
 
 /** The bridge that there always is, and whose uplink is the machine's first card. */

@@ -32,8 +32,16 @@ export interface ConnectionHooks extends ExchangeHooks {
   readonly holds: boolean;
 }
 
+/**
+ * Binds to a domain's port for the store.
+ * @param fresh the domain has never run
+ * @throws HypercallError
+ */
+export function bindStore(domain: number, guestPort: number, fresh: boolean, handler: () => void): number {
+  return (fresh ? onNewDomain : onInterdomain)(domain, guestPort, handler);
+}
+
 export class StoreConnection {
-  private port = 0;
   /** Null until the guest first calls: most small guests never do. */
   private opened: Opened | null = null;
   private credit = BURST;
@@ -48,24 +56,22 @@ export class StoreConnection {
   private pageless = false;
 
   /**
-   * Binds to a domain's port; its ring page is mapped when it first calls.
-   * @param fresh the domain has never run
+   * The guest's ring page is mapped when it first calls.
+   * @param port ours, bound by `bindStore`; closed by `close`
    * @param client makes its client
-   * @throws HypercallError
    */
   constructor(
     private readonly domain: number,
     private readonly gfn: number,
-    guestPort: number,
-    fresh: boolean,
+    private port: number,
     private readonly client: () => Client,
     private readonly hooks: ConnectionHooks,
   ) {
     this.task = new Task(`the store, for domain ${domain}`, () => this.serve());
-    this.port = (fresh ? onNewDomain : onInterdomain)(domain, guestPort, () => this.onEvent());
   }
 
-  private onEvent(): void {
+  /** The guest has called. */
+  onEvent(): void {
     if (this.hooks.holds) this.heldBack = true;
     else this.task.request();
   }

@@ -1,5 +1,6 @@
 /** The store as domain 0 runs it: the connected domains, and the toolstack's access (`local`). */
 import { HVM_PARAM_STORE_PFN } from "../../../abi/hvm.ts";
+import { closeChannel } from "../events.ts";
 import { reportFailure } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { getHvmParam } from "../hypercalls/hvm.ts";
@@ -7,7 +8,7 @@ import { attempt, REQUEST } from "../suspects.ts";
 import { Task } from "../tasks.ts";
 import { ANNOUNCE_UNITS } from "./announcements.ts";
 import { Client } from "./client.ts";
-import { StoreConnection } from "./connection.ts";
+import { bindStore, StoreConnection } from "./connection.ts";
 import { LocalStore } from "./local.ts";
 import { changesState, handleRequest, type DomainManager } from "./requests.ts";
 import { restoreClient, saveClient, type SavedClient } from "./saved.ts";
@@ -25,16 +26,29 @@ class Served {
   private told = false;
   /** It has shut down, and watchers of @releaseDomain know. */
   shutdown = false;
-  readonly connection: StoreConnection;
+  /** Null until the guest first calls: most small guests never do. */
+  private line: StoreConnection | null = null;
+  /** Ours, while there is no connection. */
+  private readonly port: number;
 
+  /** @throws HypercallError */
   constructor(
     private readonly service: StoreService,
     private readonly domain: number,
-    gfn: number,
+    private readonly gfn: number,
     port: number,
     fresh: boolean,
   ) {
-    this.connection = new StoreConnection(domain, gfn, port, fresh, () => this.client, this);
+    this.port = bindStore(domain, port, fresh, () => this.connection.onEvent());
+  }
+
+  get connection(): StoreConnection {
+    return (this.line ??= new StoreConnection(this.domain, this.gfn, this.port, () => this.client, this));
+  }
+
+  /** Service begins again: a guest that called meanwhile is served. */
+  resume(): void {
+    this.line?.called();
   }
 
   get client(): Client {
@@ -81,7 +95,8 @@ class Served {
   /** Drops its client state and releases its ring. */
   close(): void {
     this.made?.leave();
-    this.connection.close();
+    if (this.line !== null) this.line.close();
+    else closeChannel(this.port);
   }
 }
 
@@ -135,7 +150,12 @@ export class StoreService implements DomainManager {
   /** Resumes service, including clients that sent an event meanwhile. */
   serveAll(): void {
     this.held = false;
-    for (const { connection } of this.served.values()) connection.called();
+    for (const served of this.served.values()) served.resume();
+  }
+
+  /** False for a domain that has asked for nothing yet: then there is nothing to be saved. */
+  hasAsked(domain: number): boolean {
+    return (this.served.get(domain)?.existing ?? null) !== null;
   }
 
   /** False for a domain that has so much in the store that its nodes are not worth the try. */

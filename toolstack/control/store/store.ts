@@ -90,6 +90,7 @@ export class Store implements Audience {
 
   /** Sends a special event to the clients permitted to receive it. */
   announceSpecial(name: string): void {
+    if (!this.watches.any(name, true)) return;
     this.own.add(name, true, null);
     this.own.flush();
   }
@@ -119,7 +120,7 @@ export class Store implements Audience {
    */
   addDomain(id: number, nodes?: Unwritten): KnownDomain {
     const domain = this.tree.addDomain(id);
-    if (nodes !== undefined) this.tree.unwritten.add(id, nodes, domain.since);
+    if (nodes !== undefined) this.tree.unwritten.add(id, nodes);
     return domain;
   }
 
@@ -165,12 +166,10 @@ export class Store implements Audience {
   removeDomain(id: number): void {
     const { tree } = this;
     tree.unwritten.drop(id);
-    const view = this.view(this.own);
-    for (const path of [...(tree.domain(id)!.owned ?? [])]) {
-      if (path !== ROOT && tree.get(path) !== undefined) removeTree(tree, view, path);
-    }
+    const { owned } = tree.domain(id)!;
+    if (owned !== null && owned.size > 0) this.removeAll([...owned]);
     for (const [name, permissions] of this.special) {
-      if (!permissions.some(({ domain }) => domain === id)) continue;
+      if (permissions === PRIVILEGED_ONLY || !permissions.some(({ domain }) => domain === id)) continue;
       const rest = permissions.slice(1).filter(({ domain }) => domain !== id);
       const owner = permissions[0]!.domain === id ? { domain: 0, access: permissions[0]!.access } : permissions[0]!;
       this.special.set(name, [owner, ...rest]);
@@ -178,5 +177,10 @@ export class Store implements Audience {
     tree.dropDomain(id);
     this.actors.delete(id);
     this.announceSpecial(RELEASE_DOMAIN);
+  }
+
+  private removeAll(paths: readonly string[]): void {
+    const view = this.view(this.own);
+    for (const path of paths) if (path !== ROOT && this.tree.get(path) !== undefined) removeTree(this.tree, view, path);
   }
 }

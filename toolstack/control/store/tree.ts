@@ -30,12 +30,27 @@ export interface View {
 }
 
 /** A domain known to the store. */
-export interface KnownDomain {
-  readonly account: Account;
-  /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
-  readonly since: number;
+export class KnownDomain {
   /** Paths of the nodes that it owns; null for none, and for domain 0, which is never forgotten. */
-  owned: Set<string> | null;
+  owned: Set<string> | null = null;
+  private made: Account | null = null;
+
+  constructor(
+    private readonly id: number,
+    private readonly pool: Pool,
+    /** The tree's generation when it was made known: older nodes' permissions do not speak of it. */
+    readonly since: number,
+  ) {}
+
+  /** Most domains have nothing to be counted. */
+  get account(): Account {
+    return (this.made ??= new Account(this.id, this.id !== 0, this.pool));
+  }
+
+  /** Gives back what it is counted with. */
+  settle(): void {
+    if (this.made !== null) this.made.add(-this.made.bytes);
+  }
 }
 
 export class Tree {
@@ -49,6 +64,7 @@ export class Tree {
   readonly unwritten = new UnwrittenNodes(
     (directory, added, removed) => this.rename(directory, added, removed),
     (path, branch) => this.graft(path, branch),
+    (id) => this.domains.get(id)!.since,
   );
 
   constructor() {
@@ -140,8 +156,7 @@ export class Tree {
 
   /** Makes a domain known. Nodes it may own or be allowed come after it. */
   addDomain(id: number): KnownDomain {
-    const account = new Account(id, id !== 0, this.pool);
-    const domain: KnownDomain = { account, since: this.latest, owned: null };
+    const domain = new KnownDomain(id, this.pool, this.latest);
     this.domains.set(id, domain);
     return domain;
   }
@@ -152,8 +167,7 @@ export class Tree {
 
   /** Removes a domain, whose nodes have been removed. */
   dropDomain(id: number): void {
-    const { account } = this.domains.get(id)!;
-    account.add(-account.bytes);
+    this.domains.get(id)!.settle();
     this.domains.delete(id);
   }
 

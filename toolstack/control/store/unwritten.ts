@@ -21,19 +21,17 @@ export interface Unwritten {
 interface Entry {
   readonly domain: number;
   readonly nodes: Unwritten;
-  /** Of its nodes. */
-  readonly generation: number;
-  /** Null until somebody has looked for a node that may be one of these. */
-  tops: readonly string[] | null;
+  readonly tops: readonly string[];
   /** The directories above have it in their lists. */
   named: boolean;
 }
 
 export class UnwrittenNodes {
+  /** Of domains that were added since somebody last looked for a node that may be one of such. */
+  private readonly fresh = new Map<number, Unwritten>();
+  /** Those of all others. */
   private readonly byDomain = new Map<number, Entry>();
-  /** Those whose root paths are known. */
   private readonly byTop = new Map<string, Entry>();
-  private readonly untold = new Set<Entry>();
   private readonly unnamed = new Set<Entry>();
   /** Names to be taken out of the lists of directories. */
   private readonly gone = new Map<string, Set<string>>();
@@ -47,27 +45,25 @@ export class UnwrittenNodes {
   /**
    * @param rename takes names out of a directory's list and adds others to it, each with a NUL byte behind it
    * @param graft writes a branch at a path which the directory above has in its list
+   * @param generationOf a domain's nodes
    */
   constructor(
     private readonly rename: (directory: string, added: string, removed: ReadonlySet<string> | undefined) => void,
     private readonly graft: (path: string, branch: Branch) => void,
+    private readonly generationOf: (domain: number) => number,
   ) {}
 
   /** False when everything is written: then nothing need be asked. */
   get any(): boolean {
-    return this.byDomain.size > 0 || this.gone.size > 0;
+    return this.fresh.size > 0 || this.byDomain.size > 0 || this.gone.size > 0;
   }
 
   has(domain: number): boolean {
-    return this.byDomain.has(domain);
+    return this.fresh.has(domain) || this.byDomain.has(domain);
   }
 
-  /** @param generation of its nodes, by which permissions hold for the domain */
-  add(domain: number, nodes: Unwritten, generation: number): void {
-    const entry: Entry = { domain, nodes, generation, tops: null, named: false };
-    this.byDomain.set(domain, entry);
-    this.untold.add(entry);
-    this.unnamed.add(entry);
+  add(domain: number, nodes: Unwritten): void {
+    this.fresh.set(domain, nodes);
     if (nodes.directories === this.latestAbove) return;
     this.latestAbove = nodes.directories;
     for (const directory of nodes.directories) {
@@ -78,7 +74,7 @@ export class UnwrittenNodes {
 
   /** To be called before a node that is there is looked up: true when its list was brought up to date. */
   listed(path: string): boolean {
-    if ((this.unnamed.size === 0 && this.gone.size === 0) || !this.above.has(path)) return false;
+    if (this.isSettled || !this.above.has(path)) return false;
     this.settle();
     return true;
   }
@@ -95,39 +91,43 @@ export class UnwrittenNodes {
     const entry = this.entryOf(path);
     if (entry === undefined) return undefined;
     if (this.shown?.entry !== entry) this.shown = { entry, branches: entry.nodes.branches() };
-    for (const [i, top] of entry.tops!.entries()) {
+    for (const [i, top] of entry.tops.entries()) {
       if (path !== top && !path.startsWith(`${top}/`)) continue;
       const branch = branchAt(this.shown.branches[i]!, path.slice(top.length + 1));
-      return branch === undefined ? undefined : nodeOf(branch, entry.generation);
+      return branch === undefined ? undefined : nodeOf(branch, this.generationOf(entry.domain));
     }
     return undefined;
   }
 
   /** Writes a domain's nodes. */
   writeFor(domain: number): void {
+    this.enterAll();
     const entry = this.byDomain.get(domain);
     if (entry !== undefined) this.write(entry);
   }
 
   /** Removes a domain whose nodes have not been created. */
   drop(domain: number): void {
+    if (this.fresh.delete(domain)) return;
     const entry = this.byDomain.get(domain);
     if (entry === undefined) return;
     this.forget(entry);
-    if (entry.named) for (const top of entry.tops!) this.unlist(top);
+    if (entry.named) for (const top of entry.tops) this.unlist(top);
     else this.unnamed.delete(entry);
   }
 
   /** A root path that was written has been removed: the directory above it will not list it any more. */
   unlist(top: string): void {
-    const directory = parentOf(top);
+    const slash = top.lastIndexOf("/");
+    const directory = top.slice(0, slash);
+    const name = top.slice(slash + 1);
     const names = this.gone.get(directory);
-    if (names === undefined) this.gone.set(directory, new Set([baseName(top)]));
-    else names.add(baseName(top));
+    if (names === undefined) this.gone.set(directory, new Set([name]));
+    else names.add(name);
   }
 
   private entryOf(path: string): Entry | undefined {
-    if (this.untold.size > 0) this.tellAll();
+    this.enterAll();
     for (let parts = 0, end = 0; parts < this.depth && end >= 0; parts++) {
       end = path.indexOf("/", end + 1);
       const entry = this.byTop.get(end < 0 ? path : path.slice(0, end));
@@ -140,33 +140,40 @@ export class UnwrittenNodes {
     this.settle();
     this.forget(entry);
     const branches = entry.nodes.branches();
-    for (const [i, top] of entry.tops!.entries()) this.graft(top, branches[i]!);
+    for (const [i, top] of entry.tops.entries()) this.graft(top, branches[i]!);
   }
 
   private forget(entry: Entry): void {
     if (this.shown?.entry === entry) this.shown = null;
     this.byDomain.delete(entry.domain);
-    if (entry.tops === null) this.untold.delete(entry);
-    else for (const top of entry.tops) this.byTop.delete(top);
+    for (const top of entry.tops) this.byTop.delete(top);
   }
 
-  /** Asks those that are new for their root paths. */
-  private tellAll(): void {
-    for (const entry of this.untold) {
-      entry.tops = entry.nodes.tops();
+  /** Asks those that are fresh for their root paths. */
+  private enterAll(): void {
+    if (this.fresh.size === 0) return;
+    for (const [domain, nodes] of this.fresh) {
+      const entry: Entry = { domain, nodes, tops: nodes.tops(), named: false };
+      this.byDomain.set(domain, entry);
+      this.unnamed.add(entry);
       for (const top of entry.tops) this.byTop.set(top, entry);
     }
-    this.untold.clear();
+    this.fresh.clear();
+  }
+
+  /** The lists of the directories above are up to date. */
+  private get isSettled(): boolean {
+    return this.fresh.size === 0 && this.unnamed.size === 0 && this.gone.size === 0;
   }
 
   /** Brings the lists of the directories above up to date. */
   settle(): void {
-    if (this.unnamed.size === 0 && this.gone.size === 0) return;
-    this.tellAll();
+    if (this.isSettled) return;
+    this.enterAll();
     const names = new Map<string, string>();
     for (const entry of this.unnamed) {
       entry.named = true;
-      for (const top of entry.tops!) {
+      for (const top of entry.tops) {
         const directory = parentOf(top);
         names.set(directory, `${names.get(directory) ?? ""}${baseName(top)}\0`);
       }
