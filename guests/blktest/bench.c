@@ -5,11 +5,14 @@
  * The requests go through the device in order, again from its beginning. With `checked` a pattern is written, or what is read is compared
  * with it; else the pages stay as they are. At the end:
  *   blktest bench OP REQUESTS requests BYTES bytes TICKS ticks IDLE idle
+ * mode=pulse: how long a guest that does little else waits for its disk. It writes its device, then reads one unit each millisecond, or
+ * when the one before was answered, until the operator asks it to end; waits are those of the reads alone.
  */
 #include "../lib/devices/idle-time.h"
 #include "blktest.h"
 
 #define DEPTH_MAX 32
+#define PULSE MILLISECOND
 
 static struct {
   struct blk_page pages[BLK_LARGE_PAGES];
@@ -95,4 +98,27 @@ void bench(void) {
   }
   print("blktest bench %s %lu requests %lu bytes %lu ticks %lu idle\n", operation, requests, size, end_tsc - start_tsc,
         end_idle - start_idle);
+}
+
+void pulse(void) {
+  uint64_t reads = 0, units_bytes = units * UNIT_BYTES;
+  struct slot *slot = slot_take();
+  for (uint64_t at = 0; at < units_bytes; at += UNIT_BYTES) {
+    pattern_fill(SEED, at, slot->pages[0].data, UNIT_BYTES);
+    if (operate(BLK_WRITE, at / BLK_SECTOR, UNIT_SECTORS) != BLKIF_RSP_OKAY)
+      guest_fail("a write at byte %lu failed", at);
+  }
+  flush();
+  print("blktest: reading\n");
+  for (; !asked_to_end(); reads++) {
+    uint64_t start_ns = clock_ns(), at = reads % units * UNIT_BYTES;
+    int status = operate(BLK_READ, at / BLK_SECTOR, UNIT_SECTORS);
+    note_wait(start_ns);
+    if (status != BLKIF_RSP_OKAY || pattern_match(SEED, at, slot->pages[0].data, UNIT_BYTES) != UNIT_BYTES)
+      guest_fail("a read at byte %lu: status %d, or another content", at, status);
+    while (clock_ns() < start_ns + PULSE)
+      event_idle(start_ns + PULSE);
+  }
+  print("blktest pulse %lu reads\n", reads);
+  print_waits();
 }

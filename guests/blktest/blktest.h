@@ -42,12 +42,22 @@ void slot_submit(struct slot *slot, enum blk_operation operation, uint64_t unit,
 int operate(enum blk_operation operation, uint64_t sector, uint64_t sectors);
 /* Flushes; the test fails when that fails. Nothing where the device has no flush. */
 void flush(void);
+/* The longest time, in us, that nothing was answered while the guest waited, and that a flush took. */
+uint64_t wait_us(void);
+uint64_t flush_us(void);
+void note_wait(uint64_t since_ns);
+void print_waits(void);
+/* Whether the operator has asked the domain to end, in the modes that go on until then. */
+bool asked_to_end(void);
 
 /* log.c: a log that is written until the domain is killed, and the check of what is left of it. */
 void log_write(void);
 void log_check(void);
+/* Tells a device's contents by a checksum. */
+void sum(void);
 
 /* bench.c: what requests cost. */
 void bench(void);
+void pulse(void);
 
 #endif

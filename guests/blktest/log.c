@@ -2,9 +2,12 @@
  * A log for tests that kill the domain, its backend or the machine. mode=log writes record after record, one unit each, going
  * round on the device, with a flush after each `flush=N` (16) of them, for `records=N` (for ever), from record `from=N` (1) on;
  * after a flush it prints
- *   blktest flushed RECORD
+ *   blktest flushed RECORD, waited US us at most, US us for a flush
  * mode=log-check flushed=RECORD then finds every record up to that one, or a later one in its place: all sectors of a unit are
- * records of that unit that were written with this seed, and none is older than what was flushed.
+ * records of that unit that were written with this seed, and none is older than what was flushed; where nothing was, they are such
+ * records or zeroes.
+ * mode=sum front=N (all) tells the checksum (CRC-32) of what is in front of sector N, a whole unit's, and whether anything is behind:
+ *   blktest sum N sectors CRC32, behind them zeroes|data
  */
 #include "blktest.h"
 
@@ -36,19 +39,26 @@ void log_write(void) {
       continue;
     slots_wait();
     flush();
-    print("blktest flushed %lu\n", record);
+    print("blktest flushed %lu, waited %lu us at most, %lu us for a flush\n", record, wait_us(), flush_us());
   }
   slots_wait();
 }
 
 static uint64_t flushed, newer, untouched;
 
+static bool is_zero(const uint8_t *sector) {
+  for (unsigned i = 0; i < BLK_SECTOR; i++)
+    if (sector[i])
+      return false;
+  return true;
+}
+
 static void check_sector(uint64_t unit, unsigned sector, const uint8_t *at) {
   /* The last record that was flushed into this unit; 0: none was. */
   uint64_t round = flushed >= unit ? (flushed - unit) / units : 0;
   uint64_t least = flushed >= unit ? round * units + unit : 0, record;
   memcpy(&record, at, HEAD);
-  if (least == 0) {
+  if (least == 0 && is_zero(at)) {
     untouched++;
     return;
   }
@@ -75,4 +85,29 @@ void log_check(void) {
   }
   slots_wait();
   print("blktest: all records up to %lu are there; %lu sectors have a later one, %lu had none\n", flushed, newer, untouched);
+}
+
+static uint32_t crc;
+static uint64_t front; /* units */
+static bool behind;
+
+static void add_units(struct slot *slot) {
+  for (unsigned i = 0; i < slot->count; i++)
+    for (unsigned sector = 0; sector < UNIT_SECTORS; sector++) {
+      const uint8_t *at = slot->pages[i].data + sector * BLK_SECTOR;
+      if (slot->unit + i < front)
+        crc = crc32(crc, at, BLK_SECTOR);
+      else
+        behind |= !is_zero(at);
+    }
+}
+
+void sum(void) {
+  front = option_number("front", disk->sectors) / UNIT_SECTORS;
+  /* One at a time: the checksum goes by their order. */
+  for (uint64_t unit = 0; unit < units; unit += BLK_PAGES) {
+    slot_submit(slot_take(), BLK_READ, unit, units - unit < BLK_PAGES ? units - unit : BLK_PAGES, add_units);
+    slots_wait();
+  }
+  print("blktest sum %lu sectors %08x, behind them %s\n", front * UNIT_SECTORS, crc, behind ? "data" : "zeroes");
 }

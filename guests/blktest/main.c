@@ -1,7 +1,9 @@
 /*
  * Tests the domain's first block device, whose contents it overwrites. Options: sectors=N (all), seed=N (1), operations=N (400),
- * mode=check: only reads what an earlier run with this seed has left; mode=log, mode=log-check: see log.c; mode=bench: see bench.c. A device that may only
- * be read must refuse to be written.
+ * mode=check: only reads what an earlier run with this seed has left; mode=log, mode=log-check, mode=sum: see log.c; mode=bench,
+ * mode=pulse: see bench.c. A device that may only be read must refuse to be written. With `repeat` the operations go on until the
+ * operator asks the domain to end; what they have left is compared then. Waits are measured by Xen's system time: from when the guest has
+ * nothing else to do until anything is answered, flushes apart; for a flush, from its begin to its answer.
  */
 #include "../lib/devices/sysctl.h"
 #include "blktest.h"
@@ -19,11 +21,44 @@ static bool *busy;
 
 /* --- Requests ------------------------------------------------------------------------------------------------------ */
 
+static bool repeats, asked;
+static uint64_t waiting_ns, longest_wait, longest_flush;
+
+static void note_longest(uint64_t *longest, uint64_t since_ns) {
+  uint64_t ns = clock_ns() - since_ns;
+  if (ns > *longest)
+    *longest = ns;
+}
+
+uint64_t wait_us(void) { return longest_wait / MICROSECOND; }
+uint64_t flush_us(void) { return longest_flush / MICROSECOND; }
+void note_wait(uint64_t since_ns) { note_longest(&longest_wait, since_ns); }
+void print_waits(void) { print("blktest waited %lu us at most, %lu us for a flush\n", wait_us(), flush_us()); }
+
+/* What the operator asks; with `repeat` it only ends the repetition. */
+static void obey(void) {
+  if (!repeats)
+    loop_obey();
+  else if (sysctl_take() == SYSCTL_POWEROFF)
+    asked = true;
+}
+
+bool asked_to_end(void) {
+  obey();
+  return asked;
+}
+
 static void wait_some(void) {
-  loop_obey();
+  if (!waiting_ns)
+    waiting_ns = clock_ns();
+  obey();
   blkfront_flush(disk);
-  if (blkfront_poll(disk) == 0 && blkfront_may_sleep(disk))
+  if (blkfront_poll(disk) > 0) {
+    note_longest(&longest_wait, waiting_ns);
+    waiting_ns = 0;
+  } else if (blkfront_may_sleep(disk)) {
     event_idle(0);
+  }
   if (disk->broken)
     guest_fail("the block device is gone");
 }
@@ -81,7 +116,9 @@ int operate(enum blk_operation operation, uint64_t sector, uint64_t sectors) {
 void flush(void) {
   if (!disk->flush)
     return;
+  uint64_t start_ns = clock_ns();
   int status = operate(BLK_FLUSH, 0, 0);
+  note_longest(&longest_flush, start_ns);
   if (status != BLKIF_RSP_OKAY)
     guest_fail("flush: status %d", status);
 }
@@ -139,7 +176,7 @@ static uint64_t random_below(uint64_t limit) { return pattern_word(seed ^ 0x7261
 
 /* Several at a time, of any length, anywhere; none touches units that another is at. */
 static void mixture(uint64_t operations) {
-  for (uint64_t i = 0; i < operations; i++) {
+  for (uint64_t i = 0; repeats ? !asked : i < operations; i++) {
     uint64_t unit = random_below(units);
     unsigned count = 1 + random_below(BLK_PAGES), kind = random_below(8);
     count = units - unit < count ? units - unit : count;
@@ -234,6 +271,7 @@ static void all(void) {
   sweep(BLK_WRITE);
   flush();
   print("blktest all %lu units %lu ms %lu ticks\n", units, ns / 1000000, ticks);
+  print_waits();
 }
 
 void guest_main(void) {
@@ -241,6 +279,7 @@ void guest_main(void) {
   if (option_text("mode"))
     format_text(mode, sizeof mode, "%s", option_text("mode"));
   seed = option_number("seed", 1);
+  repeats = text_equal(mode, "pulse") || (option_present("repeat") && !mode[0]);
   sysctl_open();
   open_disk();
   if (text_equal(mode, "log")) {
@@ -249,6 +288,14 @@ void guest_main(void) {
   }
   if (text_equal(mode, "log-check")) {
     log_check();
+    return;
+  }
+  if (text_equal(mode, "sum")) {
+    sum();
+    return;
+  }
+  if (text_equal(mode, "pulse")) {
+    pulse();
     return;
   }
   if (text_equal(mode, "bench")) {

@@ -3,12 +3,17 @@
  */
 #include "nettest.h"
 
+#include "../lib/devices/sysctl.h"
+
 #define PATIENCE (60 * SECOND)
 #define PIECE (4 * TCP_MSS)
 #define LINE 64
 #define DATAGRAM_WAIT (2 * SECOND)
 #define DATAGRAMS 64
 #define DATAGRAM_SIZE 1200
+#define PULSE MILLISECOND
+#define PULSE_SIZE 64
+#define PULSE_SECONDS 5
 
 static struct run {
   const char *name;
@@ -20,6 +25,25 @@ static struct run {
   char line[LINE];
   size_t line_length;
 } run;
+
+static bool repeats, asked;
+static uint64_t longest_gap;
+
+/* What the operator asks; with `repeat` the test that is under way is finished first. */
+static void obey(void) {
+  if (!repeats)
+    loop_obey();
+  else if (sysctl_take() == SYSCTL_POWEROFF)
+    asked = true;
+}
+
+/* Something has come from the peer. */
+static void progress(void) {
+  uint64_t now = clock_ns();
+  if (now - run.progress_ns > longest_gap)
+    longest_gap = now - run.progress_ns;
+  run.progress_ns = now;
+}
 
 /* Sends the pattern as far as there is room; at its end says so, where the server waits for that. */
 static void send_more(void) {
@@ -57,7 +81,7 @@ static void take(const uint8_t *bytes, uint16_t length) {
 static err_t on_receive(void *context, struct tcp_pcb *tcp, struct pbuf *packet, err_t error) {
   (void)context;
   (void)error;
-  run.progress_ns = clock_ns();
+  progress();
   if (!packet) {
     run.ended = true;
     return ERR_OK;
@@ -73,7 +97,7 @@ static err_t on_sent(void *context, struct tcp_pcb *tcp, u16_t length) {
   (void)context;
   (void)tcp;
   (void)length;
-  run.progress_ns = clock_ns();
+  progress();
   send_more();
   return ERR_OK;
 }
@@ -82,7 +106,7 @@ static err_t on_connected(void *context, struct tcp_pcb *tcp, err_t error) {
   (void)context;
   (void)error;
   run.connected = true;
-  run.progress_ns = clock_ns();
+  progress();
   if (run.line_length > 0) {
     tcp_write(tcp, run.line, run.line_length, TCP_WRITE_FLAG_COPY);
     run.line_length = 0;
@@ -110,7 +134,7 @@ static void run_connection(const ip4_addr_t *peer, uint16_t port) {
   if (error != ERR_OK)
     guest_fail("%s: connecting: error %d", run.name, error);
   while (!run.ended) {
-    loop_obey();
+    obey();
     send_more();
     loop_step(run.progress_ns + PATIENCE);
     if (clock_ns() > run.progress_ns + PATIENCE)
@@ -185,7 +209,7 @@ static void test_udp(const ip4_addr_t *peer) {
     udp_sendto(socket, packet, peer, PORT_ECHO);
     pbuf_free(packet);
     while (run.received == before && clock_ns() < end) {
-      loop_obey();
+      obey();
       loop_step(end);
     }
     if (run.received == before && ++again > DATAGRAMS / 2)
@@ -194,28 +218,82 @@ static void test_udp(const ip4_addr_t *peer) {
   udp_remove(socket);
 }
 
+static uint64_t answered;
+
+static void on_pulse(void *context, struct udp_pcb *socket, struct pbuf *packet, const ip_addr_t *from, u16_t port) {
+  (void)context;
+  (void)socket;
+  (void)from;
+  (void)port;
+  pbuf_free(packet);
+  answered++;
+  progress();
+}
+
+/* A small datagram every millisecond, whatever comes back: what is measured is how long nothing does. */
+static void test_pulse(const ip4_addr_t *peer) {
+  static const uint8_t bytes[PULSE_SIZE];
+  uint64_t sent = 0, end = clock_ns() + option_number("seconds", PULSE_SECONDS) * SECOND, next = clock_ns();
+  struct udp_pcb *socket = udp_new();
+  if (!socket || udp_bind(socket, IP_ANY_TYPE, 0) != ERR_OK)
+    guest_fail("pulse: no socket");
+  udp_recv(socket, on_pulse, NULL);
+  answered = 0;
+  run.progress_ns = next;
+  while (repeats ? !asked : clock_ns() < end) {
+    uint64_t now = clock_ns();
+    obey();
+    if (now >= next) {
+      struct pbuf *packet = pbuf_alloc(PBUF_TRANSPORT, sizeof bytes, PBUF_RAM);
+      if (packet) {
+        pbuf_take(packet, bytes, sizeof bytes);
+        /* Without room on the ring it is lost. */
+        udp_sendto(socket, packet, peer, PORT_ECHO);
+        pbuf_free(packet);
+        sent++;
+      }
+      next = now + PULSE;
+    }
+    loop_step(next);
+    if (clock_ns() > run.progress_ns + PATIENCE)
+      guest_fail("pulse: nothing comes back after %lu of %lu datagrams", answered, sent);
+  }
+  udp_remove(socket);
+  run.bytes = answered * sizeof bytes;
+  print("nettest pulse %lu datagrams %lu answered\n", sent, answered);
+}
+
 void clients_run(const char *peer) {
   static const struct {
     const char *name;
     void (*test)(const ip4_addr_t *peer);
-  } tests[] = {{"echo", test_echo}, {"sink", test_sink}, {"source", test_source}, {"udp", test_udp}};
+    bool by_name; /* only when it is asked for */
+  } tests[] = {{"echo", test_echo, false},
+               {"sink", test_sink, false},
+               {"source", test_source, false},
+               {"udp", test_udp, false},
+               {"pulse", test_pulse, true}};
   char only[16] = "";
   ip4_addr_t address;
   if (!net_parse_address(peer, &address))
     guest_fail("peer=%s is no address", peer);
   if (option_text("test"))
     format_text(only, sizeof only, "%s", option_text("test"));
+  repeats = option_present("repeat");
   unsigned done = 0;
-  for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++) {
-    if (only[0] && !text_equal(only, tests[i].name))
-      continue;
-    begin(tests[i].name);
-    uint64_t start_ns = clock_ns(), start_tsc = rdtsc();
-    tests[i].test(&address);
-    uint64_t ticks = rdtsc() - start_tsc, ns = clock_ns() - start_ns;
-    print("nettest %s %lu bytes %lu ms %lu ticks\n", run.name, run.bytes, ns / 1000000, ticks);
-    done++;
-  }
-  if (done == 0)
-    guest_fail("no test %s", only);
+  do {
+    for (unsigned i = 0; i < sizeof tests / sizeof tests[0]; i++) {
+      if (only[0] ? !text_equal(only, tests[i].name) : tests[i].by_name)
+        continue;
+      begin(tests[i].name);
+      uint64_t start_ns = clock_ns(), start_tsc = rdtsc();
+      tests[i].test(&address);
+      uint64_t ticks = rdtsc() - start_tsc, ns = clock_ns() - start_ns;
+      print("nettest %s %lu bytes %lu ms %lu ticks\n", run.name, run.bytes, ns / 1000000, ticks);
+      done++;
+    }
+    if (done == 0)
+      guest_fail("no test %s", only);
+  } while (repeats && !asked);
+  print("nettest did %u tests, waited %lu us at most\n", done, (uint64_t)(longest_gap / MICROSECOND));
 }

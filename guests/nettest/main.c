@@ -4,8 +4,11 @@
  *   TCP port 9            takes everything; when the other side has closed: "BYTES CRC32 MILLISECONDS"
  *   TCP port 19           reads a line "BYTES SEED" and sends that much of the pattern (lib/data/pattern.h), then closes
  * With peer=A.B.C.D a client of such a server: test=echo|sink|source|udp (all of them), bytes=N (1000000), seed=N (1). What comes
- * back is compared byte by byte. A line for each:
+ * back is compared byte by byte. test=pulse sends a small datagram every millisecond for seconds=N (5) and compares nothing. With `repeat`
+ * the tests are done again and again until the operator asks the domain to end. A line for each:
  *   nettest TEST BYTES bytes MS ms TICKS ticks
+ * and at the end, by Xen's system time, the longest that nothing came while one was under way:
+ *   nettest did N tests, waited US us at most
  * role=send and role=receive pass frames between two guests without TCP/IP (frames.c).
  */
 #include "nettest.h"

@@ -2,34 +2,14 @@
  * Disks, volumes and vbds on whole machines: guests' data over NoXS and xenbus, through the drivers that the emulators have disks for;
  * what is refused; restarts of the I/O domain, of domain 0 and of the machine.
  */
-import {
-  closeSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
+import { closeSync, openSync, readFileSync, writeSync } from "node:fs";
 import test, { type ExecutionContext } from "ava";
 import type { Machine } from "../../scripts/machine.ts";
 import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, powerOff, settle, type BootOptions } from "./support/boot.ts";
+import { diskFile } from "./support/disk-file.ts";
 import { expectFrames, frames } from "./support/frames.ts";
 
 const MIB = 1 << 20;
-
-/** An empty disk, gone with the test. */
-function diskFile(t: ExecutionContext, bytes: number): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "typevisor-disks-"));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const file = path.join(folder, "disk.img");
-  writeFileSync(file, "");
-  truncateSync(file, bytes);
-  return file;
-}
 
 /** Rows of a listing. */
 async function listed(machine: Machine, command: string): Promise<Record<string, unknown>[]> {
@@ -296,7 +276,7 @@ test.serial(
       );
       // It goes on writing: what it says now is later than all restarts.
       await consoleSays(machine, volume, /blktest flushed \d+/, GUEST_MS);
-      const said = await consoleSays(machine, volume, /blktest flushed (\d+)\r?\n/, GUEST_MS);
+      const said = await consoleSays(machine, volume, /blktest flushed (\d+), waited [^\n]*\n/, GUEST_MS);
       await machine.command(`destroy ${volume}`, COMMAND_MS);
       const check = `${log(volume, model, `mode=log-check flushed=${said[1]}`)} --wait`;
       const checked = await machine.command(`create ${check}`, GUEST_MS);

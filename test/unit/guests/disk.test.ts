@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { buildNative, NativeGuest } from "./native.ts";
+import { buildNative, NativeGuest, Sysctl } from "./native.ts";
 
 const folder = mkdtempSync(path.join(tmpdir(), "disk-"));
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
@@ -94,9 +94,11 @@ test("after a guest is killed, everything it flushed is there", async (t) => {
   let flushed = 0;
   for (let round = 0; round < 4; round++) {
     const writer = await start(t, `mode=log from=${flushed + 1}`, ["--disk", disk]);
-    await writer.printed(new RegExp(`blktest flushed ${flushed + 16 * (10 + round * 13)}\n`));
+    await writer.printed(
+      new RegExp(`blktest flushed ${flushed + 16 * (10 + round * 13)}, waited \\d+ us at most, \\d+ us for a flush\n`),
+    );
     await writer.stop();
-    const told = [...writer.console.matchAll(/^blktest flushed (\d+)\n/gm)];
+    const told = [...writer.console.matchAll(/^blktest flushed (\d+), waited /gm)];
     flushed = Number(told[told.length - 1][1]);
     const checker = await start(t, `mode=log-check flushed=${flushed}`, ["--disk", disk]);
     t.is(await checker.ended, 0);
@@ -109,6 +111,51 @@ test("after a guest is killed, everything it flushed is there", async (t) => {
   const checker = await start(t, `mode=log-check flushed=${flushed}`, ["--disk", disk]);
   t.is(await checker.ended, 1);
   t.regex(checker.console, /FAIL blktest unit \d+, sector 0: record 0, but \d+ was flushed/);
+});
+
+test("what a log has left where nothing was flushed is its records or nothing", async (t) => {
+  const disk = newDisk(256 * 4096);
+  const writer = await start(t, "mode=log records=40", ["--disk", disk]);
+  t.is(await writer.ended, 0);
+  const check = async () => await start(t, "mode=log-check flushed=16", ["--disk", disk]);
+  t.is(await (await check()).ended, 0);
+  const bytes = readFileSync(disk);
+  bytes[200 * 4096 + 5 * 512] = 7;
+  writeFileSync(disk, bytes);
+  const checker = await check();
+  t.is(await checker.ended, 1);
+  t.regex(checker.console, /FAIL blktest unit 200, sector 5: record 7, but 0 was flushed/);
+});
+
+test("a checksum tells what is in front of a sector, and whether anything is behind it", async (t) => {
+  const disk = newDisk(64 * 4096);
+  const bytes = readFileSync(disk);
+  bytes.write("123456789", 20 * 4096, "latin1");
+  writeFileSync(disk, bytes);
+  const sum = async (front: number) => {
+    const guest = await start(t, `mode=sum front=${front}`, ["--disk", disk]);
+    t.is(await guest.ended, 0);
+    return /blktest sum (.*)\n/.exec(guest.console)![1];
+  };
+  t.is(await sum(0), "0 sectors 00000000, behind them data");
+  t.regex(await sum(21 * 8), /^168 sectors [0-9a-f]{8}, behind them zeroes$/);
+  const before = await sum(64 * 8);
+  bytes[20 * 4096 + 8] ^= 1;
+  writeFileSync(disk, bytes);
+  t.not(await sum(64 * 8), before);
+});
+
+test("with `repeat` and in mode=pulse it goes on until the operator asks, and tells how long it waited", async (t) => {
+  for (const [line, said] of [
+    ["seed=4 repeat", /blktest: wrote 512 units/],
+    ["mode=pulse", /blktest: reading/],
+  ] as const) {
+    const guest = await start(t, line, ["--disk", newDisk(), "--sysctl"]);
+    await guest.printed(said);
+    guest.sysctl(Sysctl.Poweroff);
+    t.is(await guest.ended, 0);
+    t.regex(guest.console, /blktest waited \d+ us at most, \d+ us for a flush\nTYPEVISOR-GUEST: PASS blktest/);
+  }
 });
 
 test("a disk that cannot be used is named", async (t) => {

@@ -99,6 +99,31 @@ test("the network backend restarts again and again under load, and nothing is lo
   t.true(Number(/HOST: (\d+) restarts/.exec(client.console)?.[1]) > 20);
 });
 
+test("with `repeat` a client goes on until the operator asks, and tells how long nothing came", async (t) => {
+  const server = await start(t, "nettest", "ip=10.0.0.2", ["--net", "--sysctl"]);
+  await server.printed(/nettest: serving/);
+  for (const [line, said] of [
+    ["test=echo bytes=20000", /(nettest echo 20000 bytes .*\n){3}/],
+    ["test=pulse", /network:/],
+  ] as const) {
+    const client = await start(t, "nettest", `ip=10.0.0.3 peer=10.0.0.2 repeat ${line}`, ["--net", "--sysctl"]);
+    new Link(server, client);
+    const pass = client.onFrame;
+    const many = new Promise<void>((resolve) => {
+      let frames = 0;
+      client.onFrame = (frame) => {
+        pass(frame);
+        if (++frames === 20) resolve();
+      };
+    });
+    await Promise.all([client.printed(said), many]);
+    client.sysctl(Sysctl.Poweroff);
+    t.is(await client.ended, 0);
+    t.regex(client.console, /nettest did \d+ tests?, waited [1-9]\d* us at most\n/);
+    if (line === "test=pulse") t.regex(client.console, /nettest pulse [1-9]\d* datagrams [1-9]\d* answered\n/);
+  }
+});
+
 test("a link that loses, doubles, delays and damages frames delays TCP but changes nothing", async (t) => {
   const some = fc.record({
     seed: fc.integer({ min: 1, max: 1 << 30 }),
