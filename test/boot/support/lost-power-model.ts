@@ -20,8 +20,10 @@ export interface Log {
 export interface Copy {
   name: string;
   snapshot: boolean;
-  /** What it was made from; null: it was empty. */
+  /** The snapshot that it was made from; null: none. */
   from: string | null;
+  /** The log whose records are in it; null: it was empty. */
+  log: string | null;
   bytes: number;
   /** So much of its beginning was never cut off: the rest is zeroes. */
   kept: number;
@@ -54,7 +56,7 @@ function apply(
   switch (operation.call) {
     case "create":
       if (known) return false;
-      state.set(name, { name, snapshot: false, from: null, bytes: second, kept: 0, flushed: 0 });
+      state.set(name, { name, snapshot: false, from: null, log: null, bytes: second, kept: 0, flushed: 0 });
       return true;
     case "remove":
       if (!known || [...state.values()].some(({ from }) => from === name)) return false;
@@ -72,7 +74,15 @@ function apply(
       const log = logs.find((each) => each.name === name);
       if (log !== undefined) {
         const so = flushed?.get(name) ?? log.flushed;
-        state.set(second, { name: second, snapshot: true, from: null, bytes: logBytes, kept: logBytes, flushed: so });
+        state.set(second, {
+          name: second,
+          snapshot: true,
+          from: null,
+          log: name,
+          bytes: logBytes,
+          kept: logBytes,
+          flushed: so,
+        });
         return true;
       }
       if (!known?.snapshot) return false;

@@ -33,8 +33,8 @@ const TELL_EVERY = 20;
 const FLUSHES_MOST = 10_000;
 
 const LOGS = [
-  { name: "log0", model: "noxs" },
-  { name: "log1", model: "xenbus" },
+  { name: "log0", model: "noxs", seed: 1 },
+  { name: "log1", model: "xenbus", seed: 2 },
 ] as const;
 
 export interface PowerOptions {
@@ -96,12 +96,13 @@ class Life {
     const line = printed.split("\n").findLast((text) => text.startsWith("["));
     if (line === undefined) throw new Error(`volume list gave no list but: ${printed}`);
     model.found(JSON.parse(line));
-    for (const { name } of LOGS) {
+    for (const { name, seed } of LOGS) {
       const { flushed } = model.log(name);
-      await this.blktest(name, `mode=log-check sectors=${LOG_BYTES / 512} flushed=${flushed}`);
+      await this.blktest(name, `mode=log-check seed=${seed} sectors=${LOG_BYTES / 512} flushed=${flushed}`);
     }
     for (const volume of model.copies()) {
-      if (volume.snapshot) await this.blktest(volume.name, `mode=log-check flushed=${volume.flushed}`);
+      const seed = LOGS.find(({ name }) => name === volume.log)?.seed;
+      if (volume.snapshot) await this.blktest(volume.name, `mode=log-check seed=${seed} flushed=${volume.flushed}`);
       const { crc, behind } = await this.sum(volume.name, volume.kept);
       volume.crc ??= volume.from === null ? crc : (await this.sum(volume.from, volume.kept)).crc;
       t.is(crc, volume.crc, `${volume.name}: its first ${volume.kept} bytes`);
@@ -126,8 +127,8 @@ class Life {
         `text += String.fromCharCode(...bytes); const lines = text.split("\\n"); ` +
         `text = lines.pop(); for (const line of lines) print(name + " " + line.trim() + "\\n"); } }); }`,
     );
-    for (const { name, model } of LOGS) {
-      const cmdline = `mode=log flush=${FLUSH_EVERY} sectors=${LOG_BYTES / 512} from=${this.model.log(name).flushed + 1}`;
+    for (const { name, model, seed } of LOGS) {
+      const cmdline = `mode=log seed=${seed} flush=${FLUSH_EVERY} sectors=${LOG_BYTES / 512} from=${this.model.log(name).flushed + 1}`;
       const disk = `--vbd target=${name},vdev=xvda --${model}`;
       const guest = `--kernel blktest --memory 8 ${disk} --name ${name} --cmdline '${cmdline}'`;
       await this.command(`create ${guest}; js show("${name}")`);
