@@ -135,6 +135,9 @@ export function controlPageLook(v: Vbd): void {
       return;
     }
     changetype<FrontendFn>(frontendFn)(v, true);
+  } else if (state == XenbusStateConnected && read32(controlPage(v.index) + NoxsCtrlHdr.be_state) != state) {
+    // Connected already: the domain died before it could say so.
+    setState(v, XenbusStateConnected);
   } else if (state == XenbusStateClosing || state == XenbusStateClosed) {
     if (s.connected) changetype<FrontendFn>(frontendFn)(v, false);
     else if (read32(controlPage(v.index) + NoxsCtrlHdr.be_state) != state) controlPageState(v);

@@ -209,7 +209,9 @@ export function controlPageLook(v: Vif): void {
   const own = read32(page + NoxsCtrlHdr.be_state);
   switch (frontend) {
     case XenbusStateConnected:
-      if (own == XenbusStateInitWait || (!v.queues && own == XenbusStateConnected)) connect(v, page);
+      // Connected already: the domain died before it could say so.
+      if (own == XenbusStateInitWait && v.queues) setState(v, XenbusStateConnected);
+      else if (own == XenbusStateInitWait || (!v.queues && own == XenbusStateConnected)) connect(v, page);
       break;
     case XenbusStateClosing:
       if (own == XenbusStateClosing || own == XenbusStateClosed) break;

@@ -301,6 +301,31 @@ test.serial(
   },
 );
 
+test.serial("a restart at any moment while a NoXS frontend connects leaves it connected", async (t) => {
+  const f = await frontend({ target: "ram:8M", model: VBD_MODEL_NOXS });
+  const { host } = f;
+  let restarts = 0;
+  for (let after = 0, died = true; died; after++) {
+    died = false;
+    t.deepEqual([f.setState(6), f.setState(1)], [6, 2]);
+    f.ask(4);
+    host.crashAfter = after;
+    try {
+      for (let turns = 0; turns < 4; turns++) host.turn();
+    } catch (error) {
+      if (!(error instanceof Crash)) throw error;
+      died = true;
+      restarts++;
+      host.start();
+    }
+    host.crashAfter = -1;
+    host.settle();
+    t.is(f.state, 4, `after ${after} accesses`);
+  }
+  t.true(restarts > 5, `${restarts} restarts`);
+  f.write(0, sectorData(1, 0, 8));
+});
+
 test.serial("what a request costs", async (t) => {
   const f = await frontend();
   f.write(0, sectorData(1, 0, 256));

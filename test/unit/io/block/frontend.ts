@@ -183,12 +183,22 @@ export class Frontend {
 
   /** Sets the frontend's state in the control page, with a watch unless `asks` is false; the backend's, afterwards. */
   setState(state: number, asks = true): number {
+    this.ask(state, asks);
+    this.host.settle();
+    return this.state;
+  }
+
+  /** The same, without waiting for what comes of it. */
+  ask(state: number, asks = true): void {
     const { view } = this.host;
     if (asks) view.setUint32(this.page + NoxsCtrlHdr.fe_watch_state, noxs_watch_requested, true);
     view.setUint32(this.page + NoxsCtrlHdr.fe_state, state, true);
     this.guest.send(this.controlPort);
-    this.host.settle();
-    return view.getUint32(this.page + NoxsCtrlHdr.be_state, true);
+  }
+
+  /** The back end's state. */
+  get state(): number {
+    return this.host.view.getUint32(this.page + NoxsCtrlHdr.be_state, true);
   }
 
   // --- Requests ---------------------------------------------------------------------------------------------------------

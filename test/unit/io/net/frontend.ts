@@ -487,9 +487,14 @@ export class Frontend {
     return this.control.getUint32(NoxsCtrlHdr.be_state, true);
   }
 
+  /** Notifies the back end of a change of the control page. */
+  notify(): void {
+    this.guest.send(this.port);
+  }
+
   /** Notifies the back end without having changed anything. */
   nudge(): void {
-    this.guest.send(this.port);
+    this.notify();
     this.net.run();
   }
 

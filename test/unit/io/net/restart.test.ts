@@ -82,6 +82,30 @@ test("what a frontend asked for while there was no back end is done after its re
   t.is(a.watched, 1);
 });
 
+test("wherever the domain dies while a frontend connects, it is connected afterwards", async (t) => {
+  const net = await netWithBridge();
+  const b = join(net, 1000);
+  let died = 0;
+  for (let at = 0, again = true; again; at++) {
+    const domid = at + 1;
+    net.guest(domid);
+    const a = new Frontend(net, domid);
+    a.attach(net.addVif(domid));
+    net.run();
+    a.writeRings();
+    a.control.setUint32(NoxsCtrlHdr.fe_watch_state, 1, true);
+    a.control.setUint32(NoxsCtrlHdr.fe_state, 4, true);
+    a.notify();
+    again = await runAndDie(net, at);
+    if (again) died++;
+    t.is(a.control.getUint32(NoxsCtrlHdr.be_state, true), 4, `access ${at}`);
+    a.send(udpFrame(hostOf(domid), hostOf(1000), pattern(100)));
+    t.is(b.take().length, 1, `access ${at}`);
+    t.is(net.removeVif(domid), 0);
+  }
+  t.true(died > 5, `${died} deaths`);
+});
+
 test("ports that device pages have keep their numbers over restarts, whatever else takes ports", async (t) => {
   const net = await netWithBridge();
   // Half of them connect, with ports for their rings between; others go, and leave holes.
