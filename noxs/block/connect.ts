@@ -20,7 +20,7 @@ import {
 import { Sring, SRING_HEADER } from "../../abi/io/ring";
 import { eventForget, eventHandle } from "../../drivers/host/events";
 import { read32 } from "../../drivers/host/host";
-import { eventBindInterdomain, eventClose, grantTableOp } from "../../drivers/host/hypercalls";
+import { eventBindInterdomain, eventClose, eventSend, grantTableOp } from "../../drivers/host/hypercalls";
 import { windowRange, windowRangeGive } from "../../drivers/host/window";
 import { persistentDrop } from "./grants";
 import { Ring, ringOf, ringRef, stableRing, StableRing, Vbd } from "./records";
@@ -90,7 +90,10 @@ function ringConnect(v: Vbd, i: u32, again: bool): u32 {
   const port = eventBindInterdomain(s.domid, stable.port);
   if (port < 0) return VBD_FAIL_PORT;
   ring.port = port;
-  return eventHandle(port, notified, changetype<usize>(ring)) ? 0 : VBD_FAIL_MEMORY;
+  if (!eventHandle(port, notified, changetype<usize>(ring))) return VBD_FAIL_MEMORY;
+  // The domain may have died between publishing responses and their event.
+  if (again) eventSend(port);
+  return 0;
 }
 
 /** Responses that were published when the domain died: it may have done so without noting it. */

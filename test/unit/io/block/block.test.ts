@@ -326,6 +326,15 @@ test.serial("a restart at any moment while a NoXS frontend connects leaves it co
   f.write(0, sectorData(1, 0, 8));
 });
 
+test.serial("after a restart a frontend is notified: its last event may not have been sent", async (t) => {
+  const f = await frontend({ target: "ram:8M", rings: 2 });
+  f.write(0, sectorData(1, 0, 8));
+  const { send } = f.host.calls;
+  f.host.start();
+  f.host.settle();
+  t.is(f.host.calls.send, send + 2);
+});
+
 test.serial("what a request costs", async (t) => {
   const f = await frontend();
   f.write(0, sectorData(1, 0, 256));
