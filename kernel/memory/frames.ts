@@ -63,10 +63,11 @@ class Frame {
 }
 
 const ORDER_MAX: u32 = 18; // 1 GiB blocks
+const SUPER_ORDER: u32 = 9; // 2 MiB
 const ORDER_INSIDE: u8 = 0xff;
 /** In a free frame's `refs`: it holds zeroes. */
 const FREE_CLEAN: u32 = 0x80000000;
-/** Frames kept clean ahead of time: 128 MiB. */
+/** Clean frames at the start of blocks that are kept ahead of time: 128 MiB. Others behind dirty ones do not count. */
 const CLEAN_RESERVE: u32 = 32768;
 /** Frames that are zeroed, or looked at, in one piece of cleaning, while the lock is held: some microseconds. */
 const CLEAN_PIECE: u32 = 16;
@@ -79,8 +80,9 @@ let limit: u64 = 0;
 let tableEndPage: u32 = 0;
 let ramFrames: u32 = 0;
 let freeCount: u32 = 0;
-/** Free frames that are clean. */
+/** Free frames that are clean; of them, those that blocks begin with: what is allocated next. */
 let cleanCount: u32 = 0;
+let readyCount: u32 = 0;
 
 const lockWord: usize = memory.data(4);
 /** The free blocks of which every frame is known to be clean, and the others: u32 mfn by order. */
@@ -125,6 +127,7 @@ function pushFree(mfn: u64, order: u32, clean: u32): void {
   f.type = <u8>FrameType.Free;
   f.flags = <u8>order;
   f.refs = (f.refs & FREE_CLEAN) | clean;
+  readyCount += clean;
   f.prev = 0;
   f.next = first;
   if (first) at(first).prev = <u32>mfn;
@@ -140,22 +143,25 @@ function unlinkFree(mfn: u64, order: u32): u32 {
   if (f.next) at(f.next).prev = f.prev;
   f.flags = ORDER_INSIDE;
   f.refs &= FREE_CLEAN;
+  readyCount -= clean;
   return clean;
 }
 
 /**
- * Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. Clean ones first. Its
- * frames keep their marks, which the caller looks at: `begin`.
+ * Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. Clean ones first;
+ * superpages then from where a larger block begins clean. Its frames keep their marks, which the caller looks at: `begin`.
  */
 function takeBlock(order: u32): u64 {
-  const mfn = takeFrom(cleanHeads, order);
-  return mfn ? mfn : takeFrom(dirtyHeads, order);
+  let mfn = takeFrom(cleanHeads, order, 0);
+  if (!mfn && order >= SUPER_ORDER) mfn = takeFrom(dirtyHeads, order, 1 << order);
+  return mfn ? mfn : takeFrom(dirtyHeads, order, 0);
 }
 
-function takeFrom(heads: usize, order: u32): u64 {
+/** @param least how many frames from the first one on are clean */
+function takeFrom(heads: usize, order: u32, least: u32): u64 {
   for (let o = order; o <= ORDER_MAX; o++) {
     const mfn: u64 = load<u32>(heads + ((<usize>o) << 2));
-    if (!mfn) continue;
+    if (!mfn || cleanAtStart(mfn) < least) continue;
     const clean = unlinkFree(mfn, o);
     while (o > order) {
       o--;
@@ -368,18 +374,12 @@ function frameBegin(mfn: u64, owner: u32, type: u32): void {
   f.flags = FRAME_ALLOCATED;
 }
 
-/**
- * One zeroed frame with one reference.
- * @returns its number, 0 if out of memory
- */
+/** One zeroed frame with one reference; its number, 0 if out of memory. */
 export function frameAlloc(owner: u32, type: u32): u64 {
   return frameAllocRun(1, owner, type);
 }
 
-/**
- * `frames` zeroed, consecutive frames, each with one reference, to be freed one by one.
- * @returns the first one's number, 0 when there is no such run
- */
+/** `frames` zeroed, consecutive frames, each with one reference, to be freed one by one: the first one's number; 0 for none. */
 export function frameAllocRun(frames: u32, owner: u32, type: u32): u64 {
   let order: u32 = 0;
   while ((<u32>1) << order < frames) order++;
@@ -416,7 +416,7 @@ function begin(mfn: u64, frames: u32): void {
  * @returns false when there is nothing to do
  */
 export function framesClean(): bool {
-  if (cleanCount >= CLEAN_RESERVE || cleanCount == freeCount) return false;
+  if (readyCount >= CLEAN_RESERVE || cleanCount == freeCount) return false;
   hw.lock(lockWord);
   let order: u32 = 0;
   while (order < ORDER_MAX && !load<u32>(dirtyHeads + ((<usize>order) << 2))) order++;

@@ -104,10 +104,14 @@ function looksAndFills(found: number[]): GuestProgram {
   };
 }
 
-async function cleaning(t: ExecutionContext, rest: string): Promise<{ zeroed: number[]; found: number[] }> {
+async function cleaning(
+  t: ExecutionContext,
+  rest: string,
+  memoryMib = 32,
+): Promise<{ zeroed: number[]; found: number[] }> {
   const found: number[] = [];
   const { output } = await run(
-    32,
+    memoryMib,
     `(async () => {
       ${HEAD}
       for (let i = 0; i < 12; i++) {
@@ -130,6 +134,24 @@ async function cleaning(t: ExecutionContext, rest: string): Promise<{ zeroed: nu
 
 test.serial("a guest's memory is cleaned while the processor is idle, and holds nothing", async (t) => {
   const { zeroed, found } = await cleaning(t, "await sleep(200);");
+  t.deepEqual(new Set(found), new Set([0]));
+  t.true(
+    zeroed.every((count) => count < SUPER_FRAMES / 4),
+    `frames zeroed within each create: ${zeroed.join(" ")}`,
+  );
+});
+
+test.serial("a guest gets clean memory also when more is dirty than is cleaned ahead of time", async (t) => {
+  const { zeroed, found } = await cleaning(
+    t,
+    `if (i === 0) {
+      while (domains.all().length < 80) { await make(); await sleep(0); }
+      await sleep(200);
+      for (const one of domains.all()) await end(one);
+    }
+    await sleep(200);`,
+    512,
+  );
   t.deepEqual(new Set(found), new Set([0]));
   t.true(
     zeroed.every((count) => count < SUPER_FRAMES / 4),
