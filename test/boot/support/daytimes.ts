@@ -17,9 +17,11 @@ const BATCH = 50;
 /** The emulated network: room for more hosts than the one of `npm start` has. */
 const NETWORK = "10.77.0.0/16";
 const HOSTS = 200;
+/** The emulator itself has 10.77.2.2 and 10.77.2.3. */
+const FIRST_NET = 3;
 
 function address(i: number): string {
-  return `10.77.${1 + Math.floor(i / HOSTS)}.${1 + (i % HOSTS)}`;
+  return `10.77.${FIRST_NET + Math.floor(i / HOSTS)}.${1 + (i % HOSTS)}`;
 }
 
 /** Event channels and grants of all domains, without what changes from moment to moment. */
@@ -61,7 +63,7 @@ export async function daytimesAnswer(t: ExecutionContext, count: number, memoryM
   const make =
     `js (async () => { const kernel = modules.find((m) => m.name === "daytime"); ` +
     `for (let i = 0; i < ${count}; i++) { ` +
-    `const ip = "10.77." + (1 + Math.floor(i / ${HOSTS})) + "." + (1 + (i % ${HOSTS})); ` +
+    `const ip = "10.77." + (${FIRST_NET} + Math.floor(i / ${HOSTS})) + "." + (1 + (i % ${HOSTS})); ` +
     `const guest = await domains.create({ kernel, commandLine: "ip=" + ip + "/16", memoryMib: ${GUEST_MIB}, vcpus: 1, vifs: ["ip=" + ip] }); ` +
     `domains.unpause(guest); await sleep(0); } return "made " + domains.all().length; })()`;
   const connected =
