@@ -9,6 +9,7 @@ import {
   BLKIF_OP_READ,
   BLKIF_OP_WRITE,
   BLKIF_OP_WRITE_BARRIER,
+  BLKIF_RSP_ERROR,
   BLKIF_RSP_OKAY,
   BLKIF_SLOT,
   BlkifRequest,
@@ -50,6 +51,8 @@ interface Pending {
   contents: number[];
   pages: { page: number; first: number; last: number }[];
   indirect: boolean;
+  /** Of a flush: what was written and answered before, by sector. */
+  before: Map<number, number>;
 }
 
 /** What a sector holds that was written as number `content`; 0: zeroes. */
@@ -65,6 +68,15 @@ function fill(bytes: Uint8Array, domain: number, content: number): void {
   view.setUint32(12, content, true);
 }
 
+/** What a vbd is of. */
+export interface Target {
+  writable: boolean;
+  /** Its requests may fail, and discarded sectors hold anything: it is on a disk. */
+  onDisk: boolean;
+  /** What a sector holds that would be left after a loss of power; null when that is not known. */
+  stable: ((sector: number) => Buffer) | null;
+}
+
 export class BlockFront extends Front {
   /** What each sector may hold. */
   private readonly disk: Set<number>[] = Array.from({ length: SECTORS }, () => new Set([0]));
@@ -77,9 +89,10 @@ export class BlockFront extends Front {
   private indirectFree = true;
   private readonly persistent: boolean;
 
+  /** @param disk what its target is */
   constructor(
     kit: Kit,
-    private readonly writable: boolean,
+    private readonly target: Target,
   ) {
     super(kit, noxs_dev_vbd);
     this.persistent = kit.scene.random.oneIn(3);
@@ -149,6 +162,7 @@ export class BlockFront extends Front {
         : kind < 9
           ? BLKIF_OP_WRITE
           : [BLKIF_OP_WRITE_BARRIER, BLKIF_OP_FLUSH_DISKCACHE, BLKIF_OP_DISCARD][kind - 9]!;
+    if (operation === BLKIF_OP_DISCARD && this.target.onDisk) return false;
     const sectors = operation === BLKIF_OP_FLUSH_DISKCACHE ? 0 : 1 + random.below(random.oneIn(4) ? 100 : 16);
     if (sectors > SECTORS) return false;
     const sector = random.below(SECTORS - sectors + 1);
@@ -222,7 +236,13 @@ export class BlockFront extends Front {
       segments.setUint8(i * BlkifSegment.SIZE + BlkifSegment.first_sect, first);
       segments.setUint8(i * BlkifSegment.SIZE + BlkifSegment.last_sect, last);
     });
-    this.pending.set(id, { operation, sector, sectors, contents, pages, indirect });
+    const before = new Map<number, number>();
+    if (operation === BLKIF_OP_FLUSH_DISKCACHE) {
+      this.disk.forEach((may, at) => {
+        if (may.size === 1 && this.isFree(at, 1)) before.set(at, [...may][0]!);
+      });
+    }
+    this.pending.set(id, { operation, sector, sectors, contents, pages, indirect, before });
     return true;
   }
 
@@ -258,8 +278,12 @@ export class BlockFront extends Front {
     if (request === undefined) throw this.wrong(`a response to request ${id}, which waits for none`);
     this.pending.delete(id);
     const write = isWrite(request.operation);
-    const wanted = this.writable || !write;
-    if ((status === BLKIF_RSP_OKAY) !== wanted) throw this.wrong(`operation ${request.operation} has status ${status}`);
+    const wanted = this.target.writable || !write;
+    const failed = wanted && status === BLKIF_RSP_ERROR && this.target.onDisk;
+    if ((status === BLKIF_RSP_OKAY) !== wanted && !failed)
+      throw this.wrong(`operation ${request.operation} has status ${status}`);
+    if (failed) kit.scene.counts["disk errors"]!++;
+    else if (request.operation === BLKIF_OP_FLUSH_DISKCACHE) this.flushed(request.before);
     if (operation !== request.operation) throw this.wrong(`operation ${request.operation} answered as ${operation}`);
     if (request.indirect) {
       kit.endGrant(INDIRECT_REF, "an answered request's segments");
@@ -274,12 +298,31 @@ export class BlockFront extends Front {
         const sector = bytes.subarray(i * SECTOR, (i + 1) * SECTOR);
         if (i < first || i > last) {
           if (sector.some((byte) => byte !== EMPTY)) throw this.wrong("a page was written beyond its segment");
-        } else if (isRead) this.check(request.sector + done++, sector);
+        } else if (isRead && !failed) this.check(request.sector + done++, sector);
       }
       this.freePages.push(page);
     }
-    if (write && wanted) request.contents.forEach((content, i) => (this.disk[request.sector + i] = new Set([content])));
+    if (write && wanted) {
+      request.contents.forEach((content, i) => {
+        if (failed) this.disk[request.sector + i]!.add(content);
+        else this.disk[request.sector + i] = new Set([content]);
+      });
+    }
     kit.scene.counts["block requests"]!++;
+  }
+
+  /** A flush was answered: what was written and answered before it was asked for is on the disk, unless written again since. */
+  private flushed(before: Map<number, number>): void {
+    const { stable } = this.target;
+    if (stable === null) return;
+    const expected = Buffer.alloc(SECTOR);
+    for (const [sector, content] of before) {
+      const now = this.disk[sector]!;
+      if (now.size !== 1 || !now.has(content) || !this.isFree(sector, 1)) continue;
+      fill(expected, this.kit.me.id, content);
+      if (!expected.equals(stable(sector))) throw this.wrong(`sector ${sector} is not on the disk after a flush`);
+    }
+    this.kit.scene.counts["flushes"]!++;
   }
 
   /** Holds a sector that was read against what it may hold; from then on it holds that. */

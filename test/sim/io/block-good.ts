@@ -1,16 +1,16 @@
 /** The good guest with a disk: it reads and writes, checks all it reads, closes and connects again. */
 import type { GuestProgram } from "../svm-cpu.ts";
-import { BlockFront, SECTORS } from "./block-front.ts";
+import { BlockFront, SECTORS, type Target } from "./block-front.ts";
 import type { IoPeer, IoScene } from "./guest.ts";
 import { Kit } from "./guest.ts";
 
-/** @param writable false: every write must be refused, and the disk hold zeroes */
-export function goodBlockGuest(scene: IoScene, me: IoPeer, writable: boolean): GuestProgram {
+/** @param target what its disk is; one that it may not write holds zeroes */
+export function goodBlockGuest(scene: IoScene, me: IoPeer, target: Target): GuestProgram {
   const { random } = scene;
   return function* (cpu) {
     const kit = new Kit(cpu, scene, me);
     yield* kit.start();
-    const front = new BlockFront(kit, writable);
+    const front = new BlockFront(kit, target);
     yield* front.attach();
     yield* front.connect();
     /** Sectors that it has read since it was told to come to rest. */

@@ -13,12 +13,15 @@ import { Sring, SRING_HEADER } from "../../../abi/io/ring.ts";
 import type { Steps } from "../call.ts";
 import { PAGE } from "../ram.ts";
 import type { GuestProgram } from "../svm-cpu.ts";
-import { BlockFront, DATA_GFN, DATA_PAGES, DATA_REF, RING_GFN, RING_REF, SECTORS } from "./block-front.ts";
+import { BlockFront, DATA_GFN, DATA_PAGES, DATA_REF, RING_GFN, RING_REF, SECTORS, type Target } from "./block-front.ts";
 import { CONTROL_GFN, type IoPeer, type IoScene, Kit } from "./guest.ts";
 
 const RING = RING_GFN * PAGE;
 const CONTROL = CONTROL_GFN * PAGE;
 const CONNECTED = 4;
+
+/** It does not look at what it gets. */
+const ANY: Target = { writable: true, onDisk: true, stable: null };
 
 export function hostileBlockGuest(scene: IoScene, me: IoPeer): GuestProgram {
   const { random } = scene;
@@ -38,7 +41,7 @@ export function hostileBlockGuest(scene: IoScene, me: IoPeer): GuestProgram {
   return function* (cpu) {
     const kit = new Kit(cpu, scene, me);
     yield* kit.start();
-    let front = new BlockFront(kit, true);
+    let front = new BlockFront(kit, ANY);
     yield* front.attach();
     const isXenbus = me.xenbus !== null;
 
@@ -123,7 +126,7 @@ export function hostileBlockGuest(scene: IoScene, me: IoPeer): GuestProgram {
     };
 
     function* reconnect(): Steps<void> {
-      const again = new BlockFront(kit, true);
+      const again = new BlockFront(kit, ANY);
       if (isXenbus) yield* again.askDomain0("close");
       else {
         again.adopt(front);

@@ -45,7 +45,11 @@ export class IoControl {
   private port = 0;
   private mapped = false;
 
-  constructor(private readonly dom0: Dom0) {
+  /** @param step lets the machine and its devices go on a little */
+  constructor(
+    private readonly dom0: Dom0,
+    private readonly step: () => void,
+  ) {
     dom0.machine.dom0Turn = () => this.clearEvents();
   }
 
@@ -122,7 +126,7 @@ export class IoControl {
       if (this.get(ControlPage.magic) === IO_CONTROL_MAGIC) break;
       if (turns > PATIENCE)
         throw new Violation(`the I/O domain does not start\n${this.dom0.machine.output.slice(-1000)}`);
-      this.dom0.machine.step();
+      this.step();
     }
     const made = this.event(EVTCHNOP_alloc_unbound, EvtchnAllocUnbound.SIZE, (v) => {
       v.setUint16(EvtchnAllocUnbound.dom, IO_DOMAIN, true);
@@ -171,7 +175,7 @@ export class IoControl {
       for (let turns = 0; this.get(ControlPage.responseProduced) === consumed; turns++) {
         if (turns > PATIENCE)
           throw new Violation(`operation ${operation} is not answered\n${machine.output.slice(-600)}`);
-        machine.step();
+        this.step();
         if (!this.connected) break;
       }
       if (this.get(ControlPage.responseProduced) === consumed) continue;

@@ -18,7 +18,7 @@ const CONTROL = CONTROL_GFN * PAGE;
 const NAP_NS = 2_000_000;
 
 export abstract class Front {
-  private control = { port: 0, ref: 0, remote: 0, kills: 0, heard: false };
+  private control = { port: 0, ref: 0, remote: 0, kills: 0 };
   /** Port of its rings. */
   port = 0;
 
@@ -93,29 +93,37 @@ export abstract class Front {
   }
 
   private *reach(own: number, wanted: number): Steps<void> {
+    const { kit, control } = this;
     yield* this.setState(own);
-    while (this.state !== wanted) yield* this.waitFor(`the back end's state ${wanted}`);
-    this.kit.me.awaits = null;
+    while (this.state !== wanted) {
+      kit.me.awaits ??= { what: `the back end's state ${wanted}`, since: kit.scene.machine.now };
+      yield* kit.wait(this.ports, NAP_NS);
+      for (const port of this.ports) if (kit.take(port)) kit.me.awaits = null;
+      if (control.kills !== kit.scene.wire.kills) yield* this.bindAgain();
+    }
+    kit.me.awaits = null;
+  }
+
+  /**
+   * The I/O domain has been killed since the port of the control page was bound. It notes who has bound one at its first event; one that
+   * it had not noted it has opened anew, and waits.
+   */
+  private *bindAgain(): Steps<void> {
+    const { kit, control } = this;
+    control.kills = kit.scene.wire.kills;
+    if (yield* kit.isBound(control.port)) return;
+    kit.scene.counts["bound again"]!++;
+    yield* kit.close(control.port);
+    yield* this.bindControl();
+    yield* kit.send(control.port);
   }
 
   /** Sleeps until an event comes, which must. */
   *waitFor(what: string): Steps<void> {
     const { kit } = this;
     kit.me.awaits ??= { what, since: kit.scene.machine.now };
-    const { control } = this;
-    const isKnown = control.heard || kit.me.xenbus !== null;
-    yield* kit.wait(this.ports, isKnown ? 0 : NAP_NS);
-    for (const port of this.ports) {
-      if (!kit.take(port)) continue;
-      kit.me.awaits = null;
-      if (port === control.port) control.heard = true;
-    }
-    // The I/O domain notes who has bound a port at its first event. One that is killed before opens it anew, and waits.
-    if (isKnown || control.heard || control.kills === kit.scene.wire.kills) return;
-    kit.scene.counts["bound again"]!++;
-    yield* kit.close(control.port);
-    yield* this.bindControl();
-    yield* kit.send(control.port);
+    yield* kit.wait(this.ports, 0);
+    for (const port of this.ports) if (kit.take(port)) kit.me.awaits = null;
   }
 
   /** Has domain 0 do what a xenbus frontend asks for; its answer. */

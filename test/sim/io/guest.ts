@@ -4,8 +4,11 @@ import {
   EVTCHNOP_bind_interdomain,
   EVTCHNOP_close,
   EVTCHNOP_send,
+  EVTCHNOP_status,
+  EVTCHNSTAT_interdomain,
   EvtchnAllocUnbound,
   EvtchnBindInterdomain,
+  EvtchnStatus,
 } from "../../../abi/event-channel.ts";
 import {
   GNTMAP_host_map,
@@ -259,6 +262,22 @@ export class Kit {
 
   *close(port: number): Steps<number> {
     return yield* this.portOp(EVTCHNOP_close, port);
+  }
+
+  /** Whether the other end of one of its ports is there. */
+  *isBound(port: number): Steps<boolean> {
+    const { result, view } = yield* structured(
+      this.cpu,
+      __HYPERVISOR_event_channel_op,
+      EVTCHNOP_status,
+      EvtchnStatus.SIZE,
+      (v) => {
+        v.setUint16(EvtchnStatus.dom, DOMID_SELF, true);
+        v.setUint32(EvtchnStatus.port, port, true);
+      },
+    );
+    expect(result, 0, "EVTCHNOP_status");
+    return view.getUint32(EvtchnStatus.status, true) === EVTCHNSTAT_interdomain;
   }
 
   /** Whether an event has come, which is taken. */

@@ -117,6 +117,11 @@ export class ModuleDomain extends SoftwareCaller {
     return [...this.machine.space(IO_SPACE).keys()].filter((page) => inWindow(page * PAGE)).length;
   }
 
+  /** Whether a frame is its own or mapped by it now. */
+  has(mfn: number): boolean {
+    return this.places.has(mfn);
+  }
+
   private mapped(page: number, mfn: number): void {
     const address = page * PAGE;
     if (isRegisters(address)) return;

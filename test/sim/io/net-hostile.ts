@@ -59,10 +59,12 @@ export function hostileNetGuest(scene: IoScene, me: IoPeer): GuestProgram {
     const self = hostOf(me.id);
     const other = hostOf(others.length === 0 ? 1 : random.pick(others).id);
     const payload = pattern(random.below(random.oneIn(4) ? 6000 : 1400), random.u32());
-    switch (random.below(9)) {
+    switch (random.below(11)) {
       case 0: // forged MAC
         return udpFrame({ mac: other.mac, ip: self.ip }, to, payload);
       case 1: // forged IP
+      case 7:
+      case 8:
         return udpFrame({ mac: self.mac, ip: other.ip }, to, payload);
       case 2:
         return arp(1 + random.below(2), { mac: self.mac, ip: random.oneIn(2) ? other.ip : self.ip }, { ip: to.ip });

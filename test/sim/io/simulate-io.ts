@@ -57,6 +57,7 @@ import { freeFrames } from "../simulate.ts";
 import { Violation } from "../svm-cpu.ts";
 import { IoControl } from "./control.ts";
 import { BLOCK_MARK, SECTOR, SECTORS } from "./block-front.ts";
+import { Disk } from "./disk.ts";
 import { goodBlockGuest } from "./block-good.ts";
 import { hostileBlockGuest } from "./block-hostile.ts";
 import type { IoPeer, IoScene, Rings } from "./guest.ts";
@@ -108,12 +109,15 @@ export function simulateIo(
 
 class Run {
   private readonly random: Random;
+  private readonly disk: Disk;
   private readonly machine: Machine;
   private readonly io: ModuleDomain;
   private readonly dom0: Dom0;
   private readonly control: IoControl;
   private readonly scene: IoScene;
   private killed = 0;
+  /** The disk fails at times. */
+  private failing = false;
   /** Every guest that has been there. */
   private readonly built: number[] = [];
   /** When the domain last began. */
@@ -125,20 +129,23 @@ class Run {
     private readonly options: IoSimulationOptions,
   ) {
     this.random = new Random(seed);
+    this.disk = new Disk(this.random);
     const { machine, io } = ModuleDomain.open(
       modules.hypervisor,
       modules.io,
       {
         memory: MEMORY_MIB,
+        pci: this.disk.bus,
         onOutput: options.onOutput,
       },
       modules.mutant ?? 0,
     );
     this.machine = machine;
     this.io = io;
+    this.disk.attach(io);
     machine.svm.entryNs = ENTRY_NS;
     this.dom0 = new Dom0(machine);
-    this.control = new IoControl(this.dom0);
+    this.control = new IoControl(this.dom0, () => this.tick());
     const wire = new Wire(() => io.starts - 1);
     const counts = {
       sent: 0,
@@ -150,6 +157,8 @@ class Run {
       "hostile disks connected": 0,
       "hostile requests": 0,
       "bound again": 0,
+      "disk errors": 0,
+      flushes: 0,
     };
     this.scene = { machine, random: this.random, wire, peers: [], counts };
     machine.step(4);
@@ -202,11 +211,16 @@ class Run {
       tamper: null,
     };
     const writable = !random.oneIn(5);
+    const label = device === "block" && random.oneIn(2) ? this.disk.take() : null;
     const isNet = device === "net";
     const program = good
       ? isNet
         ? goodNetGuest(scene, peer)
-        : goodBlockGuest(scene, peer, writable)
+        : goodBlockGuest(scene, peer, {
+            writable,
+            onDisk: label !== null,
+            stable: label === null ? null : (sector) => this.disk.stable(label, sector),
+          })
       : isNet
         ? hostileNetGuest(scene, peer)
         : hostileBlockGuest(scene, peer);
@@ -222,7 +236,7 @@ class Run {
     // Grant and port of a device are the first words of both answers.
     const { status, payload } = isNet
       ? this.addVif(peer.id, peer.xenbus === null ? VIF_MODEL_NOXS : VIF_MODEL_XENBUS, hasAddress)
-      : this.addVbd(peer.id, peer.xenbus === null ? VBD_MODEL_NOXS : VBD_MODEL_XENBUS, writable);
+      : this.addVbd(peer.id, peer.xenbus === null ? VBD_MODEL_NOXS : VBD_MODEL_XENBUS, writable, label);
     this.must(status, 0, isNet ? "VIF_ADD" : "VBD_ADD");
     if (peer.xenbus === null) {
       const result = this.devctl(XEN_DEVCTL_dev_add, peer.id, (v) => {
@@ -239,13 +253,19 @@ class Run {
     this.must(this.dom0.unpause(peer.id), 0, "unpausing");
   }
 
-  private addVbd(id: number, model: number, writable: boolean): { status: number; payload: DataView } {
+  private addVbd(
+    id: number,
+    model: number,
+    writable: boolean,
+    label: string | null,
+  ): { status: number; payload: DataView } {
     return this.ask(IO_VBD_ADD, VbdAdd.SIZE, (v) => {
       v.setUint32(VbdAdd.domid, id, true);
       v.setUint32(VbdAdd.vdev, VDEV, true);
       v.setUint32(VbdAdd.model, model, true);
       v.setUint32(VbdAdd.flags, writable ? VBD_WRITABLE : 0, true);
-      new Uint8Array(v.buffer).set(Buffer.from(`ram:${SECTORS * SECTOR}`), VbdAdd.target);
+      const target = label === null ? `ram:${SECTORS * SECTOR}` : `part:${label}`;
+      new Uint8Array(v.buffer).set(Buffer.from(target), VbdAdd.target);
     });
   }
 
@@ -266,7 +286,7 @@ class Run {
       this.must(this.addVif(0, VIF_MODEL_NOXS, false).status, 0, "VIF_ADD for domain 0");
       this.removeVif(0);
     }
-    this.machine.step(20);
+    for (let n = 0; n < 20; n++) this.tick();
   }
 
   private removeVif(id: number): void {
@@ -299,7 +319,7 @@ class Run {
     for (let tries = 0; this.dom0.destroy(peer.id) !== 0; tries++) {
       if (tries > 1000) throw new Violation(`destroying domain ${peer.id} never ends`);
     }
-    if (this.random.oneIn(2)) this.machine.step(this.random.below(STEPS));
+    for (let n = this.random.oneIn(2) ? this.random.below(STEPS) : 0; n > 0; n--) this.tick();
     if (!first) this.removeDevice(peer);
   }
 
@@ -408,10 +428,16 @@ class Run {
     }
   }
 
+  /** One turn of the hypervisor, and what the disk does meanwhile. */
+  private tick(): void {
+    this.machine.step();
+    this.disk.work(this.failing);
+  }
+
   private step(times: number): void {
     for (let n = 0; n < times; n++) {
       const { starts } = this.io;
-      this.machine.step();
+      this.tick();
       if (this.io.starts !== starts) this.began = this.machine.now;
     }
     this.checkWaits();
@@ -462,9 +488,9 @@ class Run {
     this.control.close();
     this.shutDown();
     const { starts } = this.io;
-    this.machine.runUntil(() => this.io.starts > starts, "the restart of the I/O domain");
+    this.until(() => this.io.starts > starts, "the restart of the I/O domain");
     this.control.refresh();
-    this.machine.step(20);
+    for (let n = 0; n < 200; n++) this.tick();
     return freeFrames(this.dom0) + this.io.ownPages;
   }
 
@@ -486,6 +512,7 @@ class Run {
     for (let n = 0; n < 3; n++) this.create();
     const { tamper } = this;
     this.io.onShared = tamper;
+    this.failing = random.oneIn(3);
     const rounds = this.options.rounds ?? 60;
     for (let round = 0; round < rounds; round++) {
       switch (random.below(14)) {
