@@ -1,0 +1,130 @@
+/** Deliberate mistakes in the I/O domain's code, each of which the simulation must find. */
+import type { IoMutation } from "./mutant-module.ts";
+
+export const NET_MUTATIONS: IoMutation[] = [
+  {
+    name: "a vif may send from any MAC address",
+    file: "noxs/net/filter.ts",
+    find: "if (!(s.flags & VIF_ANY_MAC) && source != s.mac)",
+    replace: "if (!MUTANT && !(s.flags & VIF_ANY_MAC) && source != s.mac)",
+  },
+  {
+    name: "a vif with an IPv4 address may send from any",
+    file: "noxs/net/filter.ts",
+    find: "if (sender != own) return",
+    replace: "if (!MUTANT && sender != own) return",
+  },
+  {
+    name: "a frame shorter than its header is sent on",
+    file: "noxs/net/tx.ts",
+    find: "if (total < 14) drop",
+    replace: "if (!MUTANT && total < 14) drop",
+  },
+  {
+    name: "the grant of a control page is not ended",
+    file: "noxs/net/control-page.ts",
+    find: "if (!grantEnd(v.stable.grant)) return false;",
+    replace: "if (!MUTANT && !grantEnd(v.stable.grant)) return false;",
+  },
+  {
+    name: "the transmit ring of a vif that is disconnected stays mapped",
+    file: "noxs/net/connect.ts",
+    find: "if (q.tx) windowUnmap(q.tx);",
+    replace: "if (!MUTANT && q.tx) windowUnmap(q.tx);",
+  },
+  {
+    name: "the ports of a vif that is disconnected stay open",
+    file: "noxs/net/connect.ts",
+    find: "  eventForget(port);\n  eventClose(port);",
+    replace: "  eventForget(port);\n  if (!MUTANT) eventClose(port);",
+  },
+  {
+    name: "a sender gets its own frames for all",
+    file: "noxs/net/flood.ts",
+    find: "if (changetype<usize>(v) == j.sender || !v.queues) return;",
+    replace: "if ((!MUTANT && changetype<usize>(v) == j.sender) || !v.queues) return;",
+  },
+  {
+    name: "a sender is not told that its frames were sent",
+    file: "noxs/net/notify.ts",
+    find: "if (notifyTx || (q.notifyRx && both)) send(q.txPort);",
+    replace: "if ((notifyTx && !MUTANT) || (q.notifyRx && both)) send(q.txPort);",
+  },
+  {
+    name: "a vif that was removed keeps its addresses",
+    file: "noxs/net/net-control.ts",
+    find: "  floodForget(v);\n  addressesRemove(v);",
+    replace: "  floodForget(v);\n  if (!MUTANT) addressesRemove(v);",
+  },
+  {
+    name: "frames to an address that nobody has go to all",
+    file: "noxs/net/switch.ts",
+    find: "  } else {\n    drop(x, DROP_NO_DESTINATION);",
+    replace:
+      "  } else if (MUTANT) {\n    whenComplete(x, f, ACTION_FLOOD, 0);\n  } else {\n    drop(x, DROP_NO_DESTINATION);",
+  },
+  {
+    name: "a receiver is told of more bytes than were copied",
+    file: "noxs/net/rx.ts",
+    find: "store<u32>(responseAt(index) + 4, slotFlags | (used << 16));",
+    replace: "store<u32>(responseAt(index) + 4, slotFlags | ((MUTANT ? used + 1 : used) << 16));",
+  },
+  {
+    name: "a vif is not connected again after a restart",
+    file: "noxs/net/net-restart.ts",
+    find: "if (s.connected) {",
+    replace: "if (s.connected && !MUTANT) {",
+  },
+];
+
+export const BLOCK_MUTATIONS: IoMutation[] = [
+  {
+    name: "a write to a disk that may only be read is let through",
+    file: "noxs/block/parse.ts",
+    find: "const isRead = e.operation == BLKIF_OP_READ;",
+    replace: "const isRead = MUTANT || e.operation == BLKIF_OP_READ;",
+  },
+  {
+    name: "a segment may go beyond its page",
+    file: "noxs/block/parse.ts",
+    find: "if (first > last || last >= PAGE_SECTORS) return",
+    replace: "if (first > last || (!MUTANT && last >= PAGE_SECTORS)) return",
+  },
+  {
+    name: "a request is answered before its pages are unmapped",
+    file: "noxs/block/io.ts",
+    find: "  unmapFlush();\n  const first = finished;",
+    replace: "  if (!MUTANT) unmapFlush();\n  const first = finished;",
+  },
+  {
+    name: "the pages that a frontend uses again and again stay mapped when it is gone",
+    file: "noxs/block/connect.ts",
+    find: "  persistentDrop(v);\n  v.stable.connected = 0;",
+    replace: "  if (!MUTANT) persistentDrop(v);\n  v.stable.connected = 0;",
+  },
+  {
+    name: "a new disk in memory holds what its last owner left there",
+    file: "noxs/volumes/ram.ts",
+    find: "  memory.fill(pool + ((<usize>start) << 12), 0, (<usize>pages) << 12);",
+    replace: "  if (!MUTANT) memory.fill(pool + ((<usize>start) << 12), 0, (<usize>pages) << 12);",
+  },
+  {
+    name: "what is discarded stays",
+    file: "noxs/volumes/memory-disk.ts",
+    find: "if (r.operation == BLOCK_DISCARD) memory.fill(at, 0, bytes);",
+    replace: "if (r.operation == BLOCK_DISCARD) memory.fill(at, 0, MUTANT ? 0 : bytes);",
+  },
+  {
+    name: "a frontend is not told of its answers",
+    file: "noxs/block/responses.ts",
+    find: "if (ring.produced - wanted < ring.produced - before) eventSend",
+    replace: "if (!MUTANT && ring.produced - wanted < ring.produced - before) eventSend",
+  },
+  {
+    name: "a flush is answered before it is done",
+    file: "noxs/block/io.ts",
+    find: "    r.step = REQUEST_FLUSH;\n    const io = r.io;",
+    replace:
+      "    if (MUTANT && !r.entry.sectors) {\n      finishErrno(r, 0);\n      return;\n    }\n    r.step = REQUEST_FLUSH;\n    const io = r.io;",
+  },
+];
