@@ -12,6 +12,8 @@ const DAYTIME_PORT = 13;
 const GUEST_MIB = 2;
 /** Connections that are open at once. */
 const AT_ONCE = 16;
+/** Page tables that domain 0 may have more after the second time: each maps 2 MiB. */
+const TABLES_MOST = 2;
 /** Ids in one `destroy`. */
 const BATCH = 50;
 /** The emulated network: room for more hosts than the one of `npm start` has. */
@@ -105,7 +107,15 @@ export async function daytimesAnswer(t: ExecutionContext, count: number, memoryM
   const sizes = (text: string) => text.replace(/grant table of \d+ frames/g, "grant table");
   t.is(sizes(await channelsAndGrants(machine)), sizes(channels));
   const second = await round();
-  t.deepEqual(second, first, "frames after as many again");
+  // Domain 0 may have touched a little more of its window, which takes a page table.
+  const tables = second["tables"]! - first["tables"]!;
+  t.true(tables >= 0 && tables <= TABLES_MOST, `${tables} page tables more`);
+  const free = "free or domain 0's";
+  t.deepEqual(
+    { ...second, tables: first["tables"]!, [free]: second[free]! + tables },
+    first,
+    "frames after as many again",
+  );
   t.is(sizes(await channelsAndGrants(machine)), sizes(channels));
   t.regex(await command("debug-keys a"), /0 violations/);
   t.notRegex(machine.output, /PANIC|uncaught|watchdog/i);
