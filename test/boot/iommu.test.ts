@@ -11,6 +11,7 @@ import { collectFiles, packArchive } from "../../scripts/volume/archive.ts";
 import type { IommuModel } from "../../scripts/devices.ts";
 import type { Machine } from "../../scripts/machine.ts";
 import { type BootOptions, bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
+import { diskFile } from "./support/disk-file.ts";
 import { Qtest } from "./support/qtest.ts";
 
 const NAMES = { intel: "VT-d", amd: "AMD-Vi" } as const;
@@ -48,6 +49,44 @@ for (const iommu of ["intel", "amd"] as const) {
       },
     );
   }
+}
+
+const MIB = 1 << 20;
+
+for (const iommu of ["intel", "amd"] as const) {
+  test.serial(`guests' disks on virtio-blk, AHCI and NVMe behind ${NAMES[iommu]}, also behind a restart`, async (t) => {
+    t.timeout(GUEST_MS * 2);
+    const drive = (id: string) => ["-drive", `file=${diskFile(t, 32 * MIB)},format=raw,if=none,id=${id}`];
+    const machine = await bootToPrompt(t, {
+      iommu,
+      memoryMib: 192,
+      disks: [{ file: diskFile(t, 32 * MIB) }],
+      devices: [
+        ...[...drive("sata"), "-device", "ide-hd,drive=sata,bus=ide.0"],
+        ...[...drive("nvme"), "-device", "nvme,drive=nvme,serial=nvme"],
+      ],
+    });
+    const disks = JSON.parse((await machine.command("disk list --json", COMMAND_MS)).trim()) as { driver: string }[];
+    t.deepEqual(disks.map(({ driver }) => driver).sort(), ["ahci", "nvme", "virtio-blk"]);
+    for (const [disk, { driver }] of disks.entries()) {
+      await machine.command(`volume format ${disk}`, COMMAND_MS);
+      await machine.command(`volume create ${driver} 4M --disk ${disk}`, COMMAND_MS);
+    }
+    const blktest = async (volume: string, options: string) => {
+      const create = `create --kernel blktest --memory 8 --vbd target=${volume},vdev=xvda --cmdline '${options}' --wait`;
+      t.regex(await machine.command(create, GUEST_MS), /TYPEVISOR-GUEST: PASS blktest/);
+    };
+    for (const { driver } of disks) await blktest(driver, "seed=3");
+    await machine.command("io-restart", COMMAND_MS);
+    for (const { driver } of disks) await blktest(driver, "seed=3 mode=check");
+    for (const disk of disks.keys()) {
+      t.regex(await machine.command(`volume check ${disk}`, COMMAND_MS), /no problem; 1 volumes? with/);
+    }
+    const info = await machine.command("info", COMMAND_MS);
+    t.regex(info, new RegExp(`^DMA +confined by ${NAMES[iommu]}$`, "m"), "and nothing was refused");
+    t.regex(await machine.command("debug-keys a", COMMAND_MS), /0 violations/);
+    await powerOff(t, machine);
+  });
 }
 
 /** QEMU's demonstration device, which no driver is for: it copies between its buffer and memory when it is told to. */
