@@ -2,7 +2,8 @@
 import { linuxModules } from "../../scripts/linux/guest.ts";
 import { plainText } from "../../scripts/machine.ts";
 import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
-import { diskFile, E2FSPROGS, MIB, quietly, start, succeed } from "./support/linux-disks.ts";
+import { diskFile } from "./support/disk-file.ts";
+import { E2FSPROGS, MIB, quietly, start, succeed } from "./support/linux-disks.ts";
 import { expectCalm, LINUX_MS } from "./support/linux.ts";
 import { packageTests } from "./support/packages.ts";
 

@@ -3,7 +3,8 @@ import type { ExecutionContext } from "ava";
 import { debianInitramfs, linuxModules } from "../../scripts/linux/guest.ts";
 import type { LinuxShell } from "../../scripts/linux/shell.ts";
 import { bootToPrompt, COMMAND_MS, powerOff, settle } from "./support/boot.ts";
-import { diskFile, E2FSPROGS, listed, MIB, quietly, start, succeed } from "./support/linux-disks.ts";
+import { diskFile } from "./support/disk-file.ts";
+import { E2FSPROGS, listed, MIB, quietly, start, succeed } from "./support/linux-disks.ts";
 import { expectCalm, LINUX_MS } from "./support/linux.ts";
 import { packageTests } from "./support/packages.ts";
 

@@ -1,7 +1,4 @@
 /** Linux guests with volumes: what the tests of their disks have in common. */
-import { mkdtempSync, rmSync, truncateSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import path from "node:path";
 import type { ExecutionContext } from "ava";
 import { LinuxShell } from "../../../scripts/linux/shell.ts";
 import type { Machine } from "../../../scripts/machine.ts";
@@ -11,16 +8,6 @@ import { LINUX_MS } from "./linux.ts";
 /** Of e2fsprogs, what makes and checks ext4. */
 export const E2FSPROGS = { name: "e2fsprogs", files: /^(usr\/sbin\/(mke2fs|mkfs\.ext4|e2fsck)|etc\/mke2fs\.conf)$/ };
 export const MIB = 1 << 20;
-
-/** An empty disk, gone with the test. */
-export function diskFile(t: ExecutionContext, bytes: number): string {
-  const folder = mkdtempSync(path.join(tmpdir(), "typevisor-linux-disks-"));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const file = path.join(folder, "disk.img");
-  writeFileSync(file, "");
-  truncateSync(file, bytes);
-  return file;
-}
 
 export type Listed = Record<string, unknown>;
 
