@@ -162,6 +162,7 @@ export class Vbd extends Task {
   toldNext: usize;
   removing: u32; // 1: it goes when nothing is in progress
   disconnecting: u32; // 1: its rings go then
+  reported: u32; // 1: the log has a line about its frontend
   call: usize; // who waits for either, or for the target: BlockCall
 }
 

@@ -235,13 +235,17 @@ export function vbdRemove(v: Vbd, call: usize): void {
 export function vbdFail(v: Vbd, failure: u32): void {
   const s = v.stable;
   s.failure = failure;
-  say("vbd ");
-  sayDec(s.vdev);
-  say(" of domain ");
-  sayDec(s.domid);
-  say(": disconnected, its frontend has broken the protocol, reason ");
-  sayDec(failure);
-  sayEnd();
+  // Once: a guest that goes on like this would fill the log.
+  if (!v.reported) {
+    v.reported = 1;
+    say("vbd ");
+    sayDec(s.vdev);
+    say(" of domain ");
+    sayDec(s.domid);
+    say(": disconnected, its frontend has broken the protocol, reason ");
+    sayDec(failure);
+    sayEnd();
+  }
   v.disconnecting = 1;
   quiet(v);
 }

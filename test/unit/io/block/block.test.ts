@@ -173,6 +173,22 @@ test.serial("a producer index that is not possible disconnects the frontend", as
   t.true(f.host.idle);
 });
 
+test.serial("a frontend that breaks the protocol again and again has one line in the log", async (t) => {
+  const f = await frontend({ model: VBD_MODEL_NOXS });
+  for (let i = 0; i < 3; i++) {
+    const [ring] = f.rings;
+    ring!.write(Sring.req_prod, (ring!.produced + 33) >>> 0, 4);
+    f.guest.send(ring!.port);
+    f.host.settle();
+    t.is(f.entry().failure, VBD_FAIL_INDEX);
+    ring!.write(Sring.req_prod, ring!.produced, 4);
+    f.setState(6);
+    f.setState(1);
+    t.is(f.setState(4), 4);
+  }
+  t.is(f.host.log.split("broken the protocol").length - 1, 1, f.host.log);
+});
+
 test.serial("an error of the disk is one of the request", async (t) => {
   const f = await frontend();
   f.write(0, sectorData(2, 0, 64));
