@@ -36,7 +36,7 @@ import { memoryMapStart } from "./hypercalls/memory-map";
 import { panic } from "./machine/panic";
 import { schedulerDeadline, schedulerPick, schedulerStart } from "./scheduling/scheduler";
 import { sharedInfoStart, updateTime } from "./events/shared-info";
-import { softwareRun } from "./software-exits";
+import { softwarePortAccess, softwareRun } from "./software-exits";
 import { softwareMemoryInit, softwareTouchPage } from "./memory/software-memory";
 import { softwareRestart } from "./software/software-restart";
 import { startInfoInit } from "./software/start-info";
@@ -212,6 +212,12 @@ export function softwareHypercall(space: u32): void {
 export function softwareTouch(space: u32, address: u32, write: u32): u32 {
   const v = softwareVcpu(space);
   return v != null && softwareTouchPage(v.domain, address, write != 0) ? 1 : 0;
+}
+
+/** As an access of a software domain to a port (SoftwareExit.port): what is read. For the simulation. */
+export function softwarePort(space: u32, access: u32, value: u32): u32 {
+  const v = softwareVcpu(space);
+  return v != null ? softwarePortAccess(v, access, value) : u32.MAX_VALUE;
 }
 
 function softwareVcpu(space: u32): Vcpu | null {

@@ -121,12 +121,22 @@ function answer(v: Vcpu, value: u64): void {
   store<u64>(softwareExitOf(softwareOf(v.domain)) + SoftwareExit.result, value);
 }
 
-/** An access to a port: all ones and ignored for a domain that drives no devices. */
 function port(v: Vcpu): void {
   const access = <u32>exitField(v, SoftwareExit.port);
+  answer(v, softwarePortAccess(v, access, <u32>exitField(v, SoftwareExit.result)));
+}
+
+/**
+ * An access to a port: all ones and ignored for a domain that drives no devices.
+ * @param access as SoftwareExit.port
+ * @param value what is written, if it is a write
+ * @returns what is read
+ */
+export function softwarePortAccess(v: Vcpu, access: u32, value: u32): u32 {
   const number = access & 0xffff;
   const size = (access >> SOFTWARE_PORT_SIZE_SHIFT) & SOFTWARE_PORT_SIZE_MASK;
-  if (!drivesDevices(v.domain)) answer(v, u32.MAX_VALUE);
-  else if (access & SOFTWARE_PORT_WRITE) portWrite(v.domain, number, size, <u32>exitField(v, SoftwareExit.result));
-  else answer(v, portRead(v.domain, number, size));
+  if (!drivesDevices(v.domain)) return u32.MAX_VALUE;
+  if (!(access & SOFTWARE_PORT_WRITE)) return portRead(v.domain, number, size);
+  portWrite(v.domain, number, size, value);
+  return value;
 }

@@ -44,6 +44,7 @@ export interface HypervisorExports {
   start(): void;
   step(cpu: number): void;
   softwareHypercall(space: number): void;
+  softwarePort(space: number, access: number, value: number): number;
   softwareTouch(space: number, address: number, write: number): number;
   audit(): number;
 }

@@ -161,12 +161,4 @@ export class Disk implements Registers {
     const at = this.at(address);
     if (at !== null) this.model.barWrite(at.bar, at.offset, size, value);
   }
-
-  portIn(port: number, size: number): number {
-    return this.bus.in(port, size) | 0;
-  }
-
-  portOut(port: number, size: number, value: number): void {
-    this.bus.out(port, size, value);
-  }
 }

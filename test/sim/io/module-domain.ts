@@ -16,7 +16,14 @@ import {
   IO_STABLE,
   IO_STABLE_END,
 } from "../../../abi/io/layout.ts";
-import { CallPage, SOFTWARE_EXIT_TRAP, SOFTWARE_TRAP_UNREACHABLE, SoftwareExit } from "../../../abi/software.ts";
+import {
+  CallPage,
+  SOFTWARE_EXIT_TRAP,
+  SOFTWARE_PORT_SIZE_SHIFT,
+  SOFTWARE_PORT_WRITE,
+  SOFTWARE_TRAP_UNREACHABLE,
+  SoftwareExit,
+} from "../../../abi/software.ts";
 import { systemTime } from "../call.ts";
 import { Machine, type MachineOptions } from "../machine.ts";
 import { PAGE } from "../ram.ts";
@@ -40,8 +47,6 @@ class Killed extends Error {}
 export interface Registers {
   read(machineAddress: number, size: number): number | bigint;
   write(machineAddress: number, size: number, value: number | bigint): void;
-  portIn(port: number, size: number): number;
-  portOut(port: number, size: number, value: number): void;
 }
 
 export class ModuleDomain extends SoftwareCaller {
@@ -245,6 +250,12 @@ export class ModuleDomain extends SoftwareCaller {
     return view.getBigInt64(IO_CALL_PAGE + CallPage.result, true);
   }
 
+  /** The hypervisor lets it access what it may. */
+  private port(port: number, size: number, write: number, value: number): number {
+    const access = ((port & 0xffff) | (size << SOFTWARE_PORT_SIZE_SHIFT) | write) >>> 0;
+    return this.machine.exports.softwarePort(IO_SPACE, access, value >>> 0);
+  }
+
   private imports(): Record<string, unknown> {
     const { view } = this;
     const exchange = (ptr: number, change: (old: number) => number): number => {
@@ -270,8 +281,8 @@ export class ModuleDomain extends SoftwareCaller {
       };
     return {
       hypercall: (op: number, ...args: bigint[]) => this.call(op, args),
-      portIn: (port: number, size: number) => this.registers?.portIn(port, size) ?? -1,
-      portOut: (port: number, size: number, value: number) => this.registers?.portOut(port, size, value >>> 0),
+      portIn: (port: number, size: number) => this.port(port, size, 0, 0),
+      portOut: (port: number, size: number, value: number) => this.port(port, size, SOFTWARE_PORT_WRITE, value),
       read8: read(1, (at) => view.getUint8(at)),
       read16: read(2, (at) => view.getUint16(at, true)),
       read32: read(4, (at) => view.getUint32(at, true)),
