@@ -50,7 +50,6 @@ export class ControlPages {
       this.free.push(page);
       throw error;
     }
-    this.keepPorts(page, 0, 0);
     memory.store32(entryOf(page), domain);
     return page;
   }
@@ -81,7 +80,7 @@ export class ControlPages {
   give(page: number): void {
     endGrant(grantOf(page));
     memory.zero(addressOf(page), PAGE_SIZE);
-    memory.store32(entryOf(page), 0);
+    memory.zero(entryOf(page), ENTRY_BYTES);
     this.free.push(page);
   }
 
@@ -95,7 +94,9 @@ export class ControlPages {
       const at = entryOf(page);
       const ours = memory.load32(at) === 0 ? 0 : memory.load32(at + OURS_AT);
       // None: noted by a domain 0 that died before it bound its own.
-      if (ours !== 0) this.keepPorts(page, 0, formerPort(ours));
+      if (ours === 0) continue;
+      memory.store32(at + THEIRS_AT, formerPort(ours));
+      memory.store32(at + OURS_AT, 0);
     }
   }
 
@@ -123,11 +124,6 @@ export class ControlPages {
 
   /** Keeps for a later domain 0 which port is ours. */
   keepPort(page: number, ours: number): void {
-    this.keepPorts(page, ours, 0);
-  }
-
-  private keepPorts(page: number, ours: number, theirs: number): void {
     memory.store32(entryOf(page) + OURS_AT, ours);
-    memory.store32(entryOf(page) + THEIRS_AT, theirs);
   }
 }
