@@ -101,13 +101,18 @@ export function eventBindVirq(virq: u32): i32 {
   return rc < 0 ? rc : load<i32>(argument, EvtchnBindVirq.port);
 }
 
-/** The port at the other end of port `local`; 0 when nothing is bound to it. */
-export function eventRemotePort(local: u32): u32 {
+/** The other domain's port that EVTCHNOP_status tells of port `local`; 0 when that is not in this state. */
+function portInStatus(local: u32, status: u32): u32 {
   clear(EvtchnStatus.SIZE);
   store<u16>(argument, <u16>DOMID_SELF, EvtchnStatus.dom);
   store<u32>(argument, local, EvtchnStatus.port);
-  if (eventOp(EVTCHNOP_status) < 0 || load<u32>(argument, EvtchnStatus.status) != EVTCHNSTAT_interdomain) return 0;
+  if (eventOp(EVTCHNOP_status) < 0 || load<u32>(argument, EvtchnStatus.status) != status) return 0;
   return load<u32>(argument, EvtchnStatus.u_interdomain_port);
+}
+
+/** The port at the other end of port `local`; 0 when nothing is bound to it. */
+export function eventRemotePort(local: u32): u32 {
+  return portInStatus(local, EVTCHNSTAT_interdomain);
 }
 
 /**
@@ -115,11 +120,7 @@ export function eventRemotePort(local: u32): u32 {
  * or it is in use again.
  */
 export function eventFormerPort(local: u32): u32 {
-  clear(EvtchnStatus.SIZE);
-  store<u16>(argument, <u16>DOMID_SELF, EvtchnStatus.dom);
-  store<u32>(argument, local, EvtchnStatus.port);
-  if (eventOp(EVTCHNOP_status) < 0 || load<u32>(argument, EvtchnStatus.status) != EVTCHNSTAT_closed) return 0;
-  return load<u32>(argument, EvtchnStatus.u_interdomain_port);
+  return portInStatus(local, EVTCHNSTAT_closed);
 }
 
 /** Notifies the other end of a port. */
