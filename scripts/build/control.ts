@@ -11,7 +11,12 @@ export async function buildControl(): Promise<void> {
   await runStep({
     name: "control",
     title: "bundled domain 0's TypeScript",
-    inputs: () => [fromRoot("toolstack/control"), fromRoot("abi")],
+    inputs: () => [
+      fromRoot("toolstack/control"),
+      fromRoot("toolstack/api"),
+      fromRoot("abi"),
+      fromRoot("package-lock.json"),
+    ],
     key: version,
     outputs: [controlBundle],
     run: async () => {

@@ -14,8 +14,24 @@ const LAYERS = {
   toolstack: ["noxs", "abi"],
 };
 
-/** Folders whose files leave the machine as part of the image: they may import nothing but files of this repository. */
-const BOOTED = ["abi/", "arch-x86/", "kernel/", "codec/", "drivers/", "noxs/", "toolstack/control/"];
+/** Folders of a layer with rules of their own: what they may import besides themselves. */
+const ROOMS = {
+  "toolstack/api": [],
+  "toolstack/control": ["toolstack/api", "abi"],
+  "toolstack/cli": ["toolstack/api", "abi"],
+};
+
+/** Folders whose files leave the machine as part of the image: they may import files of this repository, and these packages. */
+const BOOTED = {
+  "abi/": [],
+  "arch-x86/": [],
+  "kernel/": [],
+  "codec/": [],
+  "drivers/": [],
+  "noxs/": [],
+  "toolstack/control/": [],
+  "toolstack/api/": ["valibot"],
+};
 
 export const layers = {
   meta: {
@@ -24,25 +40,28 @@ export const layers = {
     messages: {
       upward:
         "{{from}}/ may import only {{allowed}}, not {{to}}/ (layers point down: see the table in scripts/lint/layers.js)",
-      foreign: "'{{name}}' does not exist where {{from}}/ runs: import only files of this repository",
+      foreign:
+        "'{{name}}' does not exist where {{from}}/ runs: import files of this repository (see scripts/lint/layers.js)",
     },
   },
   create(context) {
     const file = path.relative(context.cwd, context.filename).split(path.sep).join("/");
-    const from = file.split("/")[0];
-    const allowed = LAYERS[from];
+    const placeOf = (name) => Object.keys(ROOMS).find((room) => name.startsWith(`${room}/`)) ?? name.split("/")[0];
+    const from = placeOf(file);
+    const allowed = ROOMS[from] ?? LAYERS[from];
     if (allowed === undefined) return {};
+    const booted = Object.keys(BOOTED).find((folder) => file.startsWith(folder));
 
     function check(node) {
       const name = node.source?.value;
       if (typeof name !== "string") return;
       if (!name.startsWith(".")) {
-        if (BOOTED.some((folder) => file.startsWith(folder))) {
+        if (booted !== undefined && !BOOTED[booted].includes(name)) {
           context.report({ node, messageId: "foreign", data: { name, from } });
         }
         return;
       }
-      const to = path.posix.normalize(path.posix.join(path.posix.dirname(file), name)).split("/")[0];
+      const to = placeOf(path.posix.normalize(path.posix.join(path.posix.dirname(file), name)));
       if (to !== from && !allowed.includes(to)) {
         const list = allowed.length === 0 ? "nothing outside itself" : allowed.map((layer) => `${layer}/`).join(", ");
         context.report({ node, messageId: "upward", data: { from, to, allowed: list } });

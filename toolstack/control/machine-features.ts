@@ -4,7 +4,7 @@
  */
 import { cpuidLeaf, IA32_VMX_EPT_VPID_CAP, IA32_VMX_PROCBASED_CTLS2, SVM_LEAF } from "./cpu-features.ts";
 import type { CpuPolicy, PhysicalInfo } from "./hypercalls/sysctl.ts";
-import { formatBytes } from "./text.ts";
+import { formatBytes } from "../api/sizes.ts";
 import { PAGE_SIZE } from "./window.ts";
 
 /** `required`: without it no guest runs. `used`: used if present. `unused`: not used by Typevisor yet. */

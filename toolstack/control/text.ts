@@ -1,4 +1,4 @@
-/** Text and bytes: UTF-8 in both directions (the engine has no TextEncoder), and plain-English numbers. */
+/** Text and bytes: UTF-8 in both directions (the engine has no TextEncoder). */
 
 /** Calls `put` with each byte of the UTF-8 form of `text`; lone surrogates become U+FFFD. */
 export function forEachUtf8Byte(text: string, put: (byte: number) => void): void {
@@ -85,21 +85,4 @@ export function decodeCString(bytes: Uint8Array): string {
 /** "0x1000". */
 export function hex(value: number): string {
   return `0x${value.toString(16)}`;
-}
-
-/** "1 page", "2 pages". */
-export function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? "" : "s"}`;
-}
-
-/** A size in the largest unit that leaves a readable number: "640 KiB", "12.5 MiB". */
-export function formatBytes(bytes: number): string {
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
-  let unit = 0;
-  let value = bytes;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit++;
-  }
-  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
 }

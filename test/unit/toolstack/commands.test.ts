@@ -41,7 +41,7 @@ test("modules, exit, COMMAND --help and units", async (t) => {
   t.regex(output, /^hello +5\.2 KiB\ninitrd +9\.8 KiB$/m);
   t.regex(output, /^create --kernel NAME .*\n {2}create a domain/m);
   t.regex(output, /^js SCRIPT\n/m);
-  t.regex(output, /^list\n {2}list the domains\n/m);
+  t.regex(output, /^list \[--json\]\n {2}list the domains\n/m);
   t.regex(output, /^hello +1 +16 /m);
   t.regex(output, /TYPEVISOR-EXEC: 7 ok, 0 failed\n$/);
 });

@@ -1,6 +1,6 @@
 import test from "ava";
-import { CommandError } from "../../../toolstack/control/commands/command-error.ts";
-import { parseCount, parseMib, parseOptions } from "../../../toolstack/control/commands/options.ts";
+import { CommandError } from "../../../toolstack/api/command-error.ts";
+import { parseCount, parseMib, parseOptions } from "../../../toolstack/api/options.ts";
 import { splitCommands as split, splitWords } from "../../../toolstack/control/commands/words.ts";
 
 const NAMES = new Set(["js", "list", "help", "destroy"]);

@@ -12,7 +12,8 @@
  */
 import { XEN_HVM_MEMMAP_TYPE_ACPI, XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from "../../../abi/hvm.ts";
 import type { MemoryRange } from "../hypercalls/memory.ts";
-import { formatBytes, hex } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
+import { hex } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
 import type { PvhKernel, Segment } from "./elf.ts";

@@ -1,6 +1,6 @@
 /** Checks that there is enough memory for a guest, with error messages. */
 import { physicalInfo } from "../hypercalls/sysctl.ts";
-import { formatBytes } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
 

@@ -7,7 +7,8 @@
  *   0xfeff8000  Xen's special pages, of which there is only the device page (abi/io/noxs.ts)
  */
 import { XEN_HVM_MEMMAP_TYPE_RAM, XEN_HVM_MEMMAP_TYPE_RESERVED } from "../../../abi/hvm.ts";
-import { formatBytes, hex } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
+import { hex } from "../text.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { BuildError } from "./build-error.ts";
 import type { PvKernel } from "./elf.ts";

@@ -20,7 +20,7 @@ import { beginCodec, stepCodec } from "../codec.ts";
 import { memory } from "../host.ts";
 import { populateRange, releaseRange } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
-import { formatBytes } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
 import { giveWay } from "../tasks.ts";
 import { sleep } from "../timers.ts";
 import { showLife } from "../watchdog.ts";

@@ -2,9 +2,9 @@ import { print } from "../console/output.ts";
 import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
 import { hypervisorBelow, machineFeatures, type Feature, type Use } from "../machine-features.ts";
 import { guestRefusal } from "../refusal.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../../api/options.ts";
 
 const USES: Use[] = ["required", "used", "unused"];
 

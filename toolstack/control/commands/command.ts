@@ -1,6 +1,7 @@
 /** The definition of a command, and its context. */
 import type { Domains } from "../domains/domains.ts";
 import type { Interruption } from "../interruption.ts";
+import type { AnyHandler } from "./handler.ts";
 
 /** Takes the console's input while a command runs. */
 export interface InputTaker {
@@ -35,6 +36,8 @@ export interface Command {
   summary: string;
   /** More, for `help NAME`. */
   details?: string[];
+  /** The requests that it makes, which can be made from outside too. */
+  handlers?: readonly AnyHandler[];
   /** Of a command of subcommands: the usage of each. */
   subcommands?: Readonly<Record<string, { usage: string }>>;
   /**

@@ -1,10 +1,10 @@
 import { atLineStart, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { EndReason } from "../domains/shutdown.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { domainArgument } from "./life.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../../api/options.ts";
 
 /** Ctrl-]: leaves a guest's console, as in `xl console` and telnet. */
 const LEAVE = 0x1d;

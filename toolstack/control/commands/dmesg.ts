@@ -1,15 +1,16 @@
-import { print, printBytes, atLineStart } from "../console/output.ts";
+import { dmesgRequest } from "../../api/requests/machine.ts";
+import { atLineStart, print } from "../console/output.ts";
 import { readHypervisorLog } from "../hypercalls/sysctl.ts";
 import type { Command } from "./command.ts";
-import { parseOptions } from "./options.ts";
+import { handler } from "./handler.ts";
+import { requestCommand, runRequest } from "./request-command.ts";
+
+const dmesg = handler(dmesgRequest, (_params, { output }) => readHypervisorLog(output));
 
 export const dmesgCommand: Command = {
-  name: "dmesg",
-  usage: "",
-  summary: "show the hypervisor's log",
-  run(words) {
-    parseOptions(words, {});
-    readHypervisorLog(printBytes);
+  ...requestCommand(dmesg),
+  async run(words, context) {
+    await runRequest(dmesg, words, context);
     if (!atLineStart()) print("\n");
   },
 };

@@ -1,5 +1,5 @@
 import { print } from "../console/output.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
 
 /** @param all the table of commands, which `help` itself is part of */

@@ -5,12 +5,13 @@ import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
 import { guestRefusal } from "../refusal.ts";
-import { count, formatBytes } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
+import { count } from "../../api/sizes.ts";
 import { PAGE_SIZE } from "../window.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { Command } from "./command.ts";
 import { namedDomain } from "./life.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../../api/options.ts";
 
 /** The hypervisor's frame counters and what they stand for. */
 const OWNERS: [string, string][] = [

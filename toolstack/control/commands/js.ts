@@ -1,7 +1,7 @@
 import { print, printed } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { inspect } from "../inspect.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { evaluateScript, withoutOwnFrames } from "./script.ts";
 

@@ -1,7 +1,7 @@
 import { SHUTDOWN_poweroff } from "../../../abi/sched.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../../api/options.ts";
 
 export const poweroffCommand: Command = {
   name: "poweroff",

@@ -4,7 +4,7 @@ import { atLineStart, flushConsole, print } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { HypercallError } from "../hypercall.ts";
 import { IoError } from "../noxs/io-requests.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { CommandContext } from "./command.ts";
 import { explainCommand } from "./help.ts";
 import { findCommand, isCommand } from "./table.ts";

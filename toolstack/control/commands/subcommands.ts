@@ -1,12 +1,28 @@
 /** Commands whose first word says what to do: `bridge list`. */
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
+import { usageOf } from "../../api/command-line.ts";
+import type { Arguments } from "../../api/request.ts";
 import type { Command, CommandContext } from "./command.ts";
+import type { AnyHandler, Handler } from "./handler.ts";
+import { runRequest } from "./request-command.ts";
 
 export interface Subcommand {
   /** Its arguments, as in help. */
   usage: string;
   summary: string;
   run(words: string[], context: CommandContext): void | Promise<void>;
+  handler?: AnyHandler;
+}
+
+/** A subcommand that is one request. */
+export function requestSubcommand<A extends Arguments, R>(handler: Handler<A, R>): Subcommand {
+  const { request } = handler;
+  return {
+    usage: `${usageOf(request)}${request.lines === null ? "" : " [--json]"}`.trim(),
+    summary: request.summary,
+    handler,
+    run: (words, context) => runRequest(handler, words, context),
+  };
 }
 
 /** A command of subcommands; help lists them. */
@@ -26,6 +42,7 @@ export function commandOf(
     summary,
     details: [...lines, ...more],
     subcommands,
+    handlers: Object.values(subcommands).flatMap(({ handler }) => (handler === undefined ? [] : [handler])),
     async run(words, context) {
       const [word, ...rest] = words;
       const known = word !== undefined && Object.prototype.hasOwnProperty.call(subcommands, word);

@@ -4,12 +4,12 @@ import { terminalSize } from "../console/terminal.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { exitCounts, physicalInfo } from "../hypercalls/sysctl.ts";
 import { pause } from "../interruption.ts";
-import { formatBytes } from "../text.ts";
+import { formatBytes } from "../../api/sizes.ts";
 import { PAGE_SIZE } from "../window.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { countDevices, DEVICE_TITLES, deviceRates, type DeviceCounts } from "./devices/rates.ts";
 import { stateLetters } from "./list.ts";
-import { parseCount, parseOptions } from "./options.ts";
+import { parseCount, parseOptions } from "../../api/options.ts";
 
 const DEFAULT_INTERVAL_S = 2;
 const MAX_INTERVAL_S = 3600;

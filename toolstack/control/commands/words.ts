@@ -3,7 +3,7 @@
  * the next character literally (except between single quotes). The argument of `js` is JavaScript and used
  * verbatim, up to a `;` outside brackets and strings that is followed by a command's name.
  */
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import { depths } from "./script.ts";
 
 /**

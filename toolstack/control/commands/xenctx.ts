@@ -15,10 +15,10 @@ import {
   vcpuInfo,
   type VcpuInfo,
 } from "../hypercalls/domctl.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
 import { namedDomain } from "./life.ts";
-import { parseCount, parseOptions } from "./options.ts";
+import { parseCount, parseOptions } from "../../api/options.ts";
 
 /** Frames of the guest that are read for one vCPU at most: its stack, the code around, page tables. */
 const FRAMES_MAX = 256;

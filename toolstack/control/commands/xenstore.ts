@@ -3,9 +3,9 @@ import { print, printed } from "../console/output.ts";
 import { absolutePath, baseName, homeOf, isValidPath } from "../store/path.ts";
 import { formatPermissions } from "../store/permissions.ts";
 import { StoreError } from "../store/store-error.ts";
-import { CommandError } from "./command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
-import { parseOptions } from "./options.ts";
+import { parseOptions } from "../../api/options.ts";
 
 /** A path as the user wrote it, relative ones from domain 0's own. Throws CommandError. */
 function pathArgument(text: string): string {

@@ -1,7 +1,7 @@
 /** The toolstack's record of one domain. Everything else is queried from the hypervisor. */
 import { systemTime, wallTimeMs } from "../clock.ts";
 import type { GuestConsole } from "./guest-console.ts";
-import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
+import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { CreateRequest } from "./request.ts";
 import type { EndReason } from "./shutdown.ts";
 import { uuidOfHandle } from "./uuid.ts";

@@ -44,7 +44,8 @@ import { GuestConsole } from "./guest-console.ts";
 import { sleep } from "../timers.ts";
 import { checkName, freeName, idOf } from "./name.ts";
 import { noPortLeft } from "./no-port-left.ts";
-import { actionFor, DEFAULT_POLICY, quickEnds, resets, restartDelay } from "./policy.ts";
+import { DEFAULT_POLICY } from "../../api/policy.ts";
+import { actionFor, quickEnds, resets, restartDelay } from "./policy.ts";
 import type { CreateRequest } from "./request.ts";
 import {
   decodeDomain,

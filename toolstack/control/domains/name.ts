@@ -2,11 +2,9 @@
  * Domains' names: what one may be, and one for a domain that was given none. A name is kept in the domain's record
  * (saved.ts), which outlives domain 0; a guest cannot change its own.
  */
+import { NAME_BYTES } from "../../api/requests/domains.ts";
 import { BuildError } from "../builder/build-error.ts";
 import { encodeUtf8 } from "../text.ts";
-
-/** The longest name, bytes of UTF-8. */
-export const NAME_BYTES = 64;
 
 /** A name that is one as it is. */
 const PLAIN = /^[a-z][!-~]*$/i;

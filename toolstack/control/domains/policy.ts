@@ -2,32 +2,8 @@
  * What happens after a domain has shut down: xl's on_poweroff, on_reboot, on_crash and on_soft_reset, with its
  * defaults. A domain that repeatedly ends soon after its start is restarted with increasing delays, and finally not at all.
  */
+import { SOFT_RESET, type EndAction, type EndPolicy } from "../../api/policy.ts";
 import { isFailure, type EndReason } from "./shutdown.ts";
-
-export type EndAction = "destroy" | "restart" | "preserve";
-
-export const END_ACTIONS: readonly EndAction[] = ["destroy", "restart", "preserve"];
-
-/** A domain that has started another kernel (Linux's kexec) goes on with that, in its memory. */
-export const SOFT_RESET = "soft-reset";
-export type ResetAction = EndAction | typeof SOFT_RESET;
-
-export const RESET_ACTIONS: readonly ResetAction[] = [SOFT_RESET, ...END_ACTIONS];
-
-export interface EndPolicy {
-  poweroff: EndAction;
-  reboot: EndAction;
-  /** For a watchdog that ran out too. */
-  crash: EndAction;
-  softReset: ResetAction;
-}
-
-export const DEFAULT_POLICY: Readonly<EndPolicy> = {
-  poweroff: "destroy",
-  reboot: "restart",
-  crash: "destroy",
-  softReset: SOFT_RESET,
-};
 
 /** Whether the domain is to be reset. */
 export function resets(policy: EndPolicy, reason: EndReason): boolean {

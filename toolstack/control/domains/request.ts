@@ -1,7 +1,7 @@
 /** The parameters of `create`. */
 import type { GuestConfig } from "../builder/builder.ts";
 import type { DeviceModel } from "../noxs/vif-config.ts";
-import type { EndPolicy } from "./policy.ts";
+import type { EndPolicy } from "../../api/policy.ts";
 
 /** The name is generated if not given. */
 export interface CreateRequest extends GuestConfig {

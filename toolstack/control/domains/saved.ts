@@ -7,7 +7,7 @@ import { RECORD_BYTES, saveRecord } from "../stable.ts";
 import { fromBytes } from "../store/local.ts";
 import type { SavedClient } from "../store/saved.ts";
 import { initialSizes, KIB, type GuestDomain, type Sizes } from "./domain.ts";
-import { DEFAULT_POLICY, type EndPolicy } from "./policy.ts";
+import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { CreateRequest } from "./request.ts";
 
 /** Incremented when the format changes: records of another version are ignored. */

@@ -12,7 +12,7 @@ import { ModulePage } from "../../../abi/io/control-block.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { bootModules } from "../boot-info.ts";
 import { BuildError } from "../builder/build-error.ts";
-import { SECTOR_BYTES } from "../commands/sizes.ts";
+import { SECTOR_BYTES } from "../../api/sizes.ts";
 import { GRANT_REFS_END, grantPage, MODULE_REFS } from "../grants.ts";
 import { memory } from "../host.ts";
 import { canWrite } from "../hypercalls/xen-version.ts";

@@ -1,5 +1,5 @@
 /** Lists of settings, as in `--vif mac=...,ip=...`: KEY=VALUE, separated by commas. */
-import { CommandError } from "../commands/command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 
 /**
  * @param what the option, for errors

@@ -1,6 +1,7 @@
 /** What a user may say of a disk: `--vbd` of `create`, and `vbd attach`. */
-import { CommandError } from "../commands/command-error.ts";
-import { parseBytes, SECTOR_BYTES } from "../commands/sizes.ts";
+import { CommandError } from "../../api/command-error.ts";
+import { VBD_USAGE } from "../../api/device-settings.ts";
+import { parseBytes, SECTOR_BYTES } from "../../api/sizes.ts";
 import { deviceNumber } from "./device-number.ts";
 import { parseSettings } from "./settings.ts";
 import { parseModel, type DeviceModel } from "./vif-config.ts";
@@ -33,9 +34,6 @@ export interface VbdConfig {
 }
 
 const SETTINGS = { target: "[KIND:]NAME", vdev: "xvda", access: "r|w", model: "noxs|xenbus" } as const;
-
-/** What `--vbd` takes, for help. */
-export const VBD_USAGE = "target=[KIND:]NAME,vdev=xvda[,access=r|w][,model=noxs|xenbus]";
 
 /** Bytes of a target's name: of a volume's or module's, and of a partition's label. */
 const TARGET_NAME_BYTES = 63;

@@ -1,5 +1,5 @@
 /** What a user may say of a network interface: `--vif` of `create`, and `vif attach`. */
-import { CommandError } from "../commands/command-error.ts";
+import { CommandError } from "../../api/command-error.ts";
 import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "./addresses.ts";
 import { parseSettings } from "./settings.ts";
 
@@ -44,9 +44,6 @@ const SETTINGS = {
   rate: "10Mb/s",
   model: "noxs|xenbus",
 } as const;
-
-/** What `--vif` takes, for help. */
-export const VIF_USAGE = "[mac=MAC][,ip=IP][,bridge=NAME][,rate=RATE][,model=noxs|xenbus]";
 
 /** Settings read before, by their text: a create reads them several times, and those of many guests are the same. */
 const known = new Map<string, Readonly<VifConfig>>();

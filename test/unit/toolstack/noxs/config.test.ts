@@ -1,10 +1,10 @@
 /** What users say of network interfaces and disks: names, addresses and numbers, and what is refused. */
 import fc from "fast-check";
 import test from "ava";
-import { CommandError } from "../../../../toolstack/control/commands/command-error.ts";
+import { CommandError } from "../../../../toolstack/api/command-error.ts";
 import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../../../toolstack/control/noxs/addresses.ts";
 import { deviceName, deviceNumber, vdevName } from "../../../../toolstack/control/noxs/device-number.ts";
-import { parseBytes, shortSize } from "../../../../toolstack/control/commands/sizes.ts";
+import { parseBytes, shortSize } from "../../../../toolstack/api/sizes.ts";
 import { formatVbd, parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
 import { DEFAULT_BRIDGE, parseRate, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 

@@ -4,9 +4,9 @@ import { outputFull, print, whenDrained } from "../../console/output.ts";
 import { captureBridge } from "../../noxs/capture.ts";
 import { parseBridgeName } from "../../noxs/vif-config.ts";
 import { giveWay } from "../../tasks.ts";
-import { count } from "../../text.ts";
-import { CommandError } from "../command-error.ts";
-import { parseCount, parseOptions } from "../options.ts";
+import { count } from "../../../api/sizes.ts";
+import { CommandError } from "../../../api/command-error.ts";
+import { parseCount, parseOptions } from "../../../api/options.ts";
 import type { Subcommand } from "../subcommands.ts";
 import { orExplain } from "./bridge-errors.ts";
 

@@ -2,8 +2,8 @@
 import { EBUSY, EEXIST, EIO, ENODEV, ENOENT, ENOMEM, ENOSPC } from "../../../../abi/errno.ts";
 import { IoError, type IoRequests } from "../../noxs/io-requests.ts";
 import { listBridges, listNics } from "../../noxs/net-requests.ts";
-import { count } from "../../text.ts";
-import { CommandError } from "../command-error.ts";
+import { count } from "../../../api/sizes.ts";
+import { CommandError } from "../../../api/command-error.ts";
 
 /** What a request is about. */
 export interface Subject {

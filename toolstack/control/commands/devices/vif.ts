@@ -15,14 +15,13 @@ import {
   VIF_GOING,
   VIF_WAITING,
 } from "../../../../abi/io/control-net.ts";
+import { vifAttachRequest, vifDetachRequest, vifListRequest } from "../../../api/requests/devices.ts";
 import { formatIpv4, formatMac } from "../../noxs/addresses.ts";
-import { parseVif, VIF_USAGE } from "../../noxs/vif-config.ts";
-import { print } from "../../console/output.ts";
+import { parseVif } from "../../noxs/vif-config.ts";
 import { dropsByReason } from "./bridge.ts";
+import { handler } from "../handler.ts";
 import { namedDomain } from "../life.ts";
-import { printListing, type Column, type Row } from "../listing.ts";
-import { parseCount, parseOptions } from "../options.ts";
-import { commandOf } from "../subcommands.ts";
+import { commandOf, requestSubcommand } from "../subcommands.ts";
 
 const STATES: Readonly<Record<number, string>> = {
   [VIF_WAITING]: "waiting",
@@ -45,74 +44,42 @@ const FAILURES: Readonly<Record<number, string>> = {
   [VIF_FAIL_GONE]: "guest gone",
 };
 
-const MOST_NUMBERS = 31;
+const list = handler(vifListRequest, async (_params, { domains }) =>
+  (await domains.devices.vifs.list())
+    .sort((a, b) => a.domain - b.domain || a.devid - b.devid)
+    .map((vif) => ({
+      domain: vif.domain,
+      vif: vif.devid,
+      mac: formatMac(vif.mac),
+      ip: vif.ip === null ? null : formatIpv4(vif.ip),
+      bridge: vif.bridge,
+      model: vif.model,
+      state: STATES[vif.state] ?? String(vif.state),
+      txFrames: vif.counters.txFrames,
+      txBytes: vif.counters.txBytes,
+      rxFrames: vif.counters.rxFrames,
+      rxBytes: vif.counters.rxBytes,
+      failure: vif.failure === 0 ? null : (FAILURES[vif.failure] ?? String(vif.failure)),
+      drops: dropsByReason(vif.counters),
+    })),
+);
 
-const COLUMNS: readonly Column[] = [
-  { key: "domain", title: "Domain", right: true },
-  { key: "vif", title: "Vif", right: true },
-  { key: "mac", title: "MAC" },
-  { key: "ip", title: "IP" },
-  { key: "bridge", title: "Bridge" },
-  { key: "model", title: "Model" },
-  { key: "state", title: "State" },
-  { key: "txFrames", title: "Tx frames", right: true },
-  { key: "txBytes", title: "Tx bytes", right: true },
-  { key: "rxFrames", title: "Rx frames", right: true },
-  { key: "rxBytes", title: "Rx bytes", right: true },
-  { key: "failure", title: "Failure" },
-  { key: "drops", title: "Dropped" },
-];
+const attach = handler(vifAttachRequest, async ({ id, settings }, { domains }) => {
+  const domain = namedDomain(id, domains);
+  const vif = await domains.devices.attachVif(domain, parseVif("vif attach", settings ?? ""));
+  domains.saveNow(domain);
+  return { vif };
+});
+
+const detach = handler(vifDetachRequest, async ({ id, number }, { domains }) => {
+  const domain = namedDomain(id, domains);
+  await domains.devices.detachVif(domain, number);
+  domains.saveNow(domain);
+});
 
 export const vifCommand = commandOf(
   "vif",
   "domains' network interfaces",
-  {
-    list: {
-      usage: "[--json]",
-      summary: "show them, with what has passed; tx: what the guest has sent",
-      async run(words, context) {
-        const { switches } = parseOptions(words, { json: {} });
-        const rows: Row[] = (await context.domains.devices.vifs.list())
-          .sort((a, b) => a.domain - b.domain || a.devid - b.devid)
-          .map((vif) => ({
-            domain: vif.domain,
-            vif: vif.devid,
-            mac: formatMac(vif.mac),
-            ip: vif.ip === null ? null : formatIpv4(vif.ip),
-            bridge: vif.bridge,
-            model: vif.model,
-            state: STATES[vif.state] ?? String(vif.state),
-            txFrames: vif.counters.txFrames,
-            txBytes: vif.counters.txBytes,
-            rxFrames: vif.counters.rxFrames,
-            rxBytes: vif.counters.rxBytes,
-            failure: vif.failure === 0 ? null : (FAILURES[vif.failure] ?? String(vif.failure)),
-            drops: dropsByReason(vif.counters),
-          }));
-        await printListing(COLUMNS, rows, switches.has("json"), context);
-      },
-    },
-    attach: {
-      usage: `ID ${VIF_USAGE}`,
-      summary: "give a domain one more, and print its number",
-      async run(words, { domains }) {
-        const { rest } = parseOptions(words, {}, words.length > 1 ? ["ID", "SETTINGS"] : ["ID"]);
-        const domain = namedDomain(rest[0]!, domains);
-        const devid = await domains.devices.attachVif(domain, parseVif("vif attach", rest[1] ?? ""));
-        domains.saveNow(domain);
-        print(`${devid}\n`);
-      },
-    },
-    detach: {
-      usage: "ID NUMBER",
-      summary: "take one from a domain",
-      async run(words, { domains }) {
-        const { rest } = parseOptions(words, {}, ["ID", "NUMBER"]);
-        const domain = namedDomain(rest[0]!, domains);
-        await domains.devices.detachVif(domain, parseCount("NUMBER", rest[1]!, 0, MOST_NUMBERS));
-        domains.saveNow(domain);
-      },
-    },
-  },
+  { list: requestSubcommand(list), attach: requestSubcommand(attach), detach: requestSubcommand(detach) },
   ["--json: one line of JSON", "Failure: what was wrong with the last frontend that was disconnected"],
 );

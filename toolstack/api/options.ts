@@ -22,7 +22,8 @@ export interface ParsedOptions {
  * Reads `--name value`, `--name=value`, switches and plain words.
  * @param words the command's words after its name
  * @param specs the options by name, without dashes
- * @param argumentNames the plain words wanted, all required; the last one may end in "..." for one or more
+ * @param argumentNames the plain words wanted; those in brackets, behind the others, need not be there; the last one may end in
+ *   "..." for one or more
  * @throws CommandError
  */
 export function parseOptions(
@@ -59,9 +60,8 @@ export function parseOptions(
     if (!parsed.values.has(name) && !parsed.lists.has(name))
       throw new CommandError(`--${name} ${specs[name]!.value ?? ""} is missing`);
   }
-  if (parsed.rest.length < argumentNames.length) {
-    throw new CommandError(`${argumentNames[parsed.rest.length]!.replace("...", "")} is missing`);
-  }
+  const next = argumentNames[parsed.rest.length];
+  if (next !== undefined && !next.startsWith("[")) throw new CommandError(`${next.replace("...", "")} is missing`);
   const several = argumentNames[argumentNames.length - 1]?.endsWith("...") === true;
   if (parsed.rest.length > argumentNames.length && !several) {
     throw new CommandError(`one word too many: "${parsed.rest[argumentNames.length]}"`);
@@ -88,9 +88,13 @@ function known(specs: Record<string, OptionSpec>): string {
 
 /** A whole number between two bounds. Throws CommandError that names the option and the bounds. */
 export function parseCount(what: string, text: string, least: number, most: number): number {
-  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN;
+  return checkBounds(what, /^[0-9]{1,15}$/.test(text) ? Number(text) : NaN, least, most, text);
+}
+
+/** As `parseCount`, of a number. @param shown as it was given */
+export function checkBounds(what: string, value: number, least: number, most: number, shown = String(value)): number {
   if (!(value >= least && value <= most)) {
-    throw new CommandError(`${what}: "${text}" is not a whole number from ${least} to ${most}`);
+    throw new CommandError(`${what}: "${shown}" is not a whole number from ${least} to ${most}`);
   }
   return value;
 }
@@ -108,9 +112,14 @@ export function parseMib(what: string, text: string, least: number, most: number
     ? ["", text, ""]
     : (/^([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([KMGT])(?:i?B)?)?$/i.exec(text) ?? []);
   const mib = Number(number ?? NaN) * UNITS_MIB[(unit ?? "").toUpperCase()]!;
+  return checkMib(what, mib, least, most, text);
+}
+
+/** As `parseMib`, of a number of MiB. @param shown as it was given */
+export function checkMib(what: string, mib: number, least: number, most: number, shown = String(mib)): number {
   if (!(Number.isInteger(mib) && mib >= least && mib <= most)) {
     throw new CommandError(
-      `${what}: "${text}" is not a whole number of MiB from ${least} to ${most}; 2G and 512M are sizes too`,
+      `${what}: "${shown}" is not a whole number of MiB from ${least} to ${most}; 2G and 512M are sizes too`,
     );
   }
   return mib;

@@ -1,4 +1,4 @@
-/** Sizes of disks, as users write them and as listings show them. */
+/** Sizes and numbers, as users write them and as they are shown. */
 import { CommandError } from "./command-error.ts";
 
 export const SECTOR_BYTES = 512;
@@ -31,4 +31,21 @@ export function shortSize(bytes: number): string {
     if (value >= 1 && Number.isInteger(value * 10)) return `${value}${unit}`;
   }
   return bytes === 0 ? "0" : `${bytes}B`;
+}
+
+/** A size in the largest unit that leaves a readable number: "640 KiB", "12.5 MiB". */
+export function formatBytes(bytes: number): string {
+  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  let unit = 0;
+  let value = bytes;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${Number.isInteger(value) ? value : value.toFixed(1)} ${units[unit]}`;
+}
+
+/** "1 page", "2 pages". */
+export function count(n: number, noun: string): string {
+  return `${n} ${noun}${n === 1 ? "" : "s"}`;
 }

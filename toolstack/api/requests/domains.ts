@@ -1,0 +1,179 @@
+/** Requests about domains: from create to destroy, and what they are asked in between. */
+import * as v from "valibot";
+import {
+  choiceOption,
+  countOption,
+  countWord,
+  listOption,
+  mibOption,
+  mibWord,
+  option,
+  requiredOption,
+  switchOption,
+  optionalWord,
+  word,
+  words,
+} from "../argument.ts";
+import { VBD_USAGE, VIF_USAGE } from "../device-settings.ts";
+import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../policy.ts";
+import { defineRequest } from "../request.ts";
+
+/** libxl's default, MiB. */
+export const DEFAULT_MEMORY_MIB = 32;
+const MAX_MEMORY_MIB = 1024 * 1024;
+/** VCPUs whose APIC ids fit into xAPIC's eight bits, and what the hypervisor makes. */
+const MAX_VCPUS = 64;
+/** The longest name, bytes of UTF-8. */
+export const NAME_BYTES = 64;
+/** How long the end of a domain is waited for, seconds. */
+export const DEFAULT_TIMEOUT_S = 60;
+const MAX_TIMEOUT_S = 86_400;
+
+const domainId = () => word("ID", "");
+
+const listRow = v.object({
+  name: v.string(),
+  id: v.pipe(v.number(), v.integer()),
+  memoryMib: v.pipe(v.number(), v.integer()),
+  vcpus: v.pipe(v.number(), v.integer()),
+  /** Letters as `xl list` has them. */
+  state: v.string(),
+  cpuSeconds: v.number(),
+});
+
+function* listLines(rows: readonly v.InferOutput<typeof listRow>[]): Generator<string> {
+  yield "Name                   ID    Mem VCPUs   State    Time(s)";
+  for (const { name, id, memoryMib, vcpus, state, cpuSeconds } of rows) {
+    yield (
+      `${name.padEnd(20)} ${String(id).padStart(4)} ${String(memoryMib).padStart(6)} ` +
+      `${String(vcpus).padStart(5)}   ${state} ${cpuSeconds.toFixed(1).padStart(9)}`
+    );
+  }
+}
+
+export const listRequest = defineRequest({
+  name: "list",
+  summary: "list the domains",
+  details: [
+    "Mem in MiB; State: r running, b blocked, p paused, s shut down, c crashed, d dying; Time(s): CPU time used.",
+  ],
+  arguments: {},
+  result: v.array(listRow),
+  lines: listLines,
+});
+
+const created = v.object({ id: v.pipe(v.number(), v.integer()), name: v.string(), uuid: v.string() });
+
+export const createRequest = defineRequest({
+  name: "create",
+  summary: "create a domain and print its id",
+  details: [
+    "--kernel, --ramdisk  boot modules or images; the kernel is a PVH or a PVHv1 image (ELF), or a Linux bzImage with a PVH one",
+    "                     inside",
+    `--memory             MiB, or with a unit, such as 2G; ${DEFAULT_MEMORY_MIB} if not given`,
+    `--name               at most ${NAME_BYTES} bytes; the kernel's name if not given`,
+    "--paused             do not start it",
+    `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
+    `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
+    `--on-soft-reset      when it starts another kernel by itself (kexec): ${RESET_ACTIONS[0]} lets it go on in its memory`,
+    `--vif                a network interface (repeatable): ${VIF_USAGE}`,
+    `--vbd                a disk (repeatable): ${VBD_USAGE}; \`help vbd\` has the kinds`,
+    "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, PVHv1 guests and",
+    "                     others with devices by their device page",
+    "A restarted domain is made again as it was made, with its UUID and a new id.",
+    "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
+  ],
+  arguments: {
+    kernel: requiredOption("NAME", ""),
+    ramdisk: option("NAME", ""),
+    cmdline: option("STR", ""),
+    memory: mibOption("SIZE", "", 1, MAX_MEMORY_MIB),
+    vcpus: countOption("N", "", 1, MAX_VCPUS),
+    name: option("STR", ""),
+    paused: switchOption(""),
+    onPoweroff: choiceOption("ACTION", "", END_ACTIONS),
+    onReboot: choiceOption("ACTION", "", END_ACTIONS),
+    onCrash: choiceOption("ACTION", "", END_ACTIONS),
+    onSoftReset: choiceOption("ACTION", "", RESET_ACTIONS),
+    vif: listOption("SETTINGS", ""),
+    vbd: listOption("SETTINGS", ""),
+    noxs: switchOption(""),
+    xenbus: switchOption(""),
+  },
+  result: created,
+  lines: ({ id }) => [String(id)],
+});
+
+export const destroyRequest = defineRequest({
+  name: "destroy",
+  summary: "end domains at once and return their memory",
+  arguments: { ids: words("ID", "") },
+});
+
+export const pauseRequest = defineRequest({
+  name: "pause",
+  summary: "stop domains' vCPUs",
+  details: ["Pauses count: a domain paused twice is to be unpaused twice."],
+  arguments: { ids: words("ID", "") },
+});
+
+export const unpauseRequest = defineRequest({
+  name: "unpause",
+  summary: "let paused domains run",
+  arguments: { ids: words("ID", "") },
+});
+
+const WAITING_DETAILS = [
+  `--timeout  how long to wait for it, ${DEFAULT_TIMEOUT_S} seconds if not given; Ctrl-C stops waiting`,
+  "--no-wait  only ask",
+  "What happens when the domain has ended is its --on-poweroff or --on-reboot to say: see `help create`.",
+];
+
+const waiting = { timeout: countOption("SECONDS", "", 1, MAX_TIMEOUT_S), noWait: switchOption("") };
+
+export const shutdownRequest = defineRequest({
+  name: "shutdown",
+  summary: "ask a domain to shut down, and wait until it has",
+  details: WAITING_DETAILS,
+  arguments: { id: domainId(), ...waiting },
+});
+
+export const rebootRequest = defineRequest({
+  name: "reboot",
+  summary: "ask a domain to reboot; without ID: end all domains and restart the machine",
+  details: WAITING_DETAILS,
+  arguments: { id: optionalWord("ID", ""), ...waiting },
+});
+
+export const sysrqRequest = defineRequest({
+  name: "sysrq",
+  summary: "send a magic system request to a Linux guest",
+  details: ["KEY is one letter or digit, such as h (help), s (sync), t (tasks), c (crash)."],
+  arguments: { id: domainId(), key: word("KEY", "") },
+});
+
+export const triggerRequest = defineRequest({
+  name: "trigger",
+  summary: "wake a sleeping domain, or send it an NMI",
+  details: [
+    "s3resume  wakes a domain that sleeps (ACPI S3, Linux's `echo mem > /sys/power/state`)",
+    "nmi       a non-maskable interrupt for vCPU VCPU, 0 if not given",
+  ],
+  arguments: { id: domainId(), trigger: word("TRIGGER", ""), vcpu: optionalWord("VCPU", "") },
+});
+
+export const vcpuSetRequest = defineRequest({
+  name: "vcpu-set",
+  summary: "ask a guest to use N of its vCPUs",
+  arguments: { id: domainId(), vcpus: countWord("N", "", 1, MAX_VCPUS) },
+});
+
+export const memSetRequest = defineRequest({
+  name: "mem-set",
+  summary: "ask a guest's balloon driver for another memory size",
+  details: [
+    "SIZE is in MiB, or with a unit, such as 2G.",
+    "At most what the domain was made with. It may not have more from then on, and gives back what it can.",
+  ],
+  arguments: { id: domainId(), memory: mibWord("SIZE", "", 1, MAX_MEMORY_MIB) },
+});
