@@ -11,6 +11,25 @@ export interface Interruption {
   onRaise(listener: () => void): () => void;
 }
 
+/** One that whoever has it raises. */
+export class RaisableInterruption implements Interruption {
+  raised = false;
+  private readonly listeners = new Set<() => void>();
+
+  onRaise(listener: () => void): () => void {
+    if (this.raised) listener();
+    else this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  raise(): void {
+    this.raised = true;
+    const listeners = [...this.listeners];
+    this.listeners.clear();
+    for (const listener of listeners) listener();
+  }
+}
+
 /** Waits `ms` milliseconds, or until it is raised. */
 export function pause(ms: number, interruption: Interruption): Promise<void> {
   return new Promise((resolve) => {

@@ -3,6 +3,7 @@
  * on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
  * first turn initialises everything that needs the machine.
  */
+import { ControlServer } from "./api/server.ts";
 import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
 import { Shell } from "./shell.ts";
@@ -36,6 +37,7 @@ domains.systemChanged = (id) => {
   io.changed();
   domains.devices.sweep((domain) => domains.find(domain) !== undefined);
 };
+const control = new ControlServer(domains);
 const shell = new Shell(domains, readInput);
 
 prepareAcpi();
@@ -57,7 +59,7 @@ function start(): void {
   const taken = domains.start();
   io.open();
   domains.devices.start();
-  installGlobals(domains, io);
+  installGlobals(domains, io, control);
   openInput(shell);
   reportFailuresTo(notice);
   detach("the session", async () => {

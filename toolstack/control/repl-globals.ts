@@ -3,6 +3,7 @@ import * as domctlNumbers from "../../abi/domctl.ts";
 import * as memoryNumbers from "../../abi/memory.ts";
 import * as sysctlNumbers from "../../abi/sysctl.ts";
 import * as xenNumbers from "../../abi/xen.ts";
+import type { ControlServer } from "./api/server.ts";
 import { bootModules } from "./boot-info.ts";
 import { systemTime } from "./clock.ts";
 import { commands } from "./commands/table.ts";
@@ -28,11 +29,12 @@ function log(...values: unknown[]): void {
 const console = { log, info: log, debug: log, warn: log, error: log };
 
 /** Defines the globals. `hypercall` replaces the engine's own function of that name, which takes no arguments. */
-export function installGlobals(domains: Domains, io: IoChannel): void {
+export function installGlobals(domains: Domains, io: IoChannel, control: ControlServer): void {
   Object.assign(globalThis, {
     abi,
     commands,
     console,
+    control,
     domains,
     domctl,
     hypercall: hypercallWide,

@@ -13,7 +13,8 @@ import { isCommand } from "./commands/table.ts";
 import { splitCommands } from "./commands/words.ts";
 import { atLineStart, print } from "./console/output.ts";
 import { readTerminalSize } from "./console/terminal.ts";
-import { ShellInterruption, type Shell } from "./shell.ts";
+import { RaisableInterruption } from "./interruption.ts";
+import type { Shell } from "./shell.ts";
 import { endMachine } from "./end-machine.ts";
 import type { Domains } from "./domains/domains.ts";
 import { DOMAIN_0 } from "./domains/system-domains.ts";
@@ -75,7 +76,7 @@ async function runExec(encoded: string, progress: Progress, domains: Domains): P
   let ending: number | null = null;
   const context: RunContext = {
     domains,
-    interruption: new ShellInterruption(),
+    interruption: new RaisableInterruption(),
     interactive: false,
     repeated: false,
     takeInput: () => {},

@@ -4,7 +4,7 @@
  */
 import { systemTime } from "./clock.ts";
 import type { InputTaker } from "./commands/command.ts";
-import type { Interruption } from "./interruption.ts";
+import { RaisableInterruption } from "./interruption.ts";
 import { complete } from "./commands/complete.ts";
 import { runLine } from "./commands/run.ts";
 import type { InputSink } from "./console/input.ts";
@@ -23,31 +23,12 @@ const TURN_NS = 3e6;
 /** Bytes of type-ahead that are buffered; more is left in the source. */
 const AHEAD_MAX = 64 * 1024;
 
-/** An interruption that the shell raises. */
-export class ShellInterruption implements Interruption {
-  raised = false;
-  private readonly listeners = new Set<() => void>();
-
-  onRaise(listener: () => void): () => void {
-    if (this.raised) listener();
-    else this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  raise(): void {
-    this.raised = true;
-    const listeners = [...this.listeners];
-    this.listeners.clear();
-    for (const listener of listeners) listener();
-  }
-}
-
 export class Shell implements InputSink {
   private readonly editor: LineEditor;
   /** Input not used yet. */
   private ahead: number[] = [];
   /** The running command's, null at the prompt. */
-  private interruption: ShellInterruption | null = null;
+  private interruption: RaisableInterruption | null = null;
   private taker: InputTaker | null = null;
   private using = false;
   /** When this turn's work on input began, system time in ns. */
@@ -190,7 +171,7 @@ export class Shell implements InputSink {
   }
 
   private run(line: string): void {
-    const interruption = new ShellInterruption();
+    const interruption = new RaisableInterruption();
     this.interruption = interruption;
     const repeated = line === this.latest;
     this.latest = line;

@@ -146,6 +146,8 @@ export class FakeMachine {
   frameNs = 0; // what a frame given or taken costs
   private timer = 0;
   private turn: () => void = () => {};
+  /** Domain 0's globals: what `js` sees. */
+  globals: Record<string, unknown> = {};
 
   /** @param commandLine Typevisor's own @param freeMib memory for guests */
   constructor(
@@ -183,6 +185,7 @@ export class FakeMachine {
       machineWindow: this.window,
     };
     (await controlBundle).runInContext(createContext(sandbox));
+    this.globals = sandbox;
     this.turn = (sandbox as unknown as { turn: () => void }).turn;
     await this.step();
     await this.settle();

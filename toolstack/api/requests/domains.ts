@@ -177,3 +177,25 @@ export const memSetRequest = defineRequest({
   ],
   arguments: { id: domainId(), memory: mibWord("SIZE", "", 1, MAX_MEMORY_MIB) },
 });
+
+/** Why a domain has ended; null: it goes on. */
+const ended = v.object({ ended: v.nullable(v.string()) });
+
+export const consoleRequest = defineRequest({
+  name: "console",
+  summary: "talk to a domain's console; Ctrl-] leaves",
+  details: [
+    "Output kept while nobody looked is shown first. Of the latest ended domains the last output can still be shown.",
+  ],
+  arguments: { id: domainId() },
+  stream: "console",
+  result: ended,
+});
+
+export const logsRequest = defineRequest({
+  name: "logs",
+  summary: "show the latest output of a domain, or of one that has ended, that nobody has seen yet; it stays",
+  arguments: { id: domainId() },
+  stream: "output",
+  result: ended,
+});

@@ -1,8 +1,8 @@
 /** Requests about the machine and the hypervisor. */
 import * as v from "valibot";
-import { word } from "../argument.ts";
+import { optionalWord, word } from "../argument.ts";
 import { defineRequest } from "../request.ts";
-import { formatBytes } from "../sizes.ts";
+import { count, formatBytes } from "../sizes.ts";
 
 export const modulesRequest = defineRequest({
   name: "modules",
@@ -43,4 +43,111 @@ export const ioRestartRequest = defineRequest({
     "Guests' networks and disks pause meanwhile.",
   ],
   arguments: {},
+});
+
+export const jsRequest = defineRequest({
+  name: "js",
+  summary: "evaluate JavaScript in the live control plane and print the value",
+  details: [
+    "An expression or statements; what `let`, `const`, `class` and `function` declare is there for later ones, `_` is the",
+    "latest value. A command's name behind a `;` begins the next command. Promises are awaited (Ctrl-C stops waiting).",
+    "Globals: domains, modules, hypercall, memory, sysctl, domctl, abi, console, print, sleep, setTimeout, setInterval,",
+    "uptimeNs, inspect, commands. `js memory.load32(0xc0001000)`, `js domains.list()`.",
+  ],
+  arguments: { script: word("SCRIPT", "") },
+  result: v.object({ shown: v.string() }),
+  lines: ({ shown }) => [shown],
+});
+
+const frames = v.object({ owner: v.string(), bytes: v.number() });
+
+const machineInfo = v.object({
+  version: v.string(),
+  xen: v.string(),
+  cpu: v.string(),
+  cpus: v.number(),
+  cpuKhz: v.number(),
+  virtualisation: v.string(),
+  /** Why no guest can run. */
+  refusal: v.nullable(v.string()),
+  dma: v.string(),
+  dmaRefused: v.number(),
+  guestTypes: v.string(),
+  domains: v.number(),
+  uptimeNs: v.number(),
+  /** ISO 8601; null where the machine has no clock. */
+  time: v.nullable(v.string()),
+  memoryBytes: v.number(),
+  freeBytes: v.number(),
+  frames: v.array(frames),
+});
+
+const domainInfo = v.object({
+  id: v.number(),
+  name: v.string(),
+  uuid: v.string(),
+  onPoweroff: v.string(),
+  onReboot: v.string(),
+  onCrash: v.string(),
+  /** How it was made; null when that was lost in a restart of domain 0. */
+  made: v.nullable(
+    v.object({
+      kernel: v.string(),
+      ramdisk: v.nullable(v.string()),
+      cmdline: v.string(),
+      memoryMib: v.number(),
+      vcpus: v.number(),
+      vifs: v.array(v.nullable(v.string())),
+      vbds: v.array(v.string()),
+    }),
+  ),
+});
+
+/** "3 d 04:05:06". */
+function formatUptime(ns: number): string {
+  const seconds = Math.floor(ns / 1e9);
+  const two = (n: number) => String(n).padStart(2, "0");
+  const days = Math.floor(seconds / 86400);
+  const clock = `${two(Math.floor(seconds / 3600) % 24)}:${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  return days === 0 ? clock : `${days} d ${clock}`;
+}
+
+const line = (what: string, value: string) => `${what.padEnd(16)}${value}`;
+
+function* machineLines(info: v.InferOutput<typeof machineInfo>): Generator<string> {
+  yield line("version", `Typevisor, Xen ${info.xen} interface`);
+  yield line("CPU", `${info.cpu}, ${info.cpus} x ${(info.cpuKhz / 1000).toFixed(0)} MHz`);
+  yield line("virtualisation", info.virtualisation + (info.refusal === null ? "" : `. ${info.refusal}`));
+  const refused = info.dmaRefused;
+  yield line("DMA", info.dma + (refused === 0 ? "" : `; ${refused} accesses of devices were refused: see \`dmesg\``));
+  yield line("guest types", info.guestTypes || "none");
+  yield line("domains", String(info.domains));
+  yield line("uptime", formatUptime(info.uptimeNs));
+  if (info.time !== null) yield line("time", info.time);
+  yield line("memory", `${formatBytes(info.memoryBytes)}, ${formatBytes(info.freeBytes)} free`);
+  for (const { owner, bytes } of info.frames) yield `  ${owner.padEnd(30)}${formatBytes(bytes).padStart(12)}`;
+}
+
+function* domainLines(info: v.InferOutput<typeof domainInfo>): Generator<string> {
+  const { id, name, uuid, onPoweroff, onReboot, onCrash, made } = info;
+  yield line("domain", `${id} (${name})`);
+  yield line("UUID", uuid);
+  yield line("when it ends", `poweroff: ${onPoweroff}, reboot: ${onReboot}, crash: ${onCrash}`);
+  if (made === null) {
+    yield line("made", "it is not known how: that was lost when domain 0 was restarted");
+    return;
+  }
+  yield line("kernel", `${made.kernel}${made.ramdisk === null ? "" : `, ramdisk ${made.ramdisk}`}`);
+  if (made.cmdline !== "") yield line("command line", made.cmdline);
+  yield line("size", `${made.memoryMib} MiB, ${count(made.vcpus, "vCPU")}`);
+  for (const [number, settings] of made.vifs.entries()) if (settings !== null) yield line(`vif ${number}`, settings);
+  for (const settings of made.vbds) yield line("vbd", settings);
+}
+
+export const infoRequest = defineRequest({
+  name: "info",
+  summary: "show CPU, virtualisation features, memory by owner, uptime; or how a domain was made, and its devices",
+  arguments: { id: optionalWord("ID", "") },
+  result: v.union([machineInfo, domainInfo]),
+  lines: (info) => ("uuid" in info ? domainLines(info) : machineLines(info)),
 });

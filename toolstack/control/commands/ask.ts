@@ -93,7 +93,7 @@ async function endWithin(
 ): Promise<EndReason> {
   const cancels: (() => void)[] = [];
   const outcome = await new Promise<{ reason: EndReason } | "timeout" | "interrupted">((resolve) => {
-    domain.onEnd((reason) => resolve({ reason }));
+    cancels.push(domain.onEnd((reason) => resolve({ reason })));
     context.interruption.onRaise(() => resolve("interrupted"));
     cancels.push(after(seconds * 1000, () => resolve("timeout")));
     const half = (seconds * 1000) / 2;

@@ -75,6 +75,10 @@ function createPaused(params: CreateParams, { domains, progress }: RequestContex
 
 const create = handler(createRequest, async (params, context) => {
   const domain = await createPaused(params, context);
+  if (context.interruption.raised) {
+    context.domains.destroy(domain);
+    throw new CommandError("cancelled: no domain was created");
+  }
   if (!params.paused) context.domains.unpause(domain);
   return { id: domain.id, name: domain.name, uuid: domain.uuid };
 });
@@ -108,12 +112,14 @@ export const createCommand: Command = {
 async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise<void> {
   domain.waiters++;
   domain.console?.attach({ show: printBytes });
+  let withdraw = () => {};
   const ending = new Promise<EndReason | null>((resolve) => {
-    domain.onEnd(resolve);
+    withdraw = domain.onEnd(resolve);
     context.interruption.onRaise(() => resolve(null));
   });
   context.domains.unpause(domain);
   const reason = await ending;
+  withdraw();
   domain.waiters--;
   if (reason === null) {
     domain.console?.attach(null);

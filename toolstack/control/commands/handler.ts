@@ -1,6 +1,7 @@
 /** Handlers of requests (toolstack/api): what they are given, whoever makes the request. */
 import type { Arguments, Params, RequestDefinition } from "../../api/request.ts";
 import type { Domains } from "../domains/domains.ts";
+import type { OutputFlow } from "../domains/guest-console.ts";
 import type { Interruption } from "../interruption.ts";
 
 /** What a request's handler sees of whoever makes it. */
@@ -12,6 +13,19 @@ export interface RequestContext {
   progress(text: string): void;
   /** Bytes of a request whose stream is `output`. */
   output(bytes: Uint8Array): void;
+  /** Of one whose stream goes both ways. */
+  stream?: ByteStream;
+}
+
+/** Bytes both ways between a handler and who makes the request. */
+export interface ByteStream extends OutputFlow {
+  write(bytes: Uint8Array): void;
+  /** Takes what comes, valid during the call, and says `consumed` when it has room for as much again. */
+  onInput: (bytes: Uint8Array) => void;
+  onInputEnd: () => void;
+  consumed(bytes: number): void;
+  /** Waits until what was written has been sent. */
+  sent(): Promise<void>;
 }
 
 export interface Handler<A extends Arguments = Arguments, R = unknown> {

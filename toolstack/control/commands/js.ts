@@ -2,7 +2,11 @@ import { print, printed } from "../console/output.ts";
 import { describeError } from "../failures.ts";
 import { inspect } from "../inspect.ts";
 import { CommandError } from "../../api/command-error.ts";
-import type { Command, CommandContext } from "./command.ts";
+import { jsRequest } from "../../api/requests/machine.ts";
+import type { Interruption } from "../interruption.ts";
+import type { Command } from "./command.ts";
+import { handler } from "./handler.ts";
+import { consoleRequest, requestCommand } from "./request-command.ts";
 import { evaluateScript, withoutOwnFrames } from "./script.ts";
 
 function isPromise(value: unknown): value is Promise<unknown> {
@@ -10,36 +14,35 @@ function isPromise(value: unknown): value is Promise<unknown> {
 }
 
 /** The value of a promise, or the interruption as an error. */
-function settled(value: Promise<unknown>, context: CommandContext): Promise<unknown> {
+function settled(value: Promise<unknown>, interruption: Interruption): Promise<unknown> {
   return new Promise((resolve, reject) => {
     value.then(resolve, reject);
-    context.interruption.onRaise(() => reject(new CommandError("no longer waiting for the promise")));
+    interruption.onRaise(() => reject(new CommandError("no longer waiting for the promise")));
   });
 }
 
+const js = handler(jsRequest, async ({ script }, { interruption }) => {
+  let value: unknown;
+  try {
+    value = evaluateScript(script);
+    if (isPromise(value)) value = await settled(value, interruption);
+  } catch (error) {
+    if (error instanceof CommandError) throw error;
+    throw new CommandError(withoutOwnFrames(describeError(error)));
+  }
+  if (value !== undefined) (globalThis as { _?: unknown })._ = value;
+  const shown = inspect(value);
+  return { shown: value instanceof Error ? withoutOwnFrames(shown) : shown };
+});
+
 export const jsCommand: Command = {
-  name: "js",
+  ...requestCommand(js),
   usage: "SCRIPT",
-  summary: "evaluate JavaScript in the live control plane and print the value",
-  details: [
-    "An expression or statements; what `let`, `const`, `class` and `function` declare is there for later ones, `_` is the",
-    "latest value. A command's name behind a `;` begins the next command. Promises are awaited (Ctrl-C stops waiting).",
-    "Globals: domains, modules, hypercall, memory, sysctl, domctl, abi, console, print, sleep, setTimeout, setInterval,",
-    "uptimeNs, inspect, commands. `js memory.load32(0xc0001000)`, `js domains.list()`.",
-  ],
+  details: [...jsRequest.details],
   async run(_words, context) {
     if (context.rawArguments === "") throw new CommandError("SCRIPT is missing");
-    let value: unknown;
-    try {
-      value = evaluateScript(context.rawArguments);
-      if (isPromise(value)) value = await settled(value, context);
-    } catch (error) {
-      if (error instanceof CommandError) throw error;
-      throw new CommandError(withoutOwnFrames(describeError(error)));
-    }
-    if (value !== undefined) (globalThis as { _?: unknown })._ = value;
-    const shown = inspect(value);
-    print(`${value instanceof Error ? withoutOwnFrames(shown) : shown}\n`);
+    const { shown } = await js.handle({ script: context.rawArguments }, consoleRequest(context));
+    print(`${shown}\n`);
     await printed(context.interruption);
   },
 };

@@ -6,12 +6,6 @@ import { CommandError } from "../../api/command-error.ts";
 import { destroyRequest, pauseRequest, unpauseRequest } from "../../api/requests/domains.ts";
 import { handler } from "./handler.ts";
 import { requestCommand } from "./request-command.ts";
-import { parseOptions } from "../../api/options.ts";
-
-/** The domain that a command's only word names. Throws CommandError. */
-export function domainArgument(words: string[], domains: Domains): GuestDomain {
-  return namedDomain(parseOptions(words, {}, ["ID"]).rest[0]!, domains);
-}
 
 /**
  * A domain by id or name.

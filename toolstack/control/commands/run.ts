@@ -1,11 +1,8 @@
 /** Running command lines, for the prompt and for exec mode. */
-import { BuildError } from "../builder/build-error.ts";
 import { atLineStart, flushConsole, print } from "../console/output.ts";
-import { describeError } from "../failures.ts";
-import { HypercallError } from "../hypercall.ts";
-import { IoError } from "../noxs/io-requests.ts";
 import { CommandError } from "../../api/command-error.ts";
 import type { CommandContext } from "./command.ts";
+import { errorText } from "./error-text.ts";
 import { explainCommand } from "./help.ts";
 import { findCommand, isCommand } from "./table.ts";
 import { splitCommands, splitWords } from "./words.ts";
@@ -14,17 +11,6 @@ import { splitCommands, splitWords } from "./words.ts";
 const HELP = "--help";
 
 export type RunContext = Omit<CommandContext, "rawArguments">;
-
-/** Text of an error: expected ones on one line, others with their stack. */
-function errorText(error: unknown): string {
-  if (error instanceof CommandError || error instanceof BuildError) return error.message;
-  if (error instanceof HypercallError) return `the hypervisor refused ${error.message}`;
-  if (error instanceof IoError && error.lost) {
-    return `the I/O domain was restarted before it had answered ${error.message}: whether it was done is not known`;
-  }
-  if (error instanceof IoError) return `the I/O domain refused ${error.message}`;
-  return describeError(error);
-}
 
 function printError(name: string, error: unknown): void {
   if (!atLineStart()) print("\n");

@@ -3,11 +3,12 @@ import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCom
 import { bridgeCommand } from "./devices/bridge.ts";
 import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
-import { consoleCommand } from "./console.ts";
+import { consoleCommand, logsCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
 import { debugKeysCommand } from "./debug-keys.ts";
 import { dmesgCommand } from "./dmesg.ts";
 import { echoCommand } from "./echo.ts";
+import type { AnyHandler } from "./handler.ts";
 import { helpCommand } from "./help.ts";
 import { infoCommand } from "./info.ts";
 import { ioRestartCommand } from "./io-restart.ts";
@@ -34,6 +35,7 @@ export const commands: Command[] = [
   listCommand,
   topCommand,
   consoleCommand,
+  logsCommand,
   pauseCommand,
   unpauseCommand,
   shutdownCommand,
@@ -61,6 +63,11 @@ export const commands: Command[] = [
   rebootCommand,
   exitCommand,
 ];
+
+/** The requests that can be made from outside, by name. */
+export const handlers: ReadonlyMap<string, AnyHandler> = new Map(
+  commands.flatMap((command) => command.handlers ?? []).map((handler) => [handler.request.name, handler]),
+);
 
 export function findCommand(name: string): Command | undefined {
   return commands.find((command) => command.name === name);

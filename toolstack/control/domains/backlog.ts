@@ -19,6 +19,11 @@ export class Backlog {
     if (this.ring.add(piece) > 0) this.dropped = true;
   }
 
+  /** What is there, in order; it stays. */
+  peek(): Uint8Array {
+    return this.ring.peek(this.ring.length);
+  }
+
   /** Takes everything out: the bytes in order, and whether earlier output was lost. */
   take(): { bytes: Uint8Array; dropped: boolean } {
     const taken = { bytes: this.ring.take(this.ring.length), dropped: this.dropped };

@@ -47,7 +47,7 @@ export class GuestDomain {
   /** Number of consecutive times it had ended soon after its creation. */
   quickEnds = 0;
   /** Called once at the end. */
-  private listeners: ((reason: EndReason) => void)[] | null = null;
+  private listeners: Set<(reason: EndReason) => void> | null = null;
 
   private uuidText: string | null = null;
 
@@ -64,17 +64,21 @@ export class GuestDomain {
     return (this.uuidText ??= uuidOfHandle(this.handle)!);
   }
 
-  /** Calls `listener` when the domain ends, or now if it has ended. */
-  onEnd(listener: (reason: EndReason) => void): void {
+  /**
+   * Calls `listener` when the domain ends, or now if it has ended.
+   * @returns a function that withdraws the listener
+   */
+  onEnd(listener: (reason: EndReason) => void): () => void {
     if (this.ended !== null) listener(this.ended);
-    else (this.listeners ??= []).push(listener);
+    else (this.listeners ??= new Set()).add(listener);
+    return () => this.listeners?.delete(listener);
   }
 
   /** Notes the end; only the first time counts. */
   end(reason: EndReason): void {
     if (this.ended !== null) return;
     this.ended = reason;
-    const listeners = this.listeners ?? [];
+    const listeners = [...(this.listeners ?? [])];
     this.listeners = null;
     for (const listener of listeners) listener(reason);
   }

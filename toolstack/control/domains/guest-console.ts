@@ -34,7 +34,19 @@ export interface ConsoleViewer {
   show(output: Uint8Array): void;
   /** There is room for input again. */
   ready?: () => void;
+  /** What takes what is shown; the machine's console if not given. */
+  flow?: OutputFlow;
 }
+
+/** Something that takes output as fast as it can. */
+export interface OutputFlow {
+  /** Producers should wait. */
+  full(): boolean;
+  /** Calls `listener` once when there is room again. */
+  whenDrained(listener: () => void): void;
+}
+
+const MACHINE_CONSOLE: OutputFlow = { full: outputFull, whenDrained };
 
 export class GuestConsole {
   /** Null while nothing was kept. */
@@ -148,10 +160,20 @@ export class GuestConsole {
       this.lostInput = 0;
     }
     this.viewer = viewer;
+    if (this.held) {
+      // The room that the one before waited for may never come.
+      this.held = false;
+      this.task.request();
+    }
     if (viewer === null || this.backlog === null) return;
     const { bytes, dropped } = this.backlog.take();
     if (dropped) viewer.show(LOST);
     if (bytes.length > 0) viewer.show(bytes);
+  }
+
+  /** The output that nobody has seen yet; it stays. */
+  unseen(): Uint8Array {
+    return this.backlog?.peek() ?? new Uint8Array(0);
   }
 
   /** True while there is a viewer. */
@@ -229,9 +251,10 @@ export class GuestConsole {
   /** Reads output and passes on input; returns whether there was any output. */
   private serve(): boolean {
     this.feed();
-    if (this.viewer !== null && outputFull()) {
+    const flow = this.viewer?.flow ?? MACHINE_CONSOLE;
+    if (this.viewer !== null && flow.full()) {
       // It stays in the ring, and the guest waits: undisplayed output is neither dropped nor accumulated here.
-      this.waitForRoom();
+      this.waitForRoom(flow);
       return false;
     }
     const some = this.takeOutput();
@@ -239,10 +262,10 @@ export class GuestConsole {
     return some;
   }
 
-  private waitForRoom(): void {
+  private waitForRoom(flow: OutputFlow): void {
     if (this.held) return;
     this.held = true;
-    whenDrained(() => {
+    flow.whenDrained(() => {
       this.held = false;
       this.task.request();
     });

@@ -1,0 +1,296 @@
+/** The control protocol: what a client gets, and what becomes of clients that break it, leave or do not read. */
+import { setImmediate } from "node:timers/promises";
+import test from "ava";
+import fc from "fast-check";
+import { Client, RequestFailed, type Pending } from "../../../../toolstack/cli/connection/client.ts";
+import { encodeFrame, HELLO, REQUEST, REQUESTS_MOST } from "../../../../toolstack/api/protocol.ts";
+import {
+  consoleRequest,
+  createRequest,
+  destroyRequest,
+  listRequest,
+  logsRequest,
+} from "../../../../toolstack/api/requests/domains.ts";
+import { dmesgRequest, infoRequest, jsRequest } from "../../../../toolstack/api/requests/machine.ts";
+import type { Connection } from "../../../../toolstack/control/net/connection.ts";
+import type { FakeMachine } from "../fake-machine.ts";
+import { guestPrints, guestRing, machine } from "../fake-session.ts";
+import { Pipe } from "./pipe.ts";
+
+interface Server {
+  accept(connection: Connection): void;
+  readonly count: number;
+}
+const serverOf = (m: FakeMachine) => m.globals.control as Server;
+
+/** Lets machine and client run until `done`, or the machine has had so many milliseconds. */
+async function runUntil(m: FakeMachine, done: () => boolean, ms = 2000): Promise<void> {
+  for (let i = 0; i < ms && !done(); i++) {
+    await m.pass(1);
+    await setImmediate();
+  }
+  if (!done()) throw new Error("not reached");
+}
+
+async function settled<T>(m: FakeMachine, promise: Promise<T>, ms?: number): Promise<T> {
+  let over = false;
+  const watched = promise.finally(() => (over = true));
+  watched.catch(() => {});
+  await runUntil(m, () => over, ms);
+  return watched;
+}
+
+async function connect(m: FakeMachine, pipe = new Pipe()): Promise<{ client: Client; pipe: Pipe }> {
+  serverOf(m).accept(pipe.connection);
+  const { client } = await settled(m, Client.greet(pipe.client, "test", "test"));
+  return { client, pipe };
+}
+
+async function booted(): Promise<FakeMachine> {
+  const m = machine();
+  await m.boot();
+  m.takeOutput();
+  return m;
+}
+
+/** All bytes of a request's stream. */
+function collect<R>({ stream }: Pending<R>): () => string {
+  let text = "";
+  stream.on("data", (bytes: Buffer) => (text += bytes.toString()));
+  return () => text;
+}
+
+test("requests are answered as data: create, list, info, destroy; a wrong one is refused in words", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  const made = await settled(
+    m,
+    client.request(createRequest, { kernel: "hello", name: "web", memory: 16 } as never).result,
+  );
+  t.like(made, { id: 1, name: "web" });
+  t.regex(made.uuid, /^[0-9a-f-]{36}$/);
+  const list = await settled(m, client.request(listRequest, {}).result);
+  t.deepEqual(
+    list.map(({ name, id, memoryMib }) => ({ name, id, memoryMib })),
+    [
+      { name: "Domain-0", id: 0, memoryMib: 0 },
+      { name: "web", id: 1, memoryMib: 16 },
+    ],
+  );
+  t.like(await settled(m, client.request(infoRequest, { id: "web" }).result), { id: 1, uuid: made.uuid });
+  const refused = async (params: object, message: RegExp) => {
+    const error = await t.throwsAsync(settled(m, client.request(createRequest, params as never).result), {
+      instanceOf: RequestFailed,
+    });
+    t.regex(error.message, message);
+    t.is(error.kind, "refused");
+  };
+  await refused({ kernel: "hello", name: "web" }, /a domain named "web" exists already/);
+  await refused({}, /^kernel: /);
+  await refused({ kernel: "hello", memory: 0 }, /^memory: .*>=1.*0/);
+  await refused({ kernel: "hello", colour: "red" }, /^colour: /);
+  await refused({ kernel: "hello", vif: ["mac=x"] }, /mac/);
+  await settled(m, client.request(destroyRequest, { ids: ["web"] }).result);
+  t.is(m.domains.size, 0);
+  t.regex(m.takeOutput(), /^$/, "nothing of it is printed on the machine's console");
+});
+
+test("several clients and requests at once: each gets its own answer", async (t) => {
+  const m = await booted();
+  const clients = await Promise.all([0, 1, 2].map(() => connect(m)));
+  t.is(serverOf(m).count, 3);
+  const answers = clients.flatMap(({ client }, i) =>
+    [1, 2, 3, 4].map((n) => client.request(jsRequest, { script: `await sleep(${10 - n}); ${i * 10 + n}` }).result),
+  );
+  const shown = await settled(m, Promise.all(answers));
+  t.deepEqual(
+    shown.map((answer) => answer.shown),
+    [1, 2, 3, 4, 11, 12, 13, 14, 21, 22, 23, 24].map(String),
+  );
+  for (const { client } of clients) client.close();
+  await runUntil(m, () => serverOf(m).count === 0);
+  t.pass();
+});
+
+test("two clients create the same name: one does", async (t) => {
+  const m = await booted();
+  const [a, b] = [await connect(m), await connect(m)];
+  const both = [a, b].map(
+    ({ client }) => client.request(createRequest, { kernel: "hello", name: "one" } as never).result,
+  );
+  const results = await settled(m, Promise.allSettled(both));
+  t.deepEqual(results.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  t.is(m.domains.size, 1);
+});
+
+test("console: kept output, both directions, until the domain ends; logs show what nobody has seen, again and again", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  await settled(m, client.request(createRequest, { kernel: "hello" } as never).result);
+  const domain = m.domains.get(1)!;
+  guestPrints(m, domain, "before\n");
+  await m.settle();
+  for (let i = 0; i < 2; i++) {
+    const logs = client.request(logsRequest, { id: "1" });
+    const text = collect(logs);
+    t.deepEqual(await settled(m, logs.result), { ended: null });
+    t.is(text(), "before\n");
+  }
+  const talk = client.request(consoleRequest, { id: "hello" });
+  const text = collect(talk);
+  talk.stream.write("typed\n");
+  await runUntil(m, () => text() === "before\n");
+  const page = domain.frames.get(domain.params.get(14)!);
+  t.truthy(page ?? domain);
+  await m.pass(5);
+  guestPrints(m, domain, "now\n");
+  await runUntil(m, () => text() === "before\nnow\n");
+  const other = await connect(m);
+  await t.throwsAsync(settled(m, other.client.request(consoleRequest, { id: "1" }).result), {
+    message: /shown already/,
+  });
+  guestPrints(m, domain, "last\n");
+  m.shutdownGuest(domain, 0);
+  t.deepEqual(await settled(m, talk.result), { ended: "poweroff" });
+  t.is(text(), "before\nnow\nlast\n");
+});
+
+test("a client that does not read a console stops its guest, not domain 0; leaving frees the console", async (t) => {
+  const m = await booted();
+  const { client, pipe } = await connect(m);
+  await settled(m, client.request(createRequest, { kernel: "hello" } as never).result);
+  const domain = m.domains.get(1)!;
+  const talk = client.request(consoleRequest, { id: "1" });
+  talk.result.catch(() => {});
+  await m.pass(10);
+  pipe.stalled = true;
+  for (let i = 0; i < 2000 && guestRing(domain).used() < 1024; i++) {
+    guestPrints(m, domain, "x".repeat(512));
+    await m.pass(2);
+    await setImmediate();
+  }
+  t.true(guestRing(domain).used() >= 1024, "the guest's ring fills up: nothing takes it");
+  const other = await connect(m);
+  t.is((await settled(m, other.client.request(listRequest, {}).result)).length, 2);
+  // It is disconnected when it has taken nothing for 30 seconds.
+  await runUntil(m, () => serverOf(m).count === 1, 40_000);
+  t.true(pipe.aborted);
+  const again = other.client.request(consoleRequest, { id: "1" });
+  const text = collect(again);
+  await runUntil(m, () => text().length >= 1024);
+});
+
+test("cancelled and cut: a create that nobody waits for leaves no domain, a wait ends", async (t) => {
+  const m = await booted();
+  const { client, pipe } = await connect(m);
+  const gone = new AbortController();
+  const waiting = client.request(jsRequest, { script: "new Promise(() => {})" }, { signal: gone.signal });
+  waiting.result.catch(() => {});
+  await m.pass(5);
+  gone.abort();
+  await t.throwsAsync(settled(m, waiting.result), { message: /no longer waiting/ });
+  client.request(jsRequest, { script: "new Promise(() => {})" }).result.catch(() => {});
+  await m.pass(5);
+  pipe.client.destroy();
+  await runUntil(m, () => serverOf(m).count === 0);
+  t.is(m.domains.size, 0);
+});
+
+test("a log longer than windows and buffers comes whole", async (t) => {
+  const m = await booted();
+  m.log = Array.from({ length: 20_000 }, (_, i) => `(XEN) line ${i}\n`).join("");
+  const { client } = await connect(m, new Pipe(1000));
+  const dmesg = client.request(dmesgRequest, {});
+  const text = collect(dmesg);
+  await settled(m, dmesg.result, 20_000);
+  await runUntil(m, () => text().length === m.log.length);
+  t.is(text(), m.log);
+});
+
+test("what breaks the protocol is disconnected, and nobody else", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  const hello = encodeFrame(HELLO, 0, Buffer.from('{"protocol":1}'));
+  const request = (id: number, body: string) => encodeFrame(REQUEST, id, Buffer.from(body));
+  const bad: [string, Uint8Array[]][] = [
+    ["no HELLO", [request(1, '{"request":"list"}')]],
+    ["another version", [encodeFrame(HELLO, 0, Buffer.from('{"protocol":99}'))]],
+    ["HELLO is no JSON", [encodeFrame(HELLO, 0, Buffer.from("hello"))]],
+    ["a frame that is too long", [hello, Buffer.from("ffffffff0100000000", "hex")]],
+    ["a frame that is too short", [hello, Buffer.from("040000000100000000", "hex")]],
+    ["an unknown type", [hello, encodeFrame(99, 1)]],
+    ["the id 0", [hello, request(0, '{"request":"list"}')]],
+    ["a request that is a list", [hello, request(1, "[]")]],
+    [
+      "the same id twice",
+      [hello, request(1, '{"request":"js","params":{"script":"new Promise(() => {})"}}'), request(1, "{}")],
+    ],
+    [
+      "too many at a time",
+      [
+        hello,
+        ...Array.from({ length: REQUESTS_MOST + 1 }, (_, i) =>
+          request(i + 1, '{"request":"js","params":{"script":"new Promise(() => {})"}}'),
+        ),
+      ],
+    ],
+  ];
+  for (const [what, pieces] of bad) {
+    const pipe = new Pipe();
+    serverOf(m).accept(pipe.connection);
+    for (const piece of pieces) pipe.client.write(piece);
+    pipe.client.resume();
+    await runUntil(m, () => serverOf(m).count === 1);
+    t.is(pipe.connection.ended, "local", what);
+  }
+  const unknown = client.request({ ...listRequest, name: "nonsense" }, {});
+  await t.throwsAsync(settled(m, unknown.result), { message: 'there is no request "nonsense"' });
+  t.is((await settled(m, client.request(listRequest, {}).result)).length, 1);
+});
+
+test("silent clients are disconnected, and one too many is not accepted", async (t) => {
+  const m = await booted();
+  const pipes = Array.from({ length: 40 }, () => new Pipe());
+  for (const pipe of pipes) serverOf(m).accept(pipe.connection);
+  t.is(serverOf(m).count, 32);
+  t.is(pipes.filter(({ aborted }) => aborted).length, 8);
+  await runUntil(m, () => serverOf(m).count === 0, 20_000);
+  await connect(m);
+  t.is(serverOf(m).count, 1);
+});
+
+test("random bytes and frames harm nobody", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  const frame = fc
+    .tuple(fc.integer({ min: 0, max: 12 }), fc.integer({ min: 0, max: 3 }), fc.uint8Array({ maxLength: 40 }))
+    .map(([type, id, body]) => encodeFrame(type, id, body));
+  const requests = fc
+    .tuple(
+      fc.integer({ min: 1, max: 3 }),
+      fc.constantFrom("list", "console", "dmesg", "info"),
+      fc.json({ maxDepth: 1 }),
+    )
+    .map(([id, name, params]) => encodeFrame(REQUEST, id, Buffer.from(`{"request":"${name}","params":${params}}`)));
+  await fc.assert(
+    fc.asyncProperty(
+      fc.boolean(),
+      fc.array(fc.oneof(frame, requests, fc.uint8Array({ maxLength: 60 })), { maxLength: 20 }),
+      async (greets, pieces) => {
+        const pipe = new Pipe();
+        serverOf(m).accept(pipe.connection);
+        pipe.client.on("error", () => {});
+        pipe.client.resume();
+        if (greets) pipe.client.write(encodeFrame(HELLO, 0, Buffer.from('{"protocol":1}')));
+        for (const piece of pieces) pipe.client.write(piece);
+        await m.pass(2);
+        await setImmediate();
+        pipe.client.destroy();
+        await runUntil(m, () => serverOf(m).count === 1);
+      },
+    ),
+    { numRuns: 200 },
+  );
+  t.is((await settled(m, client.request(listRequest, {}).result)).length, 1);
+  t.notRegex(m.takeOutput(), /uncaught exception/);
+});

@@ -1,0 +1,121 @@
+/**
+ * The control protocol: requests, their answers and streams on one connection, in frames. It says nothing on how the connection is
+ * secured or authenticated: that is the layer below.
+ *
+ * A frame: u32 length of what follows it, u8 type, u32 id, body; numbers are little-endian. The id is that of a request, chosen by
+ * the client and free again behind its RESULT or ERROR; 0 is the connection itself.
+ *
+ * The client begins: HELLO, answered by HELLO. Then REQUESTs, up to REQUESTS_MOST at a time, answered in any order. A stream's bytes are
+ * DATA frames, in each direction as many as the other side's WINDOW frames and WINDOW_FIRST allow; DATA_END ends a direction. CANCEL asks
+ * to end a request early: it is still answered. What breaks these rules is answered by an ERROR of id 0, and the end of the connection.
+ */
+
+export const PROTOCOL_VERSION = 1;
+
+export const HELLO = 1;
+/** Client: {"request": NAME, "params": {...}} */
+export const REQUEST = 2;
+/** Server: {"text": LINE} */
+export const PROGRESS = 3;
+/** Server: a part of the result's JSON that is not the last. */
+export const RESULT_PART = 4;
+/** Server: the last part. */
+export const RESULT = 5;
+/** Server: {"kind": ERROR_KIND, "message": TEXT} */
+export const ERROR = 6;
+export const DATA = 7;
+export const DATA_END = 8;
+/** u32: bytes of DATA more that may be sent. */
+export const WINDOW = 9;
+export const CANCEL = 10;
+
+/** What is wrong: the request itself, what it asked for, or Typevisor. */
+export type ErrorKind = "protocol" | "request" | "refused" | "internal";
+
+/** Bytes of the length field, and of what is in front of a body behind it. */
+const LENGTH_BYTES = 4;
+const HEAD_BYTES = 5;
+/** The longest body. */
+export const BODY_MOST = 32 * 1024;
+/** Requests of one connection that are not answered yet. */
+export const REQUESTS_MOST = 16;
+/** Bytes of DATA that may be sent of a stream before the first WINDOW. */
+export const WINDOW_FIRST = 64 * 1024;
+
+export interface Frame {
+  type: number;
+  id: number;
+  body: Uint8Array;
+}
+
+/** What a peer has sent is no frame. */
+export class ProtocolError extends Error {}
+
+/** A frame's bytes. */
+export function encodeFrame(type: number, id: number, body: Uint8Array = NOTHING): Uint8Array {
+  const bytes = new Uint8Array(LENGTH_BYTES + HEAD_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, HEAD_BYTES + body.length, true);
+  view.setUint8(4, type);
+  view.setUint32(5, id, true);
+  bytes.set(body, LENGTH_BYTES + HEAD_BYTES);
+  return bytes;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** The body of a WINDOW frame. */
+export function encodeWindow(bytes: number): Uint8Array {
+  const body = new Uint8Array(4);
+  new DataView(body.buffer).setUint32(0, bytes, true);
+  return body;
+}
+
+/** @throws ProtocolError */
+export function decodeWindow(body: Uint8Array): number {
+  if (body.length !== 4) throw new ProtocolError(`a WINDOW of ${body.length} bytes`);
+  return new DataView(body.buffer, body.byteOffset).getUint32(0, true);
+}
+
+/** Frames from bytes that come in pieces; it has at most one frame's bytes. */
+export class FrameReader {
+  private readonly buffer = new Uint8Array(LENGTH_BYTES + HEAD_BYTES + BODY_MOST);
+  private used = 0;
+
+  /**
+   * Takes bytes and calls `each` with every frame that is complete; its body is valid during the call.
+   * @throws ProtocolError for what is no frame; the reader is of no use then
+   */
+  push(bytes: Uint8Array, each: (frame: Frame) => void): void {
+    for (let at = 0; at < bytes.length;) {
+      const wanted = this.used < LENGTH_BYTES ? LENGTH_BYTES : LENGTH_BYTES + this.length();
+      const some = bytes.subarray(at, at + wanted - this.used);
+      this.buffer.set(some, this.used);
+      this.used += some.length;
+      at += some.length;
+      if (this.used < LENGTH_BYTES) return;
+      const length = this.length();
+      if (length < HEAD_BYTES || length > HEAD_BYTES + BODY_MOST) {
+        throw new ProtocolError(`a frame of ${length} bytes: ${HEAD_BYTES} to ${HEAD_BYTES + BODY_MOST} are allowed`);
+      }
+      if (this.used < LENGTH_BYTES + length) continue;
+      this.used = 0;
+      const view = new DataView(this.buffer.buffer);
+      const start = LENGTH_BYTES + HEAD_BYTES;
+      each({
+        type: this.buffer[4]!,
+        id: view.getUint32(5, true),
+        body: this.buffer.subarray(start, LENGTH_BYTES + length),
+      });
+    }
+  }
+
+  /** True in the middle of a frame: bytes are missing. */
+  get partial(): boolean {
+    return this.used > 0;
+  }
+
+  private length(): number {
+    return new DataView(this.buffer.buffer).getUint32(0, true);
+  }
+}
