@@ -11,6 +11,8 @@
  */
 
 export const PROTOCOL_VERSION = 1;
+/** TCP port of domain 0 that it is spoken on, inside TLS. */
+export const CONTROL_PORT = 4170;
 
 export const HELLO = 1;
 /** Client: {"request": NAME, "params": {...}} */

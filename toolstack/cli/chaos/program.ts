@@ -1,0 +1,94 @@
+/** The command line of `chaos`. */
+import { Command } from "commander";
+import { CommandError } from "../../api/command-error.ts";
+import { consoleRequest } from "../../api/requests/domains.ts";
+import { requests } from "../../api/requests/table.ts";
+import { VERSION } from "../../api/version.ts";
+import { ConnectionLost, RequestFailed } from "../connection/client.ts";
+import { listMachines } from "../connection/machines.ts";
+import { talk } from "./console.ts";
+import { addRequestCommands, requestCommand } from "./request-commands.ts";
+import { ToolSession } from "./session.ts";
+
+/** Requests that are commands of their own here. */
+const OWN = new Set(["console"]);
+
+const GROUPS: Readonly<Record<string, string>> = {
+  bridge: "the bridges that vifs are on",
+  vif: "domains' network interfaces",
+  disk: "the machine's disks, on which volumes and partitions are",
+  volume: "named disks for guests, in a store on one of the machine's disks",
+  vbd: "domains' disks",
+};
+
+/** Commands that LightVM's chaos has, and this one does not have yet. */
+const LATER = ["save", "restore", "migrate"];
+
+export function chaosProgram(): Command {
+  const program = new Command("chaos")
+    .description("Manages a Typevisor: its domains, devices and itself.")
+    .version(VERSION)
+    .option("--host <name>", "which machine: a name (`chaos machines`) or ADDRESS[:PORT]; CHAOS_HOST says it too")
+    .option("--key <file>", "the key of a machine that was not started on this computer; CHAOS_KEY says it too")
+    .showHelpAfterError("`chaos --help` lists the commands, `chaos COMMAND --help` explains one");
+  const within = async (run: (session: ToolSession) => Promise<void>) => {
+    const { host = process.env.CHAOS_HOST, key = process.env.CHAOS_KEY } = program.opts<{
+      host?: string;
+      key?: string;
+    }>();
+    const session = new ToolSession({ host, key });
+    try {
+      await run(session);
+    } finally {
+      await session.close();
+    }
+  };
+  program
+    .command("machines")
+    .description("list the machines that were started on this computer")
+    .option("--json", "one line of JSON")
+    .action(({ json }: { json?: boolean }) => {
+      const machines = listMachines();
+      if (json) process.stdout.write(`${JSON.stringify(machines)}\n`);
+      else
+        for (const { name, address, port } of machines) process.stdout.write(`${name.padEnd(20)} ${address}:${port}\n`);
+    });
+  addRequestCommands(
+    program,
+    requests.filter(({ name }) => !OWN.has(name)),
+    within,
+    GROUPS,
+  );
+  program.addCommand(
+    requestCommand(consoleRequest, "console", within, async (session, params) => {
+      const ended = await talk(session, String(params.id));
+      if (ended !== null) process.stderr.write(`domain ${String(params.id)} has ended: ${ended}\n`);
+    }),
+  );
+  for (const name of LATER) {
+    program
+      .command(name)
+      .description("comes later")
+      .argument("[words...]")
+      .allowUnknownOption()
+      .action(() => {
+        throw new CommandError("not there yet: domains are neither saved nor migrated by this version");
+      });
+  }
+  return program;
+}
+
+/** Runs `chaos` with the words of its command line; returns its exit status. */
+export async function runChaos(words: string[]): Promise<number> {
+  const program = chaosProgram();
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return 0;
+  } catch (error) {
+    const known = [CommandError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
+    const isOurs = known || (error instanceof Error && error.constructor === Error);
+    if (!isOurs) throw error;
+    process.stderr.write(`chaos: ${(error as Error).message}\n`);
+    return 1;
+  }
+}

@@ -1,0 +1,96 @@
+/** A command of `chaos` for each request that is no more than that: its words, its help, its answer for people or as JSON. */
+import { Command } from "commander";
+import { explanationOf, optionName, readWords } from "../../api/command-line.ts";
+import type { Argument } from "../../api/argument.ts";
+import type { AnyRequest } from "../../api/request.ts";
+import type { ToolSession } from "./session.ts";
+
+/** What a command does once its words are read. */
+export type Run = (session: ToolSession, params: Record<string, unknown>, json: boolean) => Promise<void>;
+
+/** Prints the answer to a request. */
+export function printAnswer(request: AnyRequest, result: unknown, json: boolean): void {
+  if (json) process.stdout.write(`${JSON.stringify(result ?? null)}\n`);
+  else if (request.lines !== null) for (const line of request.lines(result)) process.stdout.write(`${line}\n`);
+}
+
+function runRequest(request: AnyRequest): Run {
+  return async (session, params, json) => {
+    const { result, stream } = await session.start(request, params as never);
+    if (request.stream === "output") stream.pipe(process.stdout, { end: false });
+    else stream.resume();
+    printAnswer(request, await result, json);
+  };
+}
+
+/**
+ * Makes commands, "vif list" as `list` of the command `vif`.
+ * @param within runs something with a session
+ */
+export function addRequestCommands(
+  program: Command,
+  requests: readonly AnyRequest[],
+  within: (run: (session: ToolSession) => Promise<void>) => Promise<void>,
+  groups: Readonly<Record<string, string>>,
+): void {
+  for (const request of requests) {
+    const [first, second] = request.name.split(" ") as [string, string | undefined];
+    const parent = second === undefined ? program : groupOf(program, first, groups);
+    parent.addCommand(requestCommand(request, second ?? first, within, runRequest(request)));
+  }
+}
+
+function groupOf(program: Command, name: string, groups: Readonly<Record<string, string>>): Command {
+  const there = program.commands.find((command) => command.name() === name);
+  if (there !== undefined) return there;
+  const group = new Command(name).description(groups[name] ?? "");
+  program.addCommand(group);
+  return group;
+}
+
+/** A command with the words and options of a request. */
+export function requestCommand(
+  request: AnyRequest,
+  name: string,
+  within: (run: (session: ToolSession) => Promise<void>) => Promise<void>,
+  run: Run,
+): Command {
+  const command = new Command(name).description(request.summary).allowExcessArguments(false);
+  const words: string[] = [];
+  for (const [key, each] of Object.entries(request.arguments as Record<string, Argument<unknown>>)) {
+    const dots = each.many ? "..." : "";
+    if (each.place === "word") {
+      words.push(key);
+      command.argument(each.required ? `<${each.value}${dots}>` : `[${each.value}${dots}]`, each.summary);
+    } else {
+      const value = each.value === null ? "" : ` <${each.value}>`;
+      const flags = `--${optionName(key)}${value}`;
+      const collect = (text: string, before: string[] = []) => [...before, text];
+      if (each.many) command.option(flags, each.summary, collect);
+      else if (each.required) command.requiredOption(flags, each.summary);
+      else command.option(flags, each.summary);
+    }
+  }
+  const json = request.lines !== null;
+  if (json) command.option("--json", "one line of JSON");
+  const more = explanationOf(request);
+  if (more.length > 0) command.addHelpText("after", `\n${more.join("\n")}`);
+  command.action(async () => {
+    const options = command.opts<Record<string, unknown>>();
+    // The same reader as the prompt's: counts, sizes and choices are judged, and worded, in one place.
+    const typed = [
+      ...Object.keys(request.arguments as object)
+        .filter((key) => !words.includes(key) && options[key] !== undefined)
+        .flatMap((key) => {
+          const value = options[key];
+          const option = `--${optionName(key)}`;
+          if (value === true) return [option];
+          return (Array.isArray(value) ? value : [value]).map((each) => `${option}=${String(each)}`);
+        }),
+      ...command.args,
+    ];
+    const { params } = readWords(request, typed);
+    await within((session) => run(session, params, options.json === true));
+  });
+  return command;
+}

@@ -1,0 +1,57 @@
+/** The connection of one run of `chaos`: made when the first request is, ended by `close`; Ctrl-C cancels what is asked. */
+import type { Arguments, Params, RequestDefinition } from "../../api/request.ts";
+import type { Client, Pending } from "../connection/client.ts";
+import { connect, findTarget } from "../connection/connect.ts";
+
+export interface Where {
+  host?: string;
+  key?: string;
+}
+
+export class ToolSession {
+  private client: Promise<Client> | null = null;
+  private readonly aborter = new AbortController();
+  private interrupts = 0;
+
+  constructor(private readonly where: Where) {
+    process.on("SIGINT", this.interrupt);
+  }
+
+  private readonly interrupt = (): void => {
+    // The first one cancels, and Typevisor still answers; a second one does not wait for that.
+    if (this.interrupts++ > 0) process.exit(130);
+    this.aborter.abort();
+  };
+
+  /** Ctrl-C was pressed. */
+  get interrupted(): boolean {
+    return this.interrupts > 0;
+  }
+
+  private connected(): Promise<Client> {
+    this.client ??= connect(findTarget(this.where.host, this.where.key)).then(({ client }) => client);
+    return this.client;
+  }
+
+  /** Makes a request; progress goes to standard error. */
+  async start<A extends Arguments, R>(request: RequestDefinition<A, R>, params: Params<A>): Promise<Pending<R>> {
+    const client = await this.connected();
+    const onProgress = (text: string) => process.stderr.write(`${text}\n`);
+    const pending = client.request(request, params, { onProgress, signal: this.aborter.signal });
+    // Reported where it is awaited.
+    pending.result.catch(() => {});
+    return pending;
+  }
+
+  /** The answer to a request without a stream. */
+  async ask<A extends Arguments, R>(request: RequestDefinition<A, R>, params: Params<A>): Promise<R> {
+    const { result, stream } = await this.start(request, params);
+    stream.resume();
+    return await result;
+  }
+
+  async close(): Promise<void> {
+    process.off("SIGINT", this.interrupt);
+    (await this.client?.catch(() => null))?.close();
+  }
+}

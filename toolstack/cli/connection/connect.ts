@@ -1,0 +1,87 @@
+/** Connecting to a Typevisor: which one is meant, and TLS with its key. */
+import { once } from "node:events";
+import tls from "node:tls";
+import { CONTROL_PORT } from "../../api/protocol.ts";
+import { VERSION } from "../../api/version.ts";
+import { Client, ConnectionLost, type Greeting } from "./client.ts";
+import { type Key, readKey } from "./key.ts";
+import { isMachineName, listMachines } from "./machines.ts";
+
+/** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0011-control-tls.md). */
+const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
+const CONNECT_MS = 10_000;
+
+export interface Target {
+  /** For messages: its name or address. */
+  name: string;
+  address: string;
+  port: number;
+  keyFile: string;
+}
+
+/**
+ * The machine that is meant.
+ * @param host NAME, ADDRESS or ADDRESS:PORT, as --host and CHAOS_HOST say; undefined: the only one that runs
+ * @param keyFile of one that was not started on this computer
+ * @throws Error in words
+ */
+export function findTarget(host: string | undefined, keyFile: string | undefined): Target {
+  const machines = listMachines();
+  const known = machines.map(({ name }) => name).join(", ");
+  if (host === undefined) {
+    if (machines.length === 1) return { ...machines[0]!, keyFile: keyFile ?? machines[0]!.keyFile };
+    if (machines.length > 1) throw new Error(`several machines run here (${known}): say which with --host NAME`);
+    throw new Error("no machine runs here: `npm start` starts one; --host ADDRESS --key FILE reaches one elsewhere");
+  }
+  const machine = machines.find(({ name }) => name === host);
+  if (machine !== undefined) return { ...machine, keyFile: keyFile ?? machine.keyFile };
+  const [, address, port] = /^(\[[0-9a-fA-F:]+\]|[^:]+)(?::([0-9]{1,5}))?$/.exec(host) ?? [];
+  if (address === undefined) throw new Error(`--host: "${host}" is neither a machine's name nor ADDRESS[:PORT]`);
+  if (keyFile === undefined) {
+    const names = known === "" ? "none runs here" : `here run: ${known}`;
+    if (isMachineName(host))
+      throw new Error(`--host: there is no machine ${host} (${names}); for an address, --key FILE`);
+    throw new Error(`--key FILE is missing: the key of the Typevisor at ${host}`);
+  }
+  return { name: host, address: address.replace(/^\[|\]$/g, ""), port: Number(port ?? CONTROL_PORT), keyFile };
+}
+
+/** Connects and greets. Throws ConnectionLost or Error in words. */
+export async function connect(
+  target: Target,
+  software = `chaos ${VERSION}`,
+): Promise<{ client: Client; greeting: Greeting }> {
+  const key = readKey(target.keyFile);
+  const socket = await secure(target, key);
+  return await Client.greet(socket, software, target.name);
+}
+
+async function secure({ name, address, port, keyFile }: Target, { identity, secret }: Key): Promise<tls.TLSSocket> {
+  const socket = tls.connect({
+    host: address,
+    port,
+    ciphers: CIPHER,
+    minVersion: "TLSv1.2",
+    maxVersion: "TLSv1.2",
+    pskCallback: () => ({ identity, psk: secret }),
+    checkServerIdentity: () => undefined,
+  });
+  socket.setNoDelay(true);
+  const limit = setTimeout(() => socket.destroy(new Error(`no answer within ${CONNECT_MS / 1000} s`)), CONNECT_MS);
+  try {
+    await once(socket, "secureConnect");
+    return socket;
+  } catch (error) {
+    socket.destroy();
+    const { code, message } = error as NodeJS.ErrnoException;
+    const why =
+      code === "ECONNREFUSED"
+        ? "nothing listens there"
+        : code === "ECONNRESET" || /alert|decrypt|handshake/i.test(message)
+          ? `it refused the key ${keyFile}, or was not ready (${message})`
+          : message;
+    throw new ConnectionLost(`${name} (${address}:${port}) cannot be reached: ${why}`);
+  } finally {
+    clearTimeout(limit);
+  }
+}
