@@ -31,6 +31,7 @@ import {
   parseDisk,
   parseForward,
 } from "./devices.ts";
+import { type Control, keyModule, prepareControl } from "./control.ts";
 import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
 import { type Has, linuxCommands, linuxModules } from "./linux/guest.ts";
@@ -53,6 +54,8 @@ interface RunOptions {
   iommu?: IommuModel | "none";
   forward?: Forward[];
   disk?: ({ file: string; bytes?: number } | null)[];
+  name?: string;
+  key?: string;
 }
 
 /** Unikernels with a network, what connects this computer to them, and from which port on one of its own is looked for. */
@@ -183,6 +186,8 @@ function parseOptions(): RunOptions {
         "new; --exec and --iso use disks given only",
       collecting((text) => (text === "none" ? null : parseDisk(text))),
     )
+    .option("--name <name>", "what `chaos` and `xl` call this machine (default: typevisor, or with a number behind it)")
+    .option("--key <file>", "with --iso: the key that `chaos` and `xl` will have (`chaos key FILE` makes one)")
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
     .allowExcessArguments(false)
     .addHelpText("after", `\n${KEYS_HELP}; the command \`poweroff\` switches it off.`)
@@ -234,8 +239,13 @@ async function runCommands(options: MachineOptions, timeoutMs: number): Promise<
 }
 
 /** Connects this terminal to the machine's console until one of them ends. Returns this process's exit status. */
-async function runInteractively(options: MachineOptions, timeoutMs: number | undefined): Promise<number> {
+async function runInteractively(
+  options: MachineOptions,
+  timeoutMs: number | undefined,
+  control: Control | null,
+): Promise<number> {
   const machine = await startMachine(options);
+  control?.record();
   showOutput(machine, process.stdout);
 
   const terminal = process.stdin;
@@ -309,7 +319,19 @@ async function main(): Promise<number> {
   const guest = GUESTS[options.guest]!;
   // Interactively, the guest's commands are run before the prompt appears.
   const given = [...guest.modules(), ...(options.module ?? [])];
-  const modules = withOwnGuests(given);
+  if (options.key !== undefined && options.iso === undefined)
+    throw new Error("--key is for --iso: a machine that is started here has a key of its own");
+  // What is started here for people can be reached from other terminals.
+  const control =
+    options.exec === undefined && options.iso === undefined && devices.nic !== null
+      ? await prepareControl(options.name)
+      : null;
+  if (control !== null) devices.forwards = [...(devices.forwards ?? []), control.forward];
+  const modules = withOwnGuests([
+    ...given,
+    ...(control?.modules ?? []),
+    ...(options.key === undefined ? [] : [keyModule(options.key)]),
+  ]);
   const { disks, own, blank } = disksOf(options);
   const first = [blank ? "volume format 0" : "", guest.commands({ network: devices.nic !== null, disk: own })];
   if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
@@ -332,7 +354,11 @@ async function main(): Promise<number> {
     kind,
     cpus: options.cpus,
     memoryMib: options.memory ?? memoryFor(given),
-    commandLine: [commandLine, ...(options.exec === undefined ? terminalWord(process.stdout) : [])].join(" "),
+    commandLine: [
+      commandLine,
+      ...(control === null ? [] : [control.word]),
+      ...(options.exec === undefined ? terminalWord(process.stdout) : []),
+    ].join(" "),
     modules,
     ...devices,
     disks,
@@ -342,7 +368,7 @@ async function main(): Promise<number> {
   progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? `; ${KEYS_HELP}` : ""}`);
   return options.exec !== undefined
     ? await runCommands(machineOptions, timeoutMs ?? FOR_EVER_MS)
-    : await runInteractively(machineOptions, timeoutMs);
+    : await runInteractively(machineOptions, timeoutMs, control);
 }
 
 try {

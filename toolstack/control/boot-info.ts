@@ -37,9 +37,15 @@ export function bootOption(name: string): string | undefined {
   return value;
 }
 
+/** Modules that are for domain 0 alone: neither listed nor given to guests. */
+export const KEY_MODULE = "control.key";
+export const SEED_MODULE = "seed";
+const OWN = new Set([KEY_MODULE, SEED_MODULE]);
+
 interface Modules {
   /** Where they were read: there are several machines only in tests. */
   window: MachineWindow;
+  own: ReadonlyMap<string, WindowImage>;
   inOrder: readonly WindowImage[];
   byName: ReadonlyMap<string, WindowImage>;
 }
@@ -49,9 +55,11 @@ let known: Modules | undefined;
 /** Modules never change: they are read once. */
 function modulesOnce(): Modules {
   if (known?.window === memory) return known;
-  const inOrder = readModules();
+  const all = readModules();
+  const inOrder = all.filter(({ name }) => !OWN.has(name));
+  const own = new Map(all.filter(({ name }) => OWN.has(name)).map((module) => [module.name, module]));
   const byName = new Map([...inOrder].reverse().map((module) => [module.name, module]));
-  return (known = { window: memory, inOrder, byName });
+  return (known = { window: memory, own, inOrder, byName });
 }
 
 /** The boot modules, in the order they were given. */
@@ -62,6 +70,11 @@ export function bootModules(): readonly WindowImage[] {
 /** A boot module by name; of several the first one. */
 export function findModule(name: string): WindowImage | undefined {
   return modulesOnce().byName.get(name);
+}
+
+/** A module for domain 0 itself. */
+export function ownModule(name: string): WindowImage | undefined {
+  return modulesOnce().own.get(name);
 }
 
 function readModules(): WindowImage[] {

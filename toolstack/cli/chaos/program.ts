@@ -5,6 +5,7 @@ import { consoleRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
 import { VERSION } from "../../api/version.ts";
 import { ConnectionLost, RequestFailed } from "../connection/client.ts";
+import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
@@ -52,6 +53,14 @@ export function chaosProgram(): Command {
       if (json) process.stdout.write(`${JSON.stringify(machines)}\n`);
       else
         for (const { name, address, port } of machines) process.stdout.write(`${name.padEnd(20)} ${address}:${port}\n`);
+    });
+  program
+    .command("key <FILE>")
+    .description("make a key for a Typevisor that is not started here: `npm start -- --iso FILE --key FILE`")
+    .option("--name <NAME>", "what Typevisor's log calls who has it", "operator")
+    .action((file: string, { name }: { name: string }) => {
+      if (!isKeyName(name)) throw new CommandError(`--name: "${name}" is not 1 to 32 letters, digits, dots, _ and -`);
+      writeKey(file, makeKey(name));
     });
   addRequestCommands(
     program,

@@ -15,6 +15,10 @@ const LINE = /^([A-Za-z0-9._-]{1,32}) ([0-9a-f]{64})\n?$/;
 /** Permissions that others than the owner would have. */
 const OTHERS = 0o077;
 
+export function isKeyName(text: string): boolean {
+  return /^[A-Za-z0-9._-]{1,32}$/.test(text);
+}
+
 /** A key that nobody has yet. */
 export function makeKey(identity: string): Key {
   return { identity, secret: randomBytes(KEY_BYTES) };
