@@ -13,8 +13,13 @@ export const DOM0_SCRATCH: u32 = 0xc0010000; // RAM, given zeroed on first touch
 export const DOM0_SCRATCH_END: u32 = 0xc0200000;
 export const DOM0_MODULES: u32 = 0xc1000000; // boot modules, read-only, each page-aligned, addresses in hvm_start_info
 export const DOM0_MAP: u32 = 0xd0000000; // free for foreign and grant mappings; toolstack/control allocates from it
-export const DOM0_MAP_END: u32 = 0xda000000;
-/** From here to DOM0_STABLE_END: zeroed RAM on first touch that a restart of domain 0 leaves as it is. */
+export const DOM0_MAP_END: u32 = 0xd4000000;
+/**
+ * From here to DOM0_STABLE_END: zeroed RAM on first touch that a restart of domain 0 leaves as it is, and that
+ * XENMEM_decrease_reservation gives back.
+ */
+export const DOM0_IMAGES: u32 = 0xd4000000; // kernels and other images that were uploaded
+export const DOM0_IMAGES_END: u32 = 0xda000000;
 export const DOM0_CONTROL_PAGES: u32 = 0xda000000; // control pages of NoXS devices that domain 0 is the back end of, and whose they are
 export const DOM0_STABLE: u32 = 0xdc000000; // records; no other domain maps anything of them but what domain 0 grants
 export const DOM0_STABLE_END: u32 = 0xe0000000;

@@ -71,6 +71,7 @@ import { copyFromGuest, copyToGuest } from "../memory/guest-copy";
 import { P2M_MMIO, P2M_RAM, P2M_SHARED } from "../../arch-x86/p2m-types";
 import { entryMfn, physmapLookup } from "../memory/physmap";
 import { isDma, layoutAllows } from "../memory/software-memory";
+import { isLendableStable, stableRelease } from "../memory/stable-memory";
 import {
   giveRam,
   giveRun,
@@ -217,7 +218,10 @@ function extent(d: Domain, op: u32, gfn: u64, order: u32): bool {
   const frames: u32 = 1 << order;
   if (!mayChange(d, op, gfn, frames)) return false;
   if (op == XENMEM_decrease_reservation) {
-    for (let i: u64 = 0; i < frames; i++) if (removePage(d, gfn + i) != 0) return false;
+    for (let i: u64 = 0; i < frames; i++) {
+      if (removePage(d, gfn + i) != 0) return false;
+      if (isLendableStable(d, gfn + i)) stableRelease(d, gfn + i);
+    }
     return true;
   }
   if (op == XENMEM_populate_physmap) return (isDma(d, gfn, 1) ? giveRun(d, gfn, order) : giveRam(d, gfn, order)) == 0;

@@ -2,7 +2,7 @@
 import {
   DOM0_CALL_PAGE,
   DOM0_CODEC,
-  DOM0_CONTROL_PAGES,
+  DOM0_IMAGES,
   DOM0_MAP,
   DOM0_MODULES,
   DOM0_SCRATCH,
@@ -42,7 +42,7 @@ export function dom0Start(): bool {
   layout.mapEnd = DOM0_WINDOW_END >> 12;
   layout.shared = layout.map;
   layout.sharedEnd = layout.mapEnd;
-  layout.stable = DOM0_CONTROL_PAGES >> 12;
+  layout.stable = DOM0_IMAGES >> 12;
   layout.stableEnd = DOM0_STABLE_END >> 12;
   layout.ramMax = ENGINE_PAGES_MAX;
   layout.room = ENGINE_ROOM;

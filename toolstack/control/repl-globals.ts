@@ -11,6 +11,7 @@ import { print } from "./console/output.ts";
 import type { Domains } from "./domains/domains.ts";
 import { memory } from "./host.ts";
 import { hypercallWide } from "./hypercall.ts";
+import { images } from "./images/store.ts";
 import * as domctl from "./hypercalls/domctl.ts";
 import * as sysctl from "./hypercalls/sysctl.ts";
 import { inspect } from "./inspect.ts";
@@ -38,6 +39,7 @@ export function installGlobals(domains: Domains, io: IoChannel, control: Control
     domains,
     domctl,
     hypercall: hypercallWide,
+    images,
     inspect,
     io,
     memory,

@@ -47,7 +47,8 @@ import {
   DOM0_SCRATCH,
   DOM0_SCRATCH_END,
   DOM0_SHARED_INFO,
-  DOM0_CONTROL_PAGES,
+  DOM0_IMAGES,
+  DOM0_IMAGES_END,
   DOM0_STABLE,
   DOM0_STABLE_END,
 } from "../../../abi/domain0-layout.ts";
@@ -94,6 +95,10 @@ import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
 
+/** Memory of domain 0 that a restart leaves as it is: uploaded images, and all of it. */
+const isImages = (address: number) => address >= DOM0_IMAGES && address < DOM0_IMAGES_END;
+const isStable = (address: number) => address >= DOM0_IMAGES && address < DOM0_STABLE_END;
+
 export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
   readonly domains = new Map<number, FakeDomain>();
@@ -136,6 +141,8 @@ export class FakeMachine {
 
   /** Pages of stable memory that can be had. */
   stablePages = Infinity;
+  /** Pages that are left for uploaded images. */
+  imagePages = 10_000;
 
   private readonly events: FakeEvents;
   private readonly maps = new Map<number, { domain: FakeDomain; gfn: number }>();
@@ -275,10 +282,11 @@ export class FakeMachine {
     // Domain 0's frame numbers are the pages of its window.
     const given = this.domain0.frames.get(page);
     if (given !== undefined) return given;
-    const stable = address >= DOM0_CONTROL_PAGES && address < DOM0_STABLE_END;
+    const stable = isStable(address);
     if (address >= DOM0_MODULES && !stable) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }
+    if (isImages(address)) this.imagePages--;
     const fresh = new Uint8Array(PAGE);
     this.window.map(page, fresh);
     return fresh;
@@ -338,6 +346,7 @@ export class FakeMachine {
         return this.sysctl(a1);
       case __HYPERVISOR_xen_version:
         if (a1 === 0) return (4 << 16) | 17;
+        if (isImages(a2) && !this.window.has(Math.floor(a2 / PAGE)) && this.imagePages <= 0) return -EFAULT;
         if (a2 >= DOM0_STABLE + this.stablePages * PAGE && a2 < DOM0_STABLE_END) return -EFAULT;
         this.window.write(a2, Buffer.from(a1 === 1 ? ".fake\0" : "hvm-3.0-x86_64 \0"));
         return 0;
@@ -401,7 +410,10 @@ export class FakeMachine {
         if (give && (this.freePages < pages || domain.frames.size + pages > domain.maxPages)) return i;
         const gfn = this.window.load64(list + i * 8);
         for (let p = 0; p < pages; p++) {
-          if (give) domain.frames.set(gfn + p, new Uint8Array(PAGE));
+          if (!give && domain === this.domain0 && isStable((gfn + p) * PAGE)) {
+            if (!w.unmap(gfn + p)) return i;
+            this.imagePages++;
+          } else if (give) domain.frames.set(gfn + p, new Uint8Array(PAGE));
           else if (!domain.frames.delete(gfn + p)) return i;
         }
         this.freePages += give ? -pages : pages;

@@ -51,6 +51,30 @@ test("create --wait: the guest runs, ends, and every frame is back", async (t) =
   t.regex(output, /Time\(s\)\nDomain-0 .*\nTYPEVISOR-EXEC: 6 ok, 1 failed/);
 });
 
+test("an uploaded image takes memory, and gives all of it back; what is made of it runs", async (t) => {
+  const upload = (digit: string, bytes: string, piece: string) =>
+    `js up = images.begin("sha256:".padEnd(71, "${digit}"), "uploaded", ${bytes}); ` +
+    `for (let at = 0; at < ${bytes}; at += 4096) up.add(${piece}); it = up.finish();`;
+  const machine = await boot(
+    exec(
+      upload("1", "modules[0].size", "memory.read(modules[0].address + at, Math.min(4096, modules[0].size - at))") +
+        `create --kernel ${"sha256:".padEnd(71, "1")} --memory 2 --wait; js before = sysctl.physicalInfo().freePages;` +
+        upload("2", "1000000", "new Uint8Array(Math.min(4096, 1000000 - at))") +
+        "js ({ taken: before - sysctl.physicalInfo().freePages, pages: Math.ceil(it.size / 4096) });" +
+        "js images.remove(it); js await sleep(100); js ({ missing: before - sysctl.physicalInfo().freePages }); image list",
+    ),
+    { hello: prints("Hello\n", SHUTDOWN_poweroff) },
+  );
+  const output = runToEnd(machine);
+  t.regex(output, /\n1\n\(d1\) Hello\ndomain 1 \(uploaded\) has ended: poweroff\n/);
+  const [, taken, pages] = /\{ taken: (\d+), pages: (\d+) \}/.exec(output)!.map(Number) as [number, number, number];
+  t.is(pages, 245);
+  t.true(taken >= pages && taken <= pages + 2, "and tables for them");
+  t.regex(output, /\{ missing: [012] \}\n/);
+  t.regex(output, /^sha256:1+ .* uploaded$/m);
+  t.regex(output, /, 0 failed\n/);
+});
+
 const KERNEL = 0x100000;
 
 /** A guest that prints the address of its device page, or the error it gets at devctl's number. */

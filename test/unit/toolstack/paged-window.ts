@@ -13,8 +13,13 @@ export class PagedWindow implements MachineWindow {
     this.pages.set(page, bytes);
   }
 
-  unmap(page: number): void {
-    this.pages.delete(page);
+  /** Returns whether there was something. */
+  unmap(page: number): boolean {
+    return this.pages.delete(page);
+  }
+
+  has(page: number): boolean {
+    return this.pages.has(page);
   }
 
   private at(address: number): Uint8Array {

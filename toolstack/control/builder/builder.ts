@@ -166,7 +166,7 @@ function kernelOf(image: Image): Kernel {
 
 /** Whether guests of a kernel, one that could be built, are PVHv1's: they always have a device page. None is compressed. */
 export function isPvhv1(kernel: Image): boolean {
-  return kernel.address < DOM0_MAP && kernelOf(kernel).kind === "pvhv1";
+  return (kernel.address < DOM0_MAP || kernel.reference !== undefined) && kernelOf(kernel).kind === "pvhv1";
 }
 
 /** Gives a small guest its RAM: so little takes no longer than a step. */

@@ -4,6 +4,10 @@ import { memory } from "../host.ts";
 export interface Image {
   /** Name for messages. */
   readonly name: string;
+  /** What finds it again where that is not its name: of one that was uploaded. */
+  readonly reference?: string;
+  /** It was removed: its memory may be another's. */
+  readonly removed?: boolean;
   /** Bytes. */
   readonly size: number;
   /** Address in the window when the image is there, for copying without the engine's heap between. */
@@ -12,8 +16,11 @@ export interface Image {
   read(offset: number, length: number): Uint8Array;
 }
 
-/** An image in the window: a boot module. */
+/** An image in the window: a boot module, by its name. */
 export class WindowImage implements Image {
+  declare readonly reference?: string;
+  declare removed?: boolean;
+
   constructor(
     readonly name: string,
     readonly address: number,

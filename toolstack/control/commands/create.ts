@@ -4,11 +4,10 @@ import type { OptionSpec } from "../../api/options.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { Params } from "../../api/request.ts";
 import { createRequest, DEFAULT_MEMORY_MIB } from "../../api/requests/domains.ts";
-import { bootModules, findModule } from "../boot-info.ts";
-import type { WindowImage } from "../builder/image.ts";
 import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
+import { imageArgument } from "../images/find.ts";
 import { formatVbd, parseVbd } from "../noxs/vbd-config.ts";
 import { formatVif, parseVif } from "../noxs/vif-config.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -17,17 +16,6 @@ import { waitUntilGone } from "./life.ts";
 import { consoleRequest, requestCommand } from "./request-command.ts";
 
 const MIB = 1024 * 1024;
-
-function moduleArgument(what: string, name: string): WindowImage {
-  const module = findModule(name);
-  if (module !== undefined) {
-    if (module.size === 0) throw new CommandError(`${what}: the boot module "${name}" is empty`);
-    return module;
-  }
-  const names = bootModules().map((known) => known.name);
-  const there = names.length === 0 ? "there are no boot modules" : `boot modules: ${names.join(" ")}`;
-  throw new CommandError(`${what}: no boot module "${name}"; ${there}`);
-}
 
 /** Disks' settings, none of them with another's name. */
 function vbdArguments(given: string[] | undefined): string[] | undefined {
@@ -58,8 +46,8 @@ function createPaused(params: CreateParams, { domains, progress }: RequestContex
   if (noxs && xenbus) throw new CommandError("--noxs and --xenbus exclude each other");
   return domains.create(
     {
-      kernel: moduleArgument("--kernel", kernel),
-      ramdisk: ramdisk === undefined ? undefined : moduleArgument("--ramdisk", ramdisk),
+      kernel: imageArgument("--kernel", kernel),
+      ramdisk: ramdisk === undefined ? undefined : imageArgument("--ramdisk", ramdisk),
       commandLine: cmdline ?? "",
       memoryMib: memory ?? DEFAULT_MEMORY_MIB,
       vcpus: vcpus ?? 1,

@@ -10,6 +10,7 @@ import { dmesgCommand } from "./dmesg.ts";
 import { echoCommand } from "./echo.ts";
 import type { AnyHandler } from "./handler.ts";
 import { helpCommand } from "./help.ts";
+import { imageCommand, imagePut } from "./image.ts";
 import { infoCommand } from "./info.ts";
 import { ioRestartCommand } from "./io-restart.ts";
 import { jsCommand } from "./js.ts";
@@ -31,6 +32,7 @@ export const commands: Command[] = [
   infoCommand,
   checkCommand,
   modulesCommand,
+  imageCommand,
   createCommand,
   listCommand,
   topCommand,
@@ -66,7 +68,10 @@ export const commands: Command[] = [
 
 /** The requests that can be made from outside, by name. */
 export const handlers: ReadonlyMap<string, AnyHandler> = new Map(
-  commands.flatMap((command) => command.handlers ?? []).map((handler) => [handler.request.name, handler]),
+  [...commands.flatMap((command) => command.handlers ?? []), imagePut].map((handler) => [
+    handler.request.name,
+    handler,
+  ]),
 );
 
 export function findCommand(name: string): Command | undefined {

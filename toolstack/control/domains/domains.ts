@@ -291,7 +291,11 @@ export class Domains {
    */
   async create(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
     refuseTooLarge(request.memoryMib);
-    const { kernel } = request;
+    const { kernel, ramdisk } = request;
+    for (const image of [kernel, ramdisk]) {
+      if (image?.removed)
+        throw new BuildError(`the image ${image.name} (${image.reference}) was removed: upload it again`);
+    }
     const built = isBzImage(kernel) ? this.unpackAndBuild(request, progress) : this.build(request, kernel, progress);
     // What is built at once is not waited for: that would take longer than its making known.
     const domain = built instanceof GuestDomain ? built : await built;

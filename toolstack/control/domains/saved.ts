@@ -2,7 +2,8 @@
  * The toolstack's state of a domain that the hypervisor does not have, saved for a restart of domain 0: its
  * name, how to rebuild the domain, its shutdown policies, its size limits, and its part of the store.
  */
-import { findModule } from "../boot-info.ts";
+import type { Image } from "../builder/image.ts";
+import { findImage } from "../images/find.ts";
 import { RECORD_BYTES, saveRecord } from "../stable.ts";
 import { fromBytes } from "../store/local.ts";
 import type { SavedClient } from "../store/saved.ts";
@@ -105,9 +106,9 @@ function basicsOf(request: CreateRequest): string {
   ) {
     return basics!.text;
   }
-  const second = ramdisk === undefined ? "" : `"ramdisk":${JSON.stringify(ramdisk.name)},`;
+  const second = ramdisk === undefined ? "" : `"ramdisk":${JSON.stringify(referenceOf(ramdisk))},`;
   const text =
-    `{"kernel":${JSON.stringify(kernel.name)},${second}"commandLine":${JSON.stringify(commandLine)},` +
+    `{"kernel":${JSON.stringify(referenceOf(kernel))},${second}"commandLine":${JSON.stringify(commandLine)},` +
     `"memoryMib":${memoryMib},"vcpus":${vcpus}`;
   basics = { request, text };
   return text;
@@ -159,11 +160,13 @@ export function decodeDomain(bytes: string, handle: readonly number[]): SavedDom
   return saved?.handle === handleText(handle) ? saved : null;
 }
 
-/** The request with its modules; null if a module no longer exists. */
+const referenceOf = ({ reference, name }: Image) => reference ?? name;
+
+/** The request with its images; null if one no longer exists. */
 export function restoreRequest({ request, name, policy }: SavedDomain): CreateRequest | null {
   if (request === null) return null;
-  const kernel = findModule(request.kernel);
-  const ramdisk = request.ramdisk === undefined ? undefined : findModule(request.ramdisk);
+  const kernel = findImage(request.kernel);
+  const ramdisk = request.ramdisk === undefined ? undefined : findImage(request.ramdisk);
   if (kernel === undefined || (request.ramdisk !== undefined && ramdisk === undefined)) return null;
   return { ...request, name, policy, kernel, ramdisk };
 }

@@ -2,7 +2,7 @@
 import { setImmediate } from "node:timers/promises";
 import test from "ava";
 import fc from "fast-check";
-import { Client, RequestFailed, type Pending } from "../../../../toolstack/cli/connection/client.ts";
+import { RequestFailed, type Pending } from "../../../../toolstack/cli/connection/client.ts";
 import { encodeFrame, HELLO, REQUEST, REQUESTS_MOST } from "../../../../toolstack/api/protocol.ts";
 import {
   consoleRequest,
@@ -12,46 +12,9 @@ import {
   logsRequest,
 } from "../../../../toolstack/api/requests/domains.ts";
 import { dmesgRequest, infoRequest, jsRequest } from "../../../../toolstack/api/requests/machine.ts";
-import type { Connection } from "../../../../toolstack/control/net/connection.ts";
-import type { FakeMachine } from "../fake-machine.ts";
-import { guestPrints, guestRing, machine } from "../fake-session.ts";
+import { guestPrints, guestRing } from "../fake-session.ts";
+import { booted, connect, runUntil, serverOf, settled } from "./clients.ts";
 import { Pipe } from "./pipe.ts";
-
-interface Server {
-  accept(connection: Connection): void;
-  readonly count: number;
-}
-const serverOf = (m: FakeMachine) => m.globals.control as Server;
-
-/** Lets machine and client run until `done`, or the machine has had so many milliseconds. */
-async function runUntil(m: FakeMachine, done: () => boolean, ms = 2000): Promise<void> {
-  for (let i = 0; i < ms && !done(); i++) {
-    await m.pass(1);
-    await setImmediate();
-  }
-  if (!done()) throw new Error("not reached");
-}
-
-async function settled<T>(m: FakeMachine, promise: Promise<T>, ms?: number): Promise<T> {
-  let over = false;
-  const watched = promise.finally(() => (over = true));
-  watched.catch(() => {});
-  await runUntil(m, () => over, ms);
-  return watched;
-}
-
-async function connect(m: FakeMachine, pipe = new Pipe()): Promise<{ client: Client; pipe: Pipe }> {
-  serverOf(m).accept(pipe.connection);
-  const { client } = await settled(m, Client.greet(pipe.client, "test", "test"));
-  return { client, pipe };
-}
-
-async function booted(): Promise<FakeMachine> {
-  const m = machine();
-  await m.boot();
-  m.takeOutput();
-  return m;
-}
 
 /** All bytes of a request's stream. */
 function collect<R>({ stream }: Pending<R>): () => string {
