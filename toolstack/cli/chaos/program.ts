@@ -1,18 +1,19 @@
 /** The command line of `chaos`. */
 import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
-import { consoleRequest } from "../../api/requests/domains.ts";
+import { consoleRequest, createRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
 import { VERSION } from "../../api/version.ts";
 import { ConnectionLost, RequestFailed } from "../connection/client.ts";
 import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
-import { addRequestCommands, requestCommand } from "./request-commands.ts";
+import { provideImage } from "./upload.ts";
+import { addRequestCommands, printAnswer, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
 
 /** Requests that are commands of their own here. */
-const OWN = new Set(["console"]);
+const OWN = new Set(["console", "create", "image put"]);
 
 const GROUPS: Readonly<Record<string, string>> = {
   bridge: "the bridges that vifs are on",
@@ -72,6 +73,14 @@ export function chaosProgram(): Command {
     requestCommand(consoleRequest, "console", within, async (session, params) => {
       const ended = await talk(session, String(params.id));
       if (ended !== null) process.stderr.write(`domain ${String(params.id)} has ended: ${ended}\n`);
+    }),
+  );
+  program.addCommand(
+    requestCommand(createRequest, "create", within, async (session, params, json) => {
+      const kernel = await provideImage(session, "--kernel", String(params.kernel));
+      const ramdisk =
+        params.ramdisk === undefined ? undefined : await provideImage(session, "--ramdisk", String(params.ramdisk));
+      printAnswer(createRequest, await session.ask(createRequest, { ...params, kernel, ramdisk } as never), json);
     }),
   );
   for (const name of LATER) {
