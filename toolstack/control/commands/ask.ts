@@ -49,6 +49,9 @@ function progress(domain: GuestDomain, request: ShutdownRequest, { domains }: Re
   const taken = connected === true ? sysctls.hasTaken(domain.id) : hasTakenShutdown(local, domain.id);
   if (taken) return `${domain} has taken the request and is still running; ${hint}`;
   if (connected === true) return `${domain} has been asked by its sysctl device and is still running; ${hint}`;
+  if (sysctls.hasClosed(domain.id)) {
+    return `${domain} was asked by its sysctl device, has closed it and is still running; ${hint}`;
+  }
   if (connected === false) {
     return `${domain} has connected neither its sysctl device nor a driver of the store's that listens; ${hint}`;
   }

@@ -47,6 +47,8 @@ interface Sysctl {
   state: number;
   /** Bits of the request that waits for the frontend. */
   waiting: number;
+  /** The last request was made to a frontend that was connected. */
+  made: boolean;
 }
 
 /** What has become of a request: it is made, or waits for the frontend; the guest says that it does not obey such; no device. */
@@ -78,7 +80,7 @@ export class Sysctls {
   attach(domain: number): void {
     if (this.earlier === undefined || this.earlier.size > 0) this.settle();
     const page = this.pages.take(domain);
-    const device: Sysctl = { domain, page, port: 0, state: XenbusStateInitWait, waiting: 0 };
+    const device: Sysctl = { domain, page, port: 0, state: XenbusStateInitWait, waiting: 0, made: false };
     try {
       device.port = onUnbound(domain, () => this.look(device));
       memory.store32(addressOf(page) + NoxsCtrlHdr.be_state, XenbusStateInitWait);
@@ -101,7 +103,7 @@ export class Sysctls {
     if (page === undefined) return;
     this.earlier!.delete(domain);
     this.pages.grantAgain(page, domain);
-    const device: Sysctl = { domain, page, port: 0, state: 0, waiting: 0 };
+    const device: Sysctl = { domain, page, port: 0, state: 0, waiting: 0, made: false };
     // The guest can write there, too: what is none of ours is as if it had not been connected.
     const state = memory.load32(addressOf(page) + NoxsCtrlHdr.be_state);
     const known = state === XenbusStateConnected || state === XenbusStateClosing || state === XenbusStateClosed;
@@ -175,6 +177,7 @@ export class Sysctls {
     this.adopt(domain); // an earlier domain 0 may have begun with it
     const device = this.byDomain.get(domain);
     if (device === undefined) return;
+    device.made = false;
     memory.zero(addressOf(device.page), NoxsSysctlCtrlPage.SIZE);
     this.change(device, XenbusStateInitWait);
   }
@@ -185,6 +188,7 @@ export class Sysctls {
     if (device === undefined) return "none";
     if (device.state !== XenbusStateConnected) {
       device.waiting = BITS[what];
+      device.made = false;
       return "waits";
     }
     return this.make(device, BITS[what]) ? "sent" : "refused";
@@ -208,11 +212,18 @@ export class Sysctls {
     return device?.waiting === 0 && memory.load8(addressOf(device.page) + NoxsSysctlCtrlPage.status) === 0;
   }
 
+  /** Whether the guest has closed its device since it was asked, as LightVM's Mini-OS does before it ends. */
+  hasClosed(domain: number): boolean {
+    const device = this.byDomain.get(domain);
+    return device !== undefined && device.made && device.state !== XenbusStateConnected;
+  }
+
   /** Makes a request; false for one that the guest does not obey. */
   private make(device: Sysctl, bits: number): boolean {
     device.waiting = 0;
     if (!obeyedBy(device, bits)) return false;
     memory.store8(addressOf(device.page) + NoxsSysctlCtrlPage.status, bits);
+    device.made = true;
     this.tell(device);
     return true;
   }

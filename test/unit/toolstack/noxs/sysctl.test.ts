@@ -274,6 +274,26 @@ test("a guest that says what it obeys is not asked for anything else; one withou
   );
 });
 
+test("a guest that closes its device when it is asked, and goes on, is reported so", async (t) => {
+  const closer = guest(function* (front) {
+    yield* front.attach();
+    yield* connect(front);
+    yield* front.await("a request", () => front.request !== 0);
+    yield* front.change(CLOSING!, CLOSING!);
+    yield* front.change(CLOSED!, CLOSED!);
+    yield* front.change(INITIALISING!, INIT_WAIT!);
+    yield* forever();
+  });
+  const machine = await prompt({ closer });
+  typed(machine, "create --kernel closer --memory 2 --noxs");
+  t.regex(
+    typed(machine, "shutdown closer --timeout 2"),
+    /after 2 s: domain 1 \(closer\) was asked by its sysctl device, has closed it and is still running; `destroy 1`/,
+  );
+  // The next request waits: there is no device that it was made by.
+  t.regex(typed(machine, "shutdown closer --timeout 2"), /after 2 s: domain 1 \(closer\) has connected neither /);
+});
+
 test("domain 0 dies after a guest has bound its port, before it was told anything: they find each other", async (t) => {
   let bound = false;
   let go = false;
