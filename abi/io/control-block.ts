@@ -144,13 +144,16 @@ export const VBD_RINGS_MAX: u32 = 4;
 export const VBD_RING_ORDER_MAX: u32 = 4;
 export const VBD_SEGMENTS_MAX: u32 = 256;
 
-/** Bytes of a target: `volume:NAME` (a snapshot too), `ram:BYTES`, `module:NAME`, `part:LABEL`. */
-export const VBD_TARGET_BYTES: u32 = 80;
+/**
+ * Bytes of a target: `volume:NAME` (a snapshot too), `ram:BYTES`, `module:NAME`, `part:LABEL`, `file:[LABEL/]PATH`. What is before the first
+ * slash of the last one is a label if a partition has it; with a slash at its begin it is all path.
+ */
+export const VBD_TARGET_BYTES: u32 = 128;
 
 /**
  * VBD_ADD. Adding one that is there already, with the same properties, answers as the first time. -EINVAL a target that is not one,
  * -ENOENT it is not there, -EBUSY it is in use, -EROFS it cannot be written, -EEXIST the domain has another vbd of this number,
- * -ENOSPC too many vbds, -ENOMEM no memory for `ram:`, -EIO.
+ * -ENOSPC too many vbds, -ENOMEM no memory for `ram:`, -EIO. Where a target `file:` was refused, the answer has a VbdRefusal.
  */
 export namespace VbdAdd {
   export const domid: u32 = 0;
@@ -158,8 +161,38 @@ export namespace VbdAdd {
   export const model: u32 = 8; // VBD_MODEL_*
   export const flags: u32 = 12; // VBD_WRITABLE
   export const target: u32 = 16;
-  export const SIZE: u32 = 96;
+  export const SIZE: u32 = 144;
 }
+
+/** Why a target `file:` cannot be had, and what was found on which partition. */
+export namespace VbdRefusal {
+  export const reason: u32 = 0; // FILE_*
+  export const volumes: u32 = 4; // FAT volumes that were searched
+  export const disk: u32 = 8; // its number
+  export const partition: u32 = 12; // its number in the table, from 1 on; 0: it is about no single one
+  export const bytes: u32 = 16; // of the file
+  export const unit: u32 = 20; // bytes of a sector of the disk
+  export const label: u32 = 24; // 36 bytes, NUL-padded
+  export const SIZE: u32 = 60;
+}
+// VbdRefusal.reason, with the status.
+export const FILE_NO_VOLUME: u32 = 1; // -ENOENT: no partition, or not the one of this label, holds a FAT volume
+export const FILE_ABSENT: u32 = 2; // -ENOENT
+export const FILE_NOT_DIRECTORY: u32 = 3; // -ENOTDIR: something before the last name of the path
+export const FILE_IS_DIRECTORY: u32 = 4; // -EISDIR
+export const FILE_EMPTY: u32 = 5; // -EINVAL
+export const FILE_ODD_SIZE: u32 = 6; // -EINVAL: no multiple of the disk's sectors
+export const FILE_BOOT_SECTOR: u32 = 7; // -EBADMSG: it says that it is FAT, and contradicts itself
+export const FILE_BAD_DIRECTORY: u32 = 8; // -EBADMSG: a directory's clusters lead nowhere, or do not end
+export const FILE_CHAIN_BROKEN: u32 = 9; // -EBADMSG: the file's lead to one that is free, bad or not there
+export const FILE_CHAIN_SHORT: u32 = 10; // -EBADMSG: they are fewer than its size needs
+export const FILE_CHAIN_LONG: u32 = 11; // -EBADMSG: they are more
+export const FILE_CHAIN_CYCLE: u32 = 12; // -EBADMSG: they lead back to one of themselves
+export const FILE_CROSS_LINKED: u32 = 13; // -EBADMSG: something else has some of them too
+export const FILE_FRAGMENTS: u32 = 14; // -E2BIG: they are in too many places
+export const FILE_NO_ROOM: u32 = 15; // -ENFILE: too many files, or places of all of them together
+export const FILE_PARTITION_BUSY: u32 = 16; // -EBUSY: `part:` is written, or the disk's table is being changed
+export const FILE_READ: u32 = 17; // -EIO
 /** What the disk is, for the backend's nodes of the store; of a vbd of model NoXS also what goes into the guest's device page. */
 export namespace VbdProperties {
   export const grant: u32 = 0;
@@ -227,15 +260,15 @@ export namespace VbdEntry {
   export const features: u32 = 36;
   export const properties: u32 = 40; // VbdProperties
   export const target: u32 = 72;
-  export const reads: u32 = 152; // u64, requests
-  export const writes: u32 = 160;
-  export const flushes: u32 = 168;
-  export const discards: u32 = 176;
-  export const readBytes: u32 = 184;
-  export const writtenBytes: u32 = 192;
-  export const errors: u32 = 200; // requests answered with an error of the disk
-  export const refused: u32 = 208; // requests that were not possible
-  export const SIZE: u32 = 216;
+  export const reads: u32 = 200; // u64, requests
+  export const writes: u32 = 208;
+  export const flushes: u32 = 216;
+  export const discards: u32 = 224;
+  export const readBytes: u32 = 232;
+  export const writtenBytes: u32 = 240;
+  export const errors: u32 = 248; // requests answered with an error of the disk
+  export const refused: u32 = 256; // requests that were not possible
+  export const SIZE: u32 = 264;
 }
 
 // --- Boot modules --------------------------------------------------------------------------------------------------------

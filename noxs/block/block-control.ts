@@ -34,6 +34,7 @@ import {
   VbdConnect,
   VbdKey,
   VbdProperties,
+  VbdRefusal,
   VolumeCheck,
   VolumeCheckResponse,
   VolumeCreate,
@@ -60,7 +61,7 @@ import {
 } from "../volumes/operation";
 import { Check, checkStart } from "../volumes/store/check";
 import { Store, STORE_READY } from "../volumes/store/store";
-import { targetNeedsDisk } from "../volumes/targets";
+import { targetNeedsDisk, targetRefusal } from "../volumes/targets";
 import { diskList, vbdList } from "./block-list";
 import { vbdConnect } from "./connect";
 import { ringRef, stableRing, stableTarget, Vbd } from "./records";
@@ -126,11 +127,16 @@ function callGive(at: usize): void {
   free = at;
 }
 
-/** Ends a call. */
-function callAnswer(at: usize, status: i32, length: u32, bulkLength: u32): void {
+/** Ends a call, with so much of the payload. */
+function callEnd(at: usize, status: i32, length: u32, bulkLength: u32): void {
   const id = changetype<BlockCall>(at).id;
   callGive(at);
-  if (answerFn) changetype<BlockAnswerFn>(answerFn)(id, status, payload, status == 0 ? length : 0, bulkLength);
+  if (answerFn) changetype<BlockAnswerFn>(answerFn)(id, status, payload, length, bulkLength);
+}
+
+/** The same; with an error there is no payload. */
+function callAnswer(at: usize, status: i32, length: u32, bulkLength: u32): void {
+  callEnd(at, status, status == 0 ? length : 0, bulkLength);
 }
 
 /** A vbd was added, removed or disconnected, or not. */
@@ -138,6 +144,12 @@ export function callDone(at: usize, status: i32): void {
   const c = changetype<BlockCall>(at);
   const isAdd = c.operation == IO_VBD_ADD;
   if (status == 0 && isAdd) vbdProperties(changetype<Vbd>(c.vbd), payload);
+  const refusal = status != 0 && isAdd ? targetRefusal : 0;
+  if (refusal) {
+    memory.copy(payload, refusal, VbdRefusal.SIZE);
+    callEnd(at, status, VbdRefusal.SIZE, 0);
+    return;
+  }
   callAnswer(at, status, isAdd ? VbdProperties.SIZE : 0, 0);
 }
 

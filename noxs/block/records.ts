@@ -37,7 +37,7 @@ export class StableVbd {
   vdev: u32;
   model: u32;
   writable: u32;
-  ram: u32; // Target.ram
+  kept: u32; // Target.kept
   grant: u32; // of the control page
   port: u32; // of the control page, this domain's
   frontPort: u32; // the frontend's end of it, 0 until it is known

@@ -110,7 +110,7 @@ function openRun(task: usize): void {
     giveUp(v, rc);
     return;
   }
-  s.ram = v.target.ram;
+  s.kept = v.target.kept;
   targetReady(v);
   s.present = 1;
   answer(v, 0);
@@ -174,7 +174,7 @@ export function vbdAgain(i: u32): void {
   const v = made;
   const s = v.stable;
   vbdEnter(v);
-  v.target.ram = s.ram;
+  v.target.kept = s.kept;
   if (s.connected) {
     const failure = vbdConnect(v, true);
     if (failure) vbdFail(v, failure);

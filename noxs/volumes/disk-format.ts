@@ -15,6 +15,7 @@ import {
   headerAt,
   Partition,
   partitionAt,
+  partitionInUse,
   sectorsFor,
   storePartition,
   tableBuffer,
@@ -111,6 +112,7 @@ export function diskFormatStart(
 
 function finish(t: FormatTask, status: i32): void {
   if (t.mine) tableBufferGive();
+  t.info.changing = 0;
   running = false;
   changetype<DiskFormatDoneFn>(t.doneFn)(t.cookie, status);
 }
@@ -177,7 +179,9 @@ function begin(t: FormatTask): i32 {
     storeMake(t);
     return 0;
   }
-  for (let i: u32 = 0; i < info.count; i++) if (partitionAt(info, i).users) return -EBUSY;
+  for (let i: u32 = 0; i < info.count; i++) if (partitionInUse(partitionAt(info, i))) return -EBUSY;
+  if (info.opening) return -EBUSY;
+  info.changing = 1;
   t.step = info.table ? READ_HEADER : BLANK;
   return 0;
 }

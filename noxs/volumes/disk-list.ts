@@ -35,7 +35,13 @@ export class Partition {
   first: u64;
   sectors: u64;
   isStore: u32;
-  users: u32; // clients that read it, or WRITTEN
+  users: u32; // clients that read it as a whole, or WRITTEN
+  writes: u32; // times that it has become WRITTEN
+  filesRead: u32; // clients of files on it
+  filesWritten: u32;
+  number: u32; // in the table, from 1 on
+  guid0: u64; // its own
+  guid1: u64;
   name: usize; // GPT_NAME_CHARACTERS
 }
 /** Partition.users: one client writes it. */
@@ -49,6 +55,8 @@ export class DiskInfo {
   table: u32; // 1: it has a partition table that can be believed
   second: u32; // 1: the second one
   looked: u32; // 1: it has been looked at
+  changing: u32; // 1: its table is being changed, nothing on it is opened
+  opening: u32; // 1: something on it is being looked for, its table is not changed
   /** Store of its partition of our type, STORE_ABSENT when there is none in it; 0: there is no such partition. */
   store: usize;
   storeReason: i32; // why it cannot be used
@@ -283,6 +291,12 @@ function partitionsTake(info: DiskInfo): bool {
     p.sectors = (load<u64>(e, GptEntry.lastLba) + 1) * unit - p.first;
     p.isStore = entryIsStore(e) ? 1 : 0;
     p.users = 0;
+    p.writes = 0;
+    p.filesRead = 0;
+    p.filesWritten = 0;
+    p.number = i + 1;
+    p.guid0 = load<u64>(e, GptEntry.guid);
+    p.guid1 = load<u64>(e, GptEntry.guid + 8);
     p.name = names + <usize>info.count * GPT_NAME_CHARACTERS;
     entryName(e, p.name);
     info.count++;
@@ -292,6 +306,18 @@ function partitionsTake(info: DiskInfo): bool {
 
 export function partitionAt(info: DiskInfo, i: u32): Partition {
   return changetype<Partition>(info.partitions + <usize>i * offsetof<Partition>());
+}
+
+/** Whether a partition has this label, of at least one character. */
+export function isNamed(p: Partition, label: usize, length: u32): bool {
+  if (length > GPT_NAME_CHARACTERS) return false;
+  for (let i: u32 = 0; i < length; i++) if (load<u8>(p.name + i) != load<u8>(label + i)) return false;
+  return length == GPT_NAME_CHARACTERS || load<u8>(p.name + length) == 0;
+}
+
+/** Whether a client has it, or files on it. */
+export function partitionInUse(p: Partition): bool {
+  return (p.users | p.filesRead | p.filesWritten) != 0;
 }
 
 /** The disk's partition of our type: the first one. 0 none. */

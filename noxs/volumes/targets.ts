@@ -1,12 +1,16 @@
-/** What a vbd's target may be, by its name: `volume:NAME`, `ram:SIZE`, `module:NAME`, `part:LABEL`; each is a BlockDevice when open. */
+/**
+ * What a vbd's target may be, by its name: `volume:NAME`, `ram:SIZE`, `module:NAME`, `part:LABEL`, `file:[LABEL/]PATH`; each is a
+ * BlockDevice when open.
+ */
 import { EBUSY, EINVAL, ENOENT, ENOMEM, EROFS } from "../../abi/errno";
 import { VBD_TARGET_BYTES } from "../../abi/io/control-block";
-import { GPT_NAME_CHARACTERS } from "../../abi/io/gpt";
 import { BlockDevice, BlockRequest, blockTaken } from "../../drivers/block";
 import { heapAllocate } from "../../drivers/host/heap";
-import { diskCount, DiskInfo, diskInfoAt, disksReady, Partition, partitionAt, WRITTEN } from "./disk-list";
+import { diskCount, DiskInfo, diskInfoAt, disksReady, isNamed, Partition, partitionAt, WRITTEN } from "./disk-list";
 import { Disk, diskSubmit } from "./disks/disk";
 import { Task, WAIT } from "./disks/task";
+import { File } from "./files/file";
+import { fileClose, fileOpen, fileOpened, fileOpenedIdentity, fileRefusal } from "./files/open";
 import { moduleClose, moduleOpen, moduleOpened } from "./modules";
 import { opened, volumeClose, volumeOpen } from "./open";
 import { RAM_BYTES, ramClose, ramGive, ramKeep, ramOpen, ramSize, ramTake } from "./ram";
@@ -19,6 +23,7 @@ const VOLUME: u32 = 1;
 const RAM: u32 = 2;
 const MODULE: u32 = 3;
 const PART: u32 = 4;
+const FILE: u32 = 5;
 
 /** An open target. */
 @unmanaged
@@ -26,7 +31,7 @@ export class Target {
   kind: u32; // 0: not open
   device: usize; // BlockDevice
   write: u32;
-  ram: u32; // place of a RAM volume: to be kept over a restart
+  kept: u32; // to be kept over a restart: the place of a RAM volume, the identity of a file
 }
 
 /** A partition as a disk. */
@@ -38,6 +43,9 @@ class PartDisk extends BlockDevice {
 }
 
 let freeParts: usize = 0;
+
+/** VbdRefusal of the target that targetOpen has just refused; 0: the status says all. */
+export let targetRefusal: usize = 0;
 
 /** Length of the kind's name and the colon, if `text` begins with it. */
 function prefix(text: usize, kind: string): u32 {
@@ -51,13 +59,14 @@ function prefix(text: usize, kind: string): u32 {
 /**
  * Opens a target for a vbd. The task is run again after each wait, with the same arguments.
  * @param text VBD_TARGET_BYTES, NUL-padded
- * @param t.ram of a RAM volume that was there before a restart: its place, else 0
- * @returns 0, WAIT, -EINVAL not a target, -ENOENT, -EBUSY, -EROFS, -ENOMEM, -EIO
+ * @param t.kept of a target that was open before a restart, else 0
+ * @returns 0, WAIT, -EINVAL not a target, -ENOENT, -EBUSY, -EROFS, -ENOMEM, -EIO; of a file also what VbdRefusal has
  */
 export function targetOpen(task: Task, text: usize, write: bool, t: Target): i32 {
   let rc: i32 = -EINVAL;
   let at = prefix(text, "volume:");
   t.write = write ? 1 : 0;
+  targetRefusal = 0;
   if (at) {
     rc = openVolume(task, text + at, write);
     t.kind = VOLUME;
@@ -66,6 +75,12 @@ export function targetOpen(task: Task, text: usize, write: bool, t: Target): i32
     rc = openPart(task, text + at, write);
     t.kind = PART;
     t.device = rc == 0 ? partOpened : 0;
+  } else if ((at = prefix(text, "file:"))) {
+    rc = fileOpen(task, text + at, VBD_TARGET_BYTES - at, write, t.kept);
+    t.kind = FILE;
+    t.device = rc == 0 ? fileOpened : 0;
+    if (rc == 0) t.kept = fileOpenedIdentity;
+    else if (rc < 0) targetRefusal = fileRefusal();
   } else if ((at = prefix(text, "module:"))) {
     rc = write ? -EROFS : moduleOpen(text + at);
     t.kind = MODULE;
@@ -97,13 +112,13 @@ function openVolume(task: Task, name: usize, write: bool): i32 {
 function openRam(bytes: u32, t: Target): i32 {
   if (!bytes) return -EINVAL;
   if (bytes > RAM_BYTES) return -ENOMEM;
-  if (t.ram) {
-    if (!ramKeep(t.ram, bytes)) return -ENOMEM;
+  if (t.kept) {
+    if (!ramKeep(t.kept, bytes)) return -ENOMEM;
   } else {
-    t.ram = ramTake(bytes);
-    if (!t.ram) return -ENOMEM;
+    t.kept = ramTake(bytes);
+    if (!t.kept) return -ENOMEM;
   }
-  t.device = ramOpen(t.ram, bytes, !t.write);
+  t.device = ramOpen(t.kept, bytes, !t.write);
   return t.device ? 0 : -ENOMEM;
 }
 
@@ -113,10 +128,13 @@ export function targetClose(t: Target): void {
     volumeClose(changetype<Volume>(t.device), t.write != 0);
   } else if (t.kind == MODULE) {
     moduleClose(t.device);
+  } else if (t.kind == FILE) {
+    fileClose(changetype<File>(t.device));
+    t.kept = 0;
   } else if (t.kind == RAM) {
     ramClose(t.device);
-    ramGive(t.ram);
-    t.ram = 0;
+    ramGive(t.kept);
+    t.kept = 0;
   } else if (t.kind == PART) {
     const d = changetype<PartDisk>(t.device);
     if (t.write) d.partition.users = 0;
@@ -134,31 +152,25 @@ let partOpened: usize = 0;
 
 /** Opens the first partition with this label; those of volume stores are none. */
 function openPart(task: Task, label: usize, write: bool): i32 {
-  if (!load<u8>(label)) return -EINVAL;
+  let length: u32 = 0;
+  while (load<u8>(label + length)) length++;
+  if (!length) return -EINVAL;
   if (!disksReady(task)) return WAIT;
   for (let i: u32 = 0; i < diskCount(); i++) {
     const info = diskInfoAt(i);
     for (let j: u32 = 0; j < info.count; j++) {
       const p = partitionAt(info, j);
-      if (!p.isStore && isNamed(p, label)) return openFound(info, p, write);
+      if (!p.isStore && isNamed(p, label, length)) return openFound(info, p, write);
     }
   }
   return -ENOENT;
 }
 
-function isNamed(p: Partition, label: usize): bool {
-  for (let i: u32 = 0; i < GPT_NAME_CHARACTERS; i++) {
-    const c = load<u8>(label + i);
-    if (load<u8>(p.name + i) != c) return false;
-    if (!c) return true;
-  }
-  return load<u8>(label + GPT_NAME_CHARACTERS) == 0;
-}
-
 function openFound(info: DiskInfo, p: Partition, write: bool): i32 {
   const on = info.disk.device;
   if (write && on.readOnly) return -EROFS;
-  if (p.users == WRITTEN || (write && p.users != 0)) return -EBUSY;
+  if (p.users == WRITTEN || p.filesWritten || info.changing) return -EBUSY;
+  if (write && (p.users | p.filesRead) != 0) return -EBUSY;
   const at = freeParts ? freeParts : heapAllocate(offsetof<PartDisk>());
   if (!at) return -ENOMEM;
   const d = changetype<PartDisk>(at);
@@ -179,8 +191,12 @@ function openFound(info: DiskInfo, p: Partition, write: bool): i32 {
   d.depth = on.depth;
   d.submitFn = changetype<usize>(partSubmit);
   d.kickFn = changetype<usize>(partKick);
-  if (write) p.users = WRITTEN;
-  else p.users++;
+  if (write) {
+    p.users = WRITTEN;
+    p.writes++;
+  } else {
+    p.users++;
+  }
   partOpened = at;
   return 0;
 }

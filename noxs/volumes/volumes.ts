@@ -3,6 +3,7 @@ import { bounceInit } from "./disks/bounce";
 import { cacheInit } from "./store/cache";
 import { checksumInit } from "./disks/checksum";
 import { disksInit, disksStart } from "./disk-list";
+import { filesStart } from "./files/open";
 import { memoryDisksInit } from "./memory-disk";
 import { modulesInit } from "./modules";
 import { operationsInit } from "./operation";
@@ -16,6 +17,7 @@ export function volumesInit(): bool {
   checksumInit();
   tasksInit();
   memoryDisksInit();
+  filesStart();
   return (
     cacheInit() &&
     bounceInit() &&
