@@ -11,9 +11,14 @@ const NO_STORE = "no disk has a store for volumes: `disk list` shows the disks, 
 /** Why a target that was asked for is not there, and what to do. */
 export async function targetAbsent(io: IoRequests, { kind, name }: VbdTarget): Promise<BuildError> {
   if (kind === "volume") return new BuildError(await volumeAbsent(io, name));
-  if (kind === "part") {
+  // Where the disks were looked at, the I/O domain has said more.
+  if (kind === "part" || kind === "file") {
     const disks = await listDisks(io);
-    return new BuildError(disks.length === 0 ? NO_DISK : `no disk has a partition with the label "${name}"`);
+    return new BuildError(
+      disks.length === 0
+        ? NO_DISK
+        : `no disk has ${kind === "part" ? `a partition with the label "${name}"` : `a file "${name}"`}`,
+    );
   }
   return new BuildError(`there is no ${kind}:${name}`);
 }

@@ -311,7 +311,7 @@ export class IoChannel implements IoRequests {
     const payload = memory.read(slot + ControlResponse.payload, length);
     const bulk = bulkLength === 0 ? NOTHING : memory.read(this.at(ControlPage.bulk), bulkLength);
     if (BULK.has(request.operation)) this.bulkBusy = false;
-    if (status < 0) request.reject(new IoError(nameOf(request.operation), -status));
+    if (status < 0) request.reject(new IoError(nameOf(request.operation), -status, false, payload));
     else request.resolve({ payload, bulk });
   }
 }

@@ -23,11 +23,13 @@ export class IoError extends Error {
    * @param operation its name, such as "VIF_ADD"
    * @param code the positive error number
    * @param lost the I/O domain was restarted before it had answered: it may have been done or not
+   * @param payload of the refusal, where it says more
    */
   constructor(
     operation: string,
     readonly code: number,
     readonly lost = false,
+    readonly payload: Uint8Array | null = null,
   ) {
     super(`${operation}: ${errnoName(code)}`);
   }

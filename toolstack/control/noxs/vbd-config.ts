@@ -1,4 +1,5 @@
 /** What a user may say of a disk: `--vbd` of `create`, and `vbd attach`. */
+import { VBD_TARGET_BYTES } from "../../../abi/io/control-block.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { VBD_USAGE } from "../../api/device-settings.ts";
 import { parseBytes, SECTOR_BYTES } from "../../api/sizes.ts";
@@ -12,6 +13,7 @@ export const TARGET_KINDS = {
   ram: "memory of that size, such as ram:4M, empty at first, gone with the domain",
   module: "a boot module (`modules`), read-only",
   part: "a partition of one of the machine's disks, by its label",
+  file: "a raw image that is a file on a FAT partition: [LABEL/]PATH, such as file:images/disk.img; all path: file:/PATH",
 } as const;
 export type TargetKind = keyof typeof TARGET_KINDS;
 
@@ -35,9 +37,11 @@ export interface VbdConfig {
 
 const SETTINGS = { target: "[KIND:]NAME", vdev: "xvda", access: "r|w", model: "noxs|xenbus" } as const;
 
-/** Bytes of a target's name: of a volume's or module's, and of a partition's label. */
+/** Bytes of a target's name: of a volume's or module's, and of a partition's label. A comma ends it. */
 const TARGET_NAME_BYTES = 63;
 const LABEL_CHARACTERS = 36;
+/** What VBD_TARGET_BYTES leave for a path, with a label. */
+const FILE_CHARACTERS = VBD_TARGET_BYTES - 1 - "file:".length;
 /** What all RAM vbds may have together (noxs/volumes/ram.ts). */
 const RAM_BYTES = 16 * 1024 * 1024;
 
@@ -90,12 +94,25 @@ function parseTarget(what: string, text: string): VbdTarget {
   }
   if (kind === "ram") return { kind, name: String(parseRam(what, name)) };
   if (kind === "volume") return { kind, name: parseVolumeName(`${what}: target`, name) };
+  if (kind === "file") return { kind, name: parsePath(what, name) };
   // Labels may have spaces.
   const [most, bad] = kind === "part" ? [LABEL_CHARACTERS, /[^\x20-\x7e]/] : [TARGET_NAME_BYTES, /[^\x21-\x7e]/];
   if (name === "" || name.length > most || bad.test(name)) {
     throw new CommandError(`${what}: target: "${name}" is no name: 1 to ${most} visible characters`);
   }
   return { kind: kind as TargetKind, name };
+}
+
+/** A file's path, with a partition's label before it or a slash; both may have spaces. */
+function parsePath(what: string, text: string): string {
+  const names = text.replace(/^\//, "").split("/");
+  if (text.length > FILE_CHARACTERS || /[^\x20-\x7e]/.test(text) || names.some((name) => /^\.{0,2}$/.test(name))) {
+    throw new CommandError(
+      `${what}: target: "${text}" is no path of a file: names with / between them, ${FILE_CHARACTERS} characters of ASCII ` +
+        `at most, none of them empty, "." or ".."`,
+    );
+  }
+  return text;
 }
 
 function parseRam(what: string, size: string): number {

@@ -13,6 +13,7 @@ import type { StoreService } from "../store/service.ts";
 import { targetAbsent } from "./absent.ts";
 import { addVbd, connectVbd, disconnectVbd, listVbds, removeVbd, type VbdInfo } from "./block-requests.ts";
 import { vdevName } from "./device-number.ts";
+import { fileRefusal, readRefusal } from "./file-refusal.ts";
 import { IoError, untilAnswered, type IoRequests } from "./io-requests.ts";
 import type { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, type VbdConfig } from "./vbd-config.ts";
@@ -238,6 +239,8 @@ export class Vbds {
     }
     if (!(error instanceof IoError)) return error;
     const name = formatTarget(target);
+    const refusal = target.kind === "file" ? readRefusal(error.payload) : null;
+    if (refusal !== null) return new BuildError(fileRefusal(target.name, refusal));
     switch (error.errno) {
       case "ENOENT":
         return await targetAbsent(this.io, target);
@@ -245,7 +248,10 @@ export class Vbds {
         const users = (await this.list()).filter((vbd) => vbd.target === name);
         const who = users.map((vbd) => `domain ${vbd.domain} has it as ${vdevName(vbd.number)}`).join(", ");
         const shared = "one domain may write a target, or several may read it, with access=r";
-        return new BuildError(`${name} is in use${who === "" ? "" : `: ${who}`}; ${shared}`);
+        // Somebody has the file by another way of writing its path, or files on the partition.
+        const other =
+          target.kind === "file" || target.kind === "part" ? ", by another name: `vbd list` shows which" : "";
+        return new BuildError(`${name} is in use${who === "" ? other : `: ${who}`}; ${shared}`);
       }
       case "EROFS":
         return new BuildError(`${name} cannot be written${writable ? ": give the vbd access=r" : ""}`);

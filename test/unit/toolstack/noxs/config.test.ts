@@ -114,12 +114,23 @@ test("a vbd, and what is wrong with one", (t) => {
   t.deepEqual(parseVbd("--vbd", "target=root@monday,vdev=xvda").target, { kind: "volume", name: "root@monday" });
   t.deepEqual(parseVbd("--vbd", "target=ram:4M,vdev=xvda").target, { kind: "ram", name: String(4 << 20) });
   t.deepEqual(parseVbd("--vbd", "target=part:EFI System,vdev=xvda").target, { kind: "part", name: "EFI System" });
+  for (const name of ["disk.img", "/a/disk.img", "EFI System/images/my disk.img", "...", "p".repeat(122)]) {
+    t.deepEqual(parseVbd("--vbd", `target=file:${name},vdev=xvda`).target, { kind: "file", name });
+  }
   t.false(parseVbd("--vbd", "target=volume:root,vdev=xvda,access=r").writable);
   t.false(parseVbd("--vbd", "target=module:initrd,vdev=xvdb").writable);
   for (const [text, says] of [
     ["vdev=xvda", /target is missing/],
     ["target=volume:root", /vdev is missing/],
-    ["target=file:root,vdev=xvda", /has none of the forms volume:NAME, a volume/],
+    ["target=disk:root,vdev=xvda", /has none of the forms volume:NAME, a volume/],
+    ["target=file:,vdev=xvda", /"" is no path of a file: names with \/ between them, 122 characters/],
+    ["target=file:/,vdev=xvda", /"\/" is no path/],
+    ["target=file:a//b,vdev=xvda", /is no path/],
+    ["target=file:images/,vdev=xvda", /is no path/],
+    ["target=file:images/../a,vdev=xvda", /is no path/],
+    ["target=file:./a,vdev=xvda", /is no path/],
+    ["target=file:\u00e4.img,vdev=xvda", /is no path/],
+    [`target=file:${"p".repeat(123)},vdev=xvda`, /is no path/],
     ["target=toString:root,vdev=xvda", /has none of the forms/],
     ["target=volume:,vdev=xvda", /"" is no name of a volume/],
     ["target=a/b,vdev=xvda", /"a\/b" is no name of a volume/],
@@ -144,6 +155,7 @@ test("a vbd's settings survive being written", (t) => {
     "target=ram:1.5M,vdev=d3p7,model=noxs",
     "target=module:site,vdev=xvdb",
     "target=part:EFI System,vdev=hda",
+    "target=file:stock/images/my disk.img,vdev=xvda,access=r",
   ]) {
     const vbd = parseVbd("--vbd", text);
     t.deepEqual(parseVbd("--vbd", formatVbd(vbd)), vbd, text);

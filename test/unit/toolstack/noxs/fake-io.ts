@@ -1,8 +1,8 @@
 /** An I/O domain that notes what it is asked, and answers what a test wants. */
 import { Fields, IoError, type IoAnswer, type IoRequests } from "../../../../toolstack/control/noxs/io-requests.ts";
 
-/** A status below 0, or bytes. */
-export type FakeAnswer = number | IoAnswer;
+/** A status below 0, with what its refusal says or without; or bytes. */
+export type FakeAnswer = number | { code: number; refusal: Uint8Array } | IoAnswer;
 
 export class FakeIo implements IoRequests {
   asked: { operation: number; fields: Fields; bytes: Uint8Array }[] = [];
@@ -17,6 +17,9 @@ export class FakeIo implements IoRequests {
     const known = this.answers.get(operation) ?? { payload: new Uint8Array(8), bulk: new Uint8Array(0) };
     const answer = typeof known === "function" ? known(new Fields(bytes)) : known;
     if (typeof answer === "number") return Promise.reject(new IoError(`operation ${operation}`, answer));
+    if ("code" in answer) {
+      return Promise.reject(new IoError(`operation ${operation}`, answer.code, false, answer.refusal));
+    }
     return Promise.resolve(answer);
   }
 

@@ -8,6 +8,13 @@ import {
   DISK_STORE,
   DISK_STORE_BAD,
   DiskEntry,
+  FILE_ABSENT,
+  FILE_CHAIN_CYCLE,
+  FILE_FRAGMENTS,
+  FILE_NO_VOLUME,
+  FILE_ODD_SIZE,
+  FILE_PARTITION_BUSY,
+  FILE_READ,
   FORMAT_DISK,
   FORMAT_STORE,
   VBD_CONNECTED,
@@ -20,6 +27,7 @@ import {
   VbdConnect,
   VbdEntry,
   VbdProperties,
+  VbdRefusal,
   VolumeCreate,
   VolumeEntry,
   VolumeFormat,
@@ -40,7 +48,8 @@ import {
 } from "../../../../abi/io/control.ts";
 import { IO_DOMAIN } from "../../../../abi/io/layout.ts";
 import { BuildError } from "../../../../toolstack/control/builder/build-error.ts";
-import { Payload, type IoAnswer } from "../../../../toolstack/control/noxs/io-requests.ts";
+import { fileRefusal } from "../../../../toolstack/control/noxs/file-refusal.ts";
+import { Fields, Payload, type IoAnswer } from "../../../../toolstack/control/noxs/io-requests.ts";
 import { ModuleGrants, placeOf } from "../../../../toolstack/control/noxs/module-grants.ts";
 import { parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
 import { Vbds } from "../../../../toolstack/control/noxs/vbds.ts";
@@ -283,6 +292,7 @@ test("refusals of vbds say what to do, and leave nothing", async (t) => {
     [ENOENT, "target=root,vdev=xvda", listing(diskEntry(DISK_NO_STORE)), /no disk has a store.*`volume format DISK`/],
     [ENOENT, "target=root,vdev=xvda", listing(diskEntry(DISK_STORE_BAD)), /store on disk 0 cannot be used, `dmesg`/],
     [ENOENT, "target=part:x,vdev=xvda", good, /no disk has a partition with the label "x"/],
+    [ENOENT, "target=file:a/x.img,vdev=xvda", listing(), /the machine has no disk/],
     [EBUSY, "target=root,vdev=xvda", good, /volume:root is in use: domain 7 has it as xvda; one domain may write/],
     [EROFS, "target=root@s,vdev=xvda", good, /volume:root@s cannot be written: give the vbd access=r/],
     [EEXIST, "target=root,vdev=xvda", good, /the domain has a vbd xvda already \(number 51712\)/],
@@ -296,6 +306,70 @@ test("refusals of vbds say what to do, and leave nothing", async (t) => {
     await t.throwsAsync(attached, { instanceOf: BuildError, message: says }, text);
   }
   t.is(store.local.read(`${FRONT}/state`), undefined);
+});
+
+test("why a file cannot be had: where it is looked for, and what to do", async (t) => {
+  const { io, vbds } = setUp();
+  io.answers.set(IO_DISK_LIST, listing(diskEntry(DISK_NO_STORE)));
+  io.answers.set(IO_VBD_LIST, listing(vbdEntry(7, "file:images/a.img")));
+  const on = (reason: number, label = "stock", volumes = 1) =>
+    new Payload(VbdRefusal.SIZE)
+      .u32(VbdRefusal.reason, reason)
+      .u32(VbdRefusal.volumes, volumes)
+      .u32(VbdRefusal.disk, 1)
+      .u32(VbdRefusal.partition, 2)
+      .u32(VbdRefusal.bytes, 1000)
+      .u32(VbdRefusal.unit, 512)
+      .name(VbdRefusal.label, label).bytes;
+  for (const [name, refusal, says] of [
+    ["a.img", on(FILE_NO_VOLUME), /no file "a.img": no partition of the machine's disks holds a FAT file system/],
+    ["stock/a.img", on(FILE_NO_VOLUME), /the partition "stock" of disk 1 holds no FAT file system: `mkfs.vfat`/],
+    ["stock/x/a.img", on(FILE_ABSENT, "stock", 2), /^there is no file "x\/a.img" on the partition "stock" of disk 1$/],
+    [
+      "/a.img",
+      on(FILE_ABSENT),
+      /no file "a.img" on the partition "stock" of disk 1, the only one with a FAT file system$/,
+    ],
+    [
+      "x/a.img",
+      on(FILE_ABSENT, "", 1),
+      /no file "x\/a.img" on partition 2 of disk 1, the only one.*no partition has the label "x"/,
+    ],
+    [
+      "x/a.img",
+      on(FILE_ABSENT, "stock", 3),
+      /on any of the 3 partitions with a FAT file system; and no partition has the label/,
+    ],
+    [
+      "stock/a.img",
+      on(FILE_ODD_SIZE),
+      /the file "a.img" on the partition "stock" of disk 1 has 1000 bytes: .* multiple of 512/,
+    ],
+    [
+      "a.img",
+      on(FILE_CHAIN_CYCLE),
+      /the file "a.img" on the partition "stock" of disk 1 is damaged: .*cycle; `fsck.vfat`/,
+    ],
+    ["a.img", on(FILE_FRAGMENTS), /is in more than 8192 fragments; copy it anew/],
+    ["a.img", on(FILE_PARTITION_BUSY), /in use as a whole, by a vbd on part:stock/],
+    ["a.img", on(99), /cannot be opened \(reason 99\)/],
+  ] as const) {
+    io.answers.set(IO_VBD_ADD, { code: ENOENT, refusal });
+    const attached = vbds.attach(GUEST, parseVbd("--vbd", `target=file:${name},vdev=xvda`), "xenbus");
+    await t.throwsAsync(attached, { instanceOf: BuildError, message: says }, name);
+  }
+  // Every reason has words.
+  for (let reason = FILE_NO_VOLUME; reason <= FILE_READ; reason++) {
+    t.notRegex(fileRefusal("a.img", new Fields(on(reason))), /undefined|reason \d/, `${reason}`);
+  }
+  io.answers.set(IO_VBD_ADD, EBUSY);
+  for (const [name, says] of [
+    ["images/a.img", /file:images\/a.img is in use: domain 7 has it as xvda; one domain may write/],
+    ["stock/images/a.img", /is in use, by another name: `vbd list` shows which; one domain may write/],
+  ] as const) {
+    const attached = vbds.attach(GUEST, parseVbd("--vbd", `target=file:${name},vdev=xvda`), "xenbus");
+    await t.throwsAsync(attached, { instanceOf: BuildError, message: says }, name);
+  }
 });
 
 test("volumes: what is asked of the I/O domain", async (t) => {
