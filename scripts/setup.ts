@@ -46,7 +46,12 @@ const PACKAGES: Package[] = [
     for: ["iso"],
   },
   { name: "xorriso", file: "/usr/bin/xorriso", why: "writes the ISO's file system", for: ["iso", "bochs"] },
-  { name: "mtools", file: "/usr/bin/mformat", why: "writes the ISO's UEFI partition", for: ["iso", "bochs"] },
+  {
+    name: "mtools",
+    file: "/usr/bin/mformat",
+    why: "writes the ISO's UEFI partition, and the tests' FAT volumes",
+    for: ["iso", "bochs"],
+  },
   {
     name: "libxen-dev",
     file: "/usr/include/xen/xen.h",

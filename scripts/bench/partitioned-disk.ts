@@ -1,12 +1,12 @@
-/** A disk image, sparse, whose only partition is all of it: with a GUID partition table, for Typevisor and Linux alike. */
+/** A disk image, sparse, with one partition: with a GUID partition table, for Typevisor and Linux alike. */
 import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
 import { crc32 } from "node:zlib";
 import { GPT_ENTRIES, GptEntry, GptHeader, Mbr, MBR_SIGNATURE, MBR_TYPE_GPT } from "../../abi/io/gpt.ts";
 
 const SECTOR = 512;
 const TABLE_SECTORS = (GPT_ENTRIES * GptEntry.SIZE) / SECTOR;
-/** Where partitions begin: at a MiB, as all tools have it. */
-const FIRST = 2048;
+/** Where partitions begin, in sectors: at a MiB, as all tools have it. */
+export const FIRST = 2048;
 const LINUX_DATA = Buffer.from("af3dc60f838472478e793d69d8477de4", "hex");
 const SOME_GUID = Buffer.from("5479706576697365722062656e636831", "hex");
 
@@ -37,15 +37,16 @@ function header(own: number, other: number, table: number, last: number, entries
   return sector;
 }
 
-/** Makes it, or makes it anew. @param label of the partition */
-export function makePartitionedDisk(file: string, bytes: number, label: string): void {
+/** Makes it, or makes it anew. @param label of the partition @param size of the partition, in bytes; all of the disk if not given */
+export function makePartitionedDisk(file: string, bytes: number, label: string, size?: number): void {
   const sectors = bytes / SECTOR;
   const last = sectors - 1;
+  const end = size === undefined ? last - 1 - TABLE_SECTORS : FIRST + size / SECTOR - 1;
   const entries = Buffer.alloc(GPT_ENTRIES * GptEntry.SIZE);
   LINUX_DATA.copy(entries, GptEntry.type);
   SOME_GUID.copy(entries, GptEntry.guid);
   entries.writeBigUInt64LE(BigInt(FIRST), GptEntry.firstLba);
-  entries.writeBigUInt64LE(BigInt(last - 1 - TABLE_SECTORS), GptEntry.lastLba);
+  entries.writeBigUInt64LE(BigInt(end), GptEntry.lastLba);
   entries.write(label, GptEntry.name, "utf16le");
   const image = openSync(file, "w");
   try {
