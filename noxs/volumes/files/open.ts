@@ -23,7 +23,7 @@ import { chainBegin, chainLook, chainResult, crossBegin, crossLook } from "./cha
 import { pathBegin, pathLook, pathResult } from "./directory";
 import { draftBegin, draftTake, extentsInit } from "./extents";
 import { fatVolumeRead } from "./fat-volume";
-import { File, fileClose, fileEnter, fileFind, fileGive, fileIdentity, filesInit, fileTake, fileUse } from "./file";
+import { File, fileEnter, fileFind, fileGive, fileIdentity, filesInit, fileTake, fileUse } from "./file";
 import { fileDisk, fileDisksInit, fileDisksReady } from "./file-disk";
 import {
   Look,
@@ -56,8 +56,6 @@ const waiters = changetype<TaskList>(memory.data(8, 8));
 /** What fileOpen has opened: a BlockDevice; and what it is known by after a restart. */
 export let fileOpened: usize = 0;
 export let fileOpenedIdentity: u32 = 0;
-
-export { fileClose };
 
 /** Before anything else of this folder. */
 export function filesStart(): void {

@@ -4,7 +4,7 @@ import { VBD_MODEL_XENBUS, VbdAdd, VbdRefusal } from "../../../../abi/io/control
 import { BlockHost, blockModule } from "../block/block-host.ts";
 import { writeTable } from "../block/gpt-table.ts";
 import { Random } from "../block/random.ts";
-import { SECTOR, SimDisk } from "../block/sim-disk.ts";
+import { SECTOR, SimDisk, type DiskOptions } from "../block/sim-disk.ts";
 import type { FatImage } from "./fat-image.ts";
 
 /** Where the first partition begins. */
@@ -12,10 +12,10 @@ export const FIRST = 2048;
 const XVDA = 51712;
 
 /** A disk with these partitions, one behind the other. */
-export function diskWith(volumes: Record<string, FatImage | Buffer>): SimDisk {
+export function diskWith(volumes: Record<string, FatImage | Buffer>, options: Partial<DiskOptions> = {}): SimDisk {
   const images = Object.values(volumes).map((volume) => (Buffer.isBuffer(volume) ? volume : volume.bytes));
   const sectors = images.reduce((sum, image) => sum + image.length / SECTOR, FIRST + 2048);
-  const disk = new SimDisk({ sectors });
+  const disk = new SimDisk({ sectors, ...options });
   let at = FIRST;
   const partitions = Object.keys(volumes).map((name, i) => {
     const first = at;
