@@ -64,6 +64,15 @@ const target: fc.Arbitrary<VbdDescription["target"]> = fc.oneof(
     .record({ kind: fc.constant("part" as const), name: letters(`${WITHOUT_COMMA} `, 1, 36) })
     .filter(({ name }) => name === name.trimEnd()),
   fc.record({
+    kind: fc.constant("file" as const),
+    name: fc
+      .array(
+        letters(`${ALNUM}_-+ ~`, 1, 20).map((part) => `a${part}b`),
+        { minLength: 1, maxLength: 5 },
+      )
+      .map((parts) => parts.join("/")),
+  }),
+  fc.record({
     kind: fc.constant("ram" as const),
     name: fc.integer({ min: 1, max: 32768 }).map((sectors) => String(512 * sectors)),
   }),

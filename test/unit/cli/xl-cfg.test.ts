@@ -34,7 +34,7 @@ disk = [ '${disk}' ]
     faultsOf(t, () => readXlConfig(example("/dev/vg/linux-guest,raw,xvda,rw"), "pvh.cfg")),
     [
       'pvh.cfg:15: disk[0].target: "/dev/vg/linux-guest" is a path, and disks are no files here: write the name of a volume ' +
-        "(`volume create NAME SIZE` in Typevisor's console makes one), part:LABEL, module:NAME or ram:SIZE",
+        "(`volume create NAME SIZE` in Typevisor's console makes one), part:LABEL, file:LABEL/PATH, module:NAME or ram:SIZE",
     ],
   );
   const { description, notes } = readXlConfig(example("linux-guest,raw,xvda,rw"), "pvh.cfg");

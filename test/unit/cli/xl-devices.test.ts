@@ -62,14 +62,14 @@ for (const [spec, expected] of [
 
 const A_PATH =
   "is a path, and disks are no files here: write the name of a volume (`volume create NAME SIZE` in Typevisor's console makes " +
-  "one), part:LABEL, module:NAME or ram:SIZE";
+  "one), part:LABEL, file:LABEL/PATH, module:NAME or ram:SIZE";
 
 for (const [spec, ...said] of [
   ["", "disk[0].target: is missing: there are no empty drives"],
   ["data", "disk[0].vdev: is missing: a disk's name such as xvda"],
   ["/dev/vg/data,,xvda", `disk[0].target: "/dev/vg/data" ${A_PATH}`],
   ["phy:vg/data,xvda,w", `disk[0].target: "vg/data" ${A_PATH}`],
-  ["nfs:data,,xvda", 'disk[0].target: "nfs:data" is none of NAME, volume:NAME, ram:NAME, module:NAME, part:NAME'],
+  ["nfs:data,,xvda", 'disk[0].target: "nfs:data" is none of NAME, volume:NAME, ram:NAME, module:NAME, part:NAME, file:NAME'],
   ["data,qcow2,xvda", 'disk[0].format: "qcow2" is not raw: convert the image, and write its bytes'],
   ["vhd:data,xvda,w", 'disk[0].format: "vhd" is not raw: convert the image, and write its bytes'],
   ["data,,xvda,x", 'disk[0].access: "x" is not one of r, ro, w, rw'],

@@ -1,15 +1,16 @@
 /** The command line of `chaos`. */
 import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
-import { consoleRequest, createRequest } from "../../api/requests/domains.ts";
+import { consoleRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
 import { VERSION } from "../../api/version.ts";
+import { ConfigError } from "../config/problems.ts";
 import { ConnectionLost, RequestFailed } from "../connection/client.ts";
 import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
-import { provideImage } from "./upload.ts";
-import { addRequestCommands, printAnswer, requestCommand } from "./request-commands.ts";
+import { createCommand } from "./create.ts";
+import { addRequestCommands, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
 
 /** Requests that are commands of their own here. */
@@ -75,14 +76,7 @@ export function chaosProgram(): Command {
       if (ended !== null) process.stderr.write(`domain ${String(params.id)} has ended: ${ended}\n`);
     }),
   );
-  program.addCommand(
-    requestCommand(createRequest, "create", within, async (session, params, json) => {
-      const kernel = await provideImage(session, "--kernel", String(params.kernel));
-      const ramdisk =
-        params.ramdisk === undefined ? undefined : await provideImage(session, "--ramdisk", String(params.ramdisk));
-      printAnswer(createRequest, await session.ask(createRequest, { ...params, kernel, ramdisk } as never), json);
-    }),
-  );
+  program.addCommand(createCommand(within));
   for (const name of LATER) {
     program
       .command(name)
@@ -103,7 +97,7 @@ export async function runChaos(words: string[]): Promise<number> {
     await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {
-    const known = [CommandError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
+    const known = [CommandError, ConfigError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
     const isOurs = known || (error instanceof Error && error.constructor === Error);
     if (!isOurs) throw error;
     process.stderr.write(`chaos: ${(error as Error).message}\n`);

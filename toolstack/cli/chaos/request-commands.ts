@@ -1,5 +1,6 @@
 /** A command of `chaos` for each request that is no more than that: its words, its help, its answer for people or as JSON. */
 import { Command } from "commander";
+import { CommandError } from "../../api/command-error.ts";
 import { explanationOf, optionName, readWords } from "../../api/command-line.ts";
 import type { Argument } from "../../api/argument.ts";
 import type { AnyRequest } from "../../api/request.ts";
@@ -48,15 +49,24 @@ function groupOf(program: Command, name: string, groups: Readonly<Record<string,
   return group;
 }
 
+/** A word that a command has instead of its request's. */
+export interface OtherWords {
+  words: { usage: string; summary: string };
+  /** Given the words: nothing of the request must be there. */
+  optional(typed: string[]): boolean;
+}
+
 /** A command with the words and options of a request. */
 export function requestCommand(
   request: AnyRequest,
   name: string,
   within: (run: (session: ToolSession) => Promise<void>) => Promise<void>,
   run: Run,
+  other?: OtherWords,
 ): Command {
   const command = new Command(name).description(request.summary).allowExcessArguments(false);
   const words: string[] = [];
+  if (other !== undefined) command.argument(other.words.usage, other.words.summary);
   for (const [key, each] of Object.entries(request.arguments as Record<string, Argument<unknown>>)) {
     const dots = each.many ? "..." : "";
     if (each.place === "word") {
@@ -67,7 +77,7 @@ export function requestCommand(
       const flags = `--${optionName(key)}${value}`;
       const collect = (text: string, before: string[] = []) => [...before, text];
       if (each.many) command.option(flags, each.summary, collect);
-      else if (each.required) command.requiredOption(flags, each.summary);
+      else if (each.required && other === undefined) command.requiredOption(flags, each.summary);
       else command.option(flags, each.summary);
     }
   }
@@ -87,8 +97,13 @@ export function requestCommand(
           if (value === true) return [option];
           return (Array.isArray(value) ? value : [value]).map((each) => `${option}=${String(each)}`);
         }),
-      ...command.args,
+      ...(other === undefined ? command.args : []),
     ];
+    if (other?.optional(command.args)) {
+      if (typed.length > 0) throw new CommandError(`${typed[0]!.replace(/=.*/s, "")}: the configuration file says it`);
+      await within((session) => run(session, {}, options.json === true));
+      return;
+    }
     const { params } = readWords(request, typed);
     await within((session) => run(session, params, options.json === true));
   });

@@ -16,12 +16,14 @@ const CMDLINE_CHARACTERS = 4096;
 const BRIDGE_NAME_BYTES = 15;
 const TARGET_NAME_BYTES = 63;
 const LABEL_CHARACTERS = 36;
+/** Of a file on one of the machine's disks: its path, and its partition's label. */
+const FILE_CHARACTERS = 122;
 const RAM_BYTES = 16 * 1024 * 1024;
 const MAX_BYTES_PER_SECOND = 1e12;
 const MAX_INTERVAL_US = 9_999_999;
 
 export const DEVICE_MODELS = ["noxs", "xenbus"] as const;
-export const TARGET_KINDS = ["volume", "ram", "module", "part"] as const;
+export const TARGET_KINDS = ["volume", "ram", "module", "part", "file"] as const;
 
 /** An error that names what is accepted: the value's, or that there is none. */
 function wanted(accepted: string): (issue: { input: unknown }) => string {
@@ -142,6 +144,21 @@ const Target = v.variant("kind", [
       `a partition's label: 1 to ${LABEL_CHARACTERS} characters without commas`,
       // Settings are separated by commas, and trimmed at their end.
       (name) => name.length <= LABEL_CHARACTERS && /^[\x20-\x2b\x2d-\x7e]+$/.test(name) && name === name.trimEnd(),
+    ),
+  }),
+  v.strictObject({
+    kind: v.literal("file"),
+    name: text(
+      `a path of a file on a FAT partition, [LABEL/]PATH: ${FILE_CHARACTERS} characters of ASCII at most, no commas, no empty ` +
+        'name, none "." or ".."',
+      (name) =>
+        name.length <= FILE_CHARACTERS &&
+        /^[\x20-\x2b\x2d-\x7e]+$/.test(name) &&
+        name === name.trimEnd() &&
+        !name
+          .replace(/^\//, "")
+          .split("/")
+          .some((part) => /^\.{0,2}$/.test(part)),
     ),
   }),
   v.strictObject({

@@ -23,7 +23,7 @@ export function targetOf(text: string): VbdDescription["target"] | string {
   if (text.includes("/")) {
     return (
       `"${text}" is a path, and disks are no files here: write the name of a volume (\`volume create NAME SIZE\` in ` +
-      "Typevisor's console makes one), part:LABEL, module:NAME or ram:SIZE"
+      "Typevisor's console makes one), part:LABEL, file:LABEL/PATH, module:NAME or ram:SIZE"
     );
   }
   if (colon < 0) return { kind: "volume", name: text };
