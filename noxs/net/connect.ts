@@ -27,6 +27,7 @@ import { Queue, queueAllocate, queueFree, stableQueueOf, Vif, vifForgive } from 
 import { restartRx, restartTx } from "./rings-restart";
 import { bucketOf, scheduleForget, scheduleWake } from "./schedule";
 import { bucketInit } from "./structures/token-bucket";
+import { waitForget } from "./uplink-wait";
 import { extrasFree } from "./vif-extras";
 
 /**
@@ -148,6 +149,7 @@ export function vifDisconnect(v: Vif): void {
   if (!v.queues && !v.ctrlRing) return;
   floodForget(v);
   scheduleForget(v);
+  waitForget(v);
   release(v);
   extrasFree(v);
 }

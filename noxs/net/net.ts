@@ -24,7 +24,7 @@ import { rxBegin, rxInit, rxRespond } from "./rx";
 import { scheduleCollect, scheduleResume, scheduleWork } from "./schedule";
 import { switchFinish, switchInput, switchRoute } from "./switch";
 import { txAt, txBegin, txCount, txInit, txRespond } from "./tx";
-import { uplinkInit } from "./uplink";
+import { uplinkDeadline, uplinkInit, uplinkTurn } from "./uplink";
 import { extrasInit } from "./vif-extras";
 import { WHEEL_NONE, wheelAdvance, wheelDeadline, wheelInit, wheelNext } from "./structures/wheel";
 
@@ -72,6 +72,7 @@ export function netTurn(): bool {
   }
   addressesSweep();
   poolGrow();
+  uplinkTurn();
   batch();
   disconnectFailed();
   return scheduleWork() || pendingWork() || floodWork();
@@ -79,7 +80,7 @@ export function netTurn(): bool {
 
 /** When the back end has something to do although nothing happens, ns; u64.MAX_VALUE: never. */
 export function netDeadline(): u64 {
-  return wheelDeadline();
+  return min(wheelDeadline(), uplinkDeadline());
 }
 
 function batch(): void {

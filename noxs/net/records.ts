@@ -81,9 +81,13 @@ export class Vif {
   /** schedule.ts: whether it is in the list of vifs with something to send, and the next one. */
   active: u32;
   activeNext: usize;
+  /** uplink-wait.ts: since when it waits for room in a card, 0: it does not; for how much; and the next one that waits. */
+  waitSince: u64;
+  waitWeight: u32;
+  waitNext: usize;
   /** Bytes it may send in this round; below 0 when it has sent more than its share. */
   deficit: i32;
-  /** token-bucket.ts; paused: it waits for tokens. */
+  /** token-bucket.ts; paused: it waits for tokens, or for room in a card. */
   tokens: u64;
   tokensAt: u64;
   paused: u32;
@@ -121,6 +125,8 @@ export class Queue {
   rxDone: u32;
   /** Requests known to wait in the transmit ring. */
   txWaiting: u32;
+  /** tx.ts: what of it is in the batch behind a frame that stays in the ring stays there, too. */
+  txStays: u32;
   /** Frames that will wait for buffers when this batch has ended: later ones must not overtake them. */
   deferred: u32;
   /** pending.ts: frames that wait for buffers. */

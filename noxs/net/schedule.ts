@@ -3,10 +3,10 @@
  * Queueing using Deficit Round Robin"). In each round a vif may send QUANTUM bytes, each frame charged with its bytes and
  * FRAME_COST; one that has sent more, because its last frame was long or went to many, makes up for it in the next rounds.
  *
- * A vif whose rate is limited waits in the wheel until it has tokens.
+ * A vif whose rate is limited waits in the wheel until it has tokens; one whose frame a card has no room for, in uplink-wait.ts.
  */
 import { nowNs } from "./structures/clock";
-import { Queue, Vif, vifCharge } from "./records";
+import { FRAME_COST, Queue, Vif, vifCharge } from "./records";
 import { Bucket, bucketFill, bucketTake, bucketWait, RATE_MAX } from "./structures/token-bucket";
 import { TX_BATCH_FULL, TX_TAKEN, txNext, txPeek, txTakenBytes } from "./tx";
 import { wheelArm } from "./structures/wheel";
@@ -40,6 +40,13 @@ export function scheduleResume(v: Vif): void {
   scheduleWake(v);
 }
 
+/** A frame of `bytes` bytes that was taken stays in the ring: it is charged when it goes. */
+export function scheduleRefund(v: Vif, bytes: u32): void {
+  v.deficit = min(v.deficit + <i32>(FRAME_COST + bytes), SAVED_MAX);
+  const rate = v.stable.rate;
+  if (rate && rate < RATE_MAX) bucketOf(v).tokens += bytes;
+}
+
 /** Whether a vif may have something to send. */
 export function scheduleWork(): bool {
   return activeFirst != 0;
@@ -70,6 +77,7 @@ export function scheduleCollect(): void {
     activeFirst = v.activeNext;
     if (!activeFirst) activeLast = 0;
     v.active = 0;
+    if (v.paused) continue;
     if (v.deficit <= 0) v.deficit = min(v.deficit + QUANTUM, SAVED_MAX);
     const more = collectFrom(v);
     if (more == COLLECT_FULL) {

@@ -35,8 +35,9 @@ import { checksumFill, segmentCount } from "./frame/offload";
 import { pendingAdd } from "./pending";
 import { count, countDrops, Queue, Vif, vifAt } from "./records";
 import { RX_DELIVERED, RX_FAILED, RX_TOO_LARGE, rxDeliver, rxQueue, rxTakesBlank, rxTakesGso } from "./rx";
-import { Tx, txCopied, txCountFrame, txDone, txDrop, txPull, txPulled } from "./tx";
-import { uplinkKick, uplinkReady, uplinkSend } from "./uplink";
+import { scheduleRefund } from "./schedule";
+import { Tx, txCopied, txCountFrame, txDone, txDrop, txLeave, txPull, txPulled } from "./tx";
+import { uplinkKick, uplinkPromise, uplinkPromiseKept, uplinkReady, uplinkSend } from "./uplink";
 import { extrasOf, hashEnabled, hashFrame, hashTableSlot, hashTypeBit } from "./vif-extras";
 
 // Tx.action: what is done with the frame when it is complete; PEND: delivered to the vif Tx.target.
@@ -50,8 +51,12 @@ const h: Headers = changetype<Headers>(memory.data(offsetof<Headers>(), 8));
 
 /** Decides about a frame of the batch, whose first bytes have been copied. */
 export function switchRoute(x: Tx): void {
-  if (!x.frame || !txCopied(x)) return;
   const v = x.queue.vif;
+  if (x.queue.txStays) {
+    leave(x);
+    return;
+  }
+  if (!txCopied(x)) return;
   const f = changetype<Frame>(x.frame);
   const head = frameHead(f);
   const available = min(f.inChunks, f.length);
@@ -61,8 +66,9 @@ export function switchRoute(x: Tx): void {
     txDrop(x, reason, NETIF_RSP_DROPPED);
     return;
   }
+  let segments: u32 = 1;
   if (f.gsoType != XEN_NETIF_GSO_TYPE_NONE) {
-    const segments = segmentCount(f, h);
+    segments = segmentCount(f, h);
     if (!segments) {
       txDrop(x, DROP_GSO, NETIF_RSP_ERROR);
       return;
@@ -76,6 +82,12 @@ export function switchRoute(x: Tx): void {
     txDrop(x, DROP_SOURCE_MAC, NETIF_RSP_DROPPED);
     return;
   }
+  const mac = macLoad(head);
+  const port = macIsGroup(mac) ? PORT_NONE : portOf(b, mac);
+  if (goesOut(b, mac, port) && !uplinkPromise(x, b, f, segments)) {
+    leave(x);
+    return;
+  }
   txCountFrame(x, f.length);
   captureFrame(b, f);
   f.flow = flowOf(head);
@@ -84,17 +96,27 @@ export function switchRoute(x: Tx): void {
     txDone(x);
     return;
   }
-  const mac = macLoad(head);
   if (macIsGroup(mac)) {
     group(b, x, f, head, available);
     return;
   }
-  const port = portOf(b, mac);
   if (port == v.index) drop(x, DROP_NO_DESTINATION);
   else if (port == PORT_UPLINK) toUplink(b, x, f);
   else if (port != PORT_NONE) toVif(vifAt(port), x, f);
   else if (mac == serverMac(b)) txDone(x);
   else unknown(b, x, f);
+}
+
+/** Leaves a frame in its ring. */
+function leave(x: Tx): void {
+  scheduleRefund(x.queue.vif, x.bytes);
+  txLeave(x);
+}
+
+/** Whether a frame is for a bridge's card and for nobody else. */
+function goesOut(b: Bridge, mac: u64, port: u32): bool {
+  if (!b.uplink || macIsGroup(mac)) return false;
+  return port == PORT_UPLINK || (port == PORT_NONE && !b.openVifs && mac != serverMac(b));
 }
 
 /** Answers what is for the bridge itself: DHCP. */
@@ -204,6 +226,7 @@ function whenComplete(x: Tx, f: Frame, action: u32, target: usize): void {
 
 /** After the batch's copies: does what needed the frame complete. */
 export function switchFinish(x: Tx): void {
+  uplinkPromiseKept(x);
   if (!x.frame || x.action == ACTION_NONE) return;
   const f = changetype<Frame>(x.frame);
   const b = bridgeOf(x.queue.vif);
@@ -212,7 +235,7 @@ export function switchFinish(x: Tx): void {
   if (!x.frame || !txPulled(x)) return;
   if (x.action == ACTION_PEND) pendingAdd(changetype<Queue>(x.target).vif, f);
   else if (x.action == ACTION_FLOOD) floodStart(b, f);
-  else uplinkSend(b, f);
+  else uplinkSend(b, f, x.promised != 0);
   if (x.action != ACTION_PEND) uplinkKick(b);
   txDone(x);
 }

@@ -92,6 +92,11 @@ export class Tx {
   slotCount: u32;
   /** NETIF_RSP_*. */
   status: i32;
+  /** Bytes that it says it has; DROP_* for which it is dropped, -1: it is not. */
+  bytes: u32;
+  drop: i32;
+  /** What the card of its bridge has promised it (uplinkPromise). */
+  promised: u32;
   /** The copies of its first bytes, and of the rest if that is pulled. */
   copyFirst: u32;
   copyEnd: u32;
@@ -221,6 +226,7 @@ export function txNext(q: Queue): u32 {
   x.queue = q;
   x.ringFirst = q.txCons;
   x.slotFirst = slotCount;
+  x.drop = -1;
   addSlot(firstId);
   gsoType = 0;
   gsoSize = 0;
@@ -257,7 +263,8 @@ export function txNext(q: Queue): u32 {
   }
   if (drop < 0 && !makeFrame(x, total, firstFlags, firstPiece)) drop = DROP_MEMORY;
   if (drop >= 0) {
-    txDrop(x, drop, drop == DROP_MEMORY ? NETIF_RSP_DROPPED : NETIF_RSP_ERROR);
+    x.drop = drop;
+    x.status = drop == DROP_MEMORY ? NETIF_RSP_DROPPED : NETIF_RSP_ERROR;
     pieceCount = firstPiece;
   }
   return take(q, x, total);
@@ -265,6 +272,7 @@ export function txNext(q: Queue): u32 {
 
 function take(q: Queue, x: Tx, bytes: u32): u32 {
   x.slotCount = slotCount - x.slotFirst;
+  x.bytes = bytes;
   q.txCons += x.slotCount;
   q.txWaiting -= x.slotCount;
   txTakenBytes = bytes;
@@ -357,8 +365,23 @@ function makeFrame(x: Tx, total: u32, requestFlags: u32, firstPiece: u32): bool 
   return true;
 }
 
-/** Whether the first bytes of a frame were copied; otherwise it is dropped here. */
+/**
+ * Leaves a frame in the ring, and what of its queue is behind it in the batch: they are taken again in a later one. Frames of the
+ * batch are gone through in order.
+ */
+export function txLeave(x: Tx): void {
+  const q = x.queue;
+  q.txStays = 1;
+  q.txCons -= x.slotCount;
+  q.txWaiting += x.slotCount;
+  x.slotCount = 0;
+  txDone(x);
+}
+
+/** Whether it is a frame whose first bytes were copied; otherwise it is dropped here, or there was none. */
 export function txCopied(x: Tx): bool {
+  if (x.drop >= 0) txDrop(x, x.drop, x.status);
+  if (!x.frame) return false;
   const status = copiesStatus(x.copyFirst, x.copyEnd);
   if (status == GNTST_okay) return true;
   if (status == GNTST_bad_domain) vifFail(x.queue.vif, VIF_FAIL_GONE);
@@ -373,16 +396,13 @@ export function txPull(x: Tx): bool {
   let room: u32 = 0;
   for (let i: u32 = 0; i < f.restCount; i++) {
     const p = pieceAt(f.rest, i);
-    for (let done: u32 = 0; done < p.length;) {
-      if (!room) {
-        if (!frameAddPage(f)) return false;
-        room = PAGE_BYTES;
-      }
-      const bytes = min(p.length - done, room);
-      copyIn(f.restDomid, p.ref, p.offset + done, frameExtend(f, bytes), bytes);
-      done += bytes;
-      room -= bytes;
+    // A piece that would straddle pages begins the next one: a copy less for each, and a few pages more than a full frame needs.
+    if (p.length > room) {
+      if (!frameAddPage(f)) return false;
+      room = PAGE_BYTES;
     }
+    copyIn(f.restDomid, p.ref, p.offset, frameExtend(f, p.length), p.length);
+    room -= p.length;
   }
   f.restCount = 0;
   x.pullEnd = copiesAt();
@@ -429,6 +449,7 @@ export function txRespond(): void {
     const x = txAt(n);
     txDone(x);
     const q = x.queue;
+    q.txStays = 0;
     if (q.vif.failing) continue;
     for (let i: u32 = 0; i < x.slotCount; i++) {
       const slot = slotOf(q, x.ringFirst + i);

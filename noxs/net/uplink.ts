@@ -1,7 +1,7 @@
 /**
  * A bridge's card: frames to it, and those that come from it. What the card cannot do for a frame (checksum, segmentation) is done
  * here. Frames that the card has no room for wait, each sender with a bounded part of the room, so that one who floods does
- * not crowd out the others.
+ * not crowd out the others. A vif's frame is promised its part before it is taken from the ring (uplink-wait.ts).
  */
 import {
   BRIDGE_NAME_BYTES,
@@ -52,11 +52,14 @@ import {
   frameRelease,
   HEADER_BYTES,
   NO_CHUNK,
+  poolReady,
 } from "./frame/frames";
-import { Headers, headersParse, NONE, PROTOCOL_TCP } from "./frame/headers";
+import { Headers, headersParse, NONE } from "./frame/headers";
 import { checksumFill, checksumPartial, segmentCount, segmentMake } from "./frame/offload";
-import { count, countDrops, vifAt, vifCharge, VIFS_MAX } from "./records";
-import { nowSeconds } from "./structures/clock";
+import { count, countDrops, Vif, vifAt, vifCharge, VIFS_MAX } from "./records";
+import { MILLISECOND_NS, nowNs, nowSeconds } from "./structures/clock";
+import { Tx } from "./tx";
+import { waitAdd, waitDone, waiting, waitIsOver, waitServe } from "./uplink-wait";
 
 /** A frame has come from a bridge's card, complete; the callee keeps its own references. */
 export type UplinkInputFn = (b: Bridge, f: Frame) => void;
@@ -64,6 +67,10 @@ export type UplinkInputFn = (b: Bridge, f: Frame) => void;
 /** Places for frames that wait for cards, and how much of the pool they may hold (units of 2 KiB). */
 const BACKLOG: u32 = 1024;
 const BACKLOG_WEIGHT: u32 = 1024;
+
+/** Vifs that wait of which one turn, and a frame that is done, look at so many. */
+const WAKE_TURN: u32 = 64;
+const WAKE_FRAME: u32 = 4;
 
 let input: usize = 0;
 /** Frames that wait, of all cards, in order: Frame and Bridge. */
@@ -139,8 +146,59 @@ export function uplinkReady(b: Bridge): bool {
   return d.state == NETWORK_OPEN && d.linkUp != 0;
 }
 
-/** Has a complete frame sent by a bridge's card. The caller keeps its own reference. */
-export function uplinkSend(b: Bridge, f: Frame): void {
+/**
+ * Before a frame of a batch to a bridge's card is taken: promises it its part of the room, until uplinkPromiseKept, and has the
+ * pool have the pages that it needs.
+ * @param segments into how many it is to be cut, 1 for one that is not
+ * @returns false: its vif waits until there is room, and the frame with it
+ */
+export function uplinkPromise(x: Tx, b: Bridge, f: Frame, segments: u32): bool {
+  if (!uplinkReady(b)) return true; // it is dropped, and counted
+  const v = x.queue.vif;
+  // Cut here, each segment takes a part, and the frame none.
+  const weight = segments > 1 && !cutByCard(changetype<NetworkDevice>(b.uplink), f) ? segments : 1 + (f.restCount << 1);
+  if (!mayTake(v, weight)) takeBack();
+  if (mayTake(v, weight) && (poolReady(f.restCount) || !held)) {
+    hold(v.index, <i32>weight);
+    x.promised = weight;
+    waitDone(v);
+    return true;
+  }
+  if (waitIsOver(v)) return true;
+  waitAdd(v, weight);
+  return false;
+}
+
+/** Whether a card segments frames of this kind. */
+function cutByCard(d: NetworkDevice, f: Frame): bool {
+  const tso = f.gsoType == XEN_NETIF_GSO_TYPE_TCPV4 ? NETWORK_TX_TSO4 : NETWORK_TX_TSO6;
+  return (d.features & NETWORK_TX_CHECKSUM) != 0 && (d.features & tso) != 0;
+}
+
+/** Ends the promise to a frame of the batch: what becomes of it is next. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+export function uplinkPromiseKept(x: Tx): void {
+  if (x.promised) hold(x.queue.vif.index, -(<i32>x.promised));
+}
+
+/** Before a batch: sees to the vifs that wait. */
+export function uplinkTurn(): void {
+  if (!waiting()) return;
+  takeBack();
+  waitServe(WAKE_TURN, mayTake);
+}
+
+/** When it is to be called again, ns; u64.MAX_VALUE: nobody waits. */
+export function uplinkDeadline(): u64 {
+  return waiting() ? nowNs + MILLISECOND_NS : u64.MAX_VALUE;
+}
+
+/**
+ * Has a complete frame sent by a bridge's card. The caller keeps its own reference.
+ * @param promised there is room for it
+ */
+export function uplinkSend(b: Bridge, f: Frame, promised: bool = false): void {
   if (!uplinkReady(b)) {
     dropped(b, f, DROP_UPLINK, 1);
     return;
@@ -149,7 +207,7 @@ export function uplinkSend(b: Bridge, f: Frame): void {
   const gso = f.gsoType != XEN_NETIF_GSO_TYPE_NONE;
   const blank = (f.flags & FRAME_CSUM_BLANK) != 0;
   if (!gso && !blank) {
-    queue(b, f);
+    queue(b, f, promised);
     return;
   }
   headersParse(parsed, frameHead(f), min(f.inChunks, HEADER_BYTES), f.length);
@@ -161,7 +219,7 @@ export function uplinkSend(b: Bridge, f: Frame): void {
     }
     if (cardSums) checksumPartial(f, parsed);
     else checksumFill(f, parsed);
-    queue(b, f);
+    queue(b, f, promised);
     return;
   }
   const count = segmentCount(f, parsed);
@@ -169,12 +227,11 @@ export function uplinkSend(b: Bridge, f: Frame): void {
     dropped(b, f, DROP_GSO, 1);
     return;
   }
-  const tso = f.gsoType == XEN_NETIF_GSO_TYPE_TCPV4 ? NETWORK_TX_TSO4 : NETWORK_TX_TSO6;
   const fits = f.gsoSize + parsed.layer4At + parsed.layer4Bytes <= d.mtu + 14;
-  if (cardSums && count > 1 && d.features & tso && fits) {
+  if (count > 1 && cutByCard(d, f) && fits) {
     f.flags |= FRAME_CSUM_BLANK;
     checksumPartial(f, parsed);
-    queue(b, f);
+    queue(b, f, promised);
     return;
   }
   if (f.source != PORT_UPLINK && f.source) vifCharge(vifAt(f.source), count, 0);
@@ -188,7 +245,7 @@ export function uplinkSend(b: Bridge, f: Frame): void {
       headersParse(segmentHeaders, frameHead(s), min(s.inChunks, HEADER_BYTES), s.length);
       checksumFill(s, segmentHeaders);
     }
-    queue(b, s);
+    queue(b, s, promised);
     frameRelease(s);
   }
 }
@@ -198,16 +255,28 @@ function dropped(b: Bridge, f: Frame, reason: u32, frames: u32): void {
   if (f.source != PORT_UPLINK && f.source) countDrops(vifAt(f.source), reason, frames);
 }
 
+/** The vif whose frame it is; 0: no vif's. */
 // @ts-expect-error: decorator of AssemblyScript
 @inline
-function heldSlot(f: Frame): usize {
-  return heldOf + (f.source != PORT_UPLINK ? (<usize>f.source) << 1 : 0);
+function senderOf(f: Frame): u32 {
+  return f.source != PORT_UPLINK ? f.source : 0;
 }
 
-/** Whether a frame's sender may hold it: half of what is left may be one sender's, some is always left for another. */
-function mayHold(f: Frame): bool {
+/** Whether a sender may hold so much more: half of what is left may be one sender's, some is always left for another. */
+function mayHold(sender: u32, weight: u32): bool {
   const left = BACKLOG_WEIGHT > held ? BACKLOG_WEIGHT - held : 0;
-  return <u32>load<u16>(heldSlot(f)) + f.weight <= left >> 1;
+  return <u32>load<u16>(heldOf + ((<usize>sender) << 1)) + weight <= left >> 1;
+}
+
+function mayTake(v: Vif, weight: u32): bool {
+  return mayHold(v.index, weight);
+}
+
+/** A sender holds so much more, or less. */
+function hold(sender: u32, weight: i32): void {
+  const slot = heldOf + ((<usize>sender) << 1);
+  held += weight;
+  store<u16>(slot, <u16>(<i32>load<u16>(slot) + weight));
 }
 
 /** Has cards give back what they have sent: they do it by themselves only when their rings have no room, or each second. */
@@ -219,18 +288,16 @@ function takeBack(): void {
 }
 
 /** Gives a frame to the card, or has it wait. */
-function queue(b: Bridge, f: Frame): void {
-  if (!mayHold(f)) {
+function queue(b: Bridge, f: Frame, promised: bool): void {
+  if (!promised && !mayHold(senderOf(f), f.weight)) {
     takeBack();
-    if (!mayHold(f)) {
+    if (!mayHold(senderOf(f), f.weight)) {
       dropped(b, f, DROP_UPLINK, 1);
       return;
     }
   }
-  const slot = heldSlot(f);
   frameHold(f);
-  held += f.weight;
-  store<u16>(slot, <u16>(<u32>load<u16>(slot) + f.weight));
+  hold(senderOf(f), f.weight);
   if (!backlogCount && transmit(b, f)) return;
   if (backlogCount == BACKLOG) {
     dropped(b, f, DROP_UPLINK, 1);
@@ -243,10 +310,9 @@ function queue(b: Bridge, f: Frame): void {
 }
 
 function letGo(f: Frame): void {
-  const slot = heldSlot(f);
-  held -= f.weight;
-  store<u16>(slot, <u16>(<u32>load<u16>(slot) - f.weight));
+  hold(senderOf(f), -(<i32>f.weight));
   frameRelease(f);
+  if (waiting()) waitServe(WAKE_FRAME, mayTake);
 }
 
 /** Gives a frame to the card; false when it has no room now. A frame that it refuses otherwise is dropped. */
@@ -264,14 +330,13 @@ function transmit(b: Bridge, f: Frame): bool {
   c.flags = 0;
   c.gso = FRAME_GSO_NONE;
   if (f.flags & FRAME_CSUM_BLANK) {
-    headersParse(parsed, frameHead(f), min(f.inChunks, HEADER_BYTES), f.length);
     c.flags = FRAME_CHECKSUM_PARTIAL;
-    c.checksumStart = <u16>parsed.layer4At;
-    c.checksumOffset = parsed.layer4 == PROTOCOL_TCP ? 16 : 6;
+    c.checksumStart = f.layer4At;
+    c.checksumOffset = f.checksumAt - f.layer4At;
     if (f.gsoType != XEN_NETIF_GSO_TYPE_NONE) {
       c.gso = f.gsoType == XEN_NETIF_GSO_TYPE_TCPV4 ? FRAME_GSO_TCP4 : FRAME_GSO_TCP6;
       c.gsoSize = <u16>f.gsoSize;
-      c.headerBytes = <u16>(parsed.layer4At + parsed.layer4Bytes);
+      c.headerBytes = f.dataAt;
     }
   }
   const rc = networkTransmit(d, f.flow % d.queues, c, changetype<usize>(f));

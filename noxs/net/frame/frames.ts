@@ -1,6 +1,6 @@
 /**
  * Frames in this domain's memory. A frame's bytes are in a chain of chunks: the first of 2 KiB, the others pages, so that each can be
- * one side of a GNTTABOP_copy and one segment for a card, and the longest frame has 17.
+ * one side of a GNTTABOP_copy and one segment for a card, and no frame has more than a card takes (NETWORK_SEGMENTS_MAX).
  *
  * A short frame is copied here whole, into its first chunk. Of a longer one the first HEADER_BYTES are, and the rest goes from
  * the sender's pages to the receiver's directly, or follows into further chunks when it cannot (batch.ts).
@@ -54,6 +54,10 @@ export class Frame {
   gsoSize: u32;
   /** The port of the bridge at which it came in: addresses.ts. */
   source: u32;
+  /** FRAME_CSUM_BLANK, its pseudo-header summed: where layer 4 and its data begin, and where the checksum is. */
+  layer4At: u16;
+  dataAt: u16;
+  checksumAt: u16;
   /** Of its flow: frames of one flow go through one queue. */
   flow: u32;
   /** During the batch in which it was sent, while it is not complete: the pieces of the sender's pages with the rest. */
@@ -97,6 +101,12 @@ export function framesInit(): bool {
   chunkNext = heapAllocate((SMALLS + PAGES) << 1);
   chunkUsed = heapAllocate((SMALLS + PAGES) << 1);
   return chunkNext != 0 && chunkUsed != 0 && addSmalls() && addPages();
+}
+
+/** Whether there are so many free pages, if need be after letting the pool grow. */
+export function poolReady(pages: u32): bool {
+  while (freePages < pages) if (pageSlabs == SLABS_MAX || !addPages()) return false;
+  return true;
 }
 
 /** Between two batches: lets the pool grow while much of it is in use. Without memory it stays what it is. */
@@ -184,7 +194,7 @@ export function poolUsed(): u32 {
 
 /** A frame that will have `length` bytes, none of them there, with one reference; null when memory is short. */
 export function frameAllocate(length: u32): Frame | null {
-  if (!freeSmalls) return null;
+  if (!freeSmalls && (smallSlabs == SLABS_MAX || !addSmalls())) return null;
   const f = changetype<Frame>(freeFrame);
   freeFrame = f.next;
   memory.fill(changetype<usize>(f), 0, offsetof<Frame>());
@@ -207,7 +217,7 @@ function chunkStart(chunk: u32): void {
 
 /** Adds a page to a frame; false when memory is short. */
 export function frameAddPage(f: Frame): bool {
-  if (!freePages) return false;
+  if (!poolReady(1)) return false;
   const chunk = freePage;
   freePage = chunkAfter(chunk);
   freePages--;

@@ -91,10 +91,13 @@ function checksumOffset(h: Headers): u32 {
   return h.layer4At + (h.layer4 == PROTOCOL_TCP ? TCP_CHECKSUM : UDP_CHECKSUM);
 }
 
-/** Writes the pseudo-header's sum, not complemented, into the checksum field: where a card goes on from. */
+/** Writes the pseudo-header's sum, not complemented, into the checksum field: where a card goes on from. Notes where that is. */
 export function checksumPartial(f: Frame, h: Headers): void {
   const head = frameHead(f);
-  store<u16>(head + checksumOffset(h), bswap<u16>(<u16>fold(pseudoSum(head, h, h.end - h.layer4At))));
+  f.layer4At = <u16>h.layer4At;
+  f.dataAt = <u16>(h.layer4At + h.layer4Bytes);
+  f.checksumAt = <u16>checksumOffset(h);
+  store<u16>(head + f.checksumAt, bswap<u16>(<u16>fold(pseudoSum(head, h, h.end - h.layer4At))));
 }
 
 /**

@@ -169,30 +169,136 @@ test("a request from outside for a vif's address comes to this vif only, one for
   t.true(poolIsFree(net));
 });
 
-test("a card without room: frames wait, nobody crowds the others out, and all is given back", async (t) => {
+/** Has the card send all that it has and will be given, a ring's worth at a time. */
+function drainCard(net: Net): Buffer[] {
+  const frames: Buffer[] = [];
+  while (net.sent.length > 0) {
+    for (const { data, cookie } of net.sent.splice(0)) {
+      frames.push(data);
+      net.exports["cardDone"]!(net.card, cookie, 0);
+    }
+    net.exports["cardReady"]!(net.card);
+    net.run();
+  }
+  return frames;
+}
+
+test("a card without room: frames wait in their rings, in order; nobody crowds the others out, and all is given back", async (t) => {
   const net = await withCard(TX_CHECKSUM);
   const loud = join(net, 1);
   const quiet = join(net, 2);
   net.immediate = false;
   net.room = 4;
-  for (let round = 0; round < 10; round++) {
-    for (let i = 0; i < 200; i++) loud.queueFrame(udpFrame(hostOf(1), outside, pattern(1000)));
+  let queued = 0;
+  for (let round = 0; round < 4; round++) {
+    while (loud.queue.send(udpFrame(hostOf(1), outside, pattern(1000, queued)), {})) queued++;
+    loud.queue.push();
     net.run();
   }
-  t.true(net.vif(1).drops[DROP_UPLINK]! > 1000);
+  // A third of the room is its, and its ring is full.
+  t.true(queued > 256 + 300 && queued < 256 + 400, `${queued} frames`);
   quiet.send(udpFrame(hostOf(2), outside, pattern(77)));
-  t.is(net.vif(2).drops[DROP_UPLINK], 0);
-  let count = 0;
-  let found = 0;
-  while (net.sent.length > 0) {
-    const frames = net.sent.splice(0);
-    count += frames.length;
-    found += frames.filter(({ data }) => data.length === 119).length;
-    for (const { cookie } of frames) net.exports["cardDone"]!(net.card, cookie, 0);
-    net.exports["cardReady"]!(net.card);
+  t.is(net.sent.length, 4);
+  const frames = drainCard(net);
+  t.is(frames.filter(({ length }) => length === 119).length, 1);
+  const long = frames.filter(({ length }) => length === 1042);
+  t.is(long.length, queued);
+  t.true(long.every((data, i) => data.subarray(42).equals(pattern(1000, i))));
+  t.deepEqual([net.vif(1).drops[DROP_UPLINK], net.vif(2).drops[DROP_UPLINK]], [0, 0]);
+  t.deepEqual([net.vif(1).txFrames, net.vif(1).txBytes], [queued, queued * 1042]);
+  t.deepEqual(loud.queue.unanswered(), []);
+  t.true(poolIsFree(net));
+});
+
+test("a burst of large frames from several guests is sent whole, from a pool that has grown for it", async (t) => {
+  for (const features of [TX_CHECKSUM | TX_TSO4, 0]) {
+    const net = await withCard(features);
+    net.immediate = false;
+    const payload = pattern(45 * MSS);
+    for (let domid = 1; domid <= 8; domid++) {
+      const front = join(net, domid);
+      const frame = tcpFrame(hostOf(domid), outside, payload, { blank: true });
+      let queued = 0;
+      while (front.queue.send(frame, { pieces: [66], blank: true, gso })) queued++;
+      t.is(queued, 14); // its ring has no room for more
+      front.queue.push();
+    }
+    net.run();
+    const frames = drainCard(net);
+    t.is(
+      frames.reduce((total, data) => total + data.length - 54, 0),
+      8 * 14 * payload.length,
+    );
+    for (let domid = 1; domid <= 8; domid++) t.true(net.vif(domid).drops.every((count) => count === 0));
+    t.true(poolIsFree(net));
   }
-  t.is(found, 1);
-  t.is(count, 2000 - net.vif(1).drops[DROP_UPLINK]! + 1);
+});
+
+test("a card that sends nothing holds a guest up for 200 ms; then its frames to it are dropped until there is room", async (t) => {
+  const net = await withCard(TX_CHECKSUM);
+  const a = join(net, 1);
+  const b = join(net, 2);
+  net.immediate = false;
+  net.room = 4;
+  while (a.queue.send(udpFrame(hostOf(1), outside, pattern(1000)), {})) continue;
+  a.queue.push();
+  net.run();
+  while (a.queue.send(udpFrame(hostOf(1), outside, pattern(1000)), {})) continue;
+  a.queue.push();
+  net.run();
+  b.send(udpFrame(hostOf(2), hostOf(1), pattern(10)));
+  t.is(a.take().length, 1); // it receives as ever
+  net.pass(190_000_000n);
+  t.is(net.vif(1).drops[DROP_UPLINK], 0);
+  t.true(a.queue.unanswered().length > 100);
+  net.pass(20_000_000n);
+  t.true(net.vif(1).drops[DROP_UPLINK]! > 100);
+  t.deepEqual(a.queue.unanswered(), []);
+  a.send(udpFrame(hostOf(1), hostOf(2), pattern(10)));
+  t.is(b.take().length, 1);
+  const dropped = net.vif(1).drops[DROP_UPLINK]!;
+  a.send(udpFrame(hostOf(1), outside, pattern(1000)));
+  t.is(net.vif(1).drops[DROP_UPLINK], dropped + 1);
+  drainCard(net);
+  a.send(udpFrame(hostOf(1), outside, pattern(1000)));
+  t.is(drainCard(net).length, 1);
+  t.is(net.vif(1).drops[DROP_UPLINK], dropped + 1);
+  t.true(poolIsFree(net));
+});
+
+test("guests that wait for a card: one goes away, one is limited, one waits again after a restart", async (t) => {
+  const net = await withCard(TX_CHECKSUM);
+  const fronts = [1, 2, 3].map((domid) => join(net, domid));
+  net.setRate(2, 1_000_000, 3000);
+  net.immediate = false;
+  net.room = 4;
+  for (let round = 0; round < 3; round++) {
+    for (const [i, { queue }] of fronts.entries()) {
+      while (queue.send(udpFrame(hostOf(i + 1), outside, pattern(1000)), {})) continue;
+      queue.push();
+    }
+    net.run();
+  }
+  t.true(fronts.every(({ queue }) => queue.unanswered().length > 0));
+  t.is(net.removeVif(1), 0);
+  await net.restart();
+  net.sent.splice(0);
+  net.run();
+  net.pass(10_000_000n);
+  const waiting = fronts.slice(1).map(({ queue }) => queue.unanswered().length);
+  t.true(waiting[0]! > 0);
+  let sentFrames = 0;
+  for (let i = 0; i < 1000 && fronts[1]!.queue.unanswered().length > 0; i++) {
+    sentFrames += drainCard(net).length;
+    net.pass(10_000_000n);
+  }
+  sentFrames += drainCard(net).length;
+  t.true(sentFrames >= waiting[0]! + waiting[1]!);
+  t.deepEqual(
+    fronts.slice(1).map(({ queue }) => queue.unanswered()),
+    [[], []],
+  );
+  t.deepEqual([net.vif(2).drops[DROP_UPLINK], net.vif(3).drops[DROP_UPLINK]], [0, 0]);
   t.true(poolIsFree(net));
 });
 
