@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only NAME] [--json]`: a table of the cost of operations. Each row is one file of rows/, with its
+ * `npm run bench [-- --only NAME] [--no-xen] [--json]`: a table of the cost of operations. Each row is one file of rows/, with its
  * definition. Costs are instruction counts in QEMU (`-icount shift=0,sleep=off`: the TSC advances by one with every
  * instruction executed), so they repeat on any computer; memory is from the hypervisor's own accounting.
  */
@@ -10,6 +10,7 @@ import { Command } from "commander";
 import { build, orExplain } from "../build.ts";
 import { progress } from "../build/task.ts";
 import { installPackages } from "../setup.ts";
+import { comparison } from "./comparison.ts";
 
 export interface BenchFigure {
   /** What is measured: one row may have several figures, distinguished here. */
@@ -77,9 +78,11 @@ async function main(): Promise<void> {
   const options = new Command("npm run bench --")
     .description("Prints what things cost in Typevisor, with Xen's figures beside them.")
     .option("--only <name>", "measure one row")
+    .option("--no-xen", "measure Typevisor only: Xen's figures take most of the time")
     .option("--json", "print one JSON document instead of a table")
     .parse()
-    .opts<{ only?: string; json?: boolean }>();
+    .opts<{ only?: string; xen: boolean; json?: boolean }>();
+  comparison.xen = options.xen;
 
   const rows = await loadRows();
   const chosen = options.only === undefined ? rows : rows.filter((row) => row.name === options.only);

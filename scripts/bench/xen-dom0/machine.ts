@@ -1,6 +1,7 @@
 /** The machine that Debian's Xen with a Linux domain 0 is booted in. */
 import { progress } from "../../build/task.ts";
 import { debianKernel } from "../../linux/kernel.ts";
+import { comparison } from "../comparison.ts";
 import { findXen, runXenMachine } from "../../oracle/xen.ts";
 import { domain0Archive, type Domain0Job } from "./archive.ts";
 import { FIGURE } from "./init.ts";
@@ -17,9 +18,10 @@ const TIMEOUT_MS = 2_400_000;
 
 /**
  * Boots it for a job and returns the lines that it printed; undefined where Xen, its tools or a kernel for its domain 0 cannot
- * be had, or the job failed (the reason is printed).
+ * be had, or the job failed (the reason is printed), or only Typevisor is measured.
  */
 export async function runDomain0(job: Domain0Job): Promise<string[] | undefined> {
+  if (!comparison.xen) return undefined;
   const xen = findXen();
   if ("missing" in xen) {
     progress(`no figures of Xen with a Linux domain 0: ${xen.missing}`);
