@@ -12,10 +12,8 @@
  * hypervisor below has not had to provide yet. What counts is each frame's own mark, which it loses when it is allocated.
  * Calling context: any CPU, interrupts off; the lock is held for short, bounded work only.
  */
-import { BootInfo } from "../../abi/boot-info";
 import { DOMID_XEN } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
-import { bootHasRam, bootIsRam, bootNextUsable, bootStretchEnd, FIRST_MFN, FRAMES_MAX } from "./boot-memory";
 import { Domain, DomainKind, DomainLife } from "../records/domain";
 import { domainById, domainReapLater } from "../records/domain-list";
 
@@ -67,26 +65,33 @@ const SUPER_ORDER: u32 = 9; // 2 MiB
 const ORDER_INSIDE: u8 = 0xff;
 /** In a free frame's `refs`: it holds zeroes. */
 const FREE_CLEAN: u32 = 0x80000000;
-/** Clean frames at the start of blocks that are kept ahead of time: 128 MiB. Others behind dirty ones do not count. */
+/**
+ * Clean frames that are kept ahead of time where allocation finds them: 128 MiB. Of these 16 MiB in blocks smaller than a superpage,
+ * the others in superpages: neither kind of allocation may find that the other's memory is all that was cleaned. What is
+ * clean behind dirty frames does not count.
+ */
 const CLEAN_RESERVE: u32 = 32768;
+const CLEAN_SMALL: u32 = 4096;
 /** Frames that are zeroed, or looked at, in one piece of cleaning, while the lock is held: some microseconds. */
 const CLEAN_PIECE: u32 = 16;
 const LOOK_PIECE: u32 = 512;
-const FRAME_SHIFT: u64 = 4;
+/** Bytes of an entry, as a shift. */
+export const FRAME_SHIFT: u64 = 4;
 
 let table: usize = 0;
 /** The table has no entries for frame numbers from here up. */
 let limit: u64 = 0;
-let tableEndPage: u32 = 0;
 let ramFrames: u32 = 0;
 let freeCount: u32 = 0;
-/** Free frames that are clean; of them, those that blocks begin with: what is allocated next. */
+/** Free frames that are clean; of them, those that small blocks begin with, and in superpages that others begin with. */
 let cleanCount: u32 = 0;
-let readyCount: u32 = 0;
+let readySmall: u32 = 0;
+let readySuper: u32 = 0;
 
 const lockWord: usize = memory.data(4);
-/** The free blocks of which every frame is known to be clean, and the others: u32 mfn by order. */
+/** The free blocks that are known to be clean, those that begin with a clean superpage, and the others: u32 mfn by order. */
 const cleanHeads: usize = memory.data(4 * 19);
+const begunHeads: usize = memory.data(4 * 19);
 const dirtyHeads: usize = memory.data(4 * 19);
 const typeCounts: usize = memory.data(4 * 11); // u32 by FrameType
 
@@ -109,7 +114,16 @@ function count(type: u32, by: i32): void {
 // @ts-expect-error: decorator of AssemblyScript
 @inline
 function headOf(order: u32, clean: u32): usize {
-  return (clean >> order ? cleanHeads : dirtyHeads) + ((<usize>order) << 2);
+  const heads = clean >> order ? cleanHeads : order > SUPER_ORDER && clean >> SUPER_ORDER ? begunHeads : dirtyHeads;
+  return heads + ((<usize>order) << 2);
+}
+
+/** Counts a block that begins with so many clean frames as ready, or (`by` -1) no longer. */
+// @ts-expect-error: decorator of AssemblyScript
+@inline
+function countReady(order: u32, clean: u32, by: i32): void {
+  if (order < SUPER_ORDER) readySmall += by * clean;
+  else readySuper += by * ((clean >> SUPER_ORDER) << SUPER_ORDER);
 }
 
 /** How many frames of a free block, from its first one on, are known to be clean. */
@@ -127,7 +141,7 @@ function pushFree(mfn: u64, order: u32, clean: u32): void {
   f.type = <u8>FrameType.Free;
   f.flags = <u8>order;
   f.refs = (f.refs & FREE_CLEAN) | clean;
-  readyCount += clean;
+  countReady(order, clean, 1);
   f.prev = 0;
   f.next = first;
   if (first) at(first).prev = <u32>mfn;
@@ -143,18 +157,19 @@ function unlinkFree(mfn: u64, order: u32): u32 {
   if (f.next) at(f.next).prev = f.prev;
   f.flags = ORDER_INSIDE;
   f.refs &= FREE_CLEAN;
-  readyCount -= clean;
+  countReady(order, clean, -1);
   return clean;
 }
 
 /**
- * Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. Clean ones first;
- * superpages then from where a larger block begins clean. Its frames keep their marks, which the caller looks at: `begin`.
+ * Removes a block of 2^order frames from the free lists, splitting a larger one; 0 when there is none. Clean ones first, then
+ * from where a larger block begins clean. Its frames keep their marks, which the caller looks at: `begin`.
  */
 function takeBlock(order: u32): u64 {
   let mfn = takeFrom(cleanHeads, order, 0);
-  if (!mfn && order >= SUPER_ORDER) mfn = takeFrom(dirtyHeads, order, 1 << order);
-  return mfn ? mfn : takeFrom(dirtyHeads, order, 0);
+  if (!mfn) mfn = takeFrom(begunHeads, order, 1 << order);
+  if (!mfn) mfn = takeFrom(dirtyHeads, order, 0);
+  return mfn ? mfn : takeFrom(begunHeads, order, 0);
 }
 
 /** @param least how many frames from the first one on are clean */
@@ -210,7 +225,7 @@ function giveRun(start: u64, end: u64): void {
 }
 
 /** Adds [start, end) of unused RAM to the free lists. */
-function addFree(start: u64, end: u64): void {
+export function framesAdd(start: u64, end: u64): void {
   for (let mfn = start; mfn < end; mfn++) {
     const f = at(mfn);
     f.refs = 0;
@@ -226,89 +241,27 @@ function addFree(start: u64, end: u64): void {
 
 // --- Start ---------------------------------------------------------------------------------------------------------------
 
-/** Marks the RAM frames of [base, base + size) bytes as `type`, held forever by the hypervisor. */
-function markHeld(boot: usize, base: u64, size: u64, type: u32): void {
-  const end = (base + size + 0xfff) >> 12;
-  for (let mfn = base >> 12; mfn < end && mfn < limit; mfn++) {
-    if (mfn < FIRST_MFN || !bootIsRam(boot, mfn)) continue;
-    const f = at(mfn);
-    if (f.type != <u8>FrameType.Reserved) continue; // two modules may share a frame
-    f.owner = <u16>DOMID_XEN;
-    f.refs = 1;
-    f.flags = FRAME_ALLOCATED;
-    f.type = <u8>type;
-    count(type, 1);
-  }
-}
-
 /**
- * Builds the table in linear memory from hw.firstFreePage() up, in frames taken from the start of free RAM, and puts
- * all other usable RAM on the free lists. Once, on the boot CPU, before any allocation.
- * @param boot BootInfo record in linear memory
+ * The table is at linear `address`, for frame numbers below `end`, all its entries Reserved. Once, before anything else here.
+ * @param ram frames of RAM in the machine
+ * @param low of them, those that are never allocated
  */
-export function framesInit(boot: usize): void {
-  const regions = load<u64>(boot + BootInfo.memoryCount);
-  let ram: u64 = 0;
-  let low: u64 = 0;
-  for (let i: u64 = 0; i < regions; i++) {
-    const r = boot + BootInfo.memory + <usize>i * BootInfo.MEMORY_RECORD;
-    if (load<u64>(r + 16) != 1) continue;
-    const base = (load<u64>(r) + 0xfff) >> 12;
-    let top = (load<u64>(r) + load<u64>(r + 8)) >> 12;
-    if (top > FRAMES_MAX) top = FRAMES_MAX;
-    if (base >= top) continue;
-    if (top > limit) limit = top;
-    ram += top - base;
-    if (base < FIRST_MFN) low += (top < FIRST_MFN ? top : FIRST_MFN) - base;
-  }
-  const firstPage = hw.firstFreePage();
-  table = (<usize>firstPage) << 12;
-  const pages = <u32>(((limit << FRAME_SHIFT) + 0xfff) >> 12);
-  tableEndPage = firstPage + pages;
-
-  // Stretches of 256 frames without any RAM share one read-only page of zeroes: FrameType.Reserved.
-  let bump = bootNextUsable(boot, 0);
-  const hole = bump;
-  hw.zeroFrame(hole);
-  bump = bootNextUsable(boot, bump + 1);
-  const perPage: u64 = 4096 >> FRAME_SHIFT;
-  for (let page: u32 = 0; page < pages; page++) {
-    const first = <u64>page * perPage;
-    let mfn = hole;
-    if (bootHasRam(boot, first, first + perPage)) {
-      mfn = bump;
-      assert(mfn != 0, "no RAM for the frame table");
-      hw.zeroFrame(mfn);
-      bump = bootNextUsable(boot, bump + 1);
-    }
-    const failed = hw.spaceMap(0, firstPage + page, mfn, mfn == hole ? 0 : 1);
-    assert(failed == 0, "the shim cannot map the frame table");
-  }
-
+export function framesTable(address: usize, end: u64, ram: u64, low: u64): void {
+  table = address;
+  limit = end;
   ramFrames = <u32>ram;
   count(FrameType.Reserved, <i32>low);
-  const modules = load<u64>(boot + BootInfo.moduleCount);
-  markHeld(boot, load<u64>(boot + BootInfo.shimBase), load<u64>(boot + BootInfo.shimSize), FrameType.Shim);
-  for (let i: u64 = 0; i < modules; i++) {
-    const r = boot + BootInfo.modules + <usize>i * BootInfo.MODULE_RECORD;
-    markHeld(boot, load<u64>(r), load<u64>(r + 8), FrameType.Module);
-  }
-  let mfn = bootNextUsable(boot, 0);
-  while (mfn != 0) {
-    const end = bootStretchEnd();
-    if (mfn < bump || bump == 0) {
-      const used = bump != 0 && bump < end ? bump : end;
-      markHeld(boot, mfn << 12, (used - mfn) << 12, FrameType.FrameTable);
-      mfn = used;
-    }
-    if (mfn < end) addFree(mfn, end);
-    mfn = bootNextUsable(boot, end);
-  }
 }
 
-/** First linear page of space 0 after the table: where the heap may begin. */
-export function framesEndPage(): u32 {
-  return tableEndPage;
+/** A frame of RAM is the hypervisor's forever. Two modules may share one, which is the first's. */
+export function frameHold(mfn: u64, type: u32): void {
+  const f = at(mfn);
+  if (f.type != <u8>FrameType.Reserved) return;
+  f.owner = <u16>DOMID_XEN;
+  f.refs = 1;
+  f.flags = FRAME_ALLOCATED;
+  f.type = <u8>type;
+  count(type, 1);
 }
 
 // --- Queries -------------------------------------------------------------------------------------------------------------
@@ -410,18 +363,42 @@ function begin(mfn: u64, frames: u32): void {
   for (let i: u64 = 0; i < frames; i++) if (!at(mfn + i).refs) hw.zeroFrame(mfn + i);
 }
 
+/** The first block on the lists of the orders from `order` up, below `end`; 0 for none. */
+function firstFree(heads: usize, order: u32, end: u32): u64 {
+  for (let o = order; o < end; o++) {
+    const mfn = load<u32>(heads + ((<usize>o) << 2));
+    if (mfn) return mfn;
+  }
+  return 0;
+}
+
+/** The block of superpages that is allocated from next when the clean ones are used up; 0 for none. */
+function nextSuper(): u64 {
+  const begun = firstFree(begunHeads, SUPER_ORDER, ORDER_MAX + 1);
+  return begun ? begun : firstFree(dirtyHeads, SUPER_ORDER, ORDER_MAX + 1);
+}
+
+/** The block whose cleaning is due; 0 when enough is clean. What has no dirty block left leaves its part to the other. */
+function nextToClean(): u64 {
+  let mfn: u64 = 0;
+  if (readySmall < CLEAN_SMALL) mfn = firstFree(dirtyHeads, 0, SUPER_ORDER);
+  if (!mfn && readySuper < CLEAN_RESERVE - CLEAN_SMALL) mfn = nextSuper();
+  if (mfn || readySmall + readySuper >= CLEAN_RESERVE) return mfn;
+  mfn = nextSuper();
+  return mfn ? mfn : firstFree(dirtyHeads, 0, SUPER_ORDER);
+}
+
 /**
  * A piece of cleaning: zeroes some dirty free frames, unless enough are clean. Blocks that are nearly allocated, the smallest,
  * come first.
  * @returns false when there is nothing to do
  */
 export function framesClean(): bool {
-  if (readyCount >= CLEAN_RESERVE || cleanCount == freeCount) return false;
+  if (cleanCount == freeCount) return false;
   hw.lock(lockWord);
-  let order: u32 = 0;
-  while (order < ORDER_MAX && !load<u32>(dirtyHeads + ((<usize>order) << 2))) order++;
-  const mfn: u64 = load<u32>(dirtyHeads + ((<usize>order) << 2));
+  const mfn = nextToClean();
   if (mfn) {
+    const order = <u32>at(mfn).flags;
     const size: u32 = 1 << order;
     let clean = unlinkFree(mfn, order);
     const end = min(size, clean + LOOK_PIECE);

@@ -8,7 +8,8 @@
 import { DOMID_XEN } from "../../abi/xen";
 import * as hw from "../../arch-x86/hw";
 import { Domain } from "../records/domain";
-import { frameAlloc, frameFree, framesEndPage, FrameType } from "./frames";
+import { frameAlloc, frameFree, FrameType } from "./frames";
+import { framesEndPage } from "./frames-boot";
 import { overheadGive, overheadTake } from "./overhead";
 import { framesAvailable } from "./promises";
 

@@ -138,9 +138,9 @@ export class Dom0 extends SoftwareCaller {
     return this.info(domain).view.getUint32(Domctl.u + DomctlGetdomaininfo.nr_online_vcpus, true);
   }
 
-  /** XENMEM_populate_physmap of the given guest frame numbers; returns how many were given. */
-  populate(domain: number, gfns: number[]): number {
-    return this.reserve(XENMEM_populate_physmap, domain, gfns);
+  /** XENMEM_populate_physmap of 2^order pages from each of the given guest frame numbers on; returns how many were given. */
+  populate(domain: number, gfns: number[], order = 0): number {
+    return this.reserve(XENMEM_populate_physmap, domain, gfns, order);
   }
 
   /** XENMEM_decrease_reservation of them; returns how many were removed. */
@@ -148,7 +148,7 @@ export class Dom0 extends SoftwareCaller {
     return this.reserve(XENMEM_decrease_reservation, domain, gfns);
   }
 
-  private reserve(command: number, domain: number, gfns: number[]): number {
+  private reserve(command: number, domain: number, gfns: number[], order = 0): number {
     const list = DOM0_SCRATCH + PAGE;
     const bytes = new DataView(new ArrayBuffer(gfns.length * 8));
     gfns.forEach((gfn, i) => bytes.setBigUint64(i * 8, BigInt(gfn), true));
@@ -156,6 +156,7 @@ export class Dom0 extends SoftwareCaller {
     return this.structured(__HYPERVISOR_memory_op, command, MemoryReservation.SIZE, (v) => {
       v.setBigUint64(MemoryReservation.extent_start, BigInt(list), true);
       v.setBigUint64(MemoryReservation.nr_extents, BigInt(gfns.length), true);
+      v.setUint32(MemoryReservation.extent_order, order, true);
       v.setUint16(MemoryReservation.domid, domain, true);
     }).result;
   }
