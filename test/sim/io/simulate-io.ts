@@ -3,49 +3,10 @@
  * ends while domain 0 creates and destroys them, and the domain is killed at any use of an import and restarted. In the end all
  * guests are destroyed, and what the I/O domain and the machine have is counted.
  */
-import {
-  BridgeCreate,
-  VIF_MODEL_NOXS,
-  VIF_MODEL_XENBUS,
-  VifAdd,
-  VifAddResponse,
-  VifConnect,
-  VifConnectQueue,
-  VifKey,
-} from "../../../abi/io/control-net.ts";
-import {
-  IO_BRIDGE_CREATE,
-  IO_VBD_ADD,
-  IO_VBD_CONNECT,
-  IO_VBD_DISCONNECT,
-  IO_VBD_REMOVE,
-  IO_VIF_ADD,
-  IO_VIF_CONNECT,
-  IO_VIF_DISCONNECT,
-  IO_VIF_REMOVE,
-} from "../../../abi/io/control.ts";
-import {
-  VBD_MODEL_NOXS,
-  VBD_MODEL_XENBUS,
-  VBD_WRITABLE,
-  VbdAdd,
-  VbdConnect,
-  VbdKey,
-} from "../../../abi/io/control-block.ts";
 import { EBUSY, EISCONN } from "../../../abi/errno.ts";
 import { Domctl } from "../../../abi/domctl.ts";
 import { GrantEntryV1 } from "../../../abi/grant-table.ts";
 import { IO_DOMAIN, IO_GRANT_TABLE, IO_GRANT_TABLE_END } from "../../../abi/io/layout.ts";
-import {
-  __HYPERVISOR_devctl,
-  Devctl,
-  noxs_dev_vbd,
-  noxs_dev_vif,
-  NoxsDevPageEntry,
-  XEN_DEVCTL_dev_add,
-  XEN_DEVCTL_get,
-  XEN_DEVCTL_VERSION,
-} from "../../../abi/io/noxs.ts";
 import { DOM0_SCRATCH } from "../../../abi/domain0-layout.ts";
 import { SCHEDOP_remote_shutdown, SchedRemoteShutdown, SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
@@ -60,11 +21,12 @@ import { BLOCK_MARK, SECTOR, SECTORS } from "./block-front.ts";
 import { Disk } from "./disk.ts";
 import { goodBlockGuest } from "./block-good.ts";
 import { hostileBlockGuest } from "./block-hostile.ts";
-import type { IoPeer, IoScene, Rings } from "./guest.ts";
+import type { IoPeer, IoScene } from "./guest.ts";
 import { ModuleDomain } from "./module-domain.ts";
 import { goodNetGuest } from "./net-good.ts";
 import { hostileNetGuest } from "./net-hostile.ts";
-import { ipBytes, macBytes, Wire } from "./wire.ts";
+import { must, Requests } from "./requests.ts";
+import { Wire } from "./wire.ts";
 
 export interface IoModules {
   hypervisor: WebAssembly.Module;
@@ -81,8 +43,6 @@ export interface IoSimulationOptions {
 const MEMORY_MIB = 24;
 const GUEST_PAGES = 32;
 const GUESTS_MAX = 7;
-/** Xen's number of a guest's disk: xvda. */
-const VDEV = 51712;
 /** The hypervisor restarts the domain five times within a minute: in a run, and to count frames before it and after it. */
 const KILLS_MAX = 3;
 /** Most turns of the hypervisor in a round, and of the time it takes to come to rest. */
@@ -114,6 +74,7 @@ class Run {
   private readonly io: ModuleDomain;
   private readonly dom0: Dom0;
   private readonly control: IoControl;
+  private readonly requests: Requests;
   private readonly scene: IoScene;
   private killed = 0;
   /** The disk fails at times. */
@@ -146,6 +107,7 @@ class Run {
     machine.svm.entryNs = ENTRY_NS;
     this.dom0 = new Dom0(machine);
     this.control = new IoControl(this.dom0, () => this.tick());
+    this.requests = new Requests(this.dom0, this.control);
     const wire = new Wire(() => io.starts - 1);
     const counts = {
       sent: 0,
@@ -170,31 +132,6 @@ class Run {
   }
 
   // --- Domain 0 ---------------------------------------------------------------------------------------------------------------
-
-  private ask(operation: number, size: number, fill: (v: DataView) => void): { status: number; payload: DataView } {
-    return this.control.request(operation, size, fill);
-  }
-
-  private must(status: number, wanted: number, what: string): void {
-    if (status !== wanted) throw new Violation(`${what} returned ${status}, expected ${wanted}`);
-  }
-
-  private bridge(): void {
-    const { status } = this.ask(IO_BRIDGE_CREATE, BridgeCreate.SIZE, (v) => {
-      new Uint8Array(v.buffer).set(Buffer.from("br0"), BridgeCreate.name);
-      v.setUint32(BridgeCreate.prefix, 16, true);
-    });
-    this.must(status, 0, "BRIDGE_CREATE");
-  }
-
-  private devctl(cmd: number, domain: number, fill: (v: DataView) => void): number {
-    return this.dom0.structured(__HYPERVISOR_devctl, null, Devctl.SIZE, (v) => {
-      v.setUint32(Devctl.version, XEN_DEVCTL_VERSION, true);
-      v.setUint32(Devctl.cmd, cmd, true);
-      v.setUint16(Devctl.domain, domain, true);
-      fill(v);
-    }).result;
-  }
 
   private create(good = this.random.below(5) < 3, device = this.random.pick(["net", "block"] as const)): void {
     const { random, scene } = this;
@@ -228,88 +165,31 @@ class Run {
     const hasAddress = good || random.oneIn(2);
     if (isNet) scene.wire.known.set(peer.id, { good, hasAddress });
     this.built.push(peer.id);
-    this.must(
-      this.devctl(XEN_DEVCTL_get, peer.id, () => {}),
-      0,
-      "devctl get",
-    );
-    // Grant and port of a device are the first words of both answers.
-    const { status, payload } = isNet
-      ? this.addVif(peer.id, peer.xenbus === null ? VIF_MODEL_NOXS : VIF_MODEL_XENBUS, hasAddress)
-      : this.addVbd(peer.id, peer.xenbus === null ? VBD_MODEL_NOXS : VBD_MODEL_XENBUS, writable, label);
-    this.must(status, 0, isNet ? "VIF_ADD" : "VBD_ADD");
-    if (peer.xenbus === null) {
-      const result = this.devctl(XEN_DEVCTL_dev_add, peer.id, (v) => {
-        const at = Devctl.dev_add_dev;
-        v.setUint32(at + NoxsDevPageEntry.type, isNet ? noxs_dev_vif : noxs_dev_vbd, true);
-        v.setUint32(at + NoxsDevPageEntry.id, isNet ? 0 : VDEV, true);
-        v.setUint16(at + NoxsDevPageEntry.be_id, IO_DOMAIN, true);
-        v.setUint32(at + NoxsDevPageEntry.grant, payload.getUint32(VifAddResponse.grant, true), true);
-        v.setUint32(at + NoxsDevPageEntry.evtchn, payload.getUint32(VifAddResponse.port, true), true);
-      });
-      this.must(result, 0, "devctl dev_add");
-    }
+    this.requests.add({
+      id: peer.id,
+      device,
+      xenbus: peer.xenbus !== null,
+      hasAddress,
+      writable,
+      target: label === null ? `ram:${SECTORS * SECTOR}` : `part:${label}`,
+    });
     this.peers.push(peer);
-    this.must(this.dom0.unpause(peer.id), 0, "unpausing");
-  }
-
-  private addVbd(
-    id: number,
-    model: number,
-    writable: boolean,
-    label: string | null,
-  ): { status: number; payload: DataView } {
-    return this.ask(IO_VBD_ADD, VbdAdd.SIZE, (v) => {
-      v.setUint32(VbdAdd.domid, id, true);
-      v.setUint32(VbdAdd.vdev, VDEV, true);
-      v.setUint32(VbdAdd.model, model, true);
-      v.setUint32(VbdAdd.flags, writable ? VBD_WRITABLE : 0, true);
-      const target = label === null ? `ram:${SECTORS * SECTOR}` : `part:${label}`;
-      new Uint8Array(v.buffer).set(Buffer.from(target), VbdAdd.target);
-    });
-  }
-
-  private addVif(id: number, model: number, hasAddress: boolean): { status: number; payload: DataView } {
-    return this.ask(IO_VIF_ADD, VifAdd.SIZE, (v) => {
-      v.setUint32(VifAdd.domid, id, true);
-      v.setUint32(VifAdd.model, model, true);
-      const bytes = new Uint8Array(v.buffer);
-      bytes.set(macBytes(id), VifAdd.mac);
-      if (hasAddress) bytes.set(ipBytes(id), VifAdd.ipv4);
-      bytes.set(Buffer.from("br0"), VifAdd.bridge);
-    });
+    must(this.dom0.unpause(peer.id), 0, "unpausing");
   }
 
   /** The I/O domain looks for vifs that are gone for good when one is made. */
   private sweep(): void {
-    for (let n = 0; n < 8; n++) {
-      this.must(this.addVif(0, VIF_MODEL_NOXS, false).status, 0, "VIF_ADD for domain 0");
-      this.removeVif(0);
-    }
+    for (let n = 0; n < 8; n++) this.removed(this.requests.addAndRemove(), "a vif of domain 0's");
     for (let n = 0; n < 20; n++) this.tick();
   }
 
-  private removeVif(id: number): void {
-    const { status } = this.ask(IO_VIF_REMOVE, VifKey.SIZE, (v) => v.setUint32(VifKey.domid, id, true));
-    // The request may have been carried out before the I/O domain was killed.
-    if (status !== 0 && this.killed === 0) throw new Violation(`VIF_REMOVE returned ${status}`);
-  }
-
-  /** A request about one vbd. */
-  private aboutVbd(operation: number, id: number): number {
-    return this.ask(operation, VbdKey.SIZE, (v) => {
-      v.setUint32(VbdKey.domid, id, true);
-      v.setUint32(VbdKey.vdev, VDEV, true);
-    }).status;
+  /** The request may have been carried out before the I/O domain was killed. */
+  private removed(status: number, what: string): void {
+    if (status !== 0 && this.killed === 0) throw new Violation(`removing ${what} returned ${status}`);
   }
 
   private removeDevice(peer: IoPeer): void {
-    if (peer.device === "net") {
-      this.removeVif(peer.id);
-      return;
-    }
-    const status = this.aboutVbd(IO_VBD_REMOVE, peer.id);
-    if (status !== 0 && this.killed === 0) throw new Violation(`VBD_REMOVE returned ${status}`);
+    this.removed(this.requests.remove(peer.id, peer.device), `the device of domain ${peer.id}`);
   }
 
   private destroy(peer: IoPeer): void {
@@ -329,44 +209,14 @@ class Run {
       const asks = peer.xenbus?.asks;
       if (asks === null || asks === undefined) continue;
       const { starts } = this.io;
-      let status = asks === "close" ? this.disconnect(peer) : this.connect(peer, asks);
+      const { requests } = this;
+      let status =
+        asks === "close" ? requests.disconnect(peer.id, peer.device) : requests.connect(peer.id, peer.device, asks);
       // It may have been done by the one that was killed before it answered.
       if ((status === -EBUSY || status === -EISCONN) && this.io.starts > starts) status = 0;
       peer.xenbus!.answer = status;
       peer.xenbus!.asks = null;
     }
-  }
-
-  private disconnect(peer: IoPeer): number {
-    const status =
-      peer.device === "net"
-        ? this.ask(IO_VIF_DISCONNECT, VifKey.SIZE, (v) => v.setUint32(VifKey.domid, peer.id, true)).status
-        : this.aboutVbd(IO_VBD_DISCONNECT, peer.id);
-    return status;
-  }
-
-  private connect(peer: IoPeer, { refs, port, features }: Rings): number {
-    if (peer.device === "net") {
-      return this.ask(IO_VIF_CONNECT, VifConnect.SIZE + VifConnectQueue.SIZE, (v) => {
-        v.setUint32(VifConnect.domid, peer.id, true);
-        v.setUint32(VifConnect.queues, 1, true);
-        v.setUint32(VifConnect.features, features, true);
-        v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_ref, refs[0]!, true);
-        v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_ref, refs[1]!, true);
-        v.setUint32(VifConnect.SIZE + VifConnectQueue.tx_port, port, true);
-        v.setUint32(VifConnect.SIZE + VifConnectQueue.rx_port, port, true);
-      }).status;
-    }
-    const order = Math.floor(Math.log2(refs.length));
-    return this.ask(IO_VBD_CONNECT, VbdConnect.SIZE + 4 + 4 * 2 ** order, (v) => {
-      v.setUint32(VbdConnect.domid, peer.id, true);
-      v.setUint32(VbdConnect.vdev, VDEV, true);
-      v.setUint32(VbdConnect.rings, 1, true);
-      v.setUint32(VbdConnect.order, order, true);
-      v.setUint32(VbdConnect.features, features, true);
-      v.setUint32(VbdConnect.SIZE, port, true);
-      for (let i = 0; i < 2 ** order; i++) v.setUint32(VbdConnect.SIZE + 4 + 4 * i, refs[i]!, true);
-    }).status;
   }
 
   private kill(): void {
@@ -396,7 +246,7 @@ class Run {
         v.setUint32(SchedRemoteShutdown.reason, SHUTDOWN_crash, true);
       },
     );
-    this.must(result, 0, "remote_shutdown");
+    must(result, 0, "remote_shutdown");
   }
 
   // --- What must hold ---------------------------------------------------------------------------------------------------------
@@ -497,7 +347,7 @@ class Run {
   run(): Record<string, number> {
     const { random } = this;
     this.control.refresh();
-    this.bridge();
+    this.requests.bridge();
     // What is allocated once, and stays.
     for (const device of ["net", "net", "block"] as const) this.create(true, device);
     this.until(
