@@ -22,6 +22,7 @@ import { Disk } from "./disk.ts";
 import { goodBlockGuest } from "./block-good.ts";
 import { hostileBlockGuest } from "./block-hostile.ts";
 import type { IoPeer, IoScene } from "./guest.ts";
+import { Hardware } from "./hardware.ts";
 import { ModuleDomain } from "./module-domain.ts";
 import { goodNetGuest } from "./net-good.ts";
 import { hostileNetGuest } from "./net-hostile.ts";
@@ -69,6 +70,7 @@ export function simulateIo(
 
 class Run {
   private readonly random: Random;
+  private readonly hardware = new Hardware();
   private readonly disk: Disk;
   private readonly machine: Machine;
   private readonly io: ModuleDomain;
@@ -90,20 +92,20 @@ class Run {
     private readonly options: IoSimulationOptions,
   ) {
     this.random = new Random(seed);
-    this.disk = new Disk(this.random);
+    this.disk = new Disk(this.random, this.hardware);
     const { machine, io } = ModuleDomain.open(
       modules.hypervisor,
       modules.io,
       {
         memory: MEMORY_MIB,
-        pci: this.disk.bus,
+        pci: this.hardware.bus,
         onOutput: options.onOutput,
       },
       modules.mutant ?? 0,
     );
     this.machine = machine;
     this.io = io;
-    this.disk.attach(io);
+    this.hardware.attach(io);
     machine.svm.entryNs = ENTRY_NS;
     this.dom0 = new Dom0(machine);
     this.control = new IoControl(this.dom0, () => this.tick());
