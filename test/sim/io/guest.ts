@@ -86,8 +86,8 @@ export interface IoPeer {
   idle: boolean;
   /** What it waits for that must come, and since when, in turns of the I/O domain's life that were not cut short. */
   awaits: { what: string; since: number } | null;
-  /** A frame for this domain is to be sent; its number once it has been. */
-  probe: { to: number; number: number } | null;
+  /** Frames for this domain, or host, are to be sent, so many; the numbers of those that have been. */
+  probe: { to: number; count: number; numbers: number[] } | null;
   /** Does something that another CPU may do at any moment. */
   tamper: (() => void) | null;
 }

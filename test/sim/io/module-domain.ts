@@ -127,6 +127,11 @@ export class ModuleDomain extends SoftwareCaller {
     return this.places.has(mfn);
   }
 
+  /** The pages at which it has a frame. */
+  pagesOf(mfn: number): readonly number[] {
+    return this.places.get(mfn) ?? [];
+  }
+
   private mapped(page: number, mfn: number): void {
     const address = page * PAGE;
     if (isRegisters(address)) return;

@@ -14,8 +14,11 @@ import {
   NetifRxResponse,
   NetifTxRequest,
   NetifTxResponse,
+  NETRXF_csum_blank,
   NETRXF_extra_info,
   NETRXF_more_data,
+  NETTXF_csum_blank,
+  NETTXF_data_validated,
   NETTXF_more_data,
 } from "../../../abi/io/netif.ts";
 import { VIF_FE_RX_NOTIFY, VIF_FE_SG } from "../../../abi/io/control-net.ts";
@@ -25,6 +28,7 @@ import type { Steps } from "../call.ts";
 import { PAGE } from "../ram.ts";
 import { Front } from "./front.ts";
 import { CONTROL_GFN, type Kit, type Rings } from "./guest.ts";
+import type { Packet } from "./wire.ts";
 
 export const TX_GFN = 10;
 export const RX_GFN = 11;
@@ -121,10 +125,18 @@ export class NetFront extends Front {
 
   // --- Sending ----------------------------------------------------------------------------------------------------------------
 
-  /** Puts a frame into the ring, in pieces of a page or less; false: no room. */
-  put(frame: Buffer): boolean {
+  /** A short frame can be sent. */
+  get hasRoom(): boolean {
+    return this.freePages.length > 0;
+  }
+
+  /** Puts a frame into the ring, in pieces of a page or less, at times without its checksum; false: no room. */
+  put(packet: Packet): boolean {
     const { kit } = this;
     const { random } = kit.scene;
+    const blank = random.oneIn(3);
+    const frame = blank ? packet.blank : packet.frame;
+    const first = blank ? NETTXF_csum_blank | NETTXF_data_validated : 0;
     const pieces: number[] = [];
     for (let left = frame.length; left > 0; left -= pieces.at(-1)!) {
       pieces.push(Math.min(left, random.oneIn(3) ? 1 + random.below(PAGE) : PAGE));
@@ -144,7 +156,7 @@ export class NetFront extends Front {
       const slot = TX + SRING_HEADER + (this.txProd++ % NET_TX_RING_SIZE) * NET_TX_SLOT;
       kit.set32(slot + NetifTxRequest.gref, TX_DATA_REF + page);
       kit.set16(slot + NetifTxRequest.offset, offset);
-      kit.set16(slot + NetifTxRequest.flags, i + 1 < pieces.length ? NETTXF_more_data : 0);
+      kit.set16(slot + NetifTxRequest.flags, (i === 0 ? first : 0) | (i + 1 < pieces.length ? NETTXF_more_data : 0));
       kit.set16(slot + NetifTxRequest.id, id);
       kit.set16(slot + NetifTxRequest.size, i === 0 ? frame.length : length);
       this.order.push(id);
@@ -222,6 +234,7 @@ export class NetFront extends Front {
     const { kit } = this;
     const parts: Buffer[] = [];
     let failed = false;
+    let blank = false;
     for (let more = true; more;) {
       if (this.rxCons === prod) throw this.wrong("a frame whose last slots are missing");
       const index = this.rxCons++ % NET_RX_RING_SIZE;
@@ -230,6 +243,7 @@ export class NetFront extends Front {
       const status = (kit.get16(slot + NetifRxResponse.status) << 16) >> 16;
       const offset = kit.get16(slot + NetifRxResponse.offset);
       if (kit.get16(slot + NetifRxResponse.id) !== index) throw this.wrong("a buffer of another slot");
+      if (parts.length === 0) blank = (flags & NETRXF_csum_blank) !== 0;
       if ((flags & NETRXF_extra_info) !== 0) throw this.wrong("extra info that it has not asked for");
       const { buffer, kills } = this.posted.shift()!;
       kit.endGrant(RX_DATA_REF + buffer, "a buffer that was filled");
@@ -253,7 +267,7 @@ export class NetFront extends Front {
       return;
     }
     kit.scene.counts["received"]!++;
-    kit.scene.wire.arrived(kit.me.id, Buffer.concat(parts));
+    kit.scene.wire.arrived(kit.me.id, Buffer.concat(parts), blank);
   }
 
   /** Serves both rings. */

@@ -3,7 +3,7 @@ import type { GuestProgram } from "../svm-cpu.ts";
 import type { IoPeer, IoScene } from "./guest.ts";
 import { Kit } from "./guest.ts";
 import { NetFront } from "./net-front.ts";
-import { EVERYBODY } from "./wire.ts";
+import { EVERYBODY, HOSTS } from "./wire.ts";
 
 /** Longest payload: of three pages. */
 const LONGEST = 9000;
@@ -17,14 +17,15 @@ export function goodNetGuest(scene: IoScene, me: IoPeer): GuestProgram {
     yield* front.attach();
     yield* front.connect();
     while (true) {
-      if (me.probe !== null && me.probe.number === 0) {
-        const { frame, number } = wire.make(me.id, me.probe.to, 100);
-        if (front.put(frame)) {
-          me.probe.number = number;
-          yield* front.push();
+      const { probe } = me;
+      if (probe !== null && probe.numbers.length < probe.count) {
+        while (probe.numbers.length < probe.count && front.hasRoom) {
+          const packet = wire.make(me.id, probe.to, 100);
+          if (front.put(packet)) probe.numbers.push(packet.number);
         }
+        yield* front.push();
       }
-      me.idle = me.quiet && front.unanswered === 0 && (me.probe === null || me.probe.number !== 0);
+      me.idle = me.quiet && front.unanswered === 0 && (probe === null || probe.numbers.length === probe.count);
       switch (me.quiet ? 9 : random.below(12)) {
         case 0:
         case 1:
@@ -35,11 +36,13 @@ export function goodNetGuest(scene: IoScene, me: IoPeer): GuestProgram {
           for (let n = 1 + random.below(4); n > 0 && others.length > 0; n--) {
             const to = random.oneIn(8)
               ? EVERYBODY
-              : random.oneIn(10)
-                ? random.pick([...wire.known.keys()].filter((id) => id !== me.id)) // it may be gone
-                : random.pick(others).id;
+              : random.oneIn(4)
+                ? random.pick(HOSTS)
+                : random.oneIn(10)
+                  ? random.pick([...wire.known.keys()].filter((id) => id !== me.id)) // it may be gone
+                  : random.pick(others).id;
             const length = random.oneIn(4) ? random.below(LONGEST) : random.below(1400);
-            if (!front.put(wire.make(me.id, to, length).frame)) break;
+            if (!front.put(wire.make(me.id, to, length))) break;
           }
           yield* front.push();
           break;

@@ -1,7 +1,12 @@
 /** Domain 0's requests to the I/O domain about bridges, vifs and vbds, as the simulation makes them. */
 import {
   BridgeCreate,
+  BridgeEntry,
   BridgeUplink,
+  Counters,
+  DROP_REASONS,
+  ListRequest,
+  ListResponse,
   NIC_NONE,
   VIF_MODEL_NOXS,
   VIF_MODEL_XENBUS,
@@ -9,10 +14,12 @@ import {
   VifAddResponse,
   VifConnect,
   VifConnectQueue,
+  VifEntry,
   VifKey,
 } from "../../../abi/io/control-net.ts";
 import {
   IO_BRIDGE_CREATE,
+  IO_BRIDGE_LIST,
   IO_BRIDGE_UPLINK,
   IO_VBD_ADD,
   IO_VBD_CONNECT,
@@ -21,6 +28,7 @@ import {
   IO_VIF_ADD,
   IO_VIF_CONNECT,
   IO_VIF_DISCONNECT,
+  IO_VIF_LIST,
   IO_VIF_REMOVE,
 } from "../../../abi/io/control.ts";
 import {
@@ -94,6 +102,23 @@ export class Requests {
       new Uint8Array(v.buffer).set(Buffer.from(BRIDGE), BridgeUplink.name);
       v.setUint32(BridgeUplink.nic, attached ? 0 : NIC_NONE, true);
     }).status;
+  }
+
+  /** What was dropped of each vif and by the bridge, by reason (abi/io/control-net.ts): in words, for a violation. */
+  drops(): string {
+    const list = (operation: number, size: number, counters: number, name: (v: DataView, at: number) => string) => {
+      const { payload, bulk } = this.control.request(operation, ListRequest.SIZE, () => {});
+      return Array.from({ length: payload.getUint32(ListResponse.count, true) }, (_, i) => {
+        const at = i * size;
+        const reasons = Array.from({ length: DROP_REASONS }, (__, reason) => {
+          const n = bulk.getBigUint64(at + counters + Counters.drops + 8 * reason, true);
+          return n === 0n ? "" : ` ${reason}: ${n}`;
+        });
+        return `${name(bulk, at)} dropped${reasons.join("") || " nothing"}`;
+      });
+    };
+    const vifs = list(IO_VIF_LIST, VifEntry.SIZE, VifEntry.counters, (v, at) => `vif ${v.getUint32(at, true)}`);
+    return [...vifs, ...list(IO_BRIDGE_LIST, BridgeEntry.SIZE, BridgeEntry.counters, () => "bridge")].join("; ");
   }
 
   private devctl(cmd: number, domain: number, fill: (v: DataView) => void): number {

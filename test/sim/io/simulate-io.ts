@@ -3,7 +3,7 @@
  * ends while domain 0 creates and destroys them, and the domain is killed at any use of an import and restarted. In the end all
  * guests are destroyed, and what the I/O domain and the machine have is counted.
  */
-import { EBUSY, EISCONN } from "../../../abi/errno.ts";
+import { EBUSY, EIO, EISCONN } from "../../../abi/errno.ts";
 import { Domctl } from "../../../abi/domctl.ts";
 import { GrantEntryV1 } from "../../../abi/grant-table.ts";
 import { IO_DOMAIN, IO_GRANT_TABLE, IO_GRANT_TABLE_END } from "../../../abi/io/layout.ts";
@@ -18,6 +18,7 @@ import { freeFrames } from "../simulate.ts";
 import { Violation } from "../svm-cpu.ts";
 import { IoControl } from "./control.ts";
 import { BLOCK_MARK, SECTOR, SECTORS } from "./block-front.ts";
+import { Card } from "./card.ts";
 import { Disk } from "./disk.ts";
 import { goodBlockGuest } from "./block-good.ts";
 import { hostileBlockGuest } from "./block-hostile.ts";
@@ -27,7 +28,7 @@ import { ModuleDomain } from "./module-domain.ts";
 import { goodNetGuest } from "./net-good.ts";
 import { hostileNetGuest } from "./net-hostile.ts";
 import { must, Requests } from "./requests.ts";
-import { Wire } from "./wire.ts";
+import { HOSTS, Wire } from "./wire.ts";
 
 export interface IoModules {
   hypervisor: WebAssembly.Module;
@@ -55,6 +56,8 @@ const ENTRY_NS = 20_000;
 const SLACK = 4;
 /** Longest time in which a good guest is answered, ns of virtual time. */
 const ANSWER_NS = 2_000_000_000;
+/** Short frames that one sender may have waiting for cards: half of what it leaves of 1,024 places. */
+const BURST = 341;
 /** Uses of imports after which the domain is killed, at most: several turns of its life. */
 const KILL_USES = 4000;
 /** One shared access in so many sees a hostile guest's other CPU at work. */
@@ -72,6 +75,9 @@ class Run {
   private readonly random: Random;
   private readonly hardware = new Hardware();
   private readonly disk: Disk;
+  /** The bridge's card, in most runs. */
+  private readonly card: Card | null;
+  private attached = false;
   private readonly machine: Machine;
   private readonly io: ModuleDomain;
   private readonly dom0: Dom0;
@@ -93,6 +99,8 @@ class Run {
   ) {
     this.random = new Random(seed);
     this.disk = new Disk(this.random, this.hardware);
+    const wire = new Wire(() => this.io.starts - 1);
+    this.card = this.random.oneIn(4) ? null : new Card(this.random, this.hardware, wire);
     const { machine, io } = ModuleDomain.open(
       modules.hypervisor,
       modules.io,
@@ -110,7 +118,6 @@ class Run {
     this.dom0 = new Dom0(machine);
     this.control = new IoControl(this.dom0, () => this.tick());
     this.requests = new Requests(this.dom0, this.control);
-    const wire = new Wire(() => io.starts - 1);
     const counts = {
       sent: 0,
       received: 0,
@@ -165,7 +172,7 @@ class Run {
         : hostileBlockGuest(scene, peer);
     peer.id = this.dom0.build(program, GUEST_PAGES);
     const hasAddress = good || random.oneIn(2);
-    if (isNet) scene.wire.known.set(peer.id, { good, hasAddress });
+    if (isNet) scene.wire.known.set(peer.id, { good, hasAddress, present: false });
     this.built.push(peer.id);
     this.requests.add({
       id: peer.id,
@@ -175,6 +182,7 @@ class Run {
       writable,
       target: label === null ? `ram:${SECTORS * SECTOR}` : `part:${label}`,
     });
+    if (isNet) scene.wire.known.get(peer.id)!.present = true;
     this.peers.push(peer);
     must(this.dom0.unpause(peer.id), 0, "unpausing");
   }
@@ -191,6 +199,8 @@ class Run {
   }
 
   private removeDevice(peer: IoPeer): void {
+    const known = this.scene.wire.known.get(peer.id);
+    if (known !== undefined) known.present = false;
     this.removed(this.requests.remove(peer.id, peer.device), `the device of domain ${peer.id}`);
   }
 
@@ -221,6 +231,17 @@ class Run {
     }
   }
 
+  /** Gives the bridge its card, or takes it away. */
+  private attach(attached: boolean): void {
+    const status = this.requests.uplink(attached);
+    // As above; and a card that was given up does not start.
+    const isDone = status === -EBUSY && this.killed > 0;
+    if (status !== 0 && !isDone && !(status === -EIO && this.card!.givenUp)) {
+      throw new Violation(`BRIDGE_UPLINK returned ${status}`);
+    }
+    this.attached = attached;
+  }
+
   private kill(): void {
     if (this.killed >= KILLS_MAX) return;
     this.killed++;
@@ -235,6 +256,14 @@ class Run {
       default:
         this.io.killAfterStores = this.random.below(40);
     }
+  }
+
+  /** The I/O domain is shut down and starts again. */
+  private restart(): void {
+    this.shutDown();
+    const { starts } = this.io;
+    this.until(() => this.io.starts > starts, "the restart of the I/O domain");
+    this.control.refresh();
   }
 
   /** Domain 0 has it restarted. */
@@ -280,10 +309,11 @@ class Run {
     }
   }
 
-  /** One turn of the hypervisor, and what the disk does meanwhile. */
+  /** One turn of the hypervisor, and what the devices do meanwhile. */
   private tick(): void {
     this.machine.step();
     this.disk.work(this.failing);
+    this.card?.work();
   }
 
   private step(times: number): void {
@@ -338,10 +368,7 @@ class Run {
   /** Frames of the machine that are free, or the I/O domain's, when that has just been restarted. */
   private frames(): number {
     this.control.close();
-    this.shutDown();
-    const { starts } = this.io;
-    this.until(() => this.io.starts > starts, "the restart of the I/O domain");
-    this.control.refresh();
+    this.restart();
     for (let n = 0; n < 200; n++) this.tick();
     return freeFrames(this.dom0) + this.io.ownPages;
   }
@@ -350,6 +377,7 @@ class Run {
     const { random } = this;
     this.control.refresh();
     this.requests.bridge();
+    if (this.card !== null) this.attach(true);
     // What is allocated once, and stays.
     for (const device of ["net", "net", "block"] as const) this.create(true, device);
     this.until(
@@ -365,6 +393,7 @@ class Run {
     const { tamper } = this;
     this.io.onShared = tamper;
     this.failing = random.oneIn(3);
+    this.card?.begin();
     const rounds = this.options.rounds ?? 60;
     for (let round = 0; round < rounds; round++) {
       switch (random.below(14)) {
@@ -379,12 +408,16 @@ class Run {
         case 4:
           if (random.oneIn(2)) this.kill();
           break;
+        case 5:
+          if (this.card !== null && random.oneIn(4)) this.attach(!this.attached);
+          break;
       }
       this.step(1 + random.below(STEPS));
       this.serveXenbus();
       if (round % 10 === 0) this.audit();
     }
     this.io.killAfter = this.io.killAfterStores = -1;
+    if (this.card !== null) this.settleCard(this.card);
     for (const peer of this.peers) peer.quiet = true;
     this.until(() => this.peers.every((peer) => !peer.good || peer.idle), "rest of the good guests");
     this.io.onShared = () => {};
@@ -406,7 +439,7 @@ class Run {
     const lost = framesBefore - this.frames();
     if (Math.abs(lost) > SLACK) throw new Violation(`${lost} frames were lost`);
     this.audit();
-    return { ...this.scene.counts, kills: this.io.starts - 3, turns: this.io.turns };
+    return { ...this.scene.counts, ...this.card?.counts, kills: this.io.starts - 3, turns: this.io.turns };
   }
 
   private readonly tamper = (): void => {
@@ -415,17 +448,54 @@ class Run {
     if (hostile.length > 0) this.random.pick(hostile).tamper!();
   };
 
-  /** Every good guest sends one frame to another: it arrives. */
+  /** The card works, and is the bridge's. */
+  private settleCard(card: Card): void {
+    card.settle();
+    // One that was given up gets another chance when the I/O domain starts again.
+    if (card.givenUp) this.restart();
+    if (!this.attached) this.attach(true);
+    this.until(
+      () => card.works,
+      "a card that works",
+      () => card.state,
+    );
+  }
+
+  /** Good guests send frames, so many each, and all that must arrive do; each one sends to the next one, or to a host on the wire. */
   private probe(): void {
     const good = this.peers.filter((p) => p.good && p.device === "net");
-    if (good.length < 2) return;
-    good.forEach((peer, i) => {
-      peer.probe = { to: good[(i + 1) % good.length]!.id, number: 0 };
-      peer.idle = false;
-    });
+    const { wire } = this.scene;
+    const drops = (): string => `${this.states()} ${this.requests.drops()}`;
+    const send = (senders: IoPeer[], count: number, to: (i: number) => number): void => {
+      senders.forEach((peer, i) => {
+        peer.probe = { to: to(i), count, numbers: [] };
+        peer.idle = false;
+      });
+      this.until(() => senders.every((peer) => peer.idle), "the sending of frames");
+    };
+    const arrived = (peer: IoPeer): number =>
+      peer.probe!.numbers.filter((number) => wire.hasArrived(number, peer.probe!.to)).length;
+    if (good.length > 1) {
+      send(good, 1, (i) => good[(i + 1) % good.length]!.id);
+      this.until(() => good.every((peer) => arrived(peer) === 1), "the arrival of a frame from each good guest", drops);
+    }
+    const { card } = this;
+    if (card === null || good.length === 0) return;
+    send(good, 1, (i) => HOSTS[i % HOSTS.length]!);
     this.until(
-      () => good.every(({ probe }) => probe!.number !== 0 && this.scene.wire.hasArrived(probe!.number, probe!.to)),
-      "the arrival of a frame from each good guest",
+      () => good.every((peer) => arrived(peer) === 1),
+      "the sending of each good guest's frame to the wire",
+      drops,
     );
+    const brought = good.map(({ id }, i) => [card.bring(HOSTS[i % HOSTS.length]!, id), id] as const);
+    this.until(() => brought.every(([number, id]) => wire.hasArrived(number, id)), "frames from the wire", drops);
+    // As many wait for a card that does not send as one sender may have there: none that was sent before is still counted.
+    card.held = true;
+    const one = good.slice(0, 1);
+    send(one, BURST + 20, () => HOSTS[0]!);
+    card.held = false;
+    this.until(() => card.isIdle && arrived(one[0]!) >= BURST, "frames that wait for the card", drops);
+    for (let n = 0; n < 20; n++) this.tick();
+    if (arrived(one[0]!) > BURST) throw new Violation(`${arrived(one[0]!)} frames waited for the card`);
   }
 }

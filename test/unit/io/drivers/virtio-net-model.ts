@@ -89,6 +89,8 @@ export class VirtioNetModel extends VirtioModel {
   /** Keeps what it was told to send, in `kept`. */
   keep = false;
   readonly kept: { queue: number; chain: Chain }[] = [];
+  /** Of each pair: receive buffers taken from the queue that hold no frame yet, the next one to be used first. */
+  readonly spare: Chain[][] = [];
   /** Bytes that it says it wrote to a frame that it sent. */
   sentWritten = 0;
 
@@ -108,6 +110,7 @@ export class VirtioNetModel extends VirtioModel {
 
   protected override onReset(): void {
     this.kept.length = 0;
+    this.spare.length = 0;
     this.promiscuous = false;
     this.activePairs = 1;
   }
@@ -182,9 +185,14 @@ export class VirtioNetModel extends VirtioModel {
     return this.answerBytes;
   }
 
+  /** The next receive buffer of a pair; null when the driver has left none. */
+  takeBuffer(pair: number): Chain | null {
+    return this.spare[pair]?.shift() ?? this.ring(pair * 2).pop();
+  }
+
   /**
    * Receives a frame.
-   * @returns false when the driver has left too few buffers
+   * @returns false when the driver has left too few buffers: those that there are stay for the next frame
    */
   deliver(data: Uint8Array, header: Header = {}, pair = 0, tell = true): boolean {
     const ring = this.ring(pair * 2);
@@ -192,8 +200,11 @@ export class VirtioNetModel extends VirtioModel {
     const chains: Chain[] = [];
     let room = 0;
     while (room < whole.length) {
-      const chain = ring.pop();
-      if (chain === null) return false;
+      const chain = this.takeBuffer(pair);
+      if (chain === null) {
+        this.spare[pair] = chains;
+        return false;
+      }
       chains.push(chain);
       room += piecesBytes(chain.writable);
       if (!this.has(VIRTIO_NET_F_MRG_RXBUF) && room < whole.length) throw new Error("too large for one buffer");

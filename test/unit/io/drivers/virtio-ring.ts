@@ -189,6 +189,16 @@ export class SplitRing extends Ring {
     this.memory.setU16(this.at.device + 2n, index);
   }
 
+  /** The used index. */
+  get usedIndex(): number {
+    return this.used;
+  }
+
+  /** How many chains the device has not put back: all there are once the driver has made all available again. */
+  get unused(): number {
+    return (this.memory.u16(this.at.driver + 2n) - this.used) & 0xffff;
+  }
+
   interrupts(): boolean {
     const before = this.told;
     const now = this.used;
