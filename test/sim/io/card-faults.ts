@@ -14,7 +14,7 @@ export function breakRule(random: Random, model: VirtioNetModel): boolean {
   const queue = model.queues[pair * 2]!;
   const size = queue.size || queue.max;
   const beyond = (): number => size + random.pick([0, 1, 1000, 0x7f00]);
-  switch (random.below(6)) {
+  switch (random.below(7)) {
     case 0: // a buffer that the driver never had
       rx.lie(beyond(), HEADER + random.below(100));
       return true;
@@ -26,14 +26,18 @@ export function breakRule(random: Random, model: VirtioNetModel): boolean {
       if (!(rx instanceof SplitRing)) return false;
       rx.lieIndex((rx.usedIndex + size + 1 + random.below(0x8000)) & 0xffff);
       return true;
-    case 3: {
+    case 3:
+    case 4: {
       // Longer than its buffer, or shorter than a header.
       const chain = model.takeBuffer(pair);
       if (chain === null) return false;
-      rx.push(chain, random.oneIn(2) ? BUFFER + 1 + random.below(0x7fff0000) : random.below(HEADER));
+      rx.push(
+        chain,
+        random.oneIn(2) ? BUFFER + 1 + random.below(random.pick([100, 0x7fff0000])) : random.below(HEADER),
+      );
       return true;
     }
-    case 4: {
+    case 5: {
       // Twice, while the driver has taken all before, so that it cannot have given the same buffer in between.
       if (!(rx instanceof SplitRing) || rx.unused !== size) return false;
       const chain = model.takeBuffer(pair);

@@ -37,8 +37,8 @@ import type { Wire } from "./wire.ts";
 const DEVICE = 3;
 /** Longest that it has a frame before it is sent, ns: the driver gives it 10 s. */
 const SLOW_NS = 1_000_000_000;
-/** Longest that the driver takes to notice a rule that was broken, ns: it looks at the card each second. */
-const NOTICE_NS = 3_000_000_000;
+/** Turns of the I/O domain in which it has noticed a rule that was broken. */
+const NOTICE_TURNS = 50;
 /** Resets that the driver grants a card within a minute, which is longer than a run. */
 const RESETS = 5;
 /** What Ethernet and a VLAN tag add to the MTU. */
@@ -56,7 +56,7 @@ const FEATURES = [
 function draw(random: Random): ConstructorParameters<typeof VirtioNetModel>[0] {
   const features = [VIRTIO_NET_F_MAC, VIRTIO_NET_F_STATUS, ...random.pick(Object.values(RING_KINDS))];
   for (const [first, ...more] of FEATURES) {
-    if (random.oneIn(3)) continue;
+    if (random.oneIn(2)) continue;
     features.push(first!);
     if (random.oneIn(2)) features.push(...more);
   }
@@ -84,9 +84,9 @@ export class Card implements Owner {
   readonly name = "the card";
   private readonly model: Model;
   private readonly outside: Outside;
-  /** It breaks rules this often before it stops doing so. */
-  private mayBreak: number;
-  /** Since when it has broken one, ns; 0: it has not. */
+  /** It breaks this many rules at most from one start of the I/O domain to the next: the driver gives it up after some. */
+  private readonly mayBreak: number;
+  /** Turns that the I/O domain had taken when it broke one; 0: it has not. */
   private brokeAt = 0;
   /** Rules broken since the I/O domain started, and that start. */
   private broken = 0;
@@ -113,7 +113,7 @@ export class Card implements Owner {
     model.keep = true;
     if (random.oneIn(6)) model.answer = VIRTIO_NET_ERR;
     model.controlSilent = random.oneIn(6);
-    this.mayBreak = random.oneIn(2) ? 0 : random.oneIn(3) ? 2 * RESETS : 1 + random.below(RESETS);
+    this.mayBreak = random.oneIn(3) ? 0 : random.oneIn(3) ? 2 * RESETS : RESETS - 1;
     this.loses = random.oneIn(3);
     this.outside = new Outside(random, wire, model);
     hardware.plug(model, DEVICE, this);
@@ -206,7 +206,9 @@ export class Card implements Owner {
     if (!model.masters || !model.running) return;
     this.wasRunning = true;
     if (this.brokeAt !== 0) {
-      if (this.now - this.brokeAt > NOTICE_NS) throw new Violation("a card that has broken a rule is not reset");
+      if (this.hardware.domain.turns - this.brokeAt > NOTICE_TURNS) {
+        throw new Violation("a card that has broken a rule is not reset");
+      }
       return;
     }
     this.send();
@@ -214,18 +216,27 @@ export class Card implements Owner {
       if (random.oneIn(150)) this.changeLink();
       if (random.oneIn(40)) model.interrupt(random.below(8));
       if (this.linkUp && random.oneIn(4)) this.outside.send();
-      if (this.mayBreak > 0 && random.oneIn(60)) this.breakRule();
+      if (this.broken < this.mayBreak && random.oneIn(100)) this.breakRule();
     }
   }
 
   private breakRule(): void {
-    if (!breakRule(this.random, this.model)) return;
-    this.mayBreak--;
+    if (breakRule(this.random, this.model)) this.hasBroken();
+  }
+
+  private hasBroken(): void {
     this.broken++;
     this.counts["rules broken"]++;
-    this.brokeAt = this.now;
+    this.brokeAt = this.hardware.domain.turns;
     for (const { vector } of this.model.queues) if (vector !== 0xffff) this.model.interrupt(vector);
     this.model.interrupt(0);
+  }
+
+  /** It wants a reset now, unless the driver would give it up for that. */
+  fail(): void {
+    if (this.broken >= RESETS) return;
+    this.model.needReset();
+    this.hasBroken();
   }
 
   private send(): void {

@@ -2,7 +2,7 @@
 import test from "ava";
 import { hypervisorModule } from "../module.ts";
 import { runSeeds } from "../run.ts";
-import { BLOCK_MUTATIONS, NET_MUTATIONS } from "./mutations.ts";
+import { BLOCK_MUTATIONS, NET_MUTATIONS, UPLINK_MUTATIONS } from "./mutations.ts";
 import { mutantModule } from "./mutant-module.ts";
 import { simulateIo } from "./simulate-io.ts";
 
@@ -11,7 +11,7 @@ const SEEDS = Number(process.env.IO_SIMULATION_SEEDS ?? 30);
 const ROUNDS = 60;
 /** A mutation must be found within this many seeds. */
 const MUTATION_SEEDS = 16;
-const MUTATIONS = [...NET_MUTATIONS, ...BLOCK_MUTATIONS];
+const MUTATIONS = [...NET_MUTATIONS, ...UPLINK_MUTATIONS, ...BLOCK_MUTATIONS];
 
 test.serial(`${SEEDS} seeds of good and hostile frontends: nothing is leaked, lost, or given to others`, async (t) => {
   t.timeout(30 * 60_000);

@@ -77,6 +77,69 @@ export const NET_MUTATIONS: IoMutation[] = [
   },
 ];
 
+export const UPLINK_MUTATIONS: IoMutation[] = [
+  {
+    name: "a host on the wire may send from a guest's address",
+    file: "noxs/net/switch.ts",
+    find: "if (macIsGroup(source) || !learn(b, source, PORT_UPLINK)) {",
+    replace: "if (macIsGroup(source) || (!learn(b, source, PORT_UPLINK) && !MUTANT)) {",
+  },
+  {
+    name: "a frame without its checksum goes to a card that fills in none",
+    file: "noxs/net/uplink.ts",
+    find: "    else checksumFill(f, parsed);",
+    replace: "    else if (!MUTANT) checksumFill(f, parsed);",
+  },
+  {
+    name: "a frame that a card has sent is still counted as waiting",
+    file: "noxs/net/uplink.ts",
+    find: "  held -= f.weight;",
+    replace: "  held -= MUTANT ? 0 : f.weight;",
+  },
+  {
+    name: "frames that waited for room are given to the card without a word",
+    file: "noxs/net/uplink.ts",
+    find: "  if (b) uplinkKick(changetype<Bridge>(b));",
+    replace: "  if (b && !MUTANT) uplinkKick(changetype<Bridge>(b));",
+  },
+  {
+    name: "a bridge has no card after a restart",
+    file: "noxs/net/net-restart.ts",
+    find: "  if (card) uplinkAttach(b, card);",
+    replace: "  if (card && !MUTANT) uplinkAttach(b, card);",
+  },
+  {
+    name: "frames that a card had when it was reset are not given back",
+    file: "drivers/virtio/net.ts",
+    find: "  for (let i: u32 = 0; i < n.pairCount; i++) transmitDrain(pairAt(n, i), -EIO);",
+    replace: "  for (let i: u32 = 0; i < n.pairCount && !MUTANT; i++) transmitDrain(pairAt(n, i), -EIO);",
+  },
+  {
+    name: "a buffer that a card never had is believed to be used",
+    file: "drivers/virtio/split.ts",
+    find: "if (id >= q.size || slotAt(q, id).descriptors == 0) {",
+    replace: "if (!MUTANT && (id >= q.size || slotAt(q, id).descriptors == 0)) {",
+  },
+  {
+    name: "a frame may be longer than its buffer",
+    file: "drivers/virtio/split.ts",
+    find: "  if (bytes > slot.writable) {",
+    replace: "  if (!MUTANT && bytes > slot.writable) {",
+  },
+  {
+    name: "the card is told a wrong place for a checksum",
+    file: "drivers/virtio/net-transmit.ts",
+    find: "    size |= (<u32>f.checksumStart) << 16;",
+    replace: "    size |= (<u32>f.checksumStart + (MUTANT ? 2 : 0)) << 16;",
+  },
+  {
+    name: "a receive buffer is not given back to the card",
+    file: "drivers/virtio/net-receive.ts",
+    find: "    p.spareCount++;\n  }\n  frame.count = 0;",
+    replace: "    if (!MUTANT) p.spareCount++;\n  }\n  frame.count = 0;",
+  },
+];
+
 export const BLOCK_MUTATIONS: IoMutation[] = [
   {
     name: "a write to a disk that may only be read is let through",

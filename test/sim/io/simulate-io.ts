@@ -50,12 +50,16 @@ const KILLS_MAX = 3;
 /** Most turns of the hypervisor in a round, and of the time it takes to come to rest. */
 const STEPS = 40;
 const REST_TURNS = 30_000;
+/** The same of the time in which the card works again. */
+const CARD_TURNS = 500;
 /** Time of a guest's entry, ns. */
 const ENTRY_NS = 20_000;
 /** Frames that the hypervisor's own pools may have grown by. */
 const SLACK = 4;
 /** Longest time in which a good guest is answered, ns of virtual time. */
 const ANSWER_NS = 2_000_000_000;
+/** Frames of each good guest that must arrive in the end. */
+const PROBES = 4;
 /** Short frames that one sender may have waiting for cards: half of what it leaves of 1,024 places. */
 const BURST = 341;
 /** Uses of imports after which the domain is killed, at most: several turns of its life. */
@@ -239,7 +243,7 @@ class Run {
     if (status !== 0 && !isDone && !(status === -EIO && this.card!.givenUp)) {
       throw new Violation(`BRIDGE_UPLINK returned ${status}`);
     }
-    this.attached = attached;
+    this.attached = attached && status !== -EIO;
   }
 
   private kill(): void {
@@ -337,9 +341,9 @@ class Run {
     return this.scene.counts[what]! > 0;
   }
 
-  private until(done: () => boolean, what: string, state = (): string => this.states()): void {
+  private until(done: () => boolean, what: string, state = (): string => this.states(), most = REST_TURNS): void {
     for (let turns = 0; !done(); turns += 10) {
-      if (turns > REST_TURNS) throw new Violation(`${what} is not reached: ${state()}`);
+      if (turns > most) throw new Violation(`${what} is not reached: ${state()}`);
       this.step(10);
       this.serveXenbus();
     }
@@ -409,7 +413,7 @@ class Run {
           if (random.oneIn(2)) this.kill();
           break;
         case 5:
-          if (this.card !== null && random.oneIn(4)) this.attach(!this.attached);
+          if (this.card !== null && random.oneIn(8)) this.attach(!this.attached);
           break;
       }
       this.step(1 + random.below(STEPS));
@@ -451,13 +455,17 @@ class Run {
   /** The card works, and is the bridge's. */
   private settleCard(card: Card): void {
     card.settle();
-    // One that was given up gets another chance when the I/O domain starts again.
-    if (card.givenUp) this.restart();
+    // One that was given up gets another chance when the I/O domain starts again, if it may.
+    if (card.givenUp) {
+      if (this.killed++ >= KILLS_MAX) return;
+      this.restart();
+    }
     if (!this.attached) this.attach(true);
     this.until(
       () => card.works,
       "a card that works",
       () => card.state,
+      CARD_TURNS,
     );
   }
 
@@ -476,22 +484,32 @@ class Run {
     const arrived = (peer: IoPeer): number =>
       peer.probe!.numbers.filter((number) => wire.hasArrived(number, peer.probe!.to)).length;
     if (good.length > 1) {
-      send(good, 1, (i) => good[(i + 1) % good.length]!.id);
-      this.until(() => good.every((peer) => arrived(peer) === 1), "the arrival of a frame from each good guest", drops);
+      send(good, PROBES, (i) => good[(i + 1) % good.length]!.id);
+      this.until(() => good.every((peer) => arrived(peer) === PROBES), "the arrival of good guests' frames", drops);
     }
     const { card } = this;
-    if (card === null || good.length === 0) return;
-    send(good, 1, (i) => HOSTS[i % HOSTS.length]!);
+    if (card === null || card.givenUp || good.length === 0) return;
+    send(good, PROBES, (i) => HOSTS[i % HOSTS.length]!);
     this.until(
-      () => good.every((peer) => arrived(peer) === 1),
-      "the sending of each good guest's frame to the wire",
+      () => good.every((peer) => arrived(peer) === PROBES),
+      "the sending of good guests' frames to the wire",
       drops,
     );
     const brought = good.map(({ id }, i) => [card.bring(HOSTS[i % HOSTS.length]!, id), id] as const);
     this.until(() => brought.every(([number, id]) => wire.hasArrived(number, id)), "frames from the wire", drops);
-    // As many wait for a card that does not send as one sender may have there: none that was sent before is still counted.
+    // As many wait for a card that does not send as one sender may have there: none that was sent or lost before is still counted.
     card.held = true;
     const one = good.slice(0, 1);
+    send(one, 8, () => HOSTS[0]!);
+    card.fail();
+    card.held = false;
+    this.until(
+      () => card.works && card.isIdle,
+      "a card with nothing to send",
+      () => card.state,
+      CARD_TURNS,
+    );
+    card.held = true;
     send(one, BURST + 20, () => HOSTS[0]!);
     card.held = false;
     this.until(() => card.isIdle && arrived(one[0]!) >= BURST, "frames that wait for the card", drops);
