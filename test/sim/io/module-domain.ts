@@ -57,6 +57,8 @@ export class ModuleDomain extends SoftwareCaller {
   private resets = 0;
   /** The pages at which each frame is mapped; its bytes are at the first. */
   private readonly places = new Map<number, number[]>();
+  /** Stretches of 2 MiB in which something has been mapped. */
+  private readonly regions = new Set<number>();
   /** Pages of stable memory that have frames: they are touched when it starts, since its plain loads would not. */
   private readonly stable = new Set<number>();
   /** Uses of imports after which it is killed; negative: it is not. */
@@ -117,6 +119,11 @@ export class ModuleDomain extends SoftwareCaller {
     return [...this.machine.space(IO_SPACE).keys()].filter((page) => !isMapping(page * PAGE)).length;
   }
 
+  /** Page tables that it has: the hypervisor keeps one of 2 MiB, or of 1 GiB, once something was mapped there. */
+  get tables(): number {
+    return this.regions.size + new Set([...this.regions].map((region) => region >> 9)).size;
+  }
+
   /** Pages in which another domain's grant is mapped. */
   get grantsMapped(): number {
     return [...this.machine.space(IO_SPACE).keys()].filter((page) => inWindow(page * PAGE)).length;
@@ -134,6 +141,7 @@ export class ModuleDomain extends SoftwareCaller {
 
   private mapped(page: number, mfn: number): void {
     const address = page * PAGE;
+    this.regions.add(page >> 9);
     if (isRegisters(address)) return;
     const pages = this.places.get(mfn);
     if (pages !== undefined) {
