@@ -1,6 +1,6 @@
 /**
- * The codec: decompression in a sandbox of its own (codec/), called by domain 0. The interface between the module, domain 0
- * and the shim. Its linear memory is the end of domain 0's window, from DOM0_CODEC (abi/domain0-layout.ts): the codec can access
+ * The codec: decompression in a sandbox of its own (codec/), called by domain 0. The interface between the module and
+ * domain 0. Its linear memory is the end of domain 0's window, from DOM0_CODEC (abi/domain0-layout.ts): the codec can access
  * nothing else, domain 0 can access all of it.
  */
 

@@ -24,8 +24,13 @@ export const DOM0_CONTROL_PAGES: u32 = 0xda000000; // control pages of NoXS devi
 export const DOM0_STABLE: u32 = 0xdc000000; // records; no other domain maps anything of them but what domain 0 grants
 export const DOM0_STABLE_END: u32 = 0xe0000000;
 /**
- * From here to the window's end: the linear memory of the codec (abi/codec.ts), a sandbox in the sandbox. Domain 0 gives
- * it RAM (XENMEM_populate_physmap) for as long as a run takes.
+ * From here to the window's end: linear memories of sandboxes in the sandbox (SANDBOX_*, abi/software.ts). Domain 0 gives them
+ * RAM (XENMEM_populate_physmap) for as long as they are in use. The codec's is the window's end; the others have
+ * DOM0_SANDBOX_BYTES each, in the order of their numbers.
  */
-export const DOM0_CODEC: u32 = 0xe0000000;
+export const DOM0_SANDBOXES: u32 = 0xe0000000;
+export const DOM0_SANDBOX_BYTES: u32 = 0x1000000;
+export const DOM0_NET: u32 = 0xe0000000;
+export const DOM0_TLS: u32 = 0xe1000000;
+export const DOM0_CODEC: u32 = 0xe2000000;
 export const DOM0_WINDOW_END: u32 = 0xfff00000;

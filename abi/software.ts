@@ -46,16 +46,34 @@ export namespace CallPage {
   export const result: u32 = 56;
   export const exchangeAddress: u32 = 64; // u32 linear address (4-byte aligned) for HOST_CALL_EXCHANGE
   export const exchangeValue: u32 = 68; // u32 in: new value, out: value found
-  export const codecArguments: u32 = 72; // five u32 for HOST_CALL_CODEC: format, input, its size, output, its size
-  export const codecStatus: u32 = 92; // u32 out: CODEC_*
-  export const exchangeExpected: u32 = 96; // u32 in: the new value is written only where this is found
-  export const textAddress: u32 = 100; // u32 in, for HOST_CALL_ENCODE: where the bytes go
-  export const textRoom: u32 = 104; // u32 in: as many are written at most
-  export const textLength: u32 = 108; // u32 out: the text's bytes, written or not
+  export const exchangeExpected: u32 = 72; // u32 in: the new value is written only where this is found
+  export const textAddress: u32 = 76; // u32 in, for HOST_CALL_ENCODE: where the bytes go
+  export const textRoom: u32 = 80; // u32 in: as many are written at most
+  export const textLength: u32 = 84; // u32 out: the text's bytes, written or not
+  export const sandbox: u32 = 88; // u32 in, for HOST_CALL_SANDBOX: SANDBOX_*, with SANDBOX_NEW or without
+  export const sandboxArguments: u32 = 92; // six u32 in
+  export const sandboxResult: u32 = 116; // u32 out: what the module's `call` returned; unchanged without SANDBOX_RETURNED
+  export const sandboxStatus: u32 = 120; // u32 out: SANDBOX_RETURNED, ...
 }
 
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
 export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds them
 export const HOST_CALL_EXCHANGE: u32 = 2; // atomic compare-and-exchange through the call page
-export const HOST_CALL_CODEC: u32 = 3; // starts or continues a run of the codec, described in the call page
+export const HOST_CALL_SANDBOX: u32 = 3; // calls a sandbox in the sandbox, as the call page says
 export const HOST_CALL_ENCODE: u32 = 4; // its argument, a string, as UTF-8, up to its first NUL, to the place in the call page
+
+/**
+ * Sandboxes inside domain 0's, by number: modules that domain 0 calls. Each has one entry point, `call`, with six arguments and
+ * one result, and a linear memory of its own (abi/domain0-layout.ts), which domain 0 sees in its window; nothing else is
+ * within its reach.
+ */
+export const SANDBOX_NET: u32 = 0; // TCP/IP
+export const SANDBOX_TLS: u32 = 1;
+export const SANDBOX_CODEC: u32 = 2; // codec/
+/** Added to the number: a new instance first, whose call this is. An instance keeps its state until then. */
+export const SANDBOX_NEW: u32 = 1 << 31;
+
+/** How a call of a sandbox ended. */
+export const SANDBOX_RETURNED: u32 = 0;
+export const SANDBOX_STOPPED: u32 = 1; // by a fault, whose stack was reported on the console; the instance is gone
+export const SANDBOX_ABSENT: u32 = 2; // there is no instance, or no such sandbox

@@ -71,6 +71,7 @@ void engine_reset(void) {
     prepared = true;
   }
   init_globals(&engine);
+  sandboxes_reset();
   memory.pages = snapshot[1] / (WASM_PAGE / PAGE_SIZE);
 }
 
@@ -202,7 +203,7 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
     call->exchange_value = found;
   }
   if (function == HOST_CALL_ENCODE && argc) encode_text(context, argv, call);
-  if (function == HOST_CALL_CODEC) call->codec_status = codec_call(call->codec_arguments);
+  if (function == HOST_CALL_SANDBOX) sandbox_call(call);
   return 0;
 }
 IMPORT(void, freeHostRef, u32 runtime, u32 reference) { UNUSED(runtime, reference); }

@@ -6,6 +6,7 @@
  *   HYPERVISOR_BASE + 4 GiB         linear memory of the hypervisor module (space 0)         RW, mapped page by page
  *   ENGINE_BASE + 4 GiB             linear memory of domain 0's engine (space 1)             RW, mapped page by page
  *   CODEC_BASE + CODEC_SIZE         the end of that one: linear memory of the codec          as the engine's
+ *   SANDBOX_BASE(n) + SANDBOX_SIZE  parts of that one, again: memories of other sandboxes    as the engine's
  *   IO_BASE + 4 GiB                 linear memory of the I/O domain (space 2)                RW, mapped page by page
  *   PHYSMAP_BASE + pa               RAM and firmware tables, the shim's own range left out   RW, cached
  *   MMIO_VIRTUAL + (pa - MMIO_PHYSICAL)  local APIC, I/O APIC, HPET                          RW, uncached
@@ -25,8 +26,13 @@
 #define HYPERVISOR_BASE 0x40000000
 #define ENGINE_BASE 0x2000000000
 /* The codec cannot access anything below its base or above its own memory, whose end is that of the engine's. */
-#define CODEC_BASE (ENGINE_BASE + 0xe0000000) /* abi/domain0-layout.ts, DOM0_CODEC */
-#define CODEC_SIZE 0x1ff00000
+#define CODEC_BASE (ENGINE_BASE + 0xe2000000) /* abi/domain0-layout.ts, DOM0_CODEC */
+#define CODEC_SIZE 0x1df00000
+/* The other sandboxes in domain 0's: pages of the window from DOM0_SANDBOXES on, at addresses with a guard behind each. */
+#define SANDBOX_WINDOW 0xe0000000
+#define SANDBOX_COUNT 2
+#define SANDBOX_SIZE 0x1000000
+#define SANDBOX_BASE(number) (0x4000000000 + (number) * 0x400000000)
 #define IO_BASE 0x3000000000 /* abi/io/layout.ts says what is where in it */
 #define LINEAR_SIZE 0x100000000
 #define LINEAR_GUARDED 0x200000000

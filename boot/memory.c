@@ -28,6 +28,7 @@
 #define CPUID_GIGABYTE_PAGES (1u << 26) /* 80000001h EDX */
 
 #define SPACE_COUNT 3
+#define ENGINE_SPACE 1
 #define SPACE_PAGES 0x100000
 #define SPACE_WRITABLE 1 /* hw.spaceMap's flags */
 #define SPACE_UNCACHED 2
@@ -181,14 +182,28 @@ volatile u32 *device_register(u64 pa) {
   return (volatile u32 *)(DEVICE_VIRTUAL + (pa & (PAGE_SIZE - 1)));
 }
 
+/* The second address of a page of domain 0's window: in a sandbox's memory. 0 where it has none. */
+static u64 sandbox_address(u32 space, u32 page) {
+  u64 offset = ((u64)page << 12) - SANDBOX_WINDOW;
+  if (space != ENGINE_SPACE || offset >= SANDBOX_COUNT * SANDBOX_SIZE) return 0;
+  return SANDBOX_BASE(offset / SANDBOX_SIZE) + offset % SANDBOX_SIZE;
+}
+
+static void clear_entry(u64 *entry, u64 address) {
+  *entry = 0;
+  __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+}
+
 u32 space_map(u32 space, u32 page, u64 mfn, u32 flags) {
   if (space >= SPACE_COUNT || page >= SPACE_PAGES) panic("hw.spaceMap: no such space or page");
   u64 physical = mfn << 12;
   if (mfn >= PHYSMAP_LIMIT >> 12 || (physical >= (u64)shim_start && physical < (u64)shim_end)) panic_physical(physical);
-  u64 *entry = entry_at(space_bases[space] + ((u64)page << 12), 1);
-  if (!entry) return 1;
+  u64 *entry = entry_at(space_bases[space] + ((u64)page << 12), 1), again = sandbox_address(space, page);
+  u64 *second = again ? entry_at(again, 1) : NULL;
+  if (!entry || (again && !second)) return 1;
   if (*entry & PRESENT) return 2;
   *entry = physical | NO_EXECUTE | (flags & SPACE_WRITABLE ? WRITABLE : 0) | (flags & SPACE_UNCACHED ? UNCACHED : 0) | PRESENT;
+  if (second) *second = *entry;
   return 0;
 }
 
@@ -197,7 +212,8 @@ u32 space_unmap(u32 space, u32 page) {
   u64 address = space_bases[space] + ((u64)page << 12);
   u64 *entry = entry_at(address, 1);
   if (!entry || !(*entry & PRESENT)) return 0;
-  *entry = 0;
-  __asm__ volatile("invlpg (%0)" : : "r"(address) : "memory");
+  u64 again = sandbox_address(space, page);
+  clear_entry(entry, address);
+  if (again) clear_entry(entry_at(again, 1), again);
   return 1;
 }

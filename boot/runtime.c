@@ -1,5 +1,5 @@
 /*
- * wasm2c's runtime for three modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is
+ * wasm2c's runtime for all modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is
  * ever freed: the modules exist until power-off.
  */
 #include <stdarg.h>
@@ -55,6 +55,7 @@ u32 wasm_rt_register_func_type(u32 params, u32 results, ...) {
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, u32 elements, u32 max_elements) {
   u32 pages = (elements * (u32)sizeof(wasm_rt_funcref_t) + PAGE_SIZE - 1) / PAGE_SIZE;
+  if (table->data) return; /* a sandbox's new instance takes the place of its last one */
   table->data = pool_take(pages);
   if (!table->data) refuse("the reserve is too small for the function tables (POOL_PAGES in boot/layout.h).");
   table->size = elements;
@@ -75,7 +76,7 @@ void wasm_rt_allocate_memory(wasm_rt_memory_t *memory, u32 initial_pages, u32 ma
   }
 }
 
-/* memory.grow: the hypervisor maps memory itself (hw.spaceMap), the engine requests it by an import, the codec never grows. */
+/* memory.grow: the hypervisor maps memory itself (hw.spaceMap), the engine requests it by an import, sandboxes never grow. */
 u32 wasm_rt_grow_memory(wasm_rt_memory_t *memory, u32 pages) {
   (void)memory;
   (void)pages;

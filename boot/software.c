@@ -48,7 +48,8 @@ void software_reset(u32 space) {
   struct fresh_stack *fresh = (struct fresh_stack *)(domain->stack_end - sizeof(struct fresh_stack));
   *fresh = (struct fresh_stack){.entry = (u64)software_begin};
   domain->rsp = (u64)fresh;
-  domain->trapped = domain->nested = false;
+  domain->trapped = false;
+  domain->nested = NULL;
 }
 
 /* Entry point of a new or reset domain, from software_begin. */
@@ -102,18 +103,23 @@ u64 software_time(u32 shared_info) {
   }
 }
 
-u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped_result) {
-  volatile u32 result = trapped_result;
-  software_current->nested = true;
-  if (!__builtin_setjmp(software_current->nest_return)) result = work(arguments);
-  software_current->nested = false;
+bool software_nest(const char *name, void (*work)(void *), void *context) {
+  volatile bool finished = false;
+  software_current->nested = name;
+  if (!__builtin_setjmp(software_current->nest_return)) {
+    work(context);
+    finished = true;
+  }
+  software_current->nested = NULL;
   __asm__ volatile("sti" : : : "memory");
-  return result;
+  return finished;
 }
 
 void print_sandbox(void) {
   print(software_current->name);
-  print(software_current->nested ? "'s codec: " : "'s sandbox: ");
+  print("'s ");
+  print(software_current->nested ? software_current->nested : "sandbox");
+  print(": ");
 }
 
 void software_trap(u32 trap) {

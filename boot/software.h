@@ -37,13 +37,13 @@ struct software_exit {
 struct call_page {
   u64 op, args[6], result;
   u32 exchange_address, exchange_value;
-  u32 codec_arguments[5], codec_status;
   u32 exchange_expected;
   u32 text_address, text_room, text_length;
+  u32 sandbox, sandbox_arguments[6], sandbox_result, sandbox_status;
 };
 #define HOST_CALL_HYPERCALL 1
 #define HOST_CALL_EXCHANGE 2
-#define HOST_CALL_CODEC 3
+#define HOST_CALL_SANDBOX 3
 #define HOST_CALL_ENCODE 4
 
 /* One software-isolated domain, identified by the number of its linear memory (hw's `space`). */
@@ -57,7 +57,7 @@ struct software_domain {
   void (*main)(void);                   /* its own code, on its stack; never returns */
   u64 rsp;                              /* where it continues; 0 before the first reset */
   bool trapped;                         /* its run has ended: it can only be reset */
-  bool nested;                          /* inside software_nest */
+  const char *nested;                   /* the work inside software_nest; NULL outside */
   void *nest_return[5];                 /* __builtin_setjmp's */
   u32 exit_reason;
   struct software_exit *exit;           /* where the exit record goes */
@@ -82,14 +82,15 @@ struct software_exit *software_info(void);
 /* Ends the domain's run for good, after a report: it can only be reset. */
 NORETURN void software_trap(u32 trap);
 /*
- * Runs work(arguments) on the domain's stack, as a sandbox in the sandbox: whatever would end the domain's run ends the
- * work instead, and the result is then `trapped`. Every page fault in it is a trap: its memory is mapped in advance.
+ * Runs work(context) on the domain's stack, as a sandbox in the sandbox, with a name for reports: whatever would end the
+ * domain's run ends the work instead, and false is returned. Every page fault in it is a trap: its memory is mapped in advance.
  */
-u32 software_nest(u32 (*work)(const u32 *), const u32 *arguments, u32 trapped);
+bool software_nest(const char *name, void (*work)(void *), void *context);
 /* Begins a report's line with the current domain's name: "Domain 0's sandbox: " or the nested one's. */
 void print_sandbox(void);
-/* HOST_CALL_CODEC, in codec.c: CODEC_* of abi/codec.ts. */
-u32 codec_call(const u32 *arguments);
+/* sandbox.c: HOST_CALL_SANDBOX; and no sandbox has an instance any more. */
+void sandbox_call(struct call_page *call);
+void sandboxes_reset(void);
 /* Domain 0's, in engine.c, and the I/O domain's, in io.c. */
 void engine_reset(void);
 void engine_main(void);

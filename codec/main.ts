@@ -1,8 +1,9 @@
 /**
  * The codec module: one run at a time, started with its format and addresses, then continued step by step, so that its caller
- * can do other work in between. Entry points for boot/codec.c and for tests.
+ * can do other work in between.
  */
 import {
+  CODEC_CONTINUE,
   CODEC_GZIP,
   CODEC_LZ4,
   CODEC_MORE,
@@ -21,11 +22,20 @@ import { zstdBegin, zstdStep } from "./zstd";
 let format: u32 = 0;
 
 /**
+ * The module's entry point.
+ * @param kind CODEC_CONTINUE: continues the run, and the other arguments are ignored; otherwise begins one of that format
+ * @returns CODEC_MORE, CODEC_DONE or an error status
+ */
+export function call(kind: u32, input: u32, inputSize: u32, output: u32, outputSize: u32, unused: u32): u32 {
+  return kind == CODEC_CONTINUE ? step() : begin(kind, input, inputSize, output, outputSize);
+}
+
+/**
  * Starts a run: decompresses `inputSize` bytes at `input` to exactly `outputSize` bytes at `output`, both above
  * CODEC_OWN_BYTES and followed by CODEC_SLACK bytes.
  * @returns CODEC_MORE, or an error status
  */
-export function begin(kind: u32, input: u32, inputSize: u32, output: u32, outputSize: u32): u32 {
+function begin(kind: u32, input: u32, inputSize: u32, output: u32, outputSize: u32): u32 {
   stream.input = input;
   stream.inputEnd = input + inputSize;
   stream.outputStart = output;
@@ -53,7 +63,7 @@ function beginFormat(kind: u32): u32 {
 }
 
 /** Continues the run for about STEP_BYTES of output: CODEC_MORE, CODEC_DONE, or an error status. */
-export function step(): u32 {
+function step(): u32 {
   const status = stepFormat();
   if (status != CODEC_MORE) format = 0;
   return status;

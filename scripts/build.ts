@@ -12,14 +12,15 @@
 import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { buildGuests } from "./build/guests.ts";
-import { buildCodecWasm, buildHypervisorWasm, buildIoWasm } from "./build/assembly.ts";
+import { buildHypervisorWasm, buildIoWasm } from "./build/assembly.ts";
 import { buildControl } from "./build/control.ts";
 import { buildIoImage } from "./build/io-image.ts";
 import { withBuildLock } from "./build/lock.ts";
-import { compileCodec, compileEngine, compileHypervisor, compileIo, compileShim, linkImage } from "./build/native.ts";
+import { compileEngine, compileHypervisor, compileIo, compileSandbox, compileShim, linkImage } from "./build/native.ts";
+import { SANDBOXES } from "./build/sandboxes.ts";
 import { buildSnapshot } from "./build/snapshot.ts";
 import { BuildError, countStepsRun, progress } from "./build/task.ts";
-import { translateCodec, translateEngine, translateHypervisor, translateIo } from "./build/wasm2c.ts";
+import { translateEngine, translateHypervisor, translateIo, translateSandbox } from "./build/wasm2c.ts";
 import { buildFolder, guestsFolder } from "./paths.ts";
 import { installPackages } from "./setup.ts";
 
@@ -32,16 +33,23 @@ export async function build(): Promise<void> {
     // The engine loop has addresses within the snapshot compiled in; they stay when the bundle changes.
     const engine = Promise.all([translateEngine(), snapshot]).then(compileEngine);
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
-    const codec = buildCodecWasm().then(translateCodec).then(compileCodec);
+    const sandboxes = Promise.all(
+      SANDBOXES.map((sandbox) =>
+        sandbox
+          .build()
+          .then(() => translateSandbox(sandbox))
+          .then(() => compileSandbox(sandbox)),
+      ),
+    );
     const ioWasm = buildIoWasm();
     const io = ioWasm.then(translateIo).then(compileIo);
     const shim = Promise.all([snapshot, ioWasm.then(buildIoImage)]).then(compileShim);
     const guests = buildGuests(guestsFolder, progress);
     // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
-    const results = await Promise.allSettled([engine, hypervisor, codec, io, shim, guests]);
+    const results = await Promise.allSettled([engine, hypervisor, sandboxes, io, shim, guests]);
     const errors = results.filter((result) => result.status === "rejected").map((result) => result.reason as Error);
     if (errors.length > 0) throw errors.find((error) => !(error instanceof BuildError)) ?? combine(errors);
-    await linkImage([await engine, await hypervisor, await codec, await io, ...(await shim)]);
+    await linkImage([await engine, await hypervisor, ...(await sandboxes), await io, ...(await shim)]);
     if (countStepsRun() > 0) progress(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   });
 }

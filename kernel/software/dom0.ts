@@ -1,10 +1,10 @@
 /** Creating domain 0, the control plane: a software-isolated domain with one vCPU, from the heap snapshot in the image. */
 import {
   DOM0_CALL_PAGE,
-  DOM0_CODEC,
   DOM0_IMAGES,
   DOM0_MAP,
   DOM0_MODULES,
+  DOM0_SANDBOXES,
   DOM0_SCRATCH,
   DOM0_SCRATCH_END,
   DOM0_SHARED_INFO,
@@ -20,8 +20,8 @@ const DOM0_SPACE: u32 = 1;
 /** Most memory its engine may have: 64 MiB, in 4 KiB pages; and pages beyond its image that it is sure of. */
 const ENGINE_PAGES_MAX: u32 = 16384;
 const ENGINE_ROOM: u32 = 1024;
-/** Memory that it may allocate for its codec while that unpacks a kernel. */
-const CODEC_PAGES: u32 = (DOM0_WINDOW_END - DOM0_CODEC) >> 12;
+/** Memory that it may allocate for its sandboxes while they are in use. */
+const SANDBOX_PAGES: u32 = (DOM0_WINDOW_END - DOM0_SANDBOXES) >> 12;
 /** The call page and a few more. */
 const OTHER_PAGES: u32 = 16;
 /** Frames for page tables, event channels and other allocations for domain 0, and those of stable memory. */
@@ -48,6 +48,6 @@ export function dom0Start(): bool {
   layout.room = ENGINE_ROOM;
   layout.overhead = OVERHEAD;
   layout.stableRoom = STABLE_FRAMES;
-  const pages = ENGINE_PAGES_MAX + (layout.scratchEnd - layout.startInfo) + CODEC_PAGES + OTHER_PAGES;
+  const pages = ENGINE_PAGES_MAX + (layout.scratchEnd - layout.startInfo) + SANDBOX_PAGES + OTHER_PAGES;
   return softwareCreate(0, true, DOM0_SPACE, layout, pages) != null;
 }

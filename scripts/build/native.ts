@@ -2,8 +2,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { buildFolder, fromRoot, generatedFolder, imageFile, root } from "../paths.ts";
-import { codecWasm, hypervisorWasm, ioWasm } from "./assembly.ts";
+import { hypervisorWasm, ioWasm } from "./assembly.ts";
 import { ioImageFile } from "./io-image.ts";
+import { SANDBOXES, type Sandbox } from "./sandboxes.ts";
 import { snapshotFile } from "./snapshot.ts";
 import { symbolsAssembly } from "./symbols.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
@@ -48,14 +49,16 @@ const LINK = [
   "noexecstack",
 ];
 
+/** What has a step of its own, since it includes what wasm2c generates. */
+const WITH_MODULES = ["engine.c", "hypervisor.c", "sandbox-module.c", "io.c"];
+
 const bootFolder = fromRoot("boot");
 const objectFolder = path.join(buildFolder, "obj");
 
 function flagsFor(file: string): string[] {
   if (file.endsWith(".S")) return ["-Wa,-I,boot,-I,build", "-I", "build"];
   if (file === "engine.c") return [...COMMON, ...ENGINE];
-  if (file === "hypervisor.c" || file === "codec.c" || file === "io.c")
-    return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
+  if (WITH_MODULES.includes(file)) return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
   return [...COMMON, ...GENERAL];
 }
 
@@ -71,9 +74,18 @@ function dependencies(source: string, dependencyFile: string): string[] {
   return [source, ...names.filter((name) => name.startsWith(root))];
 }
 
-/** Compiles one file; `more` are inputs that gcc's dependency file does not name (.incbin). */
-async function compile(source: string, flags: string[], title: string, more: string[] = []): Promise<string> {
-  const name = path.basename(source);
+/**
+ * Compiles one file.
+ * @param more inputs that gcc's dependency file does not name (.incbin)
+ * @param name of the object file
+ */
+async function compile(
+  source: string,
+  flags: string[],
+  title: string,
+  more: string[] = [],
+  name: string = path.basename(source),
+): Promise<string> {
   const object = path.join(objectFolder, `${name}.o`);
   const dependencyFile = `${object}.d`;
   const relative = path.relative(root, source);
@@ -124,18 +136,19 @@ export async function compileHypervisor(): Promise<string> {
   return await compile(path.join(bootFolder, "hypervisor.c"), flagsFor("hypervisor.c"), "compiled the hypervisor");
 }
 
-/** Compiles the codec's generated C. */
-export async function compileCodec(): Promise<string> {
-  return await compile(path.join(bootFolder, "codec.c"), flagsFor("codec.c"), "compiled the codec");
+/** Compiles a sandbox's generated C. */
+export async function compileSandbox({ name, base, size }: Sandbox): Promise<string> {
+  const source = "sandbox-module.c";
+  const definitions = { MODULE: name, MODULE_SOURCE: `"gen/${name}.c"`, MODULE_BASE: base, MODULE_SIZE: size };
+  const flags = Object.entries(definitions).map(([macro, value]) => `-D${macro}=${value}`);
+  const all = [...flagsFor(source), ...flags];
+  return await compile(path.join(bootFolder, source), all, `compiled the ${name} sandbox`, [], `sandbox-${name}`);
 }
 
 /** Compiles the I/O domain's generated C. */
 export async function compileIo(): Promise<string> {
   return await compile(path.join(bootFolder, "io.c"), flagsFor("io.c"), "compiled the I/O domain");
 }
-
-/** What has a step of its own. */
-const WITH_MODULES = ["engine.c", "hypervisor.c", "codec.c", "io.c"];
 
 /** Compiles the rest of boot/. */
 export async function compileShim(): Promise<string[]> {
@@ -180,13 +193,12 @@ export async function linkImage(objects: string[]): Promise<void> {
       await linkInto(first, sorted);
       const before = await codeSymbols(first);
       const assembly = path.join(generatedFolder, "symbols.S");
-      const modules = Object.entries({ hypervisor: hypervisorWasm, codec: codecWasm, noxs: ioWasm }).map(
-        ([name, wasm]) => ({
-          name,
-          generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),
-          wasm: readFileSync(wasm),
-        }),
-      );
+      const ours = [{ name: "hypervisor", wasm: hypervisorWasm }, { name: "noxs", wasm: ioWasm }, ...SANDBOXES];
+      const modules = ours.map(({ name, wasm }) => ({
+        name,
+        generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),
+        wasm: readFileSync(wasm),
+      }));
       writeIfChanged(assembly, symbolsAssembly(before, modules));
       const table = path.join(objectFolder, "symbols.o");
       await runTool("gcc", ["-c", assembly, "-o", table]);

@@ -7,7 +7,7 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { HOST_CALL_CODEC, HOST_CALL_ENCODE, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL } from "../../abi/software.ts";
+import { HOST_CALL_ENCODE, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL, HOST_CALL_SANDBOX } from "../../abi/software.ts";
 import { DOM0_WINDOW, DOM0_WINDOW_END } from "../../abi/domain0-layout.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
@@ -49,7 +49,7 @@ export interface SnapshotMeta {
 const HOST_FUNCTIONS = [
   ["hypercall", HOST_CALL_HYPERCALL],
   ["exchange", HOST_CALL_EXCHANGE],
-  ["codec", HOST_CALL_CODEC],
+  ["sandbox", HOST_CALL_SANDBOX],
   ["encode", HOST_CALL_ENCODE],
 ] as const;
 

@@ -80,7 +80,7 @@ function displayName(name: string, ours: Map<string, string>, engine: Map<string
   if (public_ !== undefined) return public_;
   const numbered = /^w2c_f(\d+)$/.exec(plain);
   if (numbered !== null) return `engine function ${numbered[1]}`;
-  return plain.replace(/^Z_(hypervisor|codec|noxs)Z_/, "export ");
+  return plain.replace(/^Z_[a-z]+Z_/, "export ");
 }
 
 /**

@@ -5,8 +5,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
-import { codecWasm, hypervisorWasm, ioWasm } from "./assembly.ts";
+import { hypervisorWasm, ioWasm } from "./assembly.ts";
 import { engineExportsHeader, readEngineNames } from "./engine-names.ts";
+import type { Sandbox } from "./sandboxes.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
 
 /** The version whose output these rewrites and the shim's runtime were made for (Debian 12's wabt). */
@@ -73,8 +74,8 @@ export async function translateHypervisor(): Promise<void> {
   await translate("hypervisor", hypervisorWasm, "HYPERVISOR_BASE");
 }
 
-export async function translateCodec(): Promise<void> {
-  await translate("codec", codecWasm, "CODEC_BASE");
+export async function translateSandbox({ name, wasm, base }: Sandbox): Promise<void> {
+  await translate(name, wasm, base);
 }
 
 /** Called noxs there: "io" is the module that it imports from (drivers/host/host.ts). */

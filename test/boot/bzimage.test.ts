@@ -1,7 +1,7 @@
 /** Compressed kernels: guests start from them on both machines, and errors in one are reported and have no other effect. */
 import test from "ava";
-import { CODEC_GZIP, CODEC_OWN_BYTES, CODEC_TRAPPED } from "../../abi/codec.ts";
-import { CallPage } from "../../abi/software.ts";
+import { CODEC_GZIP, CODEC_OWN_BYTES } from "../../abi/codec.ts";
+import { CallPage, SANDBOX_ABSENT, SANDBOX_CODEC, SANDBOX_NEW, SANDBOX_STOPPED } from "../../abi/software.ts";
 import { DOM0_CALL_PAGE } from "../../abi/domain0-layout.ts";
 import { compress } from "../unit/codec/data.ts";
 import { makeBzImage, withSize } from "../unit/toolstack/make-bzimage.ts";
@@ -46,10 +46,14 @@ for (const kind of MACHINES) {
     await machine.command("create --kernel spin", COMMAND_MS);
     // No memory was given to the codec: its first access faults.
     const words = [CODEC_GZIP, CODEC_OWN_BYTES, 100, 2 * CODEC_OWN_BYTES, 100];
-    const at = DOM0_CALL_PAGE + CallPage.codecArguments;
+    const at = DOM0_CALL_PAGE + CallPage.sandboxArguments;
     const write = `${JSON.stringify(words)}.forEach((word, i) => memory.store32(${at} + 4 * i, word))`;
-    const status = `memory.load32(${DOM0_CALL_PAGE + CallPage.codecStatus})`;
-    t.is(await evaluate(machine, `(${write}, codec(), ${status})`), CODEC_TRAPPED);
+    const call = (number: number) =>
+      `(memory.store32(${DOM0_CALL_PAGE + CallPage.sandbox}, ${number >>> 0}), sandbox(), ` +
+      `memory.load32(${DOM0_CALL_PAGE + CallPage.sandboxStatus}))`;
+    t.is(await evaluate(machine, `(${write}, ${call(SANDBOX_CODEC | SANDBOX_NEW)})`), SANDBOX_STOPPED);
+    t.is(await evaluate(machine, call(SANDBOX_CODEC)), SANDBOX_ABSENT);
+    t.is(await evaluate(machine, call((99 | SANDBOX_NEW) >>> 0)), SANDBOX_ABSENT);
     t.regex(machine.output, /Domain 0's codec: page fault writing its linear address 0xe[0-9a-f]{7} in /);
     t.regex(await machine.command("create --kernel xz --wait", GUEST_MS), PASS);
     t.regex(await machine.command("list", COMMAND_MS), /^spin /m);

@@ -9,8 +9,8 @@ export interface Host {
   hypercall: () => void;
   /** Atomically compares and exchanges the 32-bit word named in the call page. */
   exchange: () => void;
-  /** Runs the codec by the call page; its status is there afterwards. */
-  codec: () => void;
+  /** Calls a sandbox by the call page; status and result are there afterwards. */
+  sandbox: () => void;
   /** Encodes a text to the place named in the call page; the number of its bytes is there afterwards. */
   encode: (text: string) => void;
   /** The memory from DOM0_WINDOW up, or, in a simulation, an object that behaves like it. */
@@ -22,14 +22,14 @@ export let memory: MachineWindow;
 /** The host's functions. Set by `openHost`. */
 export let hostHypercall: () => void;
 export let hostExchange: () => void;
-export let hostCodec: () => void;
+export let hostSandbox: () => void;
 export let hostEncode: (text: string) => void;
 
 /** Takes the host's globals into use: once at the start of domain 0, before any other function of the control plane. */
 export function openHost(host: Host): void {
   hostHypercall = host.hypercall;
   hostExchange = host.exchange;
-  hostCodec = host.codec;
+  hostSandbox = host.sandbox;
   hostEncode = host.encode;
   const source = host.machineWindow;
   memory = "load32" in source ? source : new DirectWindow(source);

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { buildCodecWasm, codecWasm } from "../../../scripts/build/assembly.ts";
 import {
+  CODEC_CONTINUE,
   CODEC_GZIP,
   CODEC_LZ4,
   CODEC_MORE,
@@ -18,8 +19,7 @@ const UNTOUCHED = Buffer.alloc(PAGE, 0xa5);
 
 /** What the module exports. */
 export interface CodecExports {
-  begin(format: number, input: number, inputSize: number, output: number, outputSize: number): number;
-  step(): number;
+  call(kind: number, input: number, inputSize: number, output: number, outputSize: number, unused: number): number;
 }
 
 export const FORMATS = { gzip: CODEC_GZIP, lz4: CODEC_LZ4, xz: CODEC_XZ, zstd: CODEC_ZSTD } as const;
@@ -58,8 +58,8 @@ export class Codec {
     let steps = 0;
     let status = CODEC_MORE;
     try {
-      status = codec.begin(FORMATS[format], inputAt, input.length, output, size);
-      for (; status === CODEC_MORE; steps++) status = codec.step();
+      status = codec.call(FORMATS[format], inputAt, input.length, output, size, 0);
+      for (; status === CODEC_MORE; steps++) status = codec.call(CODEC_CONTINUE, 0, 0, 0, 0, 0);
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw error;
       status = CODEC_TRAPPED;

@@ -67,7 +67,7 @@ openHost({
       window.store32(address, window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
     window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, found);
   },
-  codec: () => {},
+  sandbox: () => {},
   encode: () => {},
   machineWindow: window,
 });

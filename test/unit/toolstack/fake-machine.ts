@@ -88,7 +88,7 @@ import { controlBundle } from "./control-bundle.ts";
 import { FakeDomain, writeDomainInfo } from "./fake-domain.ts";
 import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { hostEncode } from "./host-encode.ts";
-import { HostCodec } from "./host-codec.ts";
+import { HostSandbox } from "./host-sandbox.ts";
 import { FakeEvents } from "./fake-events.ts";
 import { TAKING } from "./fake-failures.ts";
 import { PagedWindow } from "./paged-window.ts";
@@ -103,7 +103,7 @@ export class FakeMachine {
   readonly window = new PagedWindow((page, address) => this.touch(page, address));
   readonly domains = new Map<number, FakeDomain>();
   readonly domain0 = new FakeDomain(0);
-  private readonly codec = new HostCodec(this.window);
+  private readonly sandbox = new HostSandbox(this.window);
   /** Domains that have shut down or been freed since they were last reported. */
   private readonly changed = new Set<number>();
   output = ""; // what reached the serial console
@@ -187,7 +187,7 @@ export class FakeMachine {
     const sandbox = {
       hypercall: () => this.hypercall(),
       exchange: () => this.exchange(),
-      codec: () => this.codec.call(),
+      sandbox: () => this.sandbox.call(),
       encode: (text: string) => hostEncode(this.window, text),
       machineWindow: this.window,
     };

@@ -10,7 +10,7 @@ import { SCHEDOP_shutdown, SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { __HYPERVISOR_sched_op } from "../../../abi/xen.ts";
 import type { Machine } from "../../sim/machine.ts";
 import { hostEncode } from "./host-encode.ts";
-import { HostCodec } from "./host-codec.ts";
+import { HostSandbox } from "./host-sandbox.ts";
 import { PagedWindow } from "./paged-window.ts";
 
 const PAGE = 4096;
@@ -29,7 +29,7 @@ const turn = new Script("turn()");
 
 export class ControlPlane {
   private readonly window: PagedWindow;
-  private readonly codec: HostCodec;
+  private readonly sandbox: HostSandbox;
   private context: Context | null = null;
   /** What the hypervisor threw within a hypercall: the end of the machine, or a panic. */
   private thrown: unknown = null;
@@ -48,7 +48,7 @@ export class ControlPlane {
     private readonly script: Script,
   ) {
     this.window = new PagedWindow((page, address) => this.page(page, address));
-    this.codec = new HostCodec(this.window);
+    this.sandbox = new HostSandbox(this.window);
     machine.dom0Turn = () => this.turn();
   }
 
@@ -111,7 +111,7 @@ export class ControlPlane {
               this.window.store32(address, this.window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
             this.window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, old);
           },
-          codec: () => this.codec.call(),
+          sandbox: () => this.sandbox.call(),
           encode: (text: string) => hostEncode(this.window, text),
           machineWindow: this.window,
           ...this.globals,

@@ -46,7 +46,7 @@ async function start(): Promise<typeof import("../../../toolstack/control/stable
   openHost({
     hypercall: write16,
     exchange: () => {},
-    codec: () => {},
+    sandbox: () => {},
     encode: (text) => encode(text),
     machineWindow: window,
   });

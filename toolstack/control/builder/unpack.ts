@@ -16,7 +16,7 @@ import {
 } from "../../../abi/codec.ts";
 import { DOM0_CODEC, DOM0_WINDOW_END } from "../../../abi/domain0-layout.ts";
 import { DOMID_SELF } from "../../../abi/xen.ts";
-import { beginCodec, stepCodec } from "../codec.ts";
+import { beginCodec, stepCodec } from "./codec.ts";
 import { memory } from "../host.ts";
 import { populateRange, releaseRange } from "../hypercalls/memory.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";

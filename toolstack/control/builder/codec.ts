@@ -1,13 +1,8 @@
-/** Interface to the codec: decompression in a separate sandbox, a step at a time, through the call page. */
-import { CODEC_CONTINUE } from "../../abi/codec.ts";
-import { CallPage } from "../../abi/software.ts";
-import { DOM0_CALL_PAGE, DOM0_CODEC } from "../../abi/domain0-layout.ts";
-import { hostCodec, memory } from "./host.ts";
-
-function call(): number {
-  hostCodec();
-  return memory.load32(DOM0_CALL_PAGE + CallPage.codecStatus);
-}
+/** Interface to the codec: decompression in a separate sandbox, a step at a time. */
+import { CODEC_CONTINUE, CODEC_TRAPPED } from "../../../abi/codec.ts";
+import { DOM0_CODEC } from "../../../abi/domain0-layout.ts";
+import { SANDBOX_CODEC } from "../../../abi/software.ts";
+import { callSandbox, startSandbox } from "../sandbox.ts";
 
 /**
  * Starts a run: decompresses `inputSize` bytes at `input` to `outputSize` bytes at `output`. Both are in the codec's memory
@@ -23,13 +18,12 @@ export function beginCodec(
   output: number,
   outputSize: number,
 ): number {
+  // Every run begins with a new instance.
   const words = [format, input - DOM0_CODEC, inputSize, output - DOM0_CODEC, outputSize];
-  words.forEach((word, i) => memory.store32(DOM0_CALL_PAGE + CallPage.codecArguments + 4 * i, word));
-  return call();
+  return startSandbox(SANDBOX_CODEC, ...words) ?? CODEC_TRAPPED;
 }
 
 /** Continues the run for some milliseconds: CODEC_MORE, CODEC_DONE, or an error status. */
 export function stepCodec(): number {
-  memory.store32(DOM0_CALL_PAGE + CallPage.codecArguments, CODEC_CONTINUE);
-  return call();
+  return callSandbox(SANDBOX_CODEC, CODEC_CONTINUE) ?? CODEC_TRAPPED;
 }
