@@ -24,6 +24,8 @@ const COMPRESSOR = "compresses what the tests decompress";
 const PACKAGES: Package[] = [
   { name: "wabt", file: "/usr/bin/wasm2c", why: "wasm2c turns WebAssembly into C", for: ["build"] },
   { name: "gcc", file: "/usr/bin/gcc", why: "compiles that C and the shim", for: ["build"] },
+  { name: "clang", file: "/usr/bin/clang", why: "compiles C libraries for sandboxes to WebAssembly", for: ["build"] },
+  { name: "lld", file: "/usr/bin/wasm-ld", why: "links them", for: ["build"] },
   { name: "binutils", file: "/usr/bin/ld", why: "links the image", for: ["build"] },
   { name: "libc6-dev", file: "/usr/include/math.h", why: "headers that wasm2c's C includes", for: ["build"] },
   {
@@ -60,7 +62,7 @@ const PACKAGES: Package[] = [
   },
   { name: "bzip2", file: "/bin/bzip2", why: COMPRESSOR, for: ["codecs"] },
   { name: "lz4", file: "/usr/bin/lz4", why: COMPRESSOR, for: ["codecs"] },
-  { name: "xz-utils", file: "/usr/bin/xz", why: "unpacks lwIP's source", for: ["build", "codecs"] },
+  { name: "xz-utils", file: "/usr/bin/xz", why: "unpacks the sources of lwIP and mbedTLS", for: ["build", "codecs"] },
   { name: "zstd", file: "/usr/bin/zstd", why: COMPRESSOR, for: ["codecs"] },
   {
     name: "iperf3",

@@ -14,6 +14,8 @@ import { BuildError, compilers, filesBeneath, runStep, runTool, writeIfChanged }
 const sourceFolder = fromRoot("guests");
 const libraryFolder = path.join(sourceFolder, "lib");
 const networkFolder = path.join(libraryFolder, "net");
+/** Not for guests: it is compiled for a sandbox (tls.ts). */
+const tlsFolder = path.join(libraryFolder, "tls");
 const headers = "/usr/include/xen";
 
 /** Folders of guests/ that are no guests. */
@@ -113,7 +115,9 @@ function buildBase(): Promise<string> {
     name: "guest",
     title: "compiled the guests' library",
     inputs: () => [libraryFolder, headers],
-    sources: sourcesIn(libraryFolder).filter((file) => !file.startsWith(`${networkFolder}${path.sep}`)),
+    sources: sourcesIn(libraryFolder).filter(
+      (file) => ![networkFolder, tlsFolder].some((folder) => file.startsWith(`${folder}${path.sep}`)),
+    ),
     flags: GUEST_FLAGS,
   });
 }

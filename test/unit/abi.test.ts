@@ -17,6 +17,7 @@ const OURS = new Set([
   "domain0-layout.ts",
   "host-state.ts",
   "codec.ts",
+  "tls.ts",
   "domain-state.ts",
 ]);
 /** Of abi/io/, the files of Xen's headers; the others are the I/O domain's own, or devices'. io/blkif.ts, which has 32-bit layouts too,

@@ -47,7 +47,9 @@ async function build(name: string): Promise<Built> {
   return withBuildLock(async () => {
     const flags = [...GUEST_FLAGS, ...lwipIncludes(lwip.folder)];
     const base = sources(library).filter(
-      (file) => !REPLACED.test(path.basename(file)) && !file.startsWith(path.join(library, "net")),
+      (file) =>
+        !REPLACED.test(path.basename(file)) &&
+        !["net", "tls"].some((name) => file.startsWith(path.join(library, name))),
     );
     const archives = [
       await libraryOf("hostnet", sources(path.join(library, "net")), [...flags, ...SANITIZE]),

@@ -1,0 +1,1 @@
+/* Everest includes it, and uses nothing of it. */

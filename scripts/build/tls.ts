@@ -1,0 +1,59 @@
+/**
+ * The TLS module, build/tls.wasm: mbedTLS, Debian's source package, fetched once, with the configuration and the code around it in
+ * guests/lib/tls/.
+ */
+import { readdirSync } from "node:fs";
+import path from "node:path";
+import { fromRoot } from "../paths.ts";
+import { unpackedSource } from "../source-packages.ts";
+import { buildCModule, cModuleFile } from "./wasm-c.ts";
+
+/** What is compiled of mbedTLS: a TLS server with a pre-shared key, ECDHE and ChaCha20-Poly1305; Everest's Curve25519. */
+const SOURCES = [
+  ...["bignum", "chacha20", "chachapoly", "cipher", "cipher_wrap", "constant_time", "ecdh", "ecp", "ecp_curves"],
+  ...["hmac_drbg", "md", "platform_util", "poly1305", "sha256", "ssl_ciphersuites", "ssl_msg", "ssl_srv", "ssl_tls"],
+].map((name) => `library/${name}.c`);
+const EVEREST = ["everest", "x25519", "Hacl_Curve25519_joined"].map((name) => `3rdparty/everest/library/${name}.c`);
+const INCLUDES = [
+  "include",
+  "library",
+  ...["", "/everest", "/everest/kremlib"].map((folder) => `3rdparty/everest/include${folder}`),
+];
+
+const STACK_BYTES = 0x10000;
+
+const glue = fromRoot("guests/lib/tls");
+
+export const tlsWasm = cModuleFile("tls");
+
+/** Where mbedTLS is unpacked, or why it cannot be had. Asked for once per process. */
+let found: Promise<{ folder: string } | { missing: string }> | undefined;
+export function findMbedtls(): Promise<{ folder: string } | { missing: string }> {
+  found ??= unpackedSource("mbedtls").then(
+    (folder) => ({ folder }),
+    (error: Error) => ({ missing: error.message }),
+  );
+  return found;
+}
+
+/** Brings the module up to date, with mbedTLS from `folder`. */
+export async function buildTlsWasm(folder: string): Promise<string> {
+  const port = path.join(glue, "port");
+  const includes = INCLUDES.map((name) => path.join(folder, name));
+  return buildCModule({
+    name: "tls",
+    title: "compiled the TLS module",
+    inputs: () => [glue, ...includes, path.join(folder, "3rdparty/everest/library")],
+    own: readdirSync(glue)
+      .filter((name) => name.endsWith(".c"))
+      .map((name) => path.join(glue, name)),
+    foreign: [...SOURCES, ...EVEREST].map((name) => path.join(folder, name)),
+    flags: [
+      "-DMBEDTLS_CONFIG_FILE=<tls-config.h>",
+      "-I",
+      port,
+      ...[path.join(port, "include"), ...includes].flatMap((name) => ["-isystem", name]),
+    ],
+    stackBytes: STACK_BYTES,
+  });
+}
