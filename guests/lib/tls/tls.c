@@ -188,11 +188,11 @@ static uint32_t write(struct session *session, uint32_t size) {
   return bytes;
 }
 
-static void open(struct session *session) {
+static void open(struct session *session, uint32_t withheld) {
   memset(session, 0, sizeof *session);
   session->face.state = TLS_HANDSHAKE;
   session->face.key = TLS_KEYS;
-  arena_begin(&session->arena, session->memory, sizeof session->memory);
+  arena_begin(&session->arena, session->memory, sizeof session->memory - (withheld & ~15u));
   arena_current = &session->arena;
   mbedtls_ssl_init(&session->ssl);
   int error = mbedtls_ssl_setup(&session->ssl, &config);
@@ -269,7 +269,9 @@ __attribute__((export_name("call"))) uint32_t tls_call(uint32_t operation, uint3
   /* Only those that are open have memory. */
   struct session *session = (struct session *)(TLS_OWN_BYTES + a * TLS_SESSION_BYTES);
   if (operation == TLS_OPEN) {
-    open(session);
+    if (b > sizeof session->memory - 16)
+      return TLS_REFUSED;
+    open(session, b);
     is_open[a] = true;
     return 0;
   }
