@@ -54,6 +54,9 @@ export namespace CallPage {
   export const sandboxArguments: u32 = 92; // six u32 in
   export const sandboxResult: u32 = 116; // u32 out: what the module's `call` returned; unchanged without SANDBOX_RETURNED
   export const sandboxStatus: u32 = 120; // u32 out: SANDBOX_RETURNED, ...
+  export const randomSource: u32 = 124; // u32 out, for HOST_CALL_RANDOM: RANDOM_NONE, ...
+  export const random: u32 = 128; // out: 64 bits from there
+  export const randomTsc: u32 = 136; // out: the TSC afterwards
 }
 
 /** Host functions of the control plane's engine, by reference number (quickjs-emscripten's HostRefId). */
@@ -61,6 +64,12 @@ export const HOST_CALL_HYPERCALL: u32 = 1; // no arguments: the call page holds 
 export const HOST_CALL_EXCHANGE: u32 = 2; // atomic compare-and-exchange through the call page
 export const HOST_CALL_SANDBOX: u32 = 3; // calls a sandbox in the sandbox, as the call page says
 export const HOST_CALL_ENCODE: u32 = 4; // its argument, a string, as UTF-8, up to its first NUL, to the place in the call page
+export const HOST_CALL_RANDOM: u32 = 5; // a random number of the processor's, and the TSC
+
+/** Where a random number is from. */
+export const RANDOM_NONE: u32 = 0; // the processor has no instruction for one, or it did not give one
+export const RANDOM_RDRAND: u32 = 1;
+export const RANDOM_RDSEED: u32 = 2;
 
 /**
  * Sandboxes inside domain 0's, by number: modules that domain 0 calls. Each has one entry point, `call`, with six arguments and

@@ -191,6 +191,36 @@ static void encode_text(u32 context, u32 value, struct call_page *call) {
   QTS_FreeCString(&engine, context, text);
 }
 
+#define RANDOM_RDRAND 1 /* abi/software.ts */
+#define RANDOM_RDSEED 2
+#define RANDOM_ATTEMPTS 100 /* RDSEED may be exhausted for a while: SDM 1, 7.3.17 */
+
+/* An attempt; RDSEED and RDRAND clear CF where they have no number. */
+#define RANDOM(instruction, value)                                                       \
+  ({                                                                                     \
+    bool given;                                                                          \
+    __asm__ volatile(#instruction " %0" : "=r"(value), "=@ccc"(given));                  \
+    given;                                                                               \
+  })
+
+/* A random number of the processor's, by RDSEED where there is that (CPUID.7.EBX[18]), otherwise RDRAND (CPUID.1.ECX[30]). */
+static void random_number(struct call_page *call) {
+  u32 features[4], extended[4], attempts = RANDOM_ATTEMPTS, low, high;
+  u64 value = 0;
+  read_cpuid(1, 0, features);
+  read_cpuid(7, 0, extended);
+  call->random_source = 0;
+  for (; !call->random_source && extended[1] & 1u << 18 && attempts; attempts--) {
+    if (RANDOM(rdseed, value)) call->random_source = RANDOM_RDSEED;
+    else __asm__ volatile("pause");
+  }
+  for (attempts = 10; !call->random_source && features[2] & 1u << 30 && attempts; attempts--)
+    if (RANDOM(rdrand, value)) call->random_source = RANDOM_RDRAND;
+  call->random = value;
+  __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+  call->random_tsc = low | (u64)high << 32;
+}
+
 /* Host functions by number (abi/software.ts); 0 is `undefined`. */
 IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
   UNUSED(this);
@@ -204,6 +234,7 @@ IMPORT(u32, hostCall, u32 context, u32 this, u32 argc, u32 argv, u32 function) {
   }
   if (function == HOST_CALL_ENCODE && argc) encode_text(context, argv, call);
   if (function == HOST_CALL_SANDBOX) sandbox_call(call);
+  if (function == HOST_CALL_RANDOM) random_number(call);
   return 0;
 }
 IMPORT(void, freeHostRef, u32 runtime, u32 reference) { UNUSED(runtime, reference); }

@@ -8,16 +8,21 @@
 #include "software.h"
 
 /* All of them: number (abi/software.ts) and name. scripts/build/sandboxes.ts says what each is made from. */
-#define SANDBOXES(ENTRY) ENTRY(2, codec)
+#define SANDBOXES(ENTRY) \
+  ENTRY(1, tls)          \
+  ENTRY(2, codec)
 
 #define SANDBOX_NEW (1u << 31)
 enum { SANDBOX_RETURNED = 0, SANDBOX_STOPPED = 1, SANDBOX_ABSENT = 2 };
 #define SANDBOX_ARGUMENTS 6
 
-/* Each in its own object file, sandbox-module.c: makes a new instance in its memory; calls the present one. */
-#define SANDBOX_DECLARE(number, name)            \
-  void name##_sandbox_start(void);               \
-  u32 name##_sandbox_call(const u32 *arguments);
+/*
+ * Each in its own object file, sandbox-module.c: makes a new instance in its memory; calls the present one. NULL where the
+ * image was built without it.
+ */
+#define SANDBOX_DECLARE(number, name)                                     \
+  __attribute__((weak)) void name##_sandbox_start(void);                  \
+  __attribute__((weak)) u32 name##_sandbox_call(const u32 *arguments);
 SANDBOXES(SANDBOX_DECLARE)
 
 #endif

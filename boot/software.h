@@ -40,11 +40,14 @@ struct call_page {
   u32 exchange_expected;
   u32 text_address, text_room, text_length;
   u32 sandbox, sandbox_arguments[6], sandbox_result, sandbox_status;
+  u32 random_source;
+  u64 random, random_tsc;
 };
 #define HOST_CALL_HYPERCALL 1
 #define HOST_CALL_EXCHANGE 2
 #define HOST_CALL_SANDBOX 3
 #define HOST_CALL_ENCODE 4
+#define HOST_CALL_RANDOM 5
 
 /* One software-isolated domain, identified by the number of its linear memory (hw's `space`). */
 struct software_domain {

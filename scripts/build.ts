@@ -3,6 +3,7 @@
  *
  *   abi, arch-x86, kernel --asc--> hypervisor.wasm --wasm2c--> C --gcc--+
  *   abi, codec --asc--> codec.wasm -----------------wasm2c--> C --gcc--+
+ *   guests/lib/tls, mbedTLS --clang--> tls.wasm ----wasm2c--> C --gcc--+
  *   abi, drivers, noxs --asc--> io.wasm ------------wasm2c--> C --gcc--+
  *                                  +--its memory--> io.bin ------------+
  *   quickjs-emscripten's engine .wasm --------------wasm2c--> C --gcc--+--> typevisor.elf
@@ -17,7 +18,7 @@ import { buildControl } from "./build/control.ts";
 import { buildIoImage } from "./build/io-image.ts";
 import { withBuildLock } from "./build/lock.ts";
 import { compileEngine, compileHypervisor, compileIo, compileSandbox, compileShim, linkImage } from "./build/native.ts";
-import { SANDBOXES } from "./build/sandboxes.ts";
+import { type Sandbox, SANDBOXES } from "./build/sandboxes.ts";
 import { buildSnapshot } from "./build/snapshot.ts";
 import { BuildError, countStepsRun, progress } from "./build/task.ts";
 import { translateEngine, translateHypervisor, translateIo, translateSandbox } from "./build/wasm2c.ts";
@@ -33,14 +34,7 @@ export async function build(): Promise<void> {
     // The engine loop has addresses within the snapshot compiled in; they stay when the bundle changes.
     const engine = Promise.all([translateEngine(), snapshot]).then(compileEngine);
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
-    const sandboxes = Promise.all(
-      SANDBOXES.map((sandbox) =>
-        sandbox
-          .build()
-          .then(() => translateSandbox(sandbox))
-          .then(() => compileSandbox(sandbox)),
-      ),
-    );
+    const sandboxes = Promise.all(SANDBOXES.map(buildSandbox));
     const ioWasm = buildIoWasm();
     const io = ioWasm.then(translateIo).then(compileIo);
     const shim = Promise.all([snapshot, ioWasm.then(buildIoImage)]).then(compileShim);
@@ -49,9 +43,21 @@ export async function build(): Promise<void> {
     const results = await Promise.allSettled([engine, hypervisor, sandboxes, io, shim, guests]);
     const errors = results.filter((result) => result.status === "rejected").map((result) => result.reason as Error);
     if (errors.length > 0) throw errors.find((error) => !(error instanceof BuildError)) ?? combine(errors);
-    await linkImage([await engine, await hypervisor, ...(await sandboxes), await io, ...(await shim)]);
+    const inside = (await sandboxes).filter((built) => built !== null);
+    await linkImage([await engine, await hypervisor, await io, ...(await shim)], inside);
     if (countStepsRun() > 0) progress(`built in ${((Date.now() - started) / 1000).toFixed(1)} s`);
   });
+}
+
+/** A sandbox and its object file; null when it cannot be built here, and the image is to be without it. */
+async function buildSandbox(sandbox: Sandbox): Promise<{ sandbox: Sandbox; object: string } | null> {
+  const without = await sandbox.build();
+  if (without !== undefined) {
+    progress(`the image has no ${sandbox.name} sandbox: ${without.missing}`);
+    return null;
+  }
+  await translateSandbox(sandbox);
+  return { sandbox, object: await compileSandbox(sandbox) };
 }
 
 /** Two steps that waited for the same failed one have the same error. */

@@ -4,7 +4,7 @@ import path from "node:path";
 import { buildFolder, fromRoot, generatedFolder, imageFile, root } from "../paths.ts";
 import { hypervisorWasm, ioWasm } from "./assembly.ts";
 import { ioImageFile } from "./io-image.ts";
-import { SANDBOXES, type Sandbox } from "./sandboxes.ts";
+import type { Sandbox } from "./sandboxes.ts";
 import { snapshotFile } from "./snapshot.ts";
 import { symbolsAssembly } from "./symbols.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
@@ -60,6 +60,11 @@ function flagsFor(file: string): string[] {
   if (file === "engine.c") return [...COMMON, ...ENGINE];
   if (WITH_MODULES.includes(file)) return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
   return [...COMMON, ...GENERAL];
+}
+
+/** Flags of a sandbox's generated C. */
+export function sandboxFlags(): string[] {
+  return flagsFor("sandbox-module.c");
 }
 
 /** What an object file was made from, by the dependency file that gcc left, or just `source` before its first run. */
@@ -179,9 +184,9 @@ async function codeSymbols(elf: string): Promise<string[]> {
  * Links twice: the first link determines the address of every function, the second one includes that table. The table is
  * placed after the code, so no function moves; this is checked.
  */
-export async function linkImage(objects: string[]): Promise<void> {
+export async function linkImage(objects: string[], sandboxes: { sandbox: Sandbox; object: string }[]): Promise<void> {
   const script = path.join(bootFolder, "typevisor.ld");
-  const sorted = [...objects].sort();
+  const sorted = [...objects, ...sandboxes.map(({ object }) => object)].sort();
   await runStep({
     name: "link",
     title: "linked the bootable image",
@@ -193,7 +198,11 @@ export async function linkImage(objects: string[]): Promise<void> {
       await linkInto(first, sorted);
       const before = await codeSymbols(first);
       const assembly = path.join(generatedFolder, "symbols.S");
-      const ours = [{ name: "hypervisor", wasm: hypervisorWasm }, { name: "noxs", wasm: ioWasm }, ...SANDBOXES];
+      const ours = [
+        { name: "hypervisor", wasm: hypervisorWasm },
+        { name: "noxs", wasm: ioWasm },
+        ...sandboxes.map(({ sandbox }) => sandbox),
+      ];
       const modules = ours.map(({ name, wasm }) => ({
         name,
         generated: readFileSync(path.join(generatedFolder, `${name}.c`), "utf8"),

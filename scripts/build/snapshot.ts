@@ -7,7 +7,13 @@
  */
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { HOST_CALL_ENCODE, HOST_CALL_EXCHANGE, HOST_CALL_HYPERCALL, HOST_CALL_SANDBOX } from "../../abi/software.ts";
+import {
+  HOST_CALL_ENCODE,
+  HOST_CALL_EXCHANGE,
+  HOST_CALL_HYPERCALL,
+  HOST_CALL_RANDOM,
+  HOST_CALL_SANDBOX,
+} from "../../abi/software.ts";
 import { DOM0_WINDOW, DOM0_WINDOW_END } from "../../abi/domain0-layout.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
@@ -51,6 +57,7 @@ const HOST_FUNCTIONS = [
   ["exchange", HOST_CALL_EXCHANGE],
   ["sandbox", HOST_CALL_SANDBOX],
   ["encode", HOST_CALL_ENCODE],
+  ["random", HOST_CALL_RANDOM],
 ] as const;
 
 /** Throws the exception that `value` stands for, with its JavaScript stack; returns if it stands for none. */

@@ -28,7 +28,7 @@ export const tlsWasm = cModuleFile("tls");
 
 /** Where mbedTLS is unpacked, or why it cannot be had. Asked for once per process. */
 let found: Promise<{ folder: string } | { missing: string }> | undefined;
-export function findMbedtls(): Promise<{ folder: string } | { missing: string }> {
+function findMbedtls(): Promise<{ folder: string } | { missing: string }> {
   found ??= unpackedSource("mbedtls").then(
     (folder) => ({ folder }),
     (error: Error) => ({ missing: error.message }),
@@ -36,11 +36,14 @@ export function findMbedtls(): Promise<{ folder: string } | { missing: string }>
   return found;
 }
 
-/** Brings the module up to date, with mbedTLS from `folder`. */
-export async function buildTlsWasm(folder: string): Promise<string> {
+/** Brings the module up to date; or says why mbedTLS, which it is made of, cannot be had. */
+export async function buildTlsWasm(): Promise<{ missing: string } | undefined> {
+  const mbedtls = await findMbedtls();
+  if ("missing" in mbedtls) return mbedtls;
+  const { folder } = mbedtls;
   const port = path.join(glue, "port");
   const includes = INCLUDES.map((name) => path.join(folder, name));
-  return buildCModule({
+  await buildCModule({
     name: "tls",
     title: "compiled the TLS module",
     inputs: () => [glue, ...includes, path.join(folder, "3rdparty/everest/library")],
@@ -56,4 +59,5 @@ export async function buildTlsWasm(folder: string): Promise<string> {
     ],
     stackBytes: STACK_BYTES,
   });
+  return undefined;
 }

@@ -18,6 +18,7 @@ import { inspect } from "./inspect.ts";
 import type { IoChannel } from "./noxs/channel.ts";
 import { replTimers } from "./repl-timers.ts";
 import { sleep } from "./timers.ts";
+import { openTls } from "./tls/machine.ts";
 
 /** Xen's numbers and structures, by their names. */
 const abi = { ...xenNumbers, ...domctlNumbers, ...memoryNumbers, ...sysctlNumbers };
@@ -47,6 +48,7 @@ export function installGlobals(domains: Domains, io: IoChannel, control: Control
     print,
     sleep,
     store: domains.store.local,
+    openTls,
     sysctl,
     uptimeNs: systemTime,
     ...replTimers,

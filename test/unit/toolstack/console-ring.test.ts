@@ -11,7 +11,14 @@ const PAGE = 0xd0200000;
 const window = new PagedWindow((_page, address) => {
   throw new RangeError(`outside the console page: ${address.toString(16)}`);
 });
-openHost({ hypercall: () => {}, exchange: () => {}, sandbox: () => {}, encode: () => {}, machineWindow: window });
+openHost({
+  hypercall: () => {},
+  exchange: () => {},
+  sandbox: () => {},
+  encode: () => {},
+  random: () => {},
+  machineWindow: window,
+});
 
 /** A fresh page and ring, its indexes starting at `start`. */
 function setup(start = 0) {

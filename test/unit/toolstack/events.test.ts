@@ -69,6 +69,7 @@ openHost({
   },
   sandbox: () => {},
   encode: () => {},
+  random: () => {},
   machineWindow: window,
 });
 openHypercalls();

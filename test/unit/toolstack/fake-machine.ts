@@ -189,6 +189,7 @@ export class FakeMachine {
       exchange: () => this.exchange(),
       sandbox: () => this.sandbox.call(),
       encode: (text: string) => hostEncode(this.window, text),
+      random: () => {},
       machineWindow: this.window,
     };
     (await controlBundle).runInContext(createContext(sandbox));

@@ -113,6 +113,7 @@ export class ControlPlane {
           },
           sandbox: () => this.sandbox.call(),
           encode: (text: string) => hostEncode(this.window, text),
+          random: () => {},
           machineWindow: this.window,
           ...this.globals,
         },

@@ -48,6 +48,7 @@ async function start(): Promise<typeof import("../../../toolstack/control/stable
     exchange: () => {},
     sandbox: () => {},
     encode: (text) => encode(text),
+    random: () => {},
     machineWindow: window,
   });
   openHypercalls();

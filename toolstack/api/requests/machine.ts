@@ -74,6 +74,8 @@ const machineInfo = v.object({
   dmaRefused: v.number(),
   guestTypes: v.string(),
   domains: v.number(),
+  /** Where random numbers come from. */
+  random: v.string(),
   uptimeNs: v.number(),
   /** ISO 8601; null where the machine has no clock. */
   time: v.nullable(v.string()),
@@ -122,6 +124,7 @@ function* machineLines(info: v.InferOutput<typeof machineInfo>): Generator<strin
   yield line("DMA", info.dma + (refused === 0 ? "" : `; ${refused} accesses of devices were refused: see \`dmesg\``));
   yield line("guest types", info.guestTypes || "none");
   yield line("domains", String(info.domains));
+  yield line("random numbers", info.random);
   yield line("uptime", formatUptime(info.uptimeNs));
   if (info.time !== null) yield line("time", info.time);
   yield line("memory", `${formatBytes(info.memoryBytes)}, ${formatBytes(info.freeBytes)} free`);

@@ -8,6 +8,7 @@ import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
 import { guestRefusal } from "../refusal.ts";
+import { describeEntropy } from "../tls/entropy.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { handler } from "./handler.ts";
 import { namedDomain } from "./life.ts";
@@ -62,6 +63,7 @@ function describeMachine(domains: Domains) {
     dmaRefused: counters.get("machine.dma_refused")?.[0] ?? 0,
     guestTypes: xenCapabilities(),
     domains: domains.list().length,
+    random: describeEntropy(),
     uptimeNs: systemTime(),
     time: wall === 0 ? null : new Date(wall).toISOString(),
     memoryBytes: machine.totalPages * PAGE_SIZE,

@@ -29,7 +29,14 @@ const PAGE = 0xd0200000;
 const window = new PagedWindow((_page, address) => {
   throw new RangeError(`outside the ring page: ${address.toString(16)}`);
 });
-openHost({ hypercall: () => {}, exchange: () => {}, sandbox: () => {}, encode: () => {}, machineWindow: window });
+openHost({
+  hypercall: () => {},
+  exchange: () => {},
+  sandbox: () => {},
+  encode: () => {},
+  random: () => {},
+  machineWindow: window,
+});
 
 /** A guest with its ring: the bytes it has yet to write, and those it has read. */
 class Guest {

@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { TLS_OWN_BYTES, TLS_SESSION_BYTES, TLS_SESSIONS } from "../../../../abi/tls.ts";
 import { withBuildLock } from "../../../../scripts/build/lock.ts";
-import { buildTlsWasm, findMbedtls } from "../../../../scripts/build/tls.ts";
+import { buildTlsWasm, tlsWasm } from "../../../../scripts/build/tls.ts";
 import type { Connection } from "../../../../toolstack/control/net/connection.ts";
 import { TlsServer, type TlsSurroundings } from "../../../../toolstack/control/tls/listen.ts";
 import type { TlsHost, TlsKey } from "../../../../toolstack/control/tls/module.ts";
@@ -12,10 +12,9 @@ const WASM_PAGE = 65536;
 const MEMORY_PAGES = Math.ceil((TLS_OWN_BYTES + TLS_SESSIONS * TLS_SESSION_BYTES) / WASM_PAGE);
 
 async function compile(): Promise<WebAssembly.Module> {
-  const mbedtls = await findMbedtls();
-  if ("missing" in mbedtls) throw new Error(mbedtls.missing);
-  const { folder } = mbedtls;
-  return withBuildLock(async () => new WebAssembly.Module(readFileSync(await buildTlsWasm(folder))));
+  const without = await withBuildLock(buildTlsWasm);
+  if (without !== undefined) throw new Error(without.missing);
+  return new WebAssembly.Module(readFileSync(tlsWasm));
 }
 
 /** The module as it boots. */

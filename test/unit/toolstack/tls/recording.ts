@@ -15,7 +15,7 @@ export interface Recording {
   text: Buffer;
 }
 
-const SEED = Buffer.alloc(48, 7);
+export const SEED = Buffer.alloc(48, 7);
 
 /** A server with random numbers that are the same each time. */
 export function sameLab(change: Parameters<typeof lab>[0] = {}, clock?: Parameters<typeof lab>[1]): Lab {
@@ -29,7 +29,8 @@ export function recordEnds(bytes: Buffer): number[] {
   return ends;
 }
 
-export async function record(): Promise<Recording> {
+/** @param size of what the client says, at least */
+export async function record(size: number = 420): Promise<Recording> {
   const all = sameLab();
   const sent: Buffer[] = [];
   const add = all.server.add.bind(all.server);
@@ -46,7 +47,7 @@ export async function record(): Promise<Recording> {
   const { socket, secured } = connect(listening.port);
   await secured;
   const handshake = Buffer.concat(sent).length;
-  const text = Buffer.from("what the client says, ".repeat(20));
+  const text = Buffer.from("what the client says, ".repeat(Math.ceil(size / 22)));
   socket.write(text.subarray(0, 100));
   socket.end(text.subarray(100));
   const heard = await readAll(await listening.next());
