@@ -10,7 +10,7 @@
  */
 import { DOM0_CALL_PAGE } from "../../../abi/domain0-layout.ts";
 import { CallPage, RANDOM_NONE, RANDOM_RDRAND, RANDOM_RDSEED } from "../../../abi/software.ts";
-import { findModule } from "../boot-info.ts";
+import { ownModule, SEED_MODULE } from "../boot-info.ts";
 import { clockWords } from "../clock.ts";
 import { hostRandom, memory } from "../host.ts";
 
@@ -20,7 +20,6 @@ const SEED_WORDS = 16;
 const STIR_WORDS = 4;
 const WORD_BYTES = 16; // of the number and the TSC
 
-const SEED_MODULE = "seed";
 const SEED_LEAST = 32;
 const SEED_MOST = 4096;
 
@@ -51,7 +50,7 @@ function processorWords(count: number): Words {
 
 /** The boot module's bytes; empty when there is none that is long enough. */
 function moduleBytes(): Uint8Array {
-  const module = findModule(SEED_MODULE);
+  const module = ownModule(SEED_MODULE);
   if (module === undefined || module.size < SEED_LEAST) return new Uint8Array(0);
   return memory.read(module.address, Math.min(module.size, SEED_MOST));
 }

@@ -5,7 +5,7 @@
  */
 import { TLS_NO_MEMORY, TLS_NOT_AUTHENTICATED, TLS_RENEGOTIATION, TLS_SESSIONS } from "../../../abi/tls.ts";
 import type { Connection, Listen } from "../net/connection.ts";
-import { count } from "../text.ts";
+import { count } from "../../api/sizes.ts";
 import { addressOf, BackOff } from "./back-off.ts";
 import { TLS_LOST, TlsModule, type TlsHost, type TlsKey } from "./module.ts";
 import { SecureConnection, type After } from "./secure.ts";
