@@ -24,7 +24,7 @@ const COMPRESSOR = "compresses what the tests decompress";
 const PACKAGES: Package[] = [
   { name: "wabt", file: "/usr/bin/wasm2c", why: "wasm2c turns WebAssembly into C", for: ["build"] },
   { name: "gcc", file: "/usr/bin/gcc", why: "compiles that C and the shim", for: ["build"] },
-  { name: "clang", file: "/usr/bin/clang", why: "compiles C libraries for sandboxes to WebAssembly", for: ["build"] },
+  { name: "clang", file: "/usr/bin/clang", why: "compiles domain 0's libraries to WebAssembly", for: ["build"] },
   { name: "lld", file: "/usr/bin/wasm-ld", why: "links them", for: ["build"] },
   { name: "binutils", file: "/usr/bin/ld", why: "links the image", for: ["build"] },
   { name: "libc6-dev", file: "/usr/include/math.h", why: "headers that wasm2c's C includes", for: ["build"] },

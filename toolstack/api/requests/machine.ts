@@ -52,7 +52,7 @@ export const jsRequest = defineRequest({
     "An expression or statements; what `let`, `const`, `class` and `function` declare is there for later ones, `_` is the",
     "latest value. A command's name behind a `;` begins the next command. Promises are awaited (Ctrl-C stops waiting).",
     "Globals: domains, modules, hypercall, memory, sysctl, domctl, abi, console, print, sleep, setTimeout, setInterval,",
-    "uptimeNs, inspect, commands. `js memory.load32(0xc0001000)`, `js domains.list()`.",
+    "uptimeNs, inspect, commands, control, images, openTls. `js memory.load32(0xc0001000)`, `js domains.list()`.",
   ],
   arguments: { script: word("SCRIPT", "") },
   result: v.object({ shown: v.string() }),

@@ -116,7 +116,8 @@ export class TlsServer {
       this.forget(pending);
       below.abort();
       if (isPowerOfTen(++this.turnedAway)) {
-        const why = this.accepted.size < MOST_CONNECTIONS ? "no memory" : count(this.accepted.size, "connection");
+        const why =
+          this.accepted.size < MOST_CONNECTIONS ? "no room for its session" : count(this.accepted.size, "connection");
         this.around.log(`control: ${below.peer} was turned away (${why}): ${count(this.turnedAway, "time")}`);
       }
       return;

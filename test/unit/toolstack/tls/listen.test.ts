@@ -207,7 +207,7 @@ test("without memory a connection is turned away, and taken when there is some",
   port.lab.host.poor = true;
   const first = port.connect("192.0.2.1:1");
   t.not(first.ended, null);
-  t.regex(port.lab.log[0], /192\.0\.2\.1:1 was turned away \(no memory\): 1 time/);
+  t.regex(port.lab.log[0], /192\.0\.2\.1:1 was turned away \(no room for its session\): 1 time/);
   port.lab.host.poor = false;
   const second = port.connect("192.0.2.1:2");
   port.clock.pass(0);
