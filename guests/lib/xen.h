@@ -27,6 +27,7 @@
 #include <xen/vcpu.h>
 #include <xen/version.h>
 
+#ifndef __wasm__ /* a sandbox makes none */
 /* The page that the hypervisor filled through the MSR named in its CPUID leaves (start.c). */
 extern char hypercall_page[4096];
 
@@ -86,5 +87,7 @@ static inline long physdev_op(unsigned command, void *argument) {
 static inline long multicall(void *calls, unsigned count) {
   return hypercall(__HYPERVISOR_multicall, (uint64_t)calls, count, 0, 0, 0);
 }
+
+#endif /* __wasm__ */
 
 #endif

@@ -4,7 +4,8 @@
  */
 #include "netfront.h"
 
-#include "../guest.h"
+#include "../bytes.h"
+#include "../events.h"
 
 #define PAGE 4096
 

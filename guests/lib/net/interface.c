@@ -1,7 +1,4 @@
-/*
- * lwIP's interface over a netfront device. Frames are copied out of lwIP's buffers and into them; checksums of TCP are left to
- * whoever needs them, where the backend takes such frames.
- */
+/* A guest's interface: its device, its address from the command line, the control page or DHCP, and its part in the loop. */
 #include "net.h"
 
 #include "internal.h"
@@ -9,13 +6,8 @@
 #include "lwip/dhcp.h"
 #include "lwip/etharp.h"
 #include "lwip/init.h"
-#include "lwip/priv/tcp_priv.h"
-#include "lwip/prot/ip4.h"
-#include "lwip/prot/tcp.h"
 #include "netif/ethernet.h"
 
-#define FRAME_MOST (1500 + SIZEOF_ETH_HDR)
-#define BUDGET 64
 /* Buffers: an eighth of the memory for received frames, half of that for sent ones, within these. */
 #define RX_LEAST 16
 #define RX_MOST 192
@@ -26,100 +18,17 @@ struct netif net_interface;
 struct netfront *net_device;
 uint64_t net_first_frame_tsc;
 
-/* Frames that found no memory in lwIP. */
-static uint64_t dropped;
-static bool output_failed;
-
-/* --- Sending ------------------------------------------------------------------------------------------------------- */
-
-/*
- * A TCP segment without its checksum gets the sum of the pseudo header instead (RFC 793), from which any card goes on. lwIP
- * has a frame's headers in one piece. True when the frame is such a segment.
- */
-static bool prepare_checksum(struct pbuf *packet) {
-  const struct eth_hdr *ethernet = packet->payload;
-  if (packet->len < SIZEOF_ETH_HDR + IP_HLEN || ethernet->type != PP_HTONS(ETHTYPE_IP))
-    return false;
-  const struct ip_hdr *ip = (const void *)((uint8_t *)packet->payload + SIZEOF_ETH_HDR);
-  unsigned header = IPH_HL_BYTES(ip), length = lwip_ntohs(IPH_LEN(ip)) - header;
-  if (IPH_PROTO(ip) != IP_PROTO_TCP || packet->len < SIZEOF_ETH_HDR + header + TCP_HLEN)
-    return false;
-  struct tcp_hdr *tcp = (void *)((uint8_t *)ip + header);
-  const struct {
-    ip4_addr_p_t from, to;
-    uint8_t zero, protocol;
-    uint16_t length;
-  } pseudo = {ip->src, ip->dest, 0, IP_PROTO_TCP, lwip_htons(length)};
-  tcp->chksum = net_checksum(&pseudo, sizeof pseudo);
-  return true;
-}
-
-static err_t link_output(struct netif *interface, struct pbuf *packet) {
-  static uint8_t flat[FRAME_MOST];
-  struct netfront_frame frame = {.length = packet->tot_len};
-  if (packet->tot_len > FRAME_MOST)
-    return ERR_BUF;
-  if (((const struct eth_hdr *)packet->payload)->type == PP_HTONS(ETHTYPE_ARP))
-    net_timers_arp_sent();
-  if (!(interface->chksum_flags & NETIF_CHECKSUM_GEN_TCP))
-    frame.blank = prepare_checksum(packet);
-  for (struct pbuf *part = packet; part; part = part->next) {
-    if (frame.count == NETFRONT_PARTS) {
-      pbuf_copy_partial(packet, flat, packet->tot_len, 0);
-      frame.parts[0] = (struct netfront_part){flat, packet->tot_len};
-      frame.count = 1;
-      break;
-    }
-    frame.parts[frame.count++] = (struct netfront_part){part->payload, part->len};
-  }
-  if (netfront_send(net_device, &frame))
-    return ERR_OK;
-  output_failed = true;
-  return ERR_MEM;
-}
-
-/* Segments that found the ring full wait for a timer otherwise. */
-static void output_again(void) {
-  output_failed = false;
-  for (struct tcp_pcb *connection = tcp_active_pcbs; connection && !output_failed; connection = connection->next)
-    tcp_output(connection);
-}
-
-/* --- Receiving ----------------------------------------------------------------------------------------------------- */
+/* --- The loop's source --------------------------------------------------------------------------------------------- */
 
 static void receive(void *context, const struct netfront_frame *frame) {
-  struct netif *interface = context;
   if (net_first_frame_tsc == 0)
     net_first_frame_tsc = rdtsc();
-  struct pbuf *packet =
-      frame->length > 0xffff ? NULL : pbuf_alloc(PBUF_RAW, (uint16_t)frame->length, PBUF_POOL);
-  if (!packet) {
-    dropped++;
-    return;
-  }
-  uint16_t at = 0;
-  for (unsigned i = 0; i < frame->count; i++) {
-    pbuf_take_at(packet, frame->parts[i].data, frame->parts[i].length, at);
-    at += frame->parts[i].length;
-  }
-  uint16_t flags = interface->chksum_flags;
-  if (frame->checked)
-    interface->chksum_flags &= ~(NETIF_CHECKSUM_CHECK_TCP | NETIF_CHECKSUM_CHECK_UDP);
-  if (interface->input(packet, interface) != ERR_OK)
-    pbuf_free(packet);
-  interface->chksum_flags = flags;
+  net_link_receive(context, frame);
 }
-
-/* --- The loop's source --------------------------------------------------------------------------------------------- */
 
 static bool work(void *context) {
   (void)context;
-  unsigned frames = netfront_poll(net_device, BUDGET);
-  bool timers = net_timers_run();
-  if (output_failed && net_device->tx_free_count > 0)
-    output_again();
-  netfront_flush(net_device);
-  return frames > 0 || timers;
+  return net_link_work();
 }
 
 static bool may_sleep(void *context) {
@@ -209,17 +118,8 @@ static void configure(struct netif *interface) {
 }
 
 static err_t interface_init(struct netif *interface) {
-  interface->name[0] = 'v';
-  interface->name[1] = 'i';
   interface->hostname = guest_name;
-  interface->output = etharp_output;
-  interface->linkoutput = link_output;
-  interface->mtu = 1500;
-  interface->hwaddr_len = ETH_HWADDR_LEN;
-  memcpy(interface->hwaddr, net_device->mac, ETH_HWADDR_LEN);
-  interface->flags = NETIF_FLAG_BROADCAST | NETIF_FLAG_ETHARP | NETIF_FLAG_ETHERNET | NETIF_FLAG_LINK_UP;
-  NETIF_SET_CHECKSUM_CTRL(interface, net_device->checksum_offload ? NETIF_CHECKSUM_ENABLE_ALL & ~NETIF_CHECKSUM_GEN_TCP
-                                                                  : NETIF_CHECKSUM_ENABLE_ALL);
+  net_link_init(interface, net_device);
   return ERR_OK;
 }
 

@@ -4,12 +4,9 @@
  */
 #include "internal.h"
 
-#include "../guest.h"
+#include "../clock.h"
 
 #include "hooks.h"
-
-#define CPUID_1_ECX_RDRAND (1u << 30)
-#define RDRAND_TRIES 16
 
 static uint64_t secret[2], counter;
 
@@ -49,21 +46,10 @@ static uint64_t siphash(const uint64_t *words, unsigned count) {
   return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
-static uint64_t rdrand(void) {
-  uint64_t value = 0;
-  uint8_t ok = 0;
-  for (int tries = 0; !ok && tries < RDRAND_TRIES; tries++)
-    __asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ok) : : "cc");
-  return ok ? value : 0;
-}
-
-void net_random_init(const void *more, unsigned size) {
-  bool has_rdrand = cpuid(1, 0).ecx & CPUID_1_ECX_RDRAND;
-  uint64_t words[8] = {clock_wall_seconds(NULL), clock_ns(), first_tsc, rdtsc()};
-  memcpy(&words[4], more, size < 32 ? size : 32);
+void net_random_seed(const uint64_t words[8], const uint64_t hardware[2]) {
   for (unsigned i = 0; i < 2; i++) {
-    secret[i] = has_rdrand ? rdrand() : 0;
-    secret[i] ^= siphash(words, 8) ^ rotate(rdtsc(), 32);
+    secret[i] = hardware[i];
+    secret[i] ^= siphash(words, 8);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 #include "internal.h"
 
-#include "../guest.h"
+#include "../clock.h"
 
 #include "hooks.h"
 #include "lwip/dhcp.h"

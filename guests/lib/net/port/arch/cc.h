@@ -6,7 +6,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#ifndef __wasm__
 #include <sys/types.h>
+#endif
 
 #define BYTE_ORDER LITTLE_ENDIAN
 #define LWIP_NO_CTYPE_H 1
