@@ -16,6 +16,20 @@ static inline void Z_envZ_barrier(struct Z_env_instance_t *env) {
   __asm__ volatile("mfence" : : : "memory");
 }
 
+/* The processor's random numbers; 0 where it has none. */
+#define CPUID_RDRAND (1u << 30) /* leaf 1, ECX */
+#define RDRAND_TRIES 16
+static inline u64 Z_envZ_random(struct Z_env_instance_t *env) {
+  (void)env;
+  u32 id[4];
+  u64 value = 0;
+  u8 ok = 0;
+  read_cpuid(1, 0, id);
+  for (u32 i = 0; id[2] & CPUID_RDRAND && !ok && i < RDRAND_TRIES; i++)
+    __asm__ volatile("rdrand %0; setc %1" : "=r"(value), "=qm"(ok) : : "cc");
+  return ok ? value : 0;
+}
+
 #include MODULE_SOURCE
 
 static wasm_rt_memory_t memory = {

@@ -9,6 +9,7 @@
 
 /* All of them: number (abi/software.ts) and name. scripts/build/sandboxes.ts says what each is made from. */
 #define SANDBOXES(ENTRY) \
+  ENTRY(0, net)          \
   ENTRY(1, tls)          \
   ENTRY(2, codec)
 

@@ -19,7 +19,7 @@ const tlsFolder = path.join(libraryFolder, "tls");
 const headers = "/usr/include/xen";
 
 /** Folders of guests/ that are no guests. */
-const NO_GUESTS = new Set(["lib", "host"]);
+const NO_GUESTS = new Set(["lib", "host", "sandboxes"]);
 
 /** Flags for everything that is compiled for a guest. */
 export const GUEST_FLAGS = [

@@ -7,6 +7,11 @@ import { fromRoot } from "../paths.ts";
 import { unpackedSource } from "../source-packages.ts";
 import { buildLibrary } from "./archive.ts";
 
+/** The files of lwIP that are compiled. */
+export function lwipSources(folder: string): string[] {
+  return [...SOURCES, "src/netif/ethernet.c"].map((file) => path.join(folder, file));
+}
+
 /** What is compiled of lwIP: IPv4 over Ethernet, with TCP, UDP, ICMP, ARP and DHCP. */
 const SOURCES = [
   ...["def", "inet_chksum", "init", "ip", "mem", "memp", "netif", "pbuf", "tcp", "tcp_in", "tcp_out", "udp"],
@@ -33,7 +38,7 @@ export function lwipIncludes(folder: string): string[] {
 
 /** lwIP as a static library, compiled with `flags`; `name` tells such libraries apart. */
 export async function buildLwip(folder: string, name: string, flags: string[]): Promise<string> {
-  const sources = [...SOURCES, "src/netif/ethernet.c"].map((file) => path.join(folder, file));
+  const sources = lwipSources(folder);
   return buildLibrary({
     name,
     title: "compiled lwIP",

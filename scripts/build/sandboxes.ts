@@ -1,5 +1,6 @@
 /** The sandboxes inside domain 0's: what each is made from. Their numbers are in boot/sandbox.h and abi/software.ts. */
 import { buildCodecWasm, codecWasm } from "./assembly.ts";
+import { buildNetWasm, netWasm } from "./net-sandbox.ts";
 import { buildTlsWasm, tlsWasm } from "./tls.ts";
 
 export interface Sandbox {
@@ -17,6 +18,7 @@ export interface Sandbox {
 }
 
 export const SANDBOXES: Sandbox[] = [
+  { name: "net", wasm: netWasm, build: buildNetWasm, base: "SANDBOX_BASE(0)", size: "SANDBOX_SIZE" },
   { name: "tls", wasm: tlsWasm, build: buildTlsWasm, base: "SANDBOX_BASE(1)", size: "SANDBOX_SIZE" },
   {
     name: "codec",

@@ -18,6 +18,7 @@ const OURS = new Set([
   "host-state.ts",
   "codec.ts",
   "tls.ts",
+  "net.ts",
   "domain-state.ts",
 ]);
 /** Of abi/io/, the files of Xen's headers; the others are the I/O domain's own, or devices'. io/blkif.ts, which has 32-bit layouts too,

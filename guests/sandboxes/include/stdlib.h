@@ -1,0 +1,1 @@
+/* lwIP includes it, and uses nothing of it as it is configured. */
