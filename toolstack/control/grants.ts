@@ -5,13 +5,16 @@
  */
 import { DOM0_CONTROL_PAGES, DOM0_STABLE } from "../../abi/domain0-layout.ts";
 import { GNTTAB_NR_RESERVED_ENTRIES, GrantEntryV1, GTF_permit_access } from "../../abi/grant-table.ts";
+import { NET_SHARED_PAGES } from "../../abi/net.ts";
 import { memory } from "./host.ts";
 import { mapGrantTable } from "./hypercalls/memory.ts";
 import { releaseMapPage, takeMapPage } from "./map-space.ts";
 import { PAGE_SHIFT, PAGE_SIZE } from "./window.ts";
 
+/** References of the rings and buffers of domain 0's own interface (net/): in the table's first frame, as the first of the others. */
+export const NET_REFS = GNTTAB_NR_RESERVED_ENTRIES;
 /** References of NoXS control pages (noxs/control-pages.ts): CONTROL_PAGE_REFS + their numbers. */
-export const CONTROL_PAGE_REFS = GNTTAB_NR_RESERVED_ENTRIES;
+export const CONTROL_PAGE_REFS = NET_REFS + NET_SHARED_PAGES;
 /** References of boot modules' pages and of lists of them (noxs/module-grants.ts): from here to GRANT_REFS_END. */
 export const MODULE_REFS = CONTROL_PAGE_REFS + (DOM0_STABLE - DOM0_CONTROL_PAGES) / PAGE_SIZE;
 /** Entries of a grant table of the largest size. */

@@ -9,6 +9,7 @@ import { print } from "./console/output.ts";
 import { Shell } from "./shell.ts";
 import { plantRoots } from "./domains/domain-nodes.ts";
 import { Domains } from "./domains/domains.ts";
+import { network } from "./net/network.ts";
 import { IoChannel } from "./noxs/channel.ts";
 import { onVirq, openEvents } from "./events.ts";
 import { detach, reportFailure, reportFailuresTo } from "./failures.ts";
@@ -35,6 +36,7 @@ const domains = new Domains(notice, store, io);
 domains.systemChanged = (id) => {
   if (id !== IO_DOMAIN) return;
   io.changed();
+  network.ioChanged();
   domains.devices.sweep((domain) => domains.find(domain) !== undefined);
 };
 const control = new ControlServer(domains);
@@ -59,6 +61,7 @@ function start(): void {
   const taken = domains.start();
   io.open();
   domains.devices.start();
+  network.start(() => domains.devices.whenReady(), notice);
   installGlobals(domains, io, control);
   openInput(shell);
   reportFailuresTo(notice);

@@ -15,6 +15,8 @@ import { images } from "./images/store.ts";
 import * as domctl from "./hypercalls/domctl.ts";
 import * as sysctl from "./hypercalls/sysctl.ts";
 import { inspect } from "./inspect.ts";
+import type { Connection } from "./net/connection.ts";
+import { network } from "./net/network.ts";
 import type { IoChannel } from "./noxs/channel.ts";
 import { replTimers } from "./repl-timers.ts";
 import { sleep } from "./timers.ts";
@@ -45,6 +47,11 @@ export function installGlobals(domains: Domains, io: IoChannel, control: Control
     io,
     memory,
     modules: bootModules(),
+    net: {
+      listen: (port: number, accept: (connection: Connection) => void) => network.tcp.listen(port, accept),
+      describe: () => network.describe(),
+      count: () => network.tcp.count,
+    },
     print,
     sleep,
     store: domains.store.local,

@@ -74,6 +74,8 @@ const machineInfo = v.object({
   dmaRefused: v.number(),
   guestTypes: v.string(),
   domains: v.number(),
+  /** Domain 0's address, or why it has none. */
+  network: v.string(),
   /** Where random numbers come from. */
   random: v.string(),
   uptimeNs: v.number(),
@@ -124,6 +126,7 @@ function* machineLines(info: v.InferOutput<typeof machineInfo>): Generator<strin
   yield line("DMA", info.dma + (refused === 0 ? "" : `; ${refused} accesses of devices were refused: see \`dmesg\``));
   yield line("guest types", info.guestTypes || "none");
   yield line("domains", String(info.domains));
+  yield line("network", info.network);
   yield line("random numbers", info.random);
   yield line("uptime", formatUptime(info.uptimeNs));
   if (info.time !== null) yield line("time", info.time);

@@ -7,6 +7,7 @@ import type { Domains } from "../domains/domains.ts";
 import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
+import { network } from "../net/network.ts";
 import { guestRefusal } from "../refusal.ts";
 import { describeEntropy } from "../tls/entropy.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -63,6 +64,7 @@ function describeMachine(domains: Domains) {
     dmaRefused: counters.get("machine.dma_refused")?.[0] ?? 0,
     guestTypes: xenCapabilities(),
     domains: domains.list().length,
+    network: network.describe(),
     random: describeEntropy(),
     uptimeNs: systemTime(),
     time: wall === 0 ? null : new Date(wall).toISOString(),

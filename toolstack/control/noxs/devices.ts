@@ -1,4 +1,5 @@
 /** Domains' devices, from their creation to their end: what a domain is to have is in its request, which is kept with it. */
+import { DOMAIN_0 } from "../domains/system-domains.ts";
 import { isBzImage } from "../builder/bzimage.ts";
 import { detach } from "../failures.ts";
 import type { GuestDomain } from "../domains/domain.ts";
@@ -251,7 +252,8 @@ export class Devices {
         throw error;
       }
       for (const { domain, devid, state } of vifs) {
-        if (!isThere(domain) && state !== VIF_GOING) await this.vifs.forget(domain, [devid]);
+        // Domain 0's own is net/'s.
+        if (domain !== DOMAIN_0 && !isThere(domain) && state !== VIF_GOING) await this.vifs.forget(domain, [devid]);
       }
       for (const { domain, number, state } of vbds) {
         // One that is going is being taken care of.
