@@ -3,6 +3,7 @@
  * on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
  * first turn initialises everything that needs the machine.
  */
+import { openControl } from "./api/listen.ts";
 import { ControlServer } from "./api/server.ts";
 import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
@@ -67,6 +68,7 @@ function start(): void {
   reportFailuresTo(notice);
   detach("the session", async () => {
     await taken;
+    openControl(control, (port, accept) => network.tcp.listen(port, accept), notice);
     await startSession(shell, domains);
   });
 }

@@ -7,7 +7,7 @@ import { Client, ConnectionLost, type Greeting } from "./client.ts";
 import { type Key, readKey } from "./key.ts";
 import { isMachineName, listMachines } from "./machines.ts";
 
-/** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0011-control-tls.md). */
+/** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0012-control-tls.md). */
 const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
 const CONNECT_MS = 10_000;
 
@@ -61,6 +61,7 @@ async function secure({ name, address, port, keyFile }: Target, { identity, secr
     host: address,
     port,
     ciphers: CIPHER,
+    ecdhCurve: "X25519",
     minVersion: "TLSv1.2",
     maxVersion: "TLSv1.2",
     pskCallback: () => ({ identity, psk: secret }),

@@ -6,6 +6,8 @@ export interface Connection {
   readonly peer: string;
   /** Why it is over, once it is: the peer has closed it in order, it was reset or timed out, or closed here. Null while it is open. */
   readonly ended: null | "closed" | "reset" | "local";
+  /** Who serves it knows who is there: it is not dropped for being silent, or for another. */
+  trusted?: boolean;
   /** Takes up to `into.length` received bytes; 0: none are there now (look at `ended`, which is set only when all was read). */
   read(into: Uint8Array): number;
   /** Accepts as many bytes as there is room for now; returns how many. 0 when it is over. */

@@ -65,6 +65,7 @@ export class SecureConnection implements Connection {
     } while (moved > 0 && this.session.state === TLS_HANDSHAKE);
     if (this.session.state === TLS_ESTABLISHED) {
       this.identity = this.session.identity ?? "";
+      this.below.trusted = true;
       this.established();
       if (this.over === null) this.onReady();
     } else if (this.session.state !== TLS_HANDSHAKE || this.below.ended !== null) {

@@ -80,6 +80,7 @@ openHost({
   exchange: () => {},
   sandbox: () => window.store32(DOM0_CALL_PAGE + CallPage.sandboxStatus, sandbox()),
   encode: () => {},
+  random: () => {},
   machineWindow: window,
 });
 openHypercalls();

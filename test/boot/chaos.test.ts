@@ -1,0 +1,173 @@
+/** `chaos` from outside: a machine as `npm start` makes it, the command's processes, good and bad clients. */
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { prepareControl, type Control } from "../../scripts/control.ts";
+import type { Machine } from "../../scripts/machine.ts";
+import { fromRoot, guestsFolder } from "../../scripts/paths.ts";
+import { connect, findTarget } from "../../toolstack/cli/connection/connect.ts";
+import { listMachines, removeMachine } from "../../toolstack/cli/connection/machines.ts";
+import { makeKey, writeKey } from "../../toolstack/cli/connection/key.ts";
+import { consoleRequest, listRequest } from "../../toolstack/api/requests/domains.ts";
+import { bootToPrompt, COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
+import { awaitValue } from "./support/control-network.ts";
+
+const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-chaos-"));
+process.env.XDG_RUNTIME_DIR = folder;
+test.after.always(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Said {
+  status: number | null;
+  out: string;
+  err: string;
+}
+
+/** Runs `chaos` as a process of its own; one that does not end is killed, and the test fails by its status. */
+async function chaos(words: string[], input?: string): Promise<Said> {
+  const args = ["--import=tsx", fromRoot("toolstack/cli/chaos.ts"), ...words];
+  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
+  child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
+  child.stdin.end(input ?? "");
+  const [status] = (await once(child, "close")) as [number | null];
+  return { status, out, err };
+}
+
+async function start(t: ExecutionContext): Promise<{ machine: Machine; control: Control }> {
+  for (const { name } of listMachines()) removeMachine(name); // the test's before
+  const control = await prepareControl(undefined);
+  const machine = await bootToPrompt(t, {
+    nic: "virtio-net",
+    commandLine: control.word,
+    modules: control.modules,
+    forwards: [control.forward],
+  });
+  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
+  control.record();
+  return { machine, control };
+}
+
+const hello = path.join(guestsFolder, "hello.elf");
+
+test.serial("chaos makes, lists, watches and ends domains of files that it uploads once", async (t) => {
+  const { machine } = await start(t);
+  const good = async (...words: string[]) => {
+    const said = await chaos(words);
+    t.is(said.status, 0, `${words.join(" ")}: ${said.err}`);
+    return said.out;
+  };
+  const bad = async (words: string[], message: RegExp) => {
+    const said = await chaos(words);
+    t.is(said.status, 1, words.join(" "));
+    t.regex(said.err, message);
+    t.is(said.out, "");
+  };
+
+  t.regex(await good("machines"), /^typevisor +127\.0\.0\.1:\d+\n$/);
+  t.is(await good("create", "--kernel", hello, "--name", "one", "--on-poweroff", "preserve"), "1\n");
+  t.regex(await good("list"), /^Name .*\nDomain-0 .*\none +1 +32 +1 /);
+  const listed = JSON.parse(await good("list", "--json")) as { name: string; id: number }[];
+  t.true(listed.some(({ name, id }) => name === "one" && id === 1));
+  await machine.waitFor(/domain 1 \(one\) has ended: poweroff; it is kept/, COMMAND_MS, "the guest's end");
+  t.regex(await good("logs", "one"), /Hello from a Xen PVH guest, domain 1![^]*TYPEVISOR-GUEST: PASS hello/);
+
+  // A configuration of LightVM's; the kernel is there already.
+  const config = path.join(folder, "two.json");
+  writeFileSync(
+    config,
+    JSON.stringify({ name: "two", kernel: hello, memory: 16, vcpus: 1, paused: true, xen: { pvh: true } }),
+  );
+  const two = await chaos(["create", "-n", "2", config]);
+  t.is(two.status, 0, two.err);
+  t.is(two.out, "2\n3\n");
+  const images = JSON.parse(await good("image", "list", "--json")) as { name: string }[];
+  t.deepEqual(
+    images.map(({ name }) => name),
+    ["hello.elf"],
+  );
+  await good("unpause", "two-1");
+  await good("destroy", "one", "two-2");
+  t.regex((await chaos(["console", "two-1"])).err, /two-1 has ended|no domain "two-1"|^$/m);
+  t.is(await good("js", "20 + 22"), "42\n");
+  t.regex(await good("dmesg"), /\(TV\) Typevisor 0\.1\.0/);
+  t.regex(await good("info"), /^network +10\.0\.2\.4\/24/m);
+
+  await bad(["destroy", "nobody"], /^chaos: no domain "nobody"; `list` shows them\n$/);
+  await bad(["create", "--kernel", "nothing"], /^chaos: --kernel: no boot module "nothing"; boot modules: /);
+  await bad(["create", "--kernel", fromRoot("README.md")], /^chaos: README\.md: not an ELF file/);
+  await bad(["create", "--kernel", hello, "--memory", "1000000"], /^chaos: not enough memory/);
+  await bad(["create", "--kernel", hello, "--memory", "x"], /^chaos: --memory: "x" is not a whole number of MiB/);
+  await bad(["--host", "nowhere", "list"], /^chaos: --host: there is no machine nowhere/);
+  await bad(["save", "one", "file"], /^chaos: not there yet/);
+  // What domain 0 keeps to itself is not offered.
+  t.notRegex(await good("modules"), /control\.key|seed/);
+  await bad(["create", "--kernel", "control.key"], /no boot module "control\.key"/);
+
+  // Over a restart of domain 0: the image, and who comes later.
+  await hangDomain0(machine);
+  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address again");
+  t.regex(await good("image", "list"), /hello\.elf/);
+  await powerOff(t, machine);
+});
+
+test.serial(
+  "wrong keys, garbage, cut and silent clients: refused, logged, bounded, and nobody else is affected",
+  async (t) => {
+    const { machine, control } = await start(t);
+    const target = findTarget(undefined, undefined);
+    const { client } = await connect(target);
+    const list = async () => {
+      const { result, stream } = client.request(listRequest, {});
+      stream.resume();
+      return (await result).length;
+    };
+    t.is(await list(), 2);
+
+    // A key that is not the machine's, under its name and under another.
+    for (const name of [control.name, "somebody"]) {
+      const file = path.join(folder, `${name}-wrong.key`);
+      writeKey(file, makeKey(name));
+      const said = await chaos(["--key", file, "list"]);
+      t.is(said.status, 1);
+      t.regex(said.err, /^chaos: typevisor \(127\.0\.0\.1:\d+\) cannot be reached: it refused the key/);
+    }
+    await machine.waitFor(
+      /control: .* (does not have the key|there is no key of the name)/,
+      COMMAND_MS,
+      "the log's line",
+    );
+    t.is(await list(), 2);
+
+    // Garbage, connections that are cut, and a hundred that say nothing.
+    const { hostPort } = control.forward;
+    const silent: net.Socket[] = [];
+    for (let i = 0; i < 100; i++) {
+      const socket = net.connect(hostPort, "127.0.0.1").on("error", () => {});
+      silent.push(socket);
+      if (i % 3 === 0) socket.write(randomBytes(200));
+      if (i % 3 === 1) socket.once("connect", () => socket.destroy());
+    }
+    t.is(await list(), 2);
+    await awaitValue(machine, "control.count", 1);
+    for (const socket of silent) socket.destroy();
+
+    // A client that leaves in the middle of a console: it is free again.
+    await machine.command("create --kernel idle --memory 4 --name idle", COMMAND_MS);
+    const other = await connect(target);
+    other.client.request(consoleRequest, { id: "idle" }).result.catch(() => {});
+    await awaitValue(machine, "Number(domains.find('idle').console.attached)", 1);
+    other.client.close();
+    await awaitValue(machine, "Number(domains.find('idle').console.attached)", 0);
+    t.is(await list(), 3);
+    client.close();
+    await awaitValue(machine, "control.count", 0);
+    t.is(await evaluate<number>(machine, "images.list().length"), 0);
+    await powerOff(t, machine);
+  },
+);
