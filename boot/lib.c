@@ -1,5 +1,5 @@
 /*
- * The C library functions that gcc and the generated code need: copying, filling, comparing, counting bits.
+ * The C library functions that gcc and the generated code need: copying, filling, comparing.
  *
  * Short blocks are moved by words in a loop: `rep movs` costs some 30 cycles before its first byte. Compiled with
  * -fno-tree-loop-distribute-patterns, or gcc would turn these loops into calls of themselves.
@@ -67,12 +67,4 @@ void copy_string(char *to, const char *from, size_t size) {
   if (length >= size) length = size - 1;
   memcpy(to, from, length);
   to[length] = 0;
-}
-
-/* What __builtin_popcount becomes on a processor without POPCNT (libgcc's name). */
-int __popcountdi2(u64 x) {
-  x -= (x >> 1) & 0x5555555555555555;
-  x = (x & 0x3333333333333333) + ((x >> 2) & 0x3333333333333333);
-  x = (x + (x >> 4)) & 0x0f0f0f0f0f0f0f0f;
-  return (int)((x * 0x0101010101010101) >> 56);
 }

@@ -1,20 +1,12 @@
 /*
- * wasm2c's runtime for all modules (wasm-rt.h of wabt 1.0.32): traps, function types, tables, memories. Nothing is
- * ever freed: the modules exist until power-off.
+ * wasm2c's runtime for all modules (wasm-rt.h of wabt 1.0.32): traps, tables, memories; function types are in
+ * runtime-shared.c. Nothing is ever freed: the modules exist until power-off.
  */
-#include <stdarg.h>
-
 #include "shim.h"
 #include "software.h"
 #include "wasm-rt.h"
 
-#define FUNCTION_TYPES_MAXIMUM 256
-/* A signature is packed into a u64, three bits a type, with the number of parameters on top. */
-#define SIGNATURE_TYPES_MAXIMUM 20
 #define WASM_PAGE 65536
-
-static u64 signatures[FUNCTION_TYPES_MAXIMUM];
-static u32 signature_count;
 
 void wasm_rt_trap(wasm_rt_trap_t code) {
   static const struct {
@@ -37,20 +29,6 @@ void wasm_rt_trap(wasm_rt_trap_t code) {
   print("\n");
   print_trace((u64)__builtin_frame_address(0));
   software_trap(traps[code].trap);
-}
-
-u32 wasm_rt_register_func_type(u32 params, u32 results, ...) {
-  u64 signature = params;
-  va_list types;
-  if (params + results > SIGNATURE_TYPES_MAXIMUM) panic("a WebAssembly function type has more than 20 values");
-  va_start(types, results);
-  for (u32 i = 0; i < params + results; i++) signature = signature << 3 | (va_arg(types, wasm_rt_type_t) + 1u);
-  va_end(types);
-  for (u32 i = 0; i < signature_count; i++)
-    if (signatures[i] == signature) return i + 1;
-  if (signature_count == FUNCTION_TYPES_MAXIMUM) panic("more than 256 WebAssembly function types");
-  signatures[signature_count++] = signature;
-  return signature_count;
 }
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *table, u32 elements, u32 max_elements) {

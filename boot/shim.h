@@ -1,6 +1,6 @@
 /*
  * Declarations shared by the shim's C files. Everything runs on the boot CPU with interrupts off, except the inside of a
- * software-isolated domain (software.h). All but engine.c is compiled without SSE, so that a guest's FPU state stays in
+ * software-isolated domain (software.h). All but engine-module.c is compiled without SSE, so that a guest's FPU state stays in
  * the registers while the hypervisor handles its exit.
  */
 #ifndef TYPEVISOR_SHIM_H

@@ -18,7 +18,7 @@ import { buildHypervisorWasm, buildIoWasm } from "./build/assembly.ts";
 import { buildControl } from "./build/control.ts";
 import { buildIoImage } from "./build/io-image.ts";
 import { withBuildLock } from "./build/lock.ts";
-import { compileEngine, compileHypervisor, compileIo, compileSandbox, compileShim, linkImage } from "./build/native.ts";
+import { compileHypervisor, compileIo, compileSandbox, compileShim, engineObject, linkImage } from "./build/native.ts";
 import { type Sandbox, SANDBOXES } from "./build/sandboxes.ts";
 import { buildSnapshot } from "./build/snapshot.ts";
 import { BuildError, countStepsRun, progress } from "./build/task.ts";
@@ -32,13 +32,13 @@ export async function build(): Promise<void> {
   await withBuildLock(async () => {
     const started = Date.now();
     const snapshot = buildControl().then(buildSnapshot);
-    // The engine loop has addresses within the snapshot compiled in; they stay when the bundle changes.
-    const engine = Promise.all([translateEngine(), snapshot]).then(compileEngine);
+    const engine = engineObject();
     const hypervisor = buildHypervisorWasm().then(translateHypervisor).then(compileHypervisor);
     const sandboxes = Promise.all(SANDBOXES.map(buildSandbox));
     const ioWasm = buildIoWasm();
     const io = ioWasm.then(translateIo).then(compileIo);
-    const shim = Promise.all([snapshot, ioWasm.then(buildIoImage)]).then(compileShim);
+    // Domain 0's loop has the engine's names, and addresses within the snapshot, compiled in; these stay when the bundle changes.
+    const shim = Promise.all([translateEngine(), snapshot, ioWasm.then(buildIoImage)]).then(compileShim);
     const guests = buildGuests(guestsFolder, progress);
     // Wait for all of them even if one fails: nothing may write into build/ once the lock is given back.
     const results = await Promise.allSettled([engine, hypervisor, sandboxes, io, shim, guests]);

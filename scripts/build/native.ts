@@ -8,6 +8,7 @@ import type { Sandbox } from "./sandboxes.ts";
 import { snapshotFile } from "./snapshot.ts";
 import { symbolsAssembly } from "./symbols.ts";
 import { BuildError, runStep, runTool, writeIfChanged } from "./task.ts";
+import { translateEngine } from "./wasm2c.ts";
 
 /** Freestanding code at a fixed low address, interrupts on its own stack, frame pointers for stack traces. */
 const COMMON = [
@@ -50,14 +51,14 @@ const LINK = [
 ];
 
 /** What has a step of its own, since it includes what wasm2c generates. */
-const WITH_MODULES = ["engine.c", "hypervisor.c", "sandbox-module.c", "io.c"];
+const WITH_MODULES = ["engine-module.c", "hypervisor.c", "sandbox-module.c", "io.c"];
 
 const bootFolder = fromRoot("boot");
 const objectFolder = path.join(buildFolder, "obj");
 
 function flagsFor(file: string): string[] {
   if (file.endsWith(".S")) return ["-Wa,-I,boot,-I,build", "-I", "build"];
-  if (file === "engine.c") return [...COMMON, ...ENGINE];
+  if (file === "engine-module.c") return [...COMMON, ...ENGINE];
   if (WITH_MODULES.includes(file)) return [...COMMON, ...GENERAL, "-Wno-unused", "-Wno-unused-parameter"];
   return [...COMMON, ...GENERAL];
 }
@@ -131,9 +132,18 @@ export function bootSources(): string[] {
   return names;
 }
 
-/** Compiles the engine alone: the longest step, begun before anything else is ready. */
-export async function compileEngine(): Promise<string> {
-  return await compile(path.join(bootFolder, "engine.c"), flagsFor("engine.c"), "compiled the JavaScript engine");
+/** Compiles the engine's module alone: the longest step, begun before anything else is ready. */
+async function compileEngine(): Promise<string> {
+  await translateEngine();
+  const name = "engine-module.c";
+  return await compile(path.join(bootFolder, name), flagsFor(name), "compiled the JavaScript engine");
+}
+
+/** The engine's object, for the image and for guests: who asks while it is being compiled waits for the same. */
+let engine: Promise<string> | undefined;
+export function engineObject(): Promise<string> {
+  engine ??= compileEngine().finally(() => (engine = undefined));
+  return engine;
 }
 
 /** Compiles the hypervisor's generated C. */

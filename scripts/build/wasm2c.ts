@@ -83,8 +83,14 @@ export async function translateIo(): Promise<void> {
   await translate("noxs", ioWasm, "IO_BASE");
 }
 
-/** Also writes build/gen/engine-exports.h. */
-export async function translateEngine(): Promise<void> {
+/** Also writes build/gen/engine-exports.h. Who asks while it runs waits for the same. */
+let engine: Promise<void> | undefined;
+export function translateEngine(): Promise<void> {
+  engine ??= translateEngineNow().finally(() => (engine = undefined));
+  return engine;
+}
+
+async function translateEngineNow(): Promise<void> {
   await translate("engine", engineWasm, "ENGINE_BASE");
   const header = path.join(generatedFolder, "engine-exports.h");
   await runStep({
