@@ -171,9 +171,7 @@ size_t format_text(char *buffer, size_t size, const char *format, ...) {
   return length;
 }
 
-void print_list(const char *format, va_list arguments) {
-  char text[LINE_SIZE];
-  size_t length = format_list(text, sizeof text, format, arguments);
+void console_text(const char *text, size_t length) {
   for (size_t i = 0; i < length; i++) {
     line[line_length++] = text[i];
     if (text[i] == '\n' || line_length == sizeof line) {
@@ -181,6 +179,11 @@ void print_list(const char *format, va_list arguments) {
       line_length = 0;
     }
   }
+}
+
+void print_list(const char *format, va_list arguments) {
+  char text[LINE_SIZE];
+  console_text(text, format_list(text, sizeof text, format, arguments));
 }
 
 void print(const char *format, ...) {

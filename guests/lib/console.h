@@ -15,6 +15,8 @@ void console_init(void);
 /* Text goes out line by line: what has no newline yet waits. */
 void print(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void print_list(const char *format, va_list arguments);
+/* Text as it is, of any length. */
+void console_text(const char *text, size_t length);
 /* Knows %s %c %d %u %x %p, the modifier l, field width with 0 or - padding, and %%. Returns the length written, cut to size. */
 size_t format_text(char *buffer, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t format_list(char *buffer, size_t size, const char *format, va_list arguments);

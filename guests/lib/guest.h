@@ -26,6 +26,8 @@ void guest_pass(void) __attribute__((noreturn));
 /* The same verdict as guest_pass(), and a reboot. */
 void guest_reboot(void) __attribute__((noreturn));
 void guest_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+/* Ends the domain without a verdict: SHUTDOWN_poweroff, ... */
+void guest_shut_down(unsigned reason) __attribute__((noreturn));
 
 /* What the domain was started with. */
 extern struct hvm_start_info *start_info;
@@ -34,6 +36,7 @@ extern uint32_t xen_leaf;               /* base of Xen's CPUID leaves: 0x4000000
 extern uint32_t hypercall_msr;
 extern uint64_t first_tsc;              /* TSC at the very first instruction */
 extern char image_start[], image_end[]; /* identity mapped */
+extern uint64_t image_appended;         /* bytes behind image_end that belong to the image, too; set before pages are taken */
 
 /* Bytes of RAM in the memory map, or in the reservation when no map was given. */
 uint64_t memory_bytes(void);

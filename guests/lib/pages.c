@@ -10,6 +10,8 @@
 
 extern uint32_t start_info_address;
 
+uint64_t image_appended;
+
 /* Where the next search of each area begins, and where the area ends; set at first use. */
 static struct area {
   uint64_t next, end;
@@ -25,7 +27,7 @@ static uint64_t obstacle(uint64_t start, uint64_t end) {
   const struct {
     uint64_t start, size;
   } used[] = {
-      {(uint64_t)image_start, image_end - image_start},
+      {(uint64_t)image_start, image_end - image_start + image_appended},
       {start_info_address, sizeof *start_info},
       {start_info->cmdline_paddr, start_info->cmdline_paddr ? 4096 : 0},
       {start_info->modlist_paddr, start_info->nr_modules * sizeof *modules},

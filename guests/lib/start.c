@@ -51,8 +51,9 @@ void guest_start(void) {
   guest_pass();
 }
 
-static void shut_down(unsigned reason) {
+void guest_shut_down(unsigned reason) {
   struct sched_shutdown shutdown = {.reason = reason};
+  interrupts_off();
   console_flush();
   for (;;)
     sched_op(SCHEDOP_shutdown, &shutdown);
@@ -61,15 +62,13 @@ static void shut_down(unsigned reason) {
 void guest_pass(void) {
   interrupts_off();
   print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
-  shut_down(SHUTDOWN_poweroff);
-  __builtin_unreachable();
+  guest_shut_down(SHUTDOWN_poweroff);
 }
 
 void guest_reboot(void) {
   interrupts_off();
   print("TYPEVISOR-GUEST: PASS %s\n", guest_name);
-  shut_down(SHUTDOWN_reboot);
-  __builtin_unreachable();
+  guest_shut_down(SHUTDOWN_reboot);
 }
 
 void guest_fail(const char *format, ...) {
@@ -80,8 +79,7 @@ void guest_fail(const char *format, ...) {
   print_list(format, arguments);
   va_end(arguments);
   print("\n");
-  shut_down(SHUTDOWN_poweroff);
-  __builtin_unreachable();
+  guest_shut_down(SHUTDOWN_poweroff);
 }
 
 uint64_t memory_bytes(void) {

@@ -5,10 +5,11 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { fromRoot, guestsFolder } from "../paths.ts";
+import { fromRoot, generatedFolder, guestsFolder } from "../paths.ts";
 import { buildLibrary } from "./archive.ts";
 import { buildLwip, findLwip, lwipIncludes } from "./lwip.ts";
 import { collectFiles, packArchive } from "../volume/archive.ts";
+import { engineObject } from "./native.ts";
 import { BuildError, compilers, filesBeneath, runStep, runTool, writeIfChanged } from "./task.ts";
 
 const sourceFolder = fromRoot("guests");
@@ -16,7 +17,11 @@ const libraryFolder = path.join(sourceFolder, "lib");
 const networkFolder = path.join(libraryFolder, "net");
 /** Not for guests: it is compiled for a sandbox (tls.ts). */
 const tlsFolder = path.join(libraryFolder, "tls");
+const engineFolder = path.join(libraryFolder, "engine");
 const headers = "/usr/include/xen";
+
+/** Made with the engine's C. */
+const ENGINE_HEADERS = ["engine.h", "engine-exports.h"].map((name) => path.join(generatedFolder, name));
 
 /** Folders of guests/ that are no guests. */
 const NO_GUESTS = new Set(["lib", "host", "sandboxes"]);
@@ -71,6 +76,13 @@ export function usesNetwork(name: string): boolean {
   );
 }
 
+/** Whether a guest runs a JavaScript program: it then includes the library's engine/engine.h. */
+export function usesEngine(name: string): boolean {
+  return filesBeneath(ownSource(name)).some((file) =>
+    /^#include ".*lib\/engine\/engine\.h"$/m.test(readFileSync(file, "utf8")),
+  );
+}
+
 /** Names of the guests that are built: those with TCP/IP are missing where lwIP was. */
 export function builtGuests(): string[] {
   return guestNames().filter((name) => !usesNetwork(name) || existsSync(path.join(guestsFolder, `${name}.elf`)));
@@ -96,7 +108,9 @@ async function buildGuest(name: string, outDir: string, flags: string[], librari
     run: async () => {
       const starts = existsSync(path.join(own, "start.S"));
       const files = [...sourcesIn(own), ...(starts ? libraries.flatMap(withoutStart) : libraries)];
-      const script = path.join(starts ? own : libraryFolder, "link.ld");
+      const script = usesEngine(name)
+        ? path.join(engineFolder, "program.lds")
+        : path.join(starts ? own : libraryFolder, "link.ld");
       await compilers.run(() => runTool("gcc", [...flags, ...LINK, `-Wl,-T,${script}`, "-o", output, ...files]));
     },
   });
@@ -116,7 +130,7 @@ function buildBase(): Promise<string> {
     title: "compiled the guests' library",
     inputs: () => [libraryFolder, headers],
     sources: sourcesIn(libraryFolder).filter(
-      (file) => ![networkFolder, tlsFolder].some((folder) => file.startsWith(`${folder}${path.sep}`)),
+      (file) => ![networkFolder, tlsFolder, engineFolder].some((folder) => file.startsWith(`${folder}${path.sep}`)),
     ),
     flags: GUEST_FLAGS,
   });
@@ -132,6 +146,19 @@ async function buildNetwork(lwip: string): Promise<string[]> {
     flags: [...GUEST_FLAGS, ...lwipIncludes(lwip)],
   });
   return Promise.all([own, buildLwip(lwip, "lwip", GUEST_FLAGS)]);
+}
+
+/** The library's engine: its own part with what it shares with the shim, and the object that domain 0 runs, too. */
+async function buildEngine(): Promise<string[]> {
+  const module = await engineObject();
+  const own = await buildLibrary({
+    name: "guestengine",
+    title: "compiled the guests' engine library",
+    inputs: () => [libraryFolder, headers, fromRoot("boot"), ...ENGINE_HEADERS],
+    sources: [...sourcesIn(engineFolder), fromRoot("boot/runtime-shared.c")],
+    flags: [...GUEST_FLAGS, "-I", "boot", "-I", "build"],
+  });
+  return [module, own];
 }
 
 /**
@@ -150,6 +177,7 @@ export async function buildGuests(outDir: string, log: (text: string) => void): 
   const builtPlain = base.then((library) =>
     Promise.all(plain.map((name) => buildGuest(name, outDir, GUEST_FLAGS, [library]))),
   );
+  const engine = networked.some(usesEngine) ? buildEngine() : Promise.resolve([]);
   const builtNetworked = lwip.then(async (found) => {
     if ("missing" in found) {
       log(`guests with TCP/IP are left out (${networked.join(", ")}): ${found.missing}`);
@@ -157,10 +185,14 @@ export async function buildGuests(outDir: string, log: (text: string) => void): 
     }
     const [library, network] = await Promise.all([base, buildNetwork(found.folder)]);
     const flags = [...GUEST_FLAGS, ...lwipIncludes(found.folder)];
-    return Promise.all(networked.map((name) => buildGuest(name, outDir, flags, [...network, library])));
+    return Promise.all(
+      networked.map(async (name) =>
+        buildGuest(name, outDir, flags, [...(usesEngine(name) ? await engine : []), ...network, library]),
+      ),
+    );
   });
-  // Wait for both even if one fails: nothing may write into build/ once the lock is given back.
-  const results = await Promise.allSettled([builtPlain, builtNetworked]);
+  // Wait for all even if one fails: nothing may write into build/ once the lock is given back.
+  const results = await Promise.allSettled([builtPlain, builtNetworked, engine]);
   const failed = results.find((result) => result.status === "rejected");
   if (failed !== undefined) throw failed.reason;
   const built = [...(await builtPlain), ...(await builtNetworked)];

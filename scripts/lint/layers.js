@@ -18,7 +18,8 @@ const LAYERS = {
 const ROOMS = {
   "toolstack/api": [],
   "toolstack/control": ["toolstack/api", "abi"],
-  "toolstack/cli": ["toolstack/api", "abi"],
+  // On Node; what it makes for guests, it takes from them and from the build.
+  "toolstack/cli": ["toolstack/api", "abi", "scripts", "guests"],
 };
 
 /** Folders whose files leave the machine as part of the image: they may import files of this repository, and these packages. */

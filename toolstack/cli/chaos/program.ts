@@ -3,7 +3,9 @@ import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { consoleRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
+import { BuildError } from "../../../scripts/build/task.ts";
 import { VERSION } from "../../api/version.ts";
+import { buildCommand } from "../build-command.ts";
 import { ConfigError } from "../config/problems.ts";
 import { ConnectionLost, RequestFailed } from "../connection/client.ts";
 import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
@@ -77,6 +79,7 @@ export function chaosProgram(): Command {
     }),
   );
   program.addCommand(createCommand(within));
+  program.addCommand(buildCommand);
   for (const name of LATER) {
     program
       .command(name)
@@ -97,7 +100,7 @@ export async function runChaos(words: string[]): Promise<number> {
     await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {
-    const known = [CommandError, ConfigError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
+    const known = [BuildError, CommandError, ConfigError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
     const isOurs = known || (error instanceof Error && error.constructor === Error);
     if (!isOurs) throw error;
     process.stderr.write(`chaos: ${(error as Error).message}\n`);
