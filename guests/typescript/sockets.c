@@ -26,10 +26,8 @@ struct socket *socket_new(unsigned kind) {
 
 uint32_t socket_handle(const struct socket *socket) { return (uint32_t)(socket - sockets) + 1; }
 
-void socket_notify(struct socket *socket, uint32_t event, uint32_t value) {
+void socket_notify(struct socket *socket, uint32_t event) {
   socket->events |= event;
-  if (event & (EVENT_ACCEPTED | EVENT_FAILED))
-    socket->value = value;
   program_wake();
 }
 
@@ -46,7 +44,7 @@ int32_t network_open(uint32_t *words) {
 void network_work(void) {
   if (has_network && !was_ready && net_ready()) {
     was_ready = true;
-    socket_notify(&network, EVENT_NETWORK, 0);
+    socket_notify(&network, EVENT_NETWORK);
   }
 }
 
@@ -60,12 +58,13 @@ static bool take(struct socket *socket, uint32_t handle, uint32_t *words) {
     return false;
   words[0] = handle;
   words[1] = socket->events;
-  words[2] = socket->value;
+  words[2] = socket->error;
+  words[3] = socket->listener;
   socket->events = 0;
   return true;
 }
 
-/* 1: words are a handle, its events and their value. 0: there is none. */
+/* 1: words are a handle, its events, error and listener. 0: there is none. */
 int32_t network_take_event(uint32_t *words) {
   if (take(&network, 0, words))
     return 1;

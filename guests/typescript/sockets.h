@@ -11,12 +11,12 @@
 
 /* As in runtime/host.ts. */
 enum socket_event {
-  EVENT_ACCEPTED = 1,     /* a new connection; value: the listener's handle */
+  EVENT_ACCEPTED = 1,     /* a new connection, of `listener` */
   EVENT_CONNECTED = 2,
   EVENT_READABLE = 4,
   EVENT_WRITABLE = 8,
   EVENT_PEER_CLOSED = 16, /* nothing more will be readable behind what is */
-  EVENT_FAILED = 32,      /* the connection is gone; value: lwIP's err_t, negated */
+  EVENT_FAILED = 32,      /* the connection is gone; `error` says why */
   EVENT_NETWORK = 64,     /* handle 0: the network has an address */
 };
 
@@ -26,7 +26,9 @@ struct socket {
   struct udp_pcb *udp;
   struct pbuf *pending; /* received, not yet read */
   bool shut, peer_closed, full;
-  uint32_t events, value;
+  uint32_t events;
+  uint32_t error;    /* lwIP's err_t, negated */
+  uint32_t listener; /* handle */
   struct datagrams *datagrams;
 };
 
@@ -36,7 +38,7 @@ struct socket *socket_find(uint32_t handle, unsigned kind);
 struct socket *socket_new(unsigned kind);
 uint32_t socket_handle(const struct socket *socket);
 /* Notes an event, and wakes the program. */
-void socket_notify(struct socket *socket, uint32_t event, uint32_t value);
+void socket_notify(struct socket *socket, uint32_t event);
 /* Addresses are numbers to the program, the first byte highest. */
 static inline ip_addr_t address_from(uint32_t number) {
   ip_addr_t address;

@@ -28,14 +28,14 @@ static err_t on_received(void *context, struct tcp_pcb *tcp, struct pbuf *packet
     /* Both have ended: lwIP may forget the connection at any time, without a word. */
     if (socket->shut)
       detach(socket);
-    socket_notify(socket, EVENT_PEER_CLOSED, 0);
+    socket_notify(socket, EVENT_PEER_CLOSED);
     return ERR_OK;
   }
   if (socket->pending)
     pbuf_cat(socket->pending, packet);
   else
     socket->pending = packet;
-  socket_notify(socket, EVENT_READABLE, 0);
+  socket_notify(socket, EVENT_READABLE);
   return ERR_OK;
 }
 
@@ -44,7 +44,7 @@ static err_t on_sent(void *context, struct tcp_pcb *tcp, u16_t length) {
   (void)tcp;
   (void)length;
   if (socket->full)
-    socket_notify(socket, EVENT_WRITABLE, 0);
+    socket_notify(socket, EVENT_WRITABLE);
   return ERR_OK;
 }
 
@@ -53,7 +53,8 @@ static err_t on_poll(void *context, struct tcp_pcb *tcp) { return on_sent(contex
 static void on_error(void *context, err_t error) {
   struct socket *socket = context;
   socket->tcp = NULL;
-  socket_notify(socket, EVENT_FAILED, (uint32_t)-error);
+  socket->error = (uint32_t)-error;
+  socket_notify(socket, EVENT_FAILED);
 }
 
 static void attach(struct socket *socket, struct tcp_pcb *tcp) {
@@ -76,7 +77,8 @@ static err_t on_accepted(void *context, struct tcp_pcb *tcp, err_t error) {
   }
   attach(socket, tcp);
   tcp_nagle_disable(tcp); /* the program passes what belongs together in one piece */
-  socket_notify(socket, EVENT_ACCEPTED, socket_handle(listener));
+  socket->listener = socket_handle(listener);
+  socket_notify(socket, EVENT_ACCEPTED);
   return ERR_OK;
 }
 
@@ -108,7 +110,7 @@ int32_t network_listen(uint32_t *words) {
 static err_t on_connected(void *context, struct tcp_pcb *tcp, err_t error) {
   (void)tcp;
   (void)error; /* always ERR_OK */
-  socket_notify(context, EVENT_CONNECTED, 0);
+  socket_notify(context, EVENT_CONNECTED);
   return ERR_OK;
 }
 

@@ -29,7 +29,7 @@ static void on_datagram(void *context, struct udp_pcb *udp, struct pbuf *packet,
   queue->entries[at].packet = packet;
   queue->entries[at].from = *from;
   queue->entries[at].port = port;
-  socket_notify(socket, EVENT_READABLE, 0);
+  socket_notify(socket, EVENT_READABLE);
 }
 
 static struct datagrams *queue_new(void) {

@@ -10,7 +10,7 @@
 #include "engine-module.h"
 
 #define LINEAR_BASE 0x2000000000ull /* ENGINE_BASE of boot/layout.h, checked in engine_open() */
-#define HEAP_MOST 0x7ffff000u
+#define STACK_PAGES 128
 #define FUNCTION_TABLE_PAGES(bytes) (((bytes) + 4095) / 4096)
 /* Pages that the heap leaves to the rest of the guest: page tables, stack and rings, and a share for the network's buffers. */
 #define RESERVE 80
@@ -48,8 +48,27 @@ static void check_program(void) {
     guest_fail("there is no program in this image: make one with `chaos build`");
   if (program->size % PROGRAM_PAGE || program->table + heap > program->size ||
       (uint64_t)program->files + program->files_size > program->size || program->files_size > PROGRAM_FILES_MOST ||
-      program->memory_pages > ENGINE_PAGES_MAXIMUM || program->files % PROGRAM_PAGE || program->table % PROGRAM_PAGE)
+      program->memory_pages > ENGINE_PAGES_MAXIMUM ||
+      program->heap_pages > program->memory_pages * (ENGINE_PAGE / PROGRAM_PAGE) || program->files % PROGRAM_PAGE || program->table % PROGRAM_PAGE)
     guest_fail("the program in this image is damaged");
+}
+
+/*
+ * Pages (ENGINE_PAGE) that linear memory may have: what the snapshot covers, of which some pages are zero and get a frame when they are
+ * touched, and what else there are frames for.
+ */
+static uint32_t memory_most;
+
+static void limit_memory(void) {
+  const uint32_t *table = (const void *)((uint64_t)program + program->table);
+  uint64_t covered = (uint64_t)program->memory_pages * (ENGINE_PAGE / PROGRAM_PAGE), zero = covered - program->heap_pages;
+  for (uint32_t i = 0; i < program->heap_pages; i++)
+    zero += table[i] == 0;
+  /* Most of these are the engine's own stack, of which it may use a small part. */
+  zero = zero < STACK_PAGES ? zero : STACK_PAGES;
+  uint64_t left = engine_pages_left();
+  uint64_t most = (covered + (left > zero ? left - zero : 0)) / (ENGINE_PAGE / PROGRAM_PAGE);
+  memory_most = most < ENGINE_PAGES_MAXIMUM ? most : ENGINE_PAGES_MAXIMUM;
 }
 
 /* On the engine's stack. */
@@ -57,13 +76,12 @@ static void start(void) {
   engine_init(program->memory_pages);
   if (engine_at(0) != (void *)LINEAR_BASE || engine.w2c_g0 != program->stack_pointer)
     guest_fail("the program was made for another engine");
-  uint64_t most = (engine_pages_left() << 12) + (program->files - program->table);
-  QTS_RuntimeSetMemoryLimit(&engine, program->runtime, most < HEAP_MOST ? most : HEAP_MOST);
 }
 
 void engine_open(void) {
   check_program();
   image_appended = program->size;
+  limit_memory();
   linear_open(LINEAR_BASE, program);
   linear_set_size((uint64_t)program->memory_pages * ENGINE_PAGE);
   call_on_stack(start, linear_stack_top());
@@ -87,6 +105,8 @@ void engine_uncaught(const char *text) {
 }
 
 bool engine_grow(u32 pages) {
+  if (pages > memory_most)
+    return false;
   linear_set_size((uint64_t)pages * ENGINE_PAGE);
   return true;
 }

@@ -28,7 +28,7 @@ interface Timer {
 /** By time; those of the same time in the order of their making. */
 const timers: Timer[] = [];
 const immediates: Callback[] = [];
-const sockets = new Map<number, (events: number, value: number) => void>();
+const sockets = new Map<number, (events: number, error: number) => void>();
 /** Who else wants the program to go on. */
 let holds = 0;
 let phase = 0;
@@ -36,6 +36,7 @@ let onError: (error: unknown) => void = (error) => {
   throw error;
 };
 let onIdle: Callback = () => {};
+let onConnection: (handle: number, listener: number) => void = () => {};
 
 /** Says who hears of errors that callbacks leave uncaught, and of the moment when there is nothing left to do. */
 export function setHandlers(error: (error: unknown) => void, idle: Callback): void {
@@ -82,8 +83,13 @@ export function hold(): Callback {
 }
 
 /** Says who hears of a socket's events. */
-export function watchSocket(handle: number, hear: (events: number, value: number) => void): void {
+export function watchSocket(handle: number, hear: (events: number, error: number) => void): void {
   sockets.set(handle, hear);
+}
+
+/** Says who hears of new connections: their handle, and their listener's; the connection's first events come right behind. */
+export function watchConnections(hear: (handle: number, listener: number) => void): void {
+  onConnection = hear;
 }
 
 export function forgetSocket(handle: number): void {
@@ -95,8 +101,11 @@ const PHASES: (() => Callback | undefined)[] = [
   () => immediates.shift(),
   () => {
     if (call(OPERATION.takeEvent) !== 1) return undefined;
-    const [handle, events, value] = [word(0), word(1), word(2)];
-    return () => sockets.get(handle)?.(events, value);
+    const [handle, events, error, listener] = [word(0), word(1), word(2), word(3)];
+    return () => {
+      if ((events & EVENT.accepted) !== 0) onConnection(handle, listener);
+      sockets.get(handle)?.(events & ~EVENT.accepted, error);
+    };
   },
 ];
 

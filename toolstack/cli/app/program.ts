@@ -9,6 +9,9 @@ import { type Bundle, BUNDLE_NAME, RUNTIME_NAME } from "./bundle.ts";
 
 const PAGE = 4096;
 const MAGIC = Buffer.from("\0TVPROG1", "latin1");
+const WASM_PAGE = 65536;
+/** The allocator grows by this much, whose end it has not necessarily written to. */
+const SPARE_WASM_PAGES = 2;
 const WINDOW = 0xc000_0000;
 const WINDOW_FILES = 0x1_0000;
 const FILES_MOST = 0x3ff0_0000;
@@ -141,13 +144,15 @@ export function makeProgram(parts: ProgramParts): Buffer {
     if (new BigUint64Array(memory, page * PAGE, PAGE / 8).some((word) => word !== 0n)) used.push(page);
   }
   const heapPages = (used.at(-1) ?? -1) + 1;
+  // What the engine's allocator has is covered; beyond, it asks the guest for more, which knows how much there is.
+  const memoryPages = Math.ceil((heapPages * PAGE) / WASM_PAGE) + SPARE_WASM_PAGES;
   const table = PAGE;
   const pages = table + roundUp(heapPages * 4);
   const filesAt = pages + used.length * PAGE;
   const out = Buffer.alloc(filesAt + filesSize);
   MAGIC.copy(out);
   out.writeBigUInt64LE(BigInt(out.length), 8);
-  const fields = [memory.byteLength / 65536, heapPages, table, filesAt, filesSize, runtime, context, turn, scratch];
+  const fields = [memoryPages, heapPages, table, filesAt, filesSize, runtime, context, turn, scratch];
   [...fields, engine.stackPointer()].forEach((value, i) => out.writeUInt32LE(value, 16 + i * 4));
   used.forEach((page, i) => {
     out.writeUInt32LE(pages / PAGE + i, table + page * 4);

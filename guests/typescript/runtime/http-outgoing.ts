@@ -1,0 +1,90 @@
+/** What HTTP messages that are sent have in common: fields, and the body's framing. */
+import { type Buffer, toBuffer } from "./buffer.ts";
+import { codedError } from "./errors.ts";
+import { type Headers, TOKEN } from "./http-message.ts";
+import type { Socket } from "./net.ts";
+import { Writable } from "./streams.ts";
+
+type Done = (error?: Error | null) => void;
+
+export abstract class OutgoingMessage extends Writable {
+  headersSent = false;
+  sendDate = true;
+  socket: Socket | null = null;
+  protected readonly fields = new Map<string, { name: string; value: string | string[] }>();
+  protected chunked = false;
+  protected bodyAllowed = true;
+
+  setHeader(name: string, value: number | string | readonly string[]): this {
+    if (this.headersSent) throw codedError("ERR_HTTP_HEADERS_SENT", "the head has been sent");
+    const text = Array.isArray(value) ? value.map(String) : String(value);
+    if (!TOKEN.test(name)) throw codedError("ERR_INVALID_HTTP_TOKEN", `"${name}" is no name of a header field`);
+    // eslint-disable-next-line no-control-regex
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(String(text))) throw codedError("ERR_INVALID_CHAR", `the value of ${name} has forbidden characters`);
+    this.fields.set(name.toLowerCase(), { name, value: text });
+    return this;
+  }
+  setHeaders(headers: Iterable<[string, string]>): this {
+    for (const [name, value] of headers) this.setHeader(name, value);
+    return this;
+  }
+  appendHeader(name: string, value: string): this {
+    const before = this.getHeader(name);
+    return this.setHeader(name, before === undefined ? value : ([] as string[]).concat(before, value));
+  }
+  getHeader(name: string): string | string[] | undefined {
+    return this.fields.get(name.toLowerCase())?.value;
+  }
+  hasHeader(name: string): boolean {
+    return this.fields.has(name.toLowerCase());
+  }
+  removeHeader(name: string): void {
+    this.fields.delete(name.toLowerCase());
+  }
+  getHeaderNames(): string[] {
+    return [...this.fields.keys()];
+  }
+  getHeaders(): Headers {
+    return Object.fromEntries([...this.fields].map(([name, { value }]) => [name, value]));
+  }
+  /** The first line. */
+  protected abstract startLine(): string;
+  /** Adds the fields that are missing. `length`: of the whole body where it is known. */
+  protected abstract completeFields(length: number | undefined): void;
+
+  protected headBytes(length: number | undefined): Buffer {
+    this.completeFields(length);
+    this.headersSent = true;
+    let text = `${this.startLine()}\r\n`;
+    for (const { name, value } of this.fields.values()) {
+      for (const one of Array.isArray(value) ? value : [value]) text += `${name}: ${one}\r\n`;
+    }
+    return toBuffer(`${text}\r\n`, "latin1");
+  }
+  flushHeaders(): void {
+    if (!this.headersSent) this.sendBytes([this.headBytes(undefined)]);
+  }
+  /** Passes bytes to the connection, now or when there is one. */
+  protected abstract sendBytes(parts: Buffer[], done?: Done): void;
+  /** Everything was passed to the connection. */
+  protected abstract sentAll(): void;
+
+  private framed(chunk: Buffer): Buffer[] {
+    if (!this.bodyAllowed || chunk.length === 0) return [];
+    if (!this.chunked) return [chunk];
+    return [toBuffer(`${chunk.length.toString(16)}\r\n`), chunk, toBuffer("\r\n")];
+  }
+  override _write(chunk: Buffer, _encoding: string, done: Done): void {
+    const parts = this.headersSent ? [] : [this.headBytes(this.writableEnded && this.writes.length === 0 ? chunk.length : undefined)];
+    parts.push(...this.framed(chunk));
+    this.sendBytes(parts, done);
+  }
+  override _final(done: Done): void {
+    const parts = this.headersSent ? [] : [this.headBytes(0)];
+    if (this.chunked && this.bodyAllowed) parts.push(toBuffer("0\r\n\r\n"));
+    this.sendBytes(parts, (error) => {
+      done(error);
+      if (!error) this.sentAll();
+    });
+  }
+}

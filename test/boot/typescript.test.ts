@@ -1,0 +1,99 @@
+/** TypeScript programs as guests: what they find, how they end, and their sockets. */
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import test, { type ExecutionContext } from "ava";
+import { freePorts } from "../../scripts/devices.ts";
+import { fromRoot } from "../../scripts/paths.ts";
+import type { BootModule } from "../../scripts/modules.ts";
+import { type AppOptions, buildApp } from "../../toolstack/cli/app/build.ts";
+import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, powerOff } from "./support/boot.ts";
+
+const program = (name: string) => fromRoot(`test/boot/support/typescript/${name}.ts`);
+
+/** A folder for this test. */
+function folder(t: ExecutionContext): string {
+  const made = mkdtempSync(path.join(os.tmpdir(), "typevisor-typescript-"));
+  t.teardown(() => rmSync(made, { recursive: true }));
+  return made;
+}
+
+async function module(t: ExecutionContext, name: string, options: AppOptions): Promise<BootModule> {
+  const file = path.join(folder(t), `${name}.elf`);
+  writeFileSync(file, await buildApp(options));
+  return { name, file };
+}
+
+test("a TypeScript program finds console, arguments, files, timers, and ends as it says", async (t) => {
+  const files = folder(t);
+  writeFileSync(path.join(files, "note.txt"), "packed in\n");
+  mkdirSync(path.join(files, "more"));
+  writeFileSync(path.join(files, "more", "deep.txt"), "");
+  const basics = await module(t, "basics", {
+    file: program("basics"),
+    files,
+    arguments: ["one"],
+    environment: { MOOD: "good" },
+  });
+  const machine = await bootToPrompt(t, { modules: [basics] });
+  const run = (how: string) =>
+    machine.command(`create --kernel basics --memory 16 --wait --cmdline "-- two ${how}"`, GUEST_MS);
+
+  const well = await run("end");
+  t.regex(well, /arguments one,two,end good\n/);
+  t.regex(well, /files more,note\.txt packed in\n/);
+  t.regex(well, /text Grüße ☃ 😀\n/);
+  t.regex(well, /random 16 true true\n/);
+  t.regex(well, /url http:\/\/host:8080\/c\?d=e\n/);
+  t.regex(well, /order now,job,(timer,immediate|immediate,timer) true\n/);
+  t.regex(well, /has ended: poweroff/);
+
+  const threw = await run("throw");
+  t.regex(threw, /Uncaught TypeError: cannot read property 'value' of undefined\n {4}at open \(basics\.ts:9:\d+\)\n/);
+  t.regex(threw, /at <anonymous> \(basics\.ts:30:\d+\)/);
+  t.regex(threw, /has ended: crash/);
+  t.regex(await run("reject"), /Uncaught RangeError: as asked\n {4}at \S+ \(basics\.ts:31:\d+\)[^]*has ended: crash/);
+  t.regex(await run("status"), /exited with status 3\n[^]*has ended: crash/);
+  t.regex(await run("memory"), /Uncaught InternalError: out of memory[^]*has ended: crash/);
+  t.regex(await run("stack"), /Uncaught (Internal|Range)Error: [^]*at deeper \(basics\.ts:34:\d+\)[^]*has ended: crash/);
+  await powerOff(t, machine);
+});
+
+test("the demo's HTTP server answers this computer; two programs talk by TCP, UDP and fetch", async (t) => {
+  const demo = await module(t, "demo", {
+    file: fromRoot("guests/typescript/demo/server.ts"),
+    files: fromRoot("guests/typescript/demo/files"),
+    arguments: ["from", "the", "test"],
+  });
+  const sockets = await module(t, "sockets", { file: program("sockets") });
+  const [port] = (await freePorts(1)) as [number];
+  const machine = await bootToPrompt(t, {
+    nic: "virtio-net",
+    modules: [demo, sockets],
+    forwards: [{ protocol: "tcp", hostPort: port, address: "10.0.2.40", port: 80 }],
+  });
+  await machine.command("create --kernel demo --memory 16 --vif ip=10.0.2.40", COMMAND_MS);
+  await consoleSays(machine, "demo", /the server listens on port 80/, COMMAND_MS);
+  const at = `http://127.0.0.1:${port}`;
+  t.regex(await (await fetch(at)).text(), /<h1>A TypeScript program as a guest<\/h1>/);
+  const status = (await (await fetch(`${at}/status`)).json()) as { requests: number; arguments: string[] };
+  t.deepEqual(status.arguments, ["from", "the", "test"]);
+  t.is(status.requests, 2);
+  const bytes = randomBytes(400_000);
+  const echo = await fetch(`${at}/echo`, { method: "POST", body: bytes });
+  t.true(Buffer.from(await echo.arrayBuffer()).equals(bytes));
+  t.regex(await (await fetch(`${at}/files/README.md`)).text(), /What the demo finds/);
+  t.is((await fetch(`${at}/files/absent`)).status, 404);
+
+  await machine.command("bridge create inner", COMMAND_MS);
+  await machine.command("create --kernel sockets --name server --memory 16 --vif bridge=inner,ip=10.1.0.2", COMMAND_MS);
+  await consoleSays(machine, "server", /serving/, COMMAND_MS);
+  const client = await machine.command(
+    'create --kernel sockets --memory 16 --vif bridge=inner,ip=10.1.0.3 --cmdline "-- 10.1.0.2" --wait',
+    GUEST_MS,
+  );
+  t.regex(client, /sockets are as expected\n[^]*has ended: poweroff/);
+  await machine.command("destroy demo server", COMMAND_MS);
+  await powerOff(t, machine);
+});
