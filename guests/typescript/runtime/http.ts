@@ -303,6 +303,8 @@ export class ClientRequest extends OutgoingMessage {
     else this.socket.write(last, undefined, done);
   }
   protected sentAll(): void {}
+  /** The answer is still to come. */
+  override finishedWriting(): void {}
 }
 
 export function request(

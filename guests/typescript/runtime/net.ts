@@ -141,8 +141,12 @@ export class Socket extends Duplex {
     if (this.peerClosed && !this.paused) {
       this.peerClosed = false;
       this.push(null);
-      if (!this.halfOpen) this.end();
     }
+  }
+  /** Everything that came was read. */
+  protected override ended(): void {
+    if (!this.halfOpen) this.end();
+    super.ended();
   }
   /** What is written in one callback goes out in one piece. */
   override _write(chunk: Buffer, _encoding: string, done: Done): void {

@@ -344,10 +344,14 @@ export class Writable extends EventEmitter {
       this.writableFinished = true;
       addTick(() => {
         this.emit("finish");
-        const readable = this as unknown as Readable;
-        if (readable.readableEnded !== false) this.destroy();
+        this.finishedWriting();
       });
     });
+  }
+  /** Both directions of a stream have ended: it closes. */
+  finishedWriting(): void {
+    const readable = this as unknown as Readable;
+    if (readable.readableEnded !== false) this.destroy();
   }
   destroy(error: Error | null = null): this {
     if (this.destroyed) return this;
@@ -384,7 +388,7 @@ export class Duplex extends Readable {
 export interface Duplex
   extends Pick<
     Writable,
-    | ("write" | "end" | "cork" | "uncork" | "setDefaultEncoding" | "queueWrite" | "writeNext" | "finishWriting")
+    | ("write" | "end" | "cork" | "uncork" | "setDefaultEncoding" | "queueWrite" | "writeNext" | "finishWriting" | "finishedWriting")
     | ("writable" | "writableEnded" | "writableFinished" | "writableNeedDrain" | "writableLength")
     | ("writes" | "writingSize" | "writing" | "writingObjects" | "writingLimit")
   > {
