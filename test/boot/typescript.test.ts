@@ -97,3 +97,27 @@ test("the demo's HTTP server answers this computer; two programs talk by TCP, UD
   await machine.command("destroy demo server", COMMAND_MS);
   await powerOff(t, machine);
 });
+
+test("five packages from npm run in a program", async (t) => {
+  const packages = await module(t, "packages", { file: program("packages") });
+  const [port] = (await freePorts(1)) as [number];
+  const machine = await bootToPrompt(t, {
+    nic: "virtio-net",
+    modules: [packages],
+    forwards: [{ protocol: "tcp", hostPort: port, address: "10.0.2.41", port: 80 }],
+  });
+  await machine.command("create --kernel packages --memory 16 --vif ip=10.0.2.41", COMMAND_MS);
+  await consoleSays(machine, "packages", /five packages serve/, COMMAND_MS);
+  const at = `http://127.0.0.1:${port}`;
+  const good = await fetch(`${at}/orders/hammer/3`);
+  t.is(await good.text(), "<h1>hammer</h1>\n<p><em>3</em> of them, due <strong>Saturday, 5 December 2026</strong></p>\n");
+  const bad = await fetch(`${at}/orders/x/many`);
+  t.is(bad.status, 400);
+  t.deepEqual(await bad.json(), [
+    ["name", "too_small"],
+    ["count", "invalid_type"],
+  ]);
+  t.is((await fetch(`${at}/else`)).status, 404);
+  await machine.command("destroy packages", COMMAND_MS);
+  await powerOff(t, machine);
+});
