@@ -1,6 +1,7 @@
 /*
  * Runs a TypeScript program (lib/engine/program.h): its turns are a source of the loop, beside the network's.
  */
+#include "../lib/engine/linear.h"
 #include "typescript.h"
 
 const char guest_name[] = "typescript";
@@ -10,6 +11,17 @@ static bool wanted = true;
 static uint64_t program_deadline;
 
 void program_wake(void) { wanted = true; }
+
+/* Option cost: what the start took, when the program waits for the first time, or ends. */
+static void report_cost(void) {
+  static bool reported;
+  if (reported || !option_present("cost"))
+    return;
+  reported = true;
+  print("cost: %lu ticks since the first instruction; image %lu KiB, %lu pages given to heap and stack, %lu of %lu left\n",
+        rdtsc() - first_tsc, ((uint64_t)image_end - (uint64_t)image_start + image_appended) / 1024, linear_frames,
+        engine_pages_left(), memory_bytes() >> 12);
+}
 
 static bool work(void *context) {
   (void)context;
@@ -21,6 +33,8 @@ static bool work(void *context) {
   program_deadline = engine_calls->deadline[0] | (uint64_t)engine_calls->deadline[1] << 32;
   if (engine_calls->turn == ENGINE_MORE)
     wanted = true;
+  else
+    report_cost();
   return true;
 }
 
@@ -32,6 +46,7 @@ static uint64_t deadline(void *context) {
 static struct loop_source source = {.work = work, .deadline = deadline};
 
 void program_end(unsigned reason) {
+  report_cost();
   network_drain();
   guest_shut_down(reason);
 }

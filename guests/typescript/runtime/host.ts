@@ -2,6 +2,9 @@
  * The guest below: what a program can ask of it, by words in the call page, and the bytes that go with it. The other side is
  * guests/typescript/operations.c and guests/lib/engine/engine.c.
  */
+import { OPERATION } from "./operations.ts";
+
+export { OPERATION, SHUTDOWN_CRASH, SHUTDOWN_POWEROFF } from "./operations.ts";
 
 /** What the engine is given before this is evaluated. */
 export interface Host {
@@ -26,33 +29,6 @@ export interface ProgramInfo {
   /** When it was built, ms since 1970: the time of its files. */
   builtAt: number;
 }
-
-/** Operations by number: operations.c. */
-export const OPERATION = {
-  decode: 0,
-  end: 1,
-  print: 2,
-  clock: 3,
-  random: 4,
-  commandLine: 5,
-  memory: 6,
-  networkOpen: 7,
-  takeEvent: 8,
-  listen: 9,
-  connect: 10,
-  write: 11,
-  read: 12,
-  shutdown: 13,
-  close: 14,
-  names: 15,
-  datagrams: 16,
-  send: 17,
-  receive: 18,
-} as const;
-
-/** sched.h. */
-export const SHUTDOWN_POWEROFF = 0;
-export const SHUTDOWN_CRASH = 3;
 
 /** Byte offsets in the window: program.h. */
 const TRANSFER = 0x1000;
@@ -104,10 +80,10 @@ export function endTurn(more: boolean, deadlineNs: number): void {
   words[DEADLINE + 1] = deadlineNs / 0x1_0000_0000;
 }
 
-/** Ends the domain: SHUTDOWN_POWEROFF or SHUTDOWN_CRASH. */
+/** Ends the domain: SHUTDOWN_POWEROFF or SHUTDOWN_CRASH. Nothing follows in a guest; a simulated one ignores what does. */
 export function endDomain(reason: number): never {
   call(OPERATION.end, reason);
-  throw new Error("the domain goes on after its end");
+  return undefined as never;
 }
 
 /** Encodes a text without NUL and lone surrogates into the transfer buffer; returns its length, which may be more than has room. */
