@@ -272,10 +272,8 @@ export class Writable extends EventEmitter {
     if (typeof encoding === "function") [encoding, done] = [undefined, encoding];
     if (this.writableEnded || this.destroyed) {
       const error = codedError("ERR_STREAM_WRITE_AFTER_END", "write after the end of the stream");
-      addTick(() => {
-        done?.(error);
-        this.destroy(error);
-      });
+      if (done) addTick(() => done(error));
+      this.destroy(error);
       return false;
     }
     this.queueWrite(data, encoding, done);

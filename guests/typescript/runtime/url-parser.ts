@@ -234,8 +234,6 @@ export function parseUrl(text: string, base?: Parts): Parts {
   return parts;
 }
 
-export function pathText({ path, host }: Parts): string {
-  if (typeof path === "string") return path;
-  const text = path.map((part) => `/${part}`).join("");
-  return host === null && path.length > 1 && path[0] === "" ? `/.${text}` : text;
+export function pathText({ path }: Parts): string {
+  return typeof path === "string" ? path : path.map((part) => `/${part}`).join("");
 }

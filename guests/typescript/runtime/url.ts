@@ -123,7 +123,10 @@ export class URL {
   get href(): string {
     const { protocol, username, password, host, search, hash } = this.parts;
     const user = username === "" && password === "" ? "" : `${username}${password === "" ? "" : `:${password}`}@`;
-    const authority = host === null ? "" : `//${user}${this.host}`;
+    const { path } = this.parts;
+    // Without an authority, a path that begins with two slashes must not become one.
+    const none = typeof path !== "string" && path.length > 1 && path[0] === "" ? "/." : "";
+    const authority = host === null ? none : `//${user}${this.host}`;
     return `${protocol}${authority}${pathText(this.parts)}${search === null ? "" : `?${search}`}${hash === null ? "" : `#${hash}`}`;
   }
   set href(text: string) {
