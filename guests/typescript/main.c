@@ -31,7 +31,7 @@ static bool work(void *context) {
   wanted = false;
   engine_turn();
   program_deadline = engine_calls->deadline[0] | (uint64_t)engine_calls->deadline[1] << 32;
-  if (engine_calls->turn == ENGINE_MORE)
+  if (engine_calls->turn == ENGINE_MORE || engine_has_rejections())
     wanted = true;
   else
     report_cost();

@@ -72,13 +72,14 @@ export function readEngineNames(): EngineNames {
   return { exports, constructors: start[1], imports };
 }
 
-/** build/gen/engine-exports.h: the C names of the engine's exports and imports, as wasm2c makes them. */
-export function engineExportsHeader(names: EngineNames): string {
+/** build/gen/engine-exports.h: the C names of the engine's exports and imports, as wasm2c makes them; and numbers. */
+export function engineExportsHeader(names: EngineNames, numbers: Record<string, number>): string {
   const lines = [...names.exports].map(([name, letter]) => {
     const cName = name.startsWith("QTS_") ? name : `engine_${name}`;
     return `#define ${cName} Z_engineZ_${mangle(letter)}`;
   });
   lines.push(`#define engine_constructors Z_engineZ_${mangle(names.constructors)}`);
+  for (const [name, value] of Object.entries(numbers)) lines.push(`#define engine_${name} ${value}u`);
   for (const [name, letter] of names.imports) lines.push(`#define engine_import_${name} Z_aZ_${mangle(letter)}`);
   return `/* Made by scripts/build/engine-names.ts. */\n#pragma once\n${lines.sort().join("\n")}\n`;
 }

@@ -83,6 +83,25 @@ export async function translateIo(): Promise<void> {
   await translate("noxs", ioWasm, "IO_BASE");
 }
 
+/**
+ * Place of the promise rejection hook in the engine's runtime structure, where nothing exported sets it (QuickJS:
+ * host_promise_rejection_tracker; its argument follows). Read off its two calls, which have a type of their own.
+ */
+export function rejectionTracker(generated: string): number {
+  const parts = generated.split(/CALL_INDIRECT\(instance->w2c_T0, void \(\*\)\(void\*, u32, u64, u64, u32, u32\),/);
+  const places = parts.slice(0, -1).map((before) => {
+    const loads = [...before.slice(-1000).matchAll(/i32_load\(instance->Z_aZ_a, \(u64\)\(w2c_i\d\) \+ (\d+)u\)/g)];
+    const [hook, argument] = loads.slice(-2).map(([, place]) => Number(place));
+    return argument === hook! + 4 ? hook! : Number.NaN;
+  });
+  if (places.length !== 2 || places[0] !== places[1]) {
+    throw new BuildError(
+      "the engine's calls of its promise rejection hook are not found: quickjs-emscripten changed, see scripts/build/wasm2c.ts",
+    );
+  }
+  return places[0]!;
+}
+
 /** Also writes build/gen/engine-exports.h. Who asks while it runs waits for the same. */
 let engine: Promise<void> | undefined;
 export function translateEngine(): Promise<void> {
@@ -93,12 +112,20 @@ export function translateEngine(): Promise<void> {
 async function translateEngineNow(): Promise<void> {
   await translate("engine", engineWasm, "ENGINE_BASE");
   const header = path.join(generatedFolder, "engine-exports.h");
+  const source = path.join(generatedFolder, "engine.c");
   await runStep({
     name: "engine-exports",
     title: "read the engine's export names",
-    inputs: () => [engineLoader, fromRoot("scripts/build/engine-names.ts")],
+    inputs: () => [
+      engineLoader,
+      source,
+      ...["engine-names.ts", "wasm2c.ts"].map((name) => fromRoot(`scripts/build/${name}`)),
+    ],
     key: "",
     outputs: [header],
-    run: () => writeIfChanged(header, engineExportsHeader(readEngineNames())),
+    run: () => {
+      const hook = rejectionTracker(readFileSync(source, "utf8"));
+      writeIfChanged(header, engineExportsHeader(readEngineNames(), { rejection_tracker: hook }));
+    },
   });
 }

@@ -76,6 +76,7 @@ static void start(void) {
   engine_init(program->memory_pages);
   if (engine_at(0) != (void *)LINEAR_BASE || engine.w2c_g0 != program->stack_pointer)
     guest_fail("the program was made for another engine");
+  *(u32 *)engine_at(program->runtime + engine_rejection_tracker) = engine.w2c_T0.size - 1;
 }
 
 void engine_open(void) {
@@ -163,13 +164,72 @@ static void encode(u32 context, u32 value) {
   QTS_FreeCString(&engine, context, text);
 }
 
-/* With an argument: encode it. Without: decode, or an operation of the guest's, by the call page. */
+/* --- Rejected promises that nobody handles ------------------------------------------------------------------- */
+
+/* As many as are told of; further ones are not. */
+#define REJECTIONS 32
+
+static struct {
+  uint64_t promise;
+  u32 reason; /* a value of its own; 0: the entry is free */
+} rejections[REJECTIONS];
+
+/*
+ * The engine's hook: a promise without a handler was rejected, or one of those has got a handler after all. quickjs-emscripten does
+ * not export what sets it, so it is put into the engine's table of functions and its runtime (engine_rejection_tracker: its place
+ * there, which the build reads off the engine's code).
+ */
+static void track_rejection(void *module, u32 context, u64 promise, u64 reason, u32 handled, u32 opaque) {
+  (void)module;
+  (void)opaque;
+  for (unsigned i = 0; i < REJECTIONS; i++) {
+    if (handled && rejections[i].reason && rejections[i].promise == promise) {
+      QTS_FreeValuePointer(&engine, context, rejections[i].reason);
+      rejections[i].reason = 0;
+      return;
+    }
+    if (!handled && !rejections[i].reason) {
+      u32 value = program->scratch + PROGRAM_SCRATCH / 2;
+      *(u64 *)engine_at(value) = reason;
+      rejections[i].promise = promise;
+      rejections[i].reason = QTS_DupValuePointer(&engine, context, value);
+      return;
+    }
+  }
+}
+
+/* The reason of one of them, which is the caller's now; result: whether there is one. */
+static u32 take_rejection(void) {
+  engine_calls->result = 0;
+  for (unsigned i = 0; i < REJECTIONS; i++)
+    if (rejections[i].reason) {
+      u32 reason = rejections[i].reason;
+      rejections[i].reason = 0;
+      engine_calls->result = 1;
+      return reason;
+    }
+  return 0;
+}
+
+bool engine_has_rejections(void) {
+  for (unsigned i = 0; i < REJECTIONS; i++)
+    if (rejections[i].reason)
+      return true;
+  return false;
+}
+
+/*
+ * With an argument: encode it. Without: what gives a value (operations 0 and 19), or an operation of the guest's, by the call
+ * page.
+ */
 u32 engine_host_call(u32 context, u32 argc, u32 argv, u32 function) {
   (void)function;
   if (argc)
     encode(context, argv);
-  else if (engine_calls->operation == 0)
+  else if (engine_calls->operation == ENGINE_DECODE)
     return decode(context, engine_calls->arguments[0]);
+  else if (engine_calls->operation == ENGINE_TAKE_REJECTION)
+    return take_rejection();
   else
     engine_operation();
   return 0;
@@ -182,9 +242,13 @@ void panic(const char *text) { engine_crash("%s", text); }
 void wasm_rt_trap(wasm_rt_trap_t code) { engine_crash("WebAssembly trap %u", code); }
 
 void wasm_rt_allocate_funcref_table(wasm_rt_funcref_table_t *functions, uint32_t elements, uint32_t most) {
-  functions->data = pages_take(FUNCTION_TABLE_PAGES(elements * sizeof(wasm_rt_funcref_t)));
-  functions->size = elements;
+  functions->data = pages_take(FUNCTION_TABLE_PAGES((elements + 1) * sizeof(wasm_rt_funcref_t)));
+  functions->size = elements + 1;
   functions->max_size = most;
+  /* Behind the engine's own functions. */
+  functions->data[elements].func_type =
+      wasm_rt_register_func_type(5, 0, WASM_RT_I32, WASM_RT_I64, WASM_RT_I64, WASM_RT_I32, WASM_RT_I32);
+  functions->data[elements].func = (wasm_rt_function_ptr_t)track_rejection;
 }
 
 void wasm_rt_free_funcref_table(wasm_rt_funcref_table_t *functions) { (void)functions; }

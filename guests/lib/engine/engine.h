@@ -20,12 +20,16 @@ struct engine_call_page {
   uint32_t deadline[2]; /* system time, ns, low word first; 0: none */
 };
 
+/* Operations that are the engine's own; the guest's have other numbers. */
+enum engine_operation { ENGINE_DECODE = 0, ENGINE_TAKE_REJECTION = 19 };
 enum engine_turn_end { ENGINE_IDLE, ENGINE_MORE };
 
 /* Takes the program in the image into use; guest_fail when there is none, or a damaged one. */
 void engine_open(void);
 /* Runs a turn of the program, and promise jobs until none is left. What the program leaves uncaught ends the guest as a crash. */
 void engine_turn(void);
+/* Whether a promise was rejected that nobody handles: the program is to have another turn, and asks for it. */
+bool engine_has_rejections(void);
 extern struct engine_call_page *const engine_calls;
 extern uint8_t *const engine_transfer; /* PROGRAM_TRANSFER_SIZE bytes */
 /* Pages of RAM that the heap may still grow by. */

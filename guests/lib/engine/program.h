@@ -11,6 +11,7 @@
 
 #define PROGRAM_MAGIC 0x31474f5250565400 /* "\0TVPROG1" */
 #define PROGRAM_PAGE 4096
+#define PROGRAM_SCRATCH 64 /* bytes at `scratch` for the guest */
 
 struct program {
   uint64_t magic;

@@ -19,7 +19,8 @@ function check(good: boolean, message: unknown, otherwise: string, actual?: unkn
   throw new AssertionError({ message: message === undefined ? otherwise : String(message), actual, expected });
 }
 
-const both = (a: unknown, b: unknown, words: string) => `Expected values to be ${words}:\n${inspect(a)}\nand\n${inspect(b)}`;
+const both = (a: unknown, b: unknown, words: string) =>
+  `Expected values to be ${words}:\n${inspect(a)}\nand\n${inspect(b)}`;
 
 /** Whether an error is as `expected`: a class, a pattern of its text, an object whose properties it has, or a function that says so. */
 function isAs(error: unknown, expected: unknown): boolean {
@@ -36,11 +37,14 @@ function isAs(error: unknown, expected: unknown): boolean {
 }
 
 const functions = {
-  ok: (value: unknown, message?: unknown) => check(!!value, message, "The expression evaluated to a falsy value", value, true),
+  ok: (value: unknown, message?: unknown) =>
+    check(!!value, message, "The expression evaluated to a falsy value", value, true),
   // eslint-disable-next-line eqeqeq -- what it promises
   equal: (a: unknown, b: unknown, message?: unknown) => check(a == b, message, both(a, b, "loosely equal"), a, b),
-  strictEqual: (a: unknown, b: unknown, message?: unknown) => check(Object.is(a, b), message, both(a, b, "strictly equal"), a, b),
-  notStrictEqual: (a: unknown, b: unknown, message?: unknown) => check(!Object.is(a, b), message, both(a, b, "different"), a, b),
+  strictEqual: (a: unknown, b: unknown, message?: unknown) =>
+    check(Object.is(a, b), message, both(a, b, "strictly equal"), a, b),
+  notStrictEqual: (a: unknown, b: unknown, message?: unknown) =>
+    check(!Object.is(a, b), message, both(a, b, "different"), a, b),
   deepStrictEqual: (a: unknown, b: unknown, message?: unknown) =>
     check(isDeepStrictEqual(a, b), message, both(a, b, "strictly deep-equal"), a, b),
   match: (text: string, pattern: RegExp, message?: unknown) =>

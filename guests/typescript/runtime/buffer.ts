@@ -10,7 +10,10 @@ export function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 type From = (value: unknown, encoding?: unknown, length?: unknown) => Buffer;
-const { from: slowFrom, byteLength: slowLength } = Buffer as unknown as { from: From; byteLength: (...values: unknown[]) => number };
+const { from: slowFrom, byteLength: slowLength } = Buffer as unknown as {
+  from: From;
+  byteLength: (...values: unknown[]) => number;
+};
 const { toString: slowText } = Buffer.prototype;
 
 Object.assign(Buffer, {
@@ -20,7 +23,9 @@ Object.assign(Buffer, {
     typeof value === "string" && isUtf8(encoding) ? encodeUtf8(value).length : slowLength(value, encoding),
 });
 Buffer.prototype.toString = function (this: Buffer, encoding?: string, start?: number, end?: number): string {
-  return isUtf8(encoding) ? decodeUtf8(this.subarray(start ?? 0, end ?? this.length)) : slowText.call(this, encoding, start, end);
+  return isUtf8(encoding)
+    ? decodeUtf8(this.subarray(start ?? 0, end ?? this.length))
+    : slowText.call(this, encoding, start, end);
 };
 
 export { Buffer };

@@ -4,7 +4,10 @@ import { DOMException } from "./web-events.ts";
 const TYPED = [Number, String, Boolean, BigInt];
 
 function refuse(value: unknown): never {
-  throw new DOMException(`${typeof value === "function" ? value.name || "a function" : String(value)} could not be cloned`, "DataCloneError");
+  throw new DOMException(
+    `${typeof value === "function" ? value.name || "a function" : String(value)} could not be cloned`,
+    "DataCloneError",
+  );
 }
 
 function clone(value: unknown, seen: Map<object, unknown>): unknown {
@@ -35,13 +38,17 @@ function clone(value: unknown, seen: Map<object, unknown>): unknown {
     return items;
   }
   if (value instanceof Error) {
-    const Kind = [EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].find((kind) => kind.name === value.name) ?? Error;
+    const Kind =
+      [EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].find(
+        (kind) => kind.name === value.name,
+      ) ?? Error;
     const error = keep(new Kind(value.message));
     if (value.stack !== undefined) error.stack = value.stack;
     if (value.cause !== undefined) error.cause = clone(value.cause, seen);
     return error;
   }
-  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) refuse(value);
+  if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef)
+    refuse(value);
   const made = keep<Record<string, unknown>>((Array.isArray(value) ? new Array(value.length) : {}) as never);
   for (const [key, item] of Object.entries(value)) made[key] = clone(item, seen);
   return made;

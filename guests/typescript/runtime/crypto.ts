@@ -9,7 +9,10 @@ const WEB_MOST = 65536;
 
 function fill(bytes: Uint8Array): void {
   if (!fillRandom(bytes)) {
-    throw new DOMException("this processor has no random numbers (RDRAND), and a guest has no other source", "OperationError");
+    throw new DOMException(
+      "this processor has no random numbers (RDRAND), and a guest has no other source",
+      "OperationError",
+    );
   }
 }
 

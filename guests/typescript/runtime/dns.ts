@@ -18,6 +18,8 @@ export function lookup(name: string, options: unknown, done?: Done): void {
 export const promises = {
   lookup: (name: string): Promise<{ address: string; family: number }> =>
     new Promise((resolve, reject) =>
-      lookup(name, (error: Error | null, address?: string) => (error ? reject(error) : resolve({ address: address!, family: 4 }))),
+      lookup(name, (error: Error | null, address?: string) =>
+        error ? reject(error) : resolve({ address: address!, family: 4 }),
+      ),
     ),
 };

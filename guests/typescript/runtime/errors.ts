@@ -27,5 +27,8 @@ const NETWORK: Record<number, [string, string]> = {
 export function networkError(number: number, doing: string, address = "", port = 0): CodedError {
   const [code, text] = NETWORK[Math.abs(number)] ?? ["EIO", `error ${number} of lwIP`];
   const where = address === "" ? "" : ` ${address}:${port}`;
-  return codedError(code, `${text}, ${doing}${where}`, { syscall: doing, ...(address === "" ? {} : { address, port }) });
+  return codedError(code, `${text}, ${doing}${where}`, {
+    syscall: doing,
+    ...(address === "" ? {} : { address, port }),
+  });
 }

@@ -68,7 +68,8 @@ export type BodyInput = string | ArrayBuffer | ArrayBufferView | URLSearchParams
 function bodyBytes(body: BodyInput): { bytes: Buffer | null; type: string | undefined } {
   if (body === null || body === undefined) return { bytes: null, type: undefined };
   if (typeof body === "string") return { bytes: toBuffer(body), type: "text/plain;charset=UTF-8" };
-  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body)) return { bytes: toBuffer(bytesOf(body)), type: undefined };
+  if (body instanceof ArrayBuffer || ArrayBuffer.isView(body))
+    return { bytes: toBuffer(bytesOf(body)), type: undefined };
   if (body instanceof URLSearchParams) {
     return { bytes: toBuffer(String(body)), type: "application/x-www-form-urlencoded;charset=UTF-8" };
   }
@@ -163,7 +164,8 @@ export class Request extends Body {
 
   constructor(from: string | URL | Request, options: RequestOptions = {}) {
     const before = from instanceof Request ? from : undefined;
-    const { bytes, type } = options.body === undefined ? { bytes: before?.content ?? null, type: undefined } : bodyBytes(options.body);
+    const { bytes, type } =
+      options.body === undefined ? { bytes: before?.content ?? null, type: undefined } : bodyBytes(options.body);
     super(async () => bytes ?? new Uint8Array(0));
     this.content = bytes;
     this.url = before?.url ?? new URL(String(from)).href;
@@ -171,7 +173,8 @@ export class Request extends Body {
     this.headers = new Headers(options.headers ?? before?.headers);
     this.redirect = options.redirect ?? before?.redirect ?? "follow";
     this.signal = options.signal ?? before?.signal;
-    if (bytes !== null && (this.method === "GET" || this.method === "HEAD")) throw new TypeError(`${this.method} has no body`);
+    if (bytes !== null && (this.method === "GET" || this.method === "HEAD"))
+      throw new TypeError(`${this.method} has no body`);
     if (type !== undefined && !this.headers.has("content-type")) this.headers.set("content-type", type);
   }
   clone(): Request {
@@ -236,7 +239,8 @@ export async function fetch(from: string | URL | Request, options?: RequestOptio
       return response;
     }
     message.resume();
-    if (request.redirect === "error" || redirects === REDIRECTS_MOST) throw new TypeError("fetch failed: redirected too often");
+    if (request.redirect === "error" || redirects === REDIRECTS_MOST)
+      throw new TypeError("fetch failed: redirected too often");
     url = new URL(location, url);
     if (status === 303 || (status < 303 && method === "POST")) [method, body] = ["GET", null];
   }

@@ -25,7 +25,12 @@ function failure(code: string, message: string, syscall: string, path: string): 
 
 /** An absolute path without "." and "..", and without a slash at its end. */
 function normalize(path: unknown): string {
-  const text = path instanceof URL ? decodeURIComponent(path.pathname) : path instanceof Uint8Array ? toBuffer(path).toString() : path;
+  const text =
+    path instanceof URL
+      ? decodeURIComponent(path.pathname)
+      : path instanceof Uint8Array
+        ? toBuffer(path).toString()
+        : path;
   if (typeof text !== "string") throw new TypeError("a path is a string, a Buffer or a file: URL");
   const parts: string[] = [];
   for (const part of text.split("/")) {
@@ -68,7 +73,8 @@ function status(path: unknown, syscall: string): Stats {
 }
 
 export function readFileSync(path: unknown, options?: Options): Buffer | string {
-  if (status(path, "open").isDirectory()) throw failure("EISDIR", "illegal operation on a directory", "read", String(path));
+  if (status(path, "open").isDirectory())
+    throw failure("EISDIR", "illegal operation on a directory", "read", String(path));
   const bytes = toBuffer(fileBytes(files[normalize(path)]!).slice());
   const encoding = typeof options === "string" ? options : options?.encoding;
   return encoding ? bytes.toString(encoding as "utf8") : bytes;
@@ -113,7 +119,8 @@ export function readdirSync(path: unknown, options?: { withFileTypes?: boolean }
 }
 
 export function createReadStream(path: unknown, options?: Options | { start?: number; end?: number }): Readable {
-  const { start = 0, end = Infinity } = (typeof options === "object" ? options : null) as { start?: number; end?: number } ?? {};
+  const { start = 0, end = Infinity } =
+    ((typeof options === "object" ? options : null) as { start?: number; end?: number }) ?? {};
   let at = start;
   const stream = new Readable({
     read(size) {
@@ -127,7 +134,8 @@ export function createReadStream(path: unknown, options?: Options | { start?: nu
       }
     },
   });
-  const encoding = typeof options === "string" ? options : (options as { encoding?: string } | null | undefined)?.encoding;
+  const encoding =
+    typeof options === "string" ? options : (options as { encoding?: string } | null | undefined)?.encoding;
   return encoding ? stream.setEncoding(encoding) : stream;
 }
 
@@ -180,7 +188,18 @@ for (const [name, run] of Object.entries(SYNCHRONOUS)) {
 /** The module, with the callback forms. */
 export const fs = {
   ...callbacks,
-  ...{ readFileSync, statSync, lstatSync, realpathSync, accessSync, existsSync, readdirSync, createReadStream, Stats, constants },
+  ...{
+    readFileSync,
+    statSync,
+    lstatSync,
+    realpathSync,
+    accessSync,
+    existsSync,
+    readdirSync,
+    createReadStream,
+    Stats,
+    constants,
+  },
   ...{ writeFileSync, appendFileSync, mkdirSync, rmSync, unlinkSync, renameSync, promises },
 };
 export { Buffer };

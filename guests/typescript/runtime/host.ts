@@ -8,8 +8,8 @@ export { OPERATION, SHUTDOWN_CRASH, SHUTDOWN_POWEROFF } from "./operations.ts";
 
 /** What the engine is given before this is evaluated. */
 export interface Host {
-  /** With a text: encodes it. Without: performs the operation in the call page; operation 0 gives a text. */
-  system: (text?: string) => string | undefined;
+  /** With a text: encodes it. Without: performs the operation in the call page; some give a value. */
+  system: (text?: string) => unknown;
   /** The window of guests/lib/engine/program.h: call page, transfer buffer, files. */
   machine: ArrayBuffer;
   /** Made by toolstack/cli/app/. */
@@ -96,7 +96,17 @@ export function encodePiece(text: string): number {
 export function decodePiece(length: number): string | undefined {
   words[0] = OPERATION.decode;
   words[ARGUMENTS] = length;
-  return system();
+  return system() as string | undefined;
+}
+
+/** Calls `hear` with the reasons of the rejected promises that nobody has handled. */
+export function takeRejections(hear: (reason: unknown) => void): void {
+  for (;;) {
+    words[0] = OPERATION.takeRejection;
+    const reason = system();
+    if (words[RESULT] !== 1) return;
+    hear(reason);
+  }
 }
 
 /** The bytes of a file, which may not be changed. */

@@ -70,7 +70,11 @@ function parseHead(head: string, message: IncomingMessage): void {
   if (request) {
     [message.method, message.url, message.httpVersion] = [request[1], request[2], `1.${request[3]}`];
   } else if (answer) {
-    [message.httpVersion, message.statusCode, message.statusMessage] = [`1.${answer[1]}`, Number(answer[2]), answer[3] ?? ""];
+    [message.httpVersion, message.statusCode, message.statusMessage] = [
+      `1.${answer[1]}`,
+      Number(answer[2]),
+      answer[3] ?? "",
+    ];
   } else {
     throw codedError("HPE_INVALID_CONSTANT", "this is no HTTP/1.1");
   }
@@ -98,7 +102,8 @@ function bodyOf(message: IncomingMessage, without: boolean): Body {
     return "chunked";
   }
   if (length !== undefined) {
-    if (!/^\d{1,15}$/.test(String(length))) throw codedError("HPE_UNEXPECTED_CONTENT_LENGTH", "a malformed Content-Length");
+    if (!/^\d{1,15}$/.test(String(length)))
+      throw codedError("HPE_UNEXPECTED_CONTENT_LENGTH", "a malformed Content-Length");
     return { left: Number(length) };
   }
   return message.method === undefined ? "until-close" : { left: 0 };
@@ -140,7 +145,9 @@ export class Parser {
     message.aborted = true;
     message.emit("aborted");
     // As in Node, it is no error of a program that does not ask.
-    message.destroy(message.listenerCount("error") > 0 ? codedError("ECONNRESET", "the connection ended within a message") : null);
+    message.destroy(
+      message.listenerCount("error") > 0 ? codedError("ECONNRESET", "the connection ended within a message") : null,
+    );
   }
   /** Whether a message has begun and not ended. */
   get busy(): boolean {

@@ -19,8 +19,9 @@ export abstract class OutgoingMessage extends Writable {
     if (this.headersSent) throw codedError("ERR_HTTP_HEADERS_SENT", "the head has been sent");
     const text = Array.isArray(value) ? value.map(String) : String(value);
     if (!TOKEN.test(name)) throw codedError("ERR_INVALID_HTTP_TOKEN", `"${name}" is no name of a header field`);
-    // eslint-disable-next-line no-control-regex
-    if (/[^\t\x20-\x7e\x80-\xff]/.test(String(text))) throw codedError("ERR_INVALID_CHAR", `the value of ${name} has forbidden characters`);
+     
+    if (/[^\t\x20-\x7e\x80-\xff]/.test(String(text)))
+      throw codedError("ERR_INVALID_CHAR", `the value of ${name} has forbidden characters`);
     this.fields.set(name.toLowerCase(), { name, value: text });
     return this;
   }
@@ -75,7 +76,9 @@ export abstract class OutgoingMessage extends Writable {
     return [toBuffer(`${chunk.length.toString(16)}\r\n`), chunk, toBuffer("\r\n")];
   }
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
-    const parts = this.headersSent ? [] : [this.headBytes(this.writableEnded && this.writes.length === 0 ? chunk.length : undefined)];
+    const parts = this.headersSent
+      ? []
+      : [this.headBytes(this.writableEnded && this.writes.length === 0 ? chunk.length : undefined)];
     parts.push(...this.framed(chunk));
     this.sendBytes(parts, done);
   }

@@ -66,7 +66,8 @@ export class ServerResponse extends OutgoingMessage {
     if (none) {
       this.removeHeader("transfer-encoding");
     } else if (!this.hasHeader("content-length") && !this.hasHeader("transfer-encoding")) {
-      if (length !== undefined && !(length === 0 && this.req.method === "HEAD")) this.setHeader("Content-Length", length);
+      if (length !== undefined && !(length === 0 && this.req.method === "HEAD"))
+        this.setHeader("Content-Length", length);
       else if (this.req.httpVersion === "1.0") this.keepAlive = false;
       else if (length === undefined) this.setHeader("Transfer-Encoding", "chunked");
     }
@@ -172,7 +173,8 @@ export class Server extends NetServer {
     socket.on("close", () => this.idle.delete(socket));
     socket.on("malformed", (error: Error) => {
       if (this.listenerCount("clientError") > 0) this.emit("clientError", error, socket);
-      else if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+      else if (socket.writable)
+        socket.end("HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
     });
     socket.on("error", (error: Error) => {
       if (this.listenerCount("clientError") > 0) this.emit("clientError", error, socket);
@@ -186,7 +188,10 @@ export class Server extends NetServer {
   }
 }
 
-export function createServer(options?: unknown, onRequest?: (request: IncomingMessage, response: ServerResponse) => void): Server {
+export function createServer(
+  options?: unknown,
+  onRequest?: (request: IncomingMessage, response: ServerResponse) => void,
+): Server {
   return new Server(options, onRequest);
 }
 
@@ -220,14 +225,19 @@ export class ClientRequest extends OutgoingMessage {
   constructor(options: RequestOptions, onResponse?: (response: IncomingMessage) => void) {
     super();
     if ((options.protocol ?? "http:") !== "http:") {
-      throw codedError("ERR_INVALID_PROTOCOL", `${options.protocol} is not supported: a guest's programs have no TLS, only http:`);
+      throw codedError(
+        "ERR_INVALID_PROTOCOL",
+        `${options.protocol} is not supported: a guest's programs have no TLS, only http:`,
+      );
     }
     this.method = (options.method ?? "GET").toUpperCase();
     this.path = options.path ?? "/";
     this.host = options.hostname ?? options.host ?? "localhost";
     const port = Number(options.port ?? 80);
-    if (/[\s\x7f]/.test(this.path)) throw codedError("ERR_UNESCAPED_CHARACTERS", "the path has characters that must be escaped");
-    for (const [name, value] of Object.entries(options.headers ?? {})) if (value !== undefined) this.setHeader(name, value);
+    if (/[\s\x7f]/.test(this.path))
+      throw codedError("ERR_UNESCAPED_CHARACTERS", "the path has characters that must be escaped");
+    for (const [name, value] of Object.entries(options.headers ?? {}))
+      if (value !== undefined) this.setHeader(name, value);
     if (!this.hasHeader("host")) this.setHeader("Host", port === 80 ? this.host : `${this.host}:${port}`);
     if (options.auth !== undefined && !this.hasHeader("authorization")) {
       this.setHeader("Authorization", `Basic ${btoa(options.auth)}`);

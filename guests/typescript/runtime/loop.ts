@@ -2,7 +2,7 @@
  * The event loop. The guest calls `turn` when something came or a timer is due; a turn runs one callback, and the engine then runs
  * promise jobs, so that jobs come between any two callbacks, as in Node.
  */
-import { call, clockNs, endTurn, OPERATION, word } from "./host.ts";
+import { call, clockNs, endTurn, OPERATION, takeRejections, word } from "./host.ts";
 
 type Callback = () => void;
 
@@ -35,12 +35,18 @@ let phase = 0;
 let onError: (error: unknown) => void = (error) => {
   throw error;
 };
+let onRejection: (reason: unknown) => void = onError;
 let onIdle: Callback = () => {};
 let onConnection: (handle: number, listener: number) => void = () => {};
 
-/** Says who hears of errors that callbacks leave uncaught, and of the moment when there is nothing left to do. */
-export function setHandlers(error: (error: unknown) => void, idle: Callback): void {
+/** Says who hears of errors that callbacks leave uncaught, of promises' that nobody handles, and that there is nothing left to do. */
+export function setHandlers(
+  error: (error: unknown) => void,
+  rejection: (reason: unknown) => void,
+  idle: Callback,
+): void {
   onError = error;
+  onRejection = rejection;
   onIdle = idle;
 }
 
@@ -135,6 +141,8 @@ export function guarded(work: Callback): void {
 
 /** What the guest calls. */
 export function turn(): void {
+  // Promise jobs have run since the latest callback: what has no handler now has none.
+  takeRejections((reason) => guarded(() => onRejection(reason)));
   const run = next();
   if (run !== undefined) {
     guarded(run);

@@ -11,7 +11,7 @@ import { fillRandom, clockNs } from "./host.ts";
 import { addImmediate, setHandlers, turn } from "./loop.ts";
 import { MODULES } from "./modules.ts";
 import { performance, startClock } from "./performance.ts";
-import { process, uncaught } from "./process.ts";
+import { process, uncaught, unhandled } from "./process.ts";
 import { seedRandom } from "./random.ts";
 import { addTick } from "./ticks.ts";
 import { TextDecoder, TextEncoder } from "./text.ts";
@@ -70,6 +70,6 @@ function start(): void {
   main!().catch(uncaught);
 }
 
-setHandlers(uncaught, () => process.exit());
+setHandlers(uncaught, unhandled, () => process.exit());
 addImmediate(start);
 scope.turn = turn;

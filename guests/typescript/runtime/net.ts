@@ -124,7 +124,8 @@ export class Socket extends Duplex {
       return;
     }
     if (!this.connecting) this.destroy(networkError(value, "read", address, port));
-    else if (value === 14) this.destroy(codedError("ECONNREFUSED", `connect ${address}:${port} is refused`, { address, port }));
+    else if (value === 14)
+      this.destroy(codedError("ECONNREFUSED", `connect ${address}:${port} is refused`, { address, port }));
     else this.destroy(networkError(value === 13 ? 3 : value, "connect", address, port));
   }
   override _read(): void {
@@ -224,14 +225,21 @@ export class Socket extends Duplex {
   }
   private touch(): void {
     clearTimeout(this.timer);
-    this.timer = this.timeout > 0 && !this.destroyed ? setTimeout(() => this.emit("timeout"), this.timeout).unref() : undefined;
+    this.timer =
+      this.timeout > 0 && !this.destroyed ? setTimeout(() => this.emit("timeout"), this.timeout).unref() : undefined;
   }
   address(): AddressInfo | object {
     return this.localAddress === undefined ? {} : { address: this.localAddress, family: "IPv4", port: this.localPort };
   }
   get readyState(): string {
     if (this.connecting) return "opening";
-    return this.destroyed ? "closed" : this.readable && this.writable ? "open" : this.readable ? "readOnly" : "writeOnly";
+    return this.destroyed
+      ? "closed"
+      : this.readable && this.writable
+        ? "open"
+        : this.readable
+          ? "readOnly"
+          : "writeOnly";
   }
   setNoDelay(): this {
     return this;

@@ -21,6 +21,8 @@ export const OPERATION = {
   datagrams: 16,
   send: 17,
   receive: 18,
+  /** engine.c's own: gives the reason of a rejected promise that nobody handles; the result is 0 when there is none. */
+  takeRejection: 19,
 } as const;
 
 /** sched.h. */

@@ -125,4 +125,10 @@ export function uncaught(error: unknown): void {
     crash(second);
   }
 }
+
+/** A promise was rejected and has no handler. */
+export function unhandled(reason: unknown): void {
+  if (process.listenerCount("unhandledRejection") === 0) uncaught(reason);
+  else process.emit("unhandledRejection", reason);
+}
 reportTo(uncaught);

@@ -14,7 +14,8 @@ function parse(text: string, separator = "&", equals = "="): Record<string, stri
   for (const pair of text.split(separator)) {
     if (pair === "") continue;
     const at = pair.indexOf(equals);
-    const [key, value] = at < 0 ? [decode(pair), ""] : [decode(pair.slice(0, at)), decode(pair.slice(at + equals.length))];
+    const [key, value] =
+      at < 0 ? [decode(pair), ""] : [decode(pair.slice(0, at)), decode(pair.slice(at + equals.length))];
     const before = out[key];
     out[key] = before === undefined ? value : ([] as string[]).concat(before, value);
   }
@@ -24,9 +25,18 @@ function parse(text: string, separator = "&", equals = "="): Record<string, stri
 function stringify(values: Values, separator = "&", equals = "="): string {
   return Object.entries(values)
     .flatMap(([key, value]) =>
-      (Array.isArray(value) ? value : [value]).map((one) => `${encodeURIComponent(key)}${equals}${encodeURIComponent(String(one ?? ""))}`),
+      (Array.isArray(value) ? value : [value]).map(
+        (one) => `${encodeURIComponent(key)}${equals}${encodeURIComponent(String(one ?? ""))}`,
+      ),
     )
     .join(separator);
 }
 
-export const querystring = { parse, stringify, decode: parse, encode: stringify, escape: encodeURIComponent, unescape: decode };
+export const querystring = {
+  parse,
+  stringify,
+  decode: parse,
+  encode: stringify,
+  escape: encodeURIComponent,
+  unescape: decode,
+};

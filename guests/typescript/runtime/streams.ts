@@ -50,7 +50,9 @@ export class Readable extends EventEmitter {
   }
   static from(source: Iterable<unknown> | AsyncIterable<unknown>): Readable {
     const iterator =
-      Symbol.asyncIterator in source ? source[Symbol.asyncIterator]() : (source as Iterable<unknown>)[Symbol.iterator]();
+      Symbol.asyncIterator in source
+        ? source[Symbol.asyncIterator]()
+        : (source as Iterable<unknown>)[Symbol.iterator]();
     return new Readable({
       objectMode: true,
       read() {
@@ -354,7 +356,8 @@ export class Writable extends EventEmitter {
   destroy(error: Error | null = null): this {
     if (this.destroyed) return this;
     this.writable = false;
-    for (const { done } of this.writes.splice(0)) done?.(error ?? codedError("ERR_STREAM_DESTROYED", "the stream is destroyed"));
+    for (const { done } of this.writes.splice(0))
+      done?.(error ?? codedError("ERR_STREAM_DESTROYED", "the stream is destroyed"));
     return Readable.prototype.destroy.call(this as unknown as Readable, error) as unknown as this;
   }
 }
@@ -383,13 +386,22 @@ export class Duplex extends Readable {
   }
 }
 // eslint-disable-next-line @typescript-eslint/no-unsafe-declaration-merging
-export interface Duplex
-  extends Pick<
-    Writable,
-    | ("write" | "end" | "cork" | "uncork" | "setDefaultEncoding" | "queueWrite" | "writeNext" | "finishWriting" | "finishedWriting")
-    | ("writable" | "writableEnded" | "writableFinished" | "writableNeedDrain" | "writableLength")
-    | ("writes" | "writingSize" | "writing" | "writingObjects" | "writingLimit")
-  > {
+export interface Duplex extends Pick<
+  Writable,
+  | (
+      | "write"
+      | "end"
+      | "cork"
+      | "uncork"
+      | "setDefaultEncoding"
+      | "queueWrite"
+      | "writeNext"
+      | "finishWriting"
+      | "finishedWriting"
+    )
+  | ("writable" | "writableEnded" | "writableFinished" | "writableNeedDrain" | "writableLength")
+  | ("writes" | "writingSize" | "writing" | "writingObjects" | "writingLimit")
+> {
   _write(chunk: Buffer, encoding: string, done: Done): void;
   _final(done: Done): void;
 }
@@ -405,7 +417,12 @@ Object.defineProperty(Writable, Symbol.hasInstance, {
 });
 
 export interface TransformOptions extends DuplexOptions {
-  transform?: (this: Transform, chunk: Buffer, encoding: string, done: (error?: Error | null, data?: unknown) => void) => void;
+  transform?: (
+    this: Transform,
+    chunk: Buffer,
+    encoding: string,
+    done: (error?: Error | null, data?: unknown) => void,
+  ) => void;
   flush?: (this: Transform, done: (error?: Error | null, data?: unknown) => void) => void;
 }
 

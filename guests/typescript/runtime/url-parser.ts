@@ -4,7 +4,14 @@
  */
 
 /** Schemes with an authority and a default port: "special" ones. */
-const SPECIAL: Record<string, string> = { "http:": "80", "https:": "443", "ws:": "80", "wss:": "443", "ftp:": "21", "file:": "" };
+const SPECIAL: Record<string, string> = {
+  "http:": "80",
+  "https:": "443",
+  "ws:": "80",
+  "wss:": "443",
+  "ftp:": "21",
+  "file:": "",
+};
 
 export interface Parts {
   protocol: string;
@@ -32,7 +39,11 @@ const ENCODED = {
 };
 
 function encode(text: string, which: RegExp): string {
-  return text.toWellFormed().replace(which, (character) => encodeURIComponent(character).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`));
+  return text
+    .toWellFormed()
+    .replace(which, (character) =>
+      encodeURIComponent(character).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`),
+    );
 }
 
 /** encodeURIComponent leaves these as they are: a set that names them means it. */
@@ -57,7 +68,12 @@ function ipv4(host: string): string | undefined {
   if (!/^\d+$/.test(last) && !/^0x[0-9a-f]*$/i.test(last)) return undefined;
   const numbers = parts.map(hostNumber);
   const most = 256 ** (5 - numbers.length);
-  if (numbers.length > 4 || numbers.some(Number.isNaN) || numbers.slice(0, -1).some((n) => n > 255) || numbers.at(-1)! >= most) {
+  if (
+    numbers.length > 4 ||
+    numbers.some(Number.isNaN) ||
+    numbers.slice(0, -1).some((n) => n > 255) ||
+    numbers.at(-1)! >= most
+  ) {
     throw new TypeError(`Invalid URL: the host ${host}`);
   }
   let value = numbers.pop()!;
@@ -81,7 +97,9 @@ function ipv6(text: string): string {
   if (pieces.some((piece) => !/^[0-9a-f]{1,4}$/i.test(piece))) throw fail();
   const short = pieces.map((piece) => Number.parseInt(piece, 16).toString(16)).join(":");
   const zeros = [...short.matchAll(/(?<![^:])0(?::0)+(?![^:])/g)].sort((x, y) => y[0].length - x[0].length)[0];
-  return zeros ? `${short.slice(0, zeros.index).replace(/:$/, "")}::${short.slice(zeros.index + zeros[0].length).replace(/^:/, "")}` : short;
+  return zeros
+    ? `${short.slice(0, zeros.index).replace(/:$/, "")}::${short.slice(zeros.index + zeros[0].length).replace(/^:/, "")}`
+    : short;
 }
 
 /** A host in its normal form. @throws TypeError for what is none */
@@ -100,7 +118,7 @@ export function parseHost(text: string, special: boolean): string {
   } catch {
     throw new TypeError(`Invalid URL: the host ${text}`);
   }
-  // eslint-disable-next-line no-control-regex
+   
   if (name === "" || /[^\u0021-\u007e]|[#%/:<>?@[\\\]^|]/.test(name)) {
     throw new TypeError(`Invalid URL: the host ${text}${/[^\0-\x7f]/.test(name) ? ": only ASCII is supported" : ""}`);
   }
@@ -168,7 +186,11 @@ function cutEnd(text: string): { front: string; query: string | null; fragment: 
   const hash = text.indexOf("#");
   const [before, fragment] = hash < 0 ? [text, null] : [text.slice(0, hash), text.slice(hash + 1)];
   const mark = before.indexOf("?");
-  return { front: mark < 0 ? before : before.slice(0, mark), query: mark < 0 ? null : before.slice(mark + 1), fragment };
+  return {
+    front: mark < 0 ? before : before.slice(0, mark),
+    query: mark < 0 ? null : before.slice(mark + 1),
+    fragment,
+  };
 }
 
 /** Parts of a text that has a scheme. */
@@ -216,15 +238,29 @@ function parseRelative(parts: Parts, base: Parts, front: string, hasQuery: boole
 
 /** Parses a URL. @throws TypeError when the text is none */
 export function parseUrl(text: string, base?: Parts): Parts {
-  // eslint-disable-next-line no-control-regex
+   
   const clean = text.replace(/^[\0- ]+|[\0- ]+$/g, "").replace(/[\t\n\r]/g, "");
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(clean)?.[0];
   const { front, query, fragment } = cutEnd(scheme === undefined ? clean : clean.slice(scheme.length));
-  const parts: Parts = { protocol: scheme?.toLowerCase() ?? "", username: "", password: "", host: null, port: "", path: [], search: null, hash: null };
+  const parts: Parts = {
+    protocol: scheme?.toLowerCase() ?? "",
+    username: "",
+    password: "",
+    host: null,
+    port: "",
+    path: [],
+    search: null,
+    hash: null,
+  };
   if (scheme === undefined) {
     if (base === undefined) throw new TypeError(`Invalid URL: ${text}`);
     parseRelative(parts, base, front, query !== null);
-  } else if (base !== undefined && parts.protocol === base.protocol && isSpecial(parts.protocol) && !/^[/\\]/.test(front)) {
+  } else if (
+    base !== undefined &&
+    parts.protocol === base.protocol &&
+    isSpecial(parts.protocol) &&
+    !/^[/\\]/.test(front)
+  ) {
     parseRelative(parts, base, front, query !== null);
   } else {
     parseAbsolute(parts, front);

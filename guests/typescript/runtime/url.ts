@@ -1,6 +1,17 @@
 /** The web's URL and URLSearchParams, and node:url. */
 import { custom } from "./inspect.ts";
-import { encodeFragment, encodeQuery, encodeUser, isSpecial, parseHost, parsePort, type Parts, parseUrl, pathText, appendPath } from "./url-parser.ts";
+import {
+  encodeFragment,
+  encodeQuery,
+  encodeUser,
+  isSpecial,
+  parseHost,
+  parsePort,
+  type Parts,
+  parseUrl,
+  pathText,
+  appendPath,
+} from "./url-parser.ts";
 
 /** application/x-www-form-urlencoded, one name or value. */
 function formEncode(text: string): string {

@@ -64,7 +64,10 @@ export function isDeepStrictEqual(a: unknown, b: unknown): boolean {
   if (a instanceof Error && (a.message !== (b as Error).message || a.name !== (b as Error).name)) return false;
   if (a instanceof Map) {
     const other = b as Map<unknown, unknown>;
-    return a.size === other.size && [...a].every(([key, value]) => other.has(key) && isDeepStrictEqual(value, other.get(key)));
+    return (
+      a.size === other.size &&
+      [...a].every(([key, value]) => other.has(key) && isDeepStrictEqual(value, other.get(key)))
+    );
   }
   if (a instanceof Set) {
     const other = [...(b as Set<unknown>)];
@@ -73,7 +76,11 @@ export function isDeepStrictEqual(a: unknown, b: unknown): boolean {
   const [keys, others] = [Reflect.ownKeys(a), Reflect.ownKeys(b)];
   return (
     keys.length === others.length &&
-    keys.every((key) => Object.hasOwn(b, key) && isDeepStrictEqual((a as Record<PropertyKey, unknown>)[key], (b as Record<PropertyKey, unknown>)[key]))
+    keys.every(
+      (key) =>
+        Object.hasOwn(b, key) &&
+        isDeepStrictEqual((a as Record<PropertyKey, unknown>)[key], (b as Record<PropertyKey, unknown>)[key]),
+    )
   );
 }
 

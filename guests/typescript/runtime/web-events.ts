@@ -2,7 +2,12 @@
 import { addTick } from "./ticks.ts";
 import { setTimeout } from "./timers.ts";
 
-const CODES: Record<string, number> = { AbortError: 20, TimeoutError: 23, DataCloneError: 25, InvalidCharacterError: 5 };
+const CODES: Record<string, number> = {
+  AbortError: 20,
+  TimeoutError: 23,
+  DataCloneError: 25,
+  InvalidCharacterError: 5,
+};
 
 export class DOMException extends Error {
   constructor(message = "", name = "Error") {
@@ -51,7 +56,11 @@ type Listener = ((event: Event) => void) | { handleEvent: (event: Event) => void
 export class EventTarget {
   private readonly listeners = new Map<string, { listener: Listener; once: boolean }[]>();
 
-  addEventListener(type: string, listener: Listener | null, options: boolean | { once?: boolean; signal?: AbortSignal } = {}): void {
+  addEventListener(
+    type: string,
+    listener: Listener | null,
+    options: boolean | { once?: boolean; signal?: AbortSignal } = {},
+  ): void {
     if (listener === null) return;
     const { once = false, signal = undefined } = typeof options === "boolean" ? {} : options;
     const list = this.listeners.get(type) ?? [];
@@ -61,7 +70,10 @@ export class EventTarget {
   }
   removeEventListener(type: string, listener: Listener | null): void {
     const list = this.listeners.get(type) ?? [];
-    this.listeners.set(type, list.filter((entry) => entry.listener !== listener));
+    this.listeners.set(
+      type,
+      list.filter((entry) => entry.listener !== listener),
+    );
   }
   dispatchEvent(event: Event): boolean {
     event.target = this;

@@ -9,16 +9,28 @@ import { withBuildLock } from "../../../scripts/build/lock.ts";
 import { ioImage } from "../../../scripts/build/io-image.ts";
 import { encodeSnapshot, evaluateControl } from "../../../scripts/build/snapshot.ts";
 import { BuildError, Lane } from "../../../scripts/build/task.ts";
-import { rewriteGeneratedC } from "../../../scripts/build/wasm2c.ts";
+import { rejectionTracker, rewriteGeneratedC } from "../../../scripts/build/wasm2c.ts";
 
 const PAGE = 4096;
 
 test("the engine's exports have their C names, mangled as wasm2c does it", (t) => {
-  const header = engineExportsHeader(readEngineNames());
+  const header = engineExportsHeader(readEngineNames(), { some_place: 160 });
   t.regex(header, /^#define QTS_Call Z_engineZ_\w+$/m);
   t.regex(header, /^#define engine_malloc Z_engineZ_\w+$/m);
   t.regex(header, /^#define engine_import_hostCall Z_aZ_s$/m);
   t.notRegex(header, /Z_engineZ_.*\$/);
+  t.regex(header, /^#define engine_some_place 160u$/m);
+});
+
+test("the place of the promise rejection hook is read off its two calls, which must agree", (t) => {
+  const call = (hook: number, argument: number) =>
+    `w2c_i0 = i32_load(instance->Z_aZ_a, (u64)(w2c_i0) + ${hook}u);\n` +
+    `w2c_i4 = i32_load(instance->Z_aZ_a, (u64)(w2c_i4) + ${argument}u);\n` +
+    `CALL_INDIRECT(instance->w2c_T0, void (*)(void*, u32, u64, u64, u32, u32), 65, w2c_i5);\n`;
+  t.is(rejectionTracker(call(160, 164) + call(160, 164)), 160);
+  for (const other of [call(160, 164), call(160, 164) + call(161, 165), call(160, 170) + call(160, 170), ""]) {
+    t.throws(() => rejectionTracker(other), { message: /promise rejection hook/ });
+  }
 });
 
 test("a snapshot holds exactly the pages that are not all zero", (t) => {

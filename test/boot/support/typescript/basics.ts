@@ -30,5 +30,16 @@ const how = process.argv.at(-1);
 if (how === "throw") setTimeout(() => console.log(open({ inside: undefined })), 1);
 if (how === "reject") await Promise.reject(new RangeError("as asked"));
 if (how === "status") process.exit(3);
-if (how === "memory") for (const kept: Uint8Array[] = []; ; ) kept.push(new Uint8Array(1 << 16).fill(kept.length));
-if (how === "stack") (function deeper(n: number): number { return deeper(n + 1) + 1; })(0);
+if (how === "memory") for (const kept: Uint8Array[] = []; ;) kept.push(new Uint8Array(1 << 16).fill(kept.length));
+if (how === "stack")
+  (function deeper(n: number): number {
+    return deeper(n + 1) + 1;
+  })(0);
+if (how === "forgotten") void (async () => Promise.reject(new RangeError("nobody hears")))();
+if (how === "handled") {
+  const late = Promise.reject(new Error("heard late"));
+  await Promise.resolve();
+  await late.catch((error: Error) => console.log(error.message));
+  process.on("unhandledRejection", (reason) => console.log("unhandled", reason));
+  void Promise.reject("a reason");
+}

@@ -59,7 +59,10 @@ export class FakeGuest {
     code: string,
     private readonly options: GuestOptions,
   ) {
-    const contents = [Buffer.from(options.sourceMap ?? '{"sources":[],"mappings":""}'), ...Object.values(options.files ?? {})];
+    const contents = [
+      Buffer.from(options.sourceMap ?? '{"sources":[],"mappings":""}'),
+      ...Object.values(options.files ?? {}),
+    ];
     const machine = new ArrayBuffer(FILES + contents.reduce((sum, { length }) => sum + length, 0));
     this.words = new Uint32Array(machine, 0, 16);
     this.transfer = new Uint8Array(machine, TRANSFER, FILES - TRANSFER);
@@ -146,6 +149,8 @@ export class FakeGuest {
   }
   private perform(operation: number, a: number, b: number): number {
     switch (operation) {
+      case OPERATION.takeRejection:
+        return 0;
       case OPERATION.end:
         this.ended = a === SHUTDOWN_POWEROFF ? "poweroff" : "crash";
         return 0;

@@ -39,7 +39,11 @@ async function start(options: GuestOptions = {}): Promise<{ guest: FakeGuest; op
 }
 
 /** What the server says to `pieces`, without its dates. */
-async function exchange(pieces: string[], options: GuestOptions = {}, seconds = 4): Promise<{ text: string; peer: Peer; guest: FakeGuest }> {
+async function exchange(
+  pieces: string[],
+  options: GuestOptions = {},
+  seconds = 4,
+): Promise<{ text: string; peer: Peer; guest: FakeGuest }> {
   const { guest, open } = await start(options);
   const peer = await open();
   for (const piece of pieces) {
@@ -76,7 +80,11 @@ test("requests behind each other are answered one after the other, also when TCP
 
 test("bodies: with a length, in chunks, larger than everything that waits", async (t) => {
   const big = "0123456789".repeat(30_000);
-  const length = await exchange([`POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: ${big.length}\r\n\r\n`, big.slice(0, 100_000), big.slice(100_000)]);
+  const length = await exchange([
+    `POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: ${big.length}\r\n\r\n`,
+    big.slice(0, 100_000),
+    big.slice(100_000),
+  ]);
   t.is(unchunked(length.text), big);
   const chunks = `POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nWiki\r\n5;x=y\r\npedia\r\n0\r\nTrailer: t\r\n\r\n`;
   t.is(unchunked((await exchange([chunks])).text), "Wikipedia");
@@ -97,11 +105,17 @@ function unchunked(text: string): string {
 }
 
 test("answers in parts are chunked, for HTTP/1.0 they end with the connection; HEAD and 204 have no body", async (t) => {
-  t.is((await exchange([GET("/parts")])).text, `${OK}Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n`);
+  t.is(
+    (await exchange([GET("/parts")])).text,
+    `${OK}Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n`,
+  );
   const old = await exchange(["GET /parts HTTP/1.0\r\n\r\n"]);
   t.is(old.text, `${OK}Connection: close\r\n\r\nonetwo`);
   t.true(old.peer.ended);
-  t.is((await exchange(["HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n"])).text, `${OK}Content-Length: 3\r\nConnection: keep-alive\r\n\r\n`);
+  t.is(
+    (await exchange(["HEAD /x HTTP/1.1\r\nHost: h\r\n\r\n"])).text,
+    `${OK}Content-Length: 3\r\nConnection: keep-alive\r\n\r\n`,
+  );
   t.is((await exchange([GET("/empty")])).text, "HTTP/1.1 204 No Content\r\nConnection: keep-alive\r\n\r\n");
 });
 
@@ -153,6 +167,9 @@ test("a side that has ended still gets its answer; an idle connection is closed;
 });
 
 test("Expect: 100-continue is answered at once", async (t) => {
-  const { text } = await exchange(["POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n", "ok"]);
+  const { text } = await exchange([
+    "POST /echo HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    "ok",
+  ]);
   t.regex(text, /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK\r\n/);
 });

@@ -26,7 +26,9 @@ function loads(image: Buffer): { offset: number; address: number; fileSize: numb
   return Array.from({ length: image.readUInt16LE(56) }, (_, i) => at + i * image.readUInt16LE(54))
     .filter((header) => image.readUInt32LE(header) === 1)
     .map((header) => {
-      const [offset, address, fileSize, memorySize] = [8, 24, 32, 40].map((field) => Number(image.readBigUInt64LE(header + field)));
+      const [offset, address, fileSize, memorySize] = [8, 24, 32, 40].map((field) =>
+        Number(image.readBigUInt64LE(header + field)),
+      );
       return { offset: offset!, address: address!, fileSize: fileSize!, memorySize: memorySize! };
     });
 }
@@ -42,7 +44,8 @@ test("the program is the last segment of the image, whole pages, with the files 
   t.is(last.offset + last.fileSize, image.length);
   t.is(last.fileSize % 4096, 0);
   t.true(image.subarray(last.offset).includes("the contents of a file"));
-  for (let i = 1; i < segments.length; i++) t.true(segments[i - 1]!.address + segments[i - 1]!.memorySize <= segments[i]!.address);
+  for (let i = 1; i < segments.length; i++)
+    t.true(segments[i - 1]!.address + segments[i - 1]!.memorySize <= segments[i]!.address);
 });
 
 test("stacks are told in the program's own places, of packages too", async (t) => {
@@ -67,8 +70,18 @@ test("stacks are told in the program's own places, of packages too", async (t) =
 for (const [what, files, options, wanted] of [
   ["no program", {}, {}, /there is no file .*app\.ts/],
   ["a syntax error", { "app.ts": "let a = 1;\nlet b = (;\n" }, {}, /app\.ts:2:10: .*Unexpected/],
-  ["a package that is not installed", { "app.ts": 'import "no-such-package-here";' }, {}, /app\.ts:1:8: .*no-such-package-here/],
-  ["a module of Node's that is absent", { "app.ts": 'import "node:child_process";' }, {}, /app\.ts:1:8: "node:child_process" is neither/],
+  [
+    "a package that is not installed",
+    { "app.ts": 'import "no-such-package-here";' },
+    {},
+    /app\.ts:1:8: .*no-such-package-here/,
+  ],
+  [
+    "a module of Node's that is absent",
+    { "app.ts": 'import "node:child_process";' },
+    {},
+    /app\.ts:1:8: "node:child_process" is neither/,
+  ],
   ["a folder that is none", { "app.ts": "" }, { files: "nowhere" }, /--files .*nowhere: there is no such folder/],
 ] as [string, Record<string, string>, { files?: string }, RegExp][]) {
   test(`refused: ${what}`, async (t) => {

@@ -54,7 +54,9 @@ test("a program may hear of uncaught errors, and goes on", async (t) => {
 });
 
 test("exit codes: 0 powers off, others are crashes; exit is heard once", async (t) => {
-  const well = await FakeGuest.run(`process.on("exit", (code) => console.log("exit", code)); setTimeout(() => process.exit(), 5); setInterval(() => {}, 1000)`);
+  const well = await FakeGuest.run(
+    `process.on("exit", (code) => console.log("exit", code)); setTimeout(() => process.exit(), 5); setInterval(() => {}, 1000)`,
+  );
   t.deepEqual([well.printed, well.ended], ["exit 0\n", "poweroff"]);
   const ill = await FakeGuest.run(`process.exitCode = 4`);
   t.deepEqual([ill.printed, ill.ended], ["/app.ts: exited with status 4\n", "crash"]);
