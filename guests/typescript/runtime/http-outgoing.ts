@@ -19,7 +19,7 @@ export abstract class OutgoingMessage extends Writable {
     if (this.headersSent) throw codedError("ERR_HTTP_HEADERS_SENT", "the head has been sent");
     const text = Array.isArray(value) ? value.map(String) : String(value);
     if (!TOKEN.test(name)) throw codedError("ERR_INVALID_HTTP_TOKEN", `"${name}" is no name of a header field`);
-     
+
     if (/[^\t\x20-\x7e\x80-\xff]/.test(String(text)))
       throw codedError("ERR_INVALID_CHAR", `the value of ${name} has forbidden characters`);
     this.fields.set(name.toLowerCase(), { name, value: text });

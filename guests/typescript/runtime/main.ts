@@ -18,6 +18,7 @@ import { TextDecoder, TextEncoder } from "./text.ts";
 import { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "./timers.ts";
 import { URL, URLSearchParams } from "./url.ts";
 import { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget } from "./web-events.ts";
+import { CloseEvent, MessageEvent, WebSocket } from "./websocket.ts";
 
 const globals = {
   AbortController,
@@ -38,6 +39,9 @@ const globals = {
   structuredClone,
   URL,
   URLSearchParams,
+  WebSocket,
+  MessageEvent,
+  CloseEvent,
   console,
   process,
   TextEncoder,

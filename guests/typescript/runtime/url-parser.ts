@@ -118,7 +118,7 @@ export function parseHost(text: string, special: boolean): string {
   } catch {
     throw new TypeError(`Invalid URL: the host ${text}`);
   }
-   
+
   if (name === "" || /[^\u0021-\u007e]|[#%/:<>?@[\\\]^|]/.test(name)) {
     throw new TypeError(`Invalid URL: the host ${text}${/[^\0-\x7f]/.test(name) ? ": only ASCII is supported" : ""}`);
   }
@@ -238,7 +238,6 @@ function parseRelative(parts: Parts, base: Parts, front: string, hasQuery: boole
 
 /** Parses a URL. @throws TypeError when the text is none */
 export function parseUrl(text: string, base?: Parts): Parts {
-   
   const clean = text.replace(/^[\0- ]+|[\0- ]+$/g, "").replace(/[\t\n\r]/g, "");
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(clean)?.[0];
   const { front, query, fragment } = cutEnd(scheme === undefined ? clean : clean.slice(scheme.length));

@@ -1,11 +1,12 @@
 /** A guest in Node: the operations of guests/typescript/operations.c over simulated memory, time and connections. */
+import { randomBytes } from "node:crypto";
 import vm from "node:vm";
 import { OPERATION, SHUTDOWN_POWEROFF } from "../../../../guests/typescript/runtime/operations.ts";
 import { bundleRuntime } from "../../../../toolstack/cli/app/bundle.ts";
 
 const TRANSFER = 0x1000;
 const FILES = 0x10000;
-const EVENT = { accepted: 1, readable: 4, writable: 8, peerClosed: 16, network: 64 };
+const EVENT = { accepted: 1, connected: 2, readable: 4, writable: 8, peerClosed: 16, network: 64 };
 
 /** Made once: it takes a moment. */
 let runtime: Promise<string> | undefined;
@@ -32,7 +33,7 @@ export class Peer {
     private readonly handle: number,
   ) {}
   send(data: string | Uint8Array): void {
-    this.incoming.push(Buffer.from(data as string, "latin1"));
+    this.incoming.push(typeof data === "string" ? Buffer.from(data, "latin1") : data);
     this.guest.notify(this.handle, EVENT.readable);
   }
   end(): void {
@@ -42,6 +43,8 @@ export class Peer {
 
 export class FakeGuest {
   printed = "";
+  /** The other sides of the program's own connections, in their order. */
+  readonly dialled: Peer[] = [];
   /** How the domain has ended: "poweroff" or "crash". */
   ended: string | undefined;
   private nowNs = 5e9;
@@ -161,7 +164,7 @@ export class FakeGuest {
         this.answer(this.nowNs % 2 ** 32, Math.floor(this.nowNs / 2 ** 32));
         return 0;
       case OPERATION.random:
-        crypto.getRandomValues(this.transfer.subarray(0, a));
+        this.transfer.set(randomBytes(a));
         return 0;
       case OPERATION.commandLine:
         return this.put(Buffer.from(this.options.commandLine ?? ""));
@@ -175,6 +178,14 @@ export class FakeGuest {
         const event = this.events.shift();
         this.answer(...(event ?? []));
         return event ? 1 : 0;
+      }
+      case OPERATION.connect: {
+        const handle = ++this.handles;
+        const peer = new Peer(this, handle);
+        this.peers.set(handle, peer);
+        this.dialled.push(peer);
+        this.notify(handle, EVENT.connected);
+        return handle;
       }
       case OPERATION.listen:
         this.listeners.set(++this.handles, b);
