@@ -258,7 +258,7 @@ export function parseUrl(text: string, base?: Parts): Parts {
     base !== undefined &&
     parts.protocol === base.protocol &&
     isSpecial(parts.protocol) &&
-    !/^[/\\]/.test(front)
+    !front.startsWith("//")
   ) {
     parseRelative(parts, base, front, query !== null);
   } else {

@@ -106,6 +106,7 @@ const URLS: [string, string?][] = [
   ["\\p", "https://host/a"],
   ["http:p", "http://host/a/b"],
   ["http:p", "https://host/a/b"],
+  ["http:/", "http://u@h:1/p/q?r#s"],
   ["x", "mailto:a"],
   ["#x", "mailto:a"],
   ["x", "foo://h/a/b"],
