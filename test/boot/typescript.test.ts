@@ -1,6 +1,6 @@
 /** TypeScript programs as guests: what they find, how they end, and their sockets. */
 import { randomBytes } from "node:crypto";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
@@ -12,6 +12,17 @@ import { findXen, runOnXen } from "../../scripts/oracle/xen.ts";
 import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, powerOff } from "./support/boot.ts";
 
 const program = (name: string) => fromRoot(`test/boot/support/typescript/${name}.ts`);
+
+/** Where a text is in the program `basics`: what a stack must name. */
+function place(text: string): string {
+  const lines = readFileSync(program("basics"), "utf8").split("\n");
+  return `basics\\.ts:${lines.findIndex((line) => line.includes(text)) + 1}:\\d+`;
+}
+
+/** An exception's text, then a stack that names `places` in this order, then the domain's end. */
+function crashed(error: string, ...places: string[]): RegExp {
+  return new RegExp([`Uncaught ${error}`, ...places, "has ended: crash"].join("[^]*"));
+}
 
 /** A folder for this test. */
 function folder(t: ExecutionContext): string {
@@ -50,19 +61,20 @@ test.serial("a TypeScript program finds console, arguments, files, timers, and e
   t.regex(well, /order now,job,(timer,immediate|immediate,timer) true\n/);
   t.regex(well, /has ended: poweroff/);
 
-  const threw = await run("throw");
-  t.regex(threw, /Uncaught TypeError: cannot read property 'value' of undefined\n {4}at open \(basics\.ts:9:\d+\)\n/);
-  t.regex(threw, /at <anonymous> \(basics\.ts:30:\d+\)/);
-  t.regex(threw, /has ended: crash/);
-  t.regex(await run("reject"), /Uncaught RangeError: as asked\n {4}at \S+ \(basics\.ts:31:\d+\)[^]*has ended: crash/);
-  t.regex(await run("forgotten"), /Uncaught RangeError: nobody hears\n[^]*basics\.ts:35:\d+[^]*has ended: crash/);
+  t.regex(
+    await run("throw"),
+    crashed(
+      "TypeError: cannot read property 'value' of undefined\\n",
+      `at open \\(${place("box.inside!")}`,
+      place('"throw"'),
+    ),
+  );
+  t.regex(await run("reject"), crashed("RangeError: as asked\\n", place('"reject"')));
+  t.regex(await run("forgotten"), crashed("RangeError: nobody hears\\n", place("nobody hears")));
   t.regex(await run("handled"), /heard late\nunhandled a reason\ndomain \d+ \(basics\) has ended: poweroff/);
   t.regex(await run("status"), /exited with status 3\n[^]*has ended: crash/);
-  t.regex(await run("memory"), /Uncaught InternalError: out of memory[^]*has ended: crash/);
-  t.regex(
-    await run("stack"),
-    /Uncaught (Internal|Range)Error: [^]*at deeper \(basics\.ts:34:\d+\)[^]*has ended: crash/,
-  );
+  t.regex(await run("memory"), crashed("InternalError: out of memory"));
+  t.regex(await run("stack"), crashed("(Internal|Range)Error: ", `at deeper \\(${place("deeper(n + 1)")}`));
   await powerOff(t, machine);
 });
 
@@ -79,7 +91,7 @@ const xen = findXen();
     const said = (await runOnXen(image, { guest: basics.file, commandLine: "-- throw" })).join("\n");
     t.regex(said, /arguments throw undefined\nfiles note\.txt packed in\n/);
     t.regex(said, /order now,job,(timer,immediate|immediate,timer) true\n/);
-    t.regex(said, /Uncaught TypeError: [^]*at open \(basics\.ts:9:\d+\)[^]*Dom0 crashed/);
+    t.regex(said, new RegExp(`Uncaught TypeError: [^]*at open \\(${place("box.inside!")}[^]*Dom0 c`));
   },
 );
 
