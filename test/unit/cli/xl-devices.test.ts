@@ -69,7 +69,10 @@ for (const [spec, ...said] of [
   ["data", "disk[0].vdev: is missing: a disk's name such as xvda"],
   ["/dev/vg/data,,xvda", `disk[0].target: "/dev/vg/data" ${A_PATH}`],
   ["phy:vg/data,xvda,w", `disk[0].target: "vg/data" ${A_PATH}`],
-  ["nfs:data,,xvda", 'disk[0].target: "nfs:data" is none of NAME, volume:NAME, ram:NAME, module:NAME, part:NAME, file:NAME'],
+  [
+    "nfs:data,,xvda",
+    'disk[0].target: "nfs:data" is none of NAME, volume:NAME, ram:NAME, module:NAME, part:NAME, file:NAME',
+  ],
   ["data,qcow2,xvda", 'disk[0].format: "qcow2" is not raw: convert the image, and write its bytes'],
   ["vhd:data,xvda,w", 'disk[0].format: "vhd" is not raw: convert the image, and write its bytes'],
   ["data,,xvda,x", 'disk[0].access: "x" is not one of r, ro, w, rw'],

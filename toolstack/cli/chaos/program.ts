@@ -100,7 +100,9 @@ export async function runChaos(words: string[]): Promise<number> {
     await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {
-    const known = [BuildError, CommandError, ConfigError, RequestFailed, ConnectionLost].some((kind) => error instanceof kind);
+    const known = [BuildError, CommandError, ConfigError, RequestFailed, ConnectionLost].some(
+      (kind) => error instanceof kind,
+    );
     const isOurs = known || (error instanceof Error && error.constructor === Error);
     if (!isOurs) throw error;
     process.stderr.write(`chaos: ${(error as Error).message}\n`);
