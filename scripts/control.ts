@@ -36,6 +36,8 @@ export interface Control {
   forward: Forward;
   /** For Typevisor's command line. */
   word: string;
+  /** The command that lists its domains. */
+  how: string;
   /** Makes the machine known until this process ends. */
   record(): void;
 }
@@ -73,6 +75,7 @@ export async function prepareControl(wanted: string | undefined): Promise<Contro
     name,
     modules: [seedModule(folder), { name: KEY_MODULE, file: keyFile }],
     forward: { protocol: "tcp", hostPort, address: ADDRESS, port: CONTROL_PORT },
+    how: name === DEFAULT_NAME ? "npx chaos list" : `npx chaos --host ${name} list`,
     word: `control=${ADDRESS}/${PREFIX_BITS},${NETWORK.gateway}`,
     record: () => recordMachine({ name, address: "127.0.0.1", port: hostPort, keyFile, pid: process.pid }),
   };

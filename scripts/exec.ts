@@ -2,15 +2,21 @@
  * Non-interactive commands for Typevisor's console: passing them to domain 0 on Typevisor's command line, and
  * reading their results from its console.
  */
+import { randomBytes } from "node:crypto";
 import { AwaitError, type Machine } from "./machine.ts";
 
 /** Room for Typevisor's command line (abi/boot-info.ts, commandLine). */
 const COMMAND_LINE_BYTES = 3968;
+const ID_BYTES = 8;
 /** After the outcome the machine powers itself off; it gets this long for it. */
 const POWER_OFF_MS = 20_000;
 
-const OUTCOME = /TYPEVISOR-EXEC: (\d+) ok, (\d+) failed/;
 const PANIC = /^PANIC: /m;
+
+/** The line of the outcome: with a word behind it that only Typevisor was told, so that no guest can print one. */
+function outcomeLine(id: string): RegExp {
+  return new RegExp(`^TYPEVISOR-EXEC: (\\d+) ok, (\\d+) failed ${id}\r?$`, "m");
+}
 
 export interface ExecOutcome {
   ok: number;
@@ -20,9 +26,17 @@ export interface ExecOutcome {
   poweredOff: boolean;
 }
 
-/** The word that makes Typevisor run `commands` without a person, and power off. */
-export function execWord(commands: string): string {
-  return commandsWord("exec", commands, "--exec");
+/** Commands for a machine, and what it says their outcome with. */
+export interface Execution {
+  /** For Typevisor's command line. */
+  words: string;
+  id: string;
+}
+
+/** Makes Typevisor run `commands` without a person, and power off. */
+export function execution(commands: string): Execution {
+  const id = randomBytes(ID_BYTES).toString("hex");
+  return { words: `${commandsWord("exec", commands, "--exec")} exec-id=${id}`, id };
 }
 
 /**
@@ -50,8 +64,14 @@ const LINE_CHARACTERS = 64 * 1024;
 /** Passes on whole lines of the machine's output, all but the protocol's own. */
 export class ExecOutput {
   private partial = "";
+  private readonly outcome: RegExp;
 
-  constructor(private readonly print: (text: string) => void) {}
+  constructor(
+    private readonly print: (text: string) => void,
+    id: string,
+  ) {
+    this.outcome = outcomeLine(id);
+  }
 
   push(text: string): void {
     const lines = (this.partial + text.replace(/\r/g, "")).split("\n");
@@ -68,7 +88,7 @@ export class ExecOutput {
   }
 
   private line(line: string, end: string): void {
-    if (!OUTCOME.test(line)) this.print(line + end);
+    if (!this.outcome.test(line)) this.print(line + end);
   }
 }
 
@@ -76,9 +96,9 @@ export class ExecOutput {
  * Waits for the outcome of the commands that `machine` was started with, and for its end.
  * @throws AwaitError when time is over, or the machine ends before the outcome without a panic
  */
-export async function waitForOutcome(machine: Machine, timeoutMs: number): Promise<ExecOutcome> {
+export async function waitForOutcome(machine: Machine, id: string, timeoutMs: number): Promise<ExecOutcome> {
   const outcome: ExecOutcome = { ok: 0, failed: 0, panicked: false, poweredOff: false };
-  const pattern = new RegExp(`${OUTCOME.source}|${PANIC.source}[^\\n]*\\n`, "m");
+  const pattern = new RegExp(`${outcomeLine(id).source}|${PANIC.source}[^\\n]*\\n`, "m");
   const { match } = await machine.waitFor(pattern, timeoutMs, "the end of the commands (TYPEVISOR-EXEC)");
   if (match[1] !== undefined) {
     outcome.ok = Number(match[1]);

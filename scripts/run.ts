@@ -32,7 +32,7 @@ import {
   parseForward,
 } from "./devices.ts";
 import { type Control, keyModule, prepareControl } from "./control.ts";
-import { commandsWord, ExecOutput, execWord, waitForOutcome } from "./exec.ts";
+import { commandsWord, ExecOutput, type Execution, execution, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
 import { type Has, linuxCommands, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
@@ -211,19 +211,19 @@ async function startMachine(options: MachineOptions): Promise<Machine> {
 }
 
 /** Runs the commands of --exec. Returns this process's exit status. */
-async function runCommands(options: MachineOptions, timeoutMs: number): Promise<number> {
+async function runCommands(options: MachineOptions, { id }: Execution, timeoutMs: number): Promise<number> {
   const machine = await startMachine(options);
   let taken = true;
   const output = new ExecOutput((text) => {
     taken = process.stdout.write(text);
-  });
+  }, id);
   showOutput(machine, process.stdout, (text) => {
     taken = true;
     output.push(text);
     return taken;
   });
   try {
-    const outcome = await waitForOutcome(machine, timeoutMs);
+    const outcome = await waitForOutcome(machine, id, timeoutMs);
     output.finish();
     if (outcome.panicked) progress("Typevisor panicked: see its output above");
     if (outcome.failed > 0) progress(`${outcome.failed} of ${outcome.ok + outcome.failed} commands failed`);
@@ -336,16 +336,18 @@ async function main(): Promise<number> {
   const first = [blank ? "volume format 0" : "", guest.commands({ network: devices.nic !== null, disk: own })];
   if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
     const servers = await startServers(modules);
+    if (control !== null) first.push(`echo 'In another terminal: ${control.how}'`);
     first.push(servers.commands);
     devices.forwards = [...(devices.forwards ?? []), ...servers.forwards];
   }
+  const exec = options.exec === undefined ? null : execution(options.exec);
   const commandLine =
-    options.exec !== undefined
-      ? execWord(options.exec)
-      : commandsWord("start", first.filter((command) => command !== "").join("; "), "--guest");
+    exec !== null ? exec.words : commandsWord("start", first.filter((command) => command !== "").join("; "), "--guest");
   if (options.iso !== undefined) {
     const out = options.iso;
-    await orExplain(() => makeIso({ out, commandLine, modules, firmware: "bios and uefi", menu: true }));
+    // A machine with a key is to be reached.
+    const words = options.key === undefined ? commandLine : `${commandLine} control=dhcp`;
+    await orExplain(() => makeIso({ out, commandLine: words, modules, firmware: "bios and uefi", menu: true }));
     progress(`wrote ${out}`);
     return 0;
   }
@@ -366,8 +368,8 @@ async function main(): Promise<number> {
   };
   const timeoutMs = options.timeout === undefined ? undefined : options.timeout * 1000;
   progress(`booting in ${MACHINE_DESCRIPTIONS[kind]}${options.exec === undefined ? `; ${KEYS_HELP}` : ""}`);
-  return options.exec !== undefined
-    ? await runCommands(machineOptions, timeoutMs ?? FOR_EVER_MS)
+  return exec !== null
+    ? await runCommands(machineOptions, exec, timeoutMs ?? FOR_EVER_MS)
     : await runInteractively(machineOptions, timeoutMs, control);
 }
 

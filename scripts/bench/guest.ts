@@ -1,6 +1,6 @@
 /** Benchmarks under instruction counting: one machine, console commands, and their output. */
 import { progress } from "../build/task.ts";
-import { execWord, waitForOutcome } from "../exec.ts";
+import { execution, waitForOutcome } from "../exec.ts";
 import { Machine, plainText } from "../machine.ts";
 import { type BootModule, withOwnGuests } from "../modules.ts";
 
@@ -29,18 +29,19 @@ export interface CountedMachine {
  * @throws Error with the tail of the output when a command failed
  */
 export async function runCounted(commands: string, options: CountedMachine = {}): Promise<string> {
+  const exec = execution(commands);
   const machine = await Machine.start({
     kind: "qemu-svm",
     cpus: 1,
     memoryMib: options.memoryMib ?? 512,
     cpuModel: options.cpuModel,
-    commandLine: execWord(commands),
+    commandLine: exec.words,
     modules: options.modules ?? withOwnGuests([]),
     icount: true,
     devices: options.devices,
   });
   try {
-    const outcome = await waitForOutcome(machine, options.timeoutMs ?? TIMEOUT_MS);
+    const outcome = await waitForOutcome(machine, exec.id, options.timeoutMs ?? TIMEOUT_MS);
     if (outcome.failed > 0) throw new Error(`a benchmark's command failed${machine.tail()}`);
     return plainText(machine.output);
   } finally {

@@ -104,6 +104,8 @@ async function runExec(encoded: string, progress: Progress, domains: Domains): P
     else progress.failed++;
   }
   if (!atLineStart()) print("\n");
-  print(`TYPEVISOR-EXEC: ${progress.ok} ok, ${progress.failed} failed\n`);
+  // What only who started the machine knows: no guest can print it.
+  const id = bootOption("exec-id");
+  print(`TYPEVISOR-EXEC: ${progress.ok} ok, ${progress.failed} failed${id === undefined ? "" : ` ${id}`}\n`);
   endMachine(ending ?? SHUTDOWN_poweroff);
 }

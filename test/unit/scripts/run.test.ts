@@ -6,7 +6,7 @@ import path from "node:path";
 import { PassThrough, Writable } from "node:stream";
 import test from "ava";
 import fc from "fast-check";
-import { ExecOutput, execWord } from "../../../scripts/exec.ts";
+import { ExecOutput, execution } from "../../../scripts/exec.ts";
 import { type Machine, plainText, PROMPT } from "../../../scripts/machine.ts";
 import { packModules, parseModule } from "../../../scripts/modules.ts";
 import { END_KEY, EndKeys, sendInput, showOutput, terminalWord } from "../../../scripts/terminal.ts";
@@ -18,23 +18,25 @@ test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 test("exec= survives every loader: only harmless characters, and decoding gives the commands back", (t) => {
   fc.assert(
     fc.property(fc.string({ unit: "grapheme", maxLength: 60 }), (commands) => {
-      const word = execWord(commands);
-      return /^exec=[A-Za-z0-9._%-]*$/.test(word) && decodeURIComponent(word.slice(5)) === commands;
+      const [word, id] = execution(commands).words.split(" ") as [string, string];
+      return (
+        /^exec=[A-Za-z0-9._%-]*$/.test(word) && decodeURIComponent(word.slice(5)) === commands && /^exec-id=/.test(id)
+      );
     }),
   );
-  t.throws(() => execWord("x".repeat(4000)), { message: /too many/ });
+  t.throws(() => execution("x".repeat(4000)), { message: /too many/ });
   t.pass();
 });
 
 test("--exec shows every line but the protocol's own, however the output is cut", (t) => {
-  const printed = "one\r\nTYPEVISOR-EXEC: 2 ok, 0 failed\r\ntwo\r\nlast";
+  const printed = "one\r\nTYPEVISOR-EXEC: 2 ok, 0 failed 1a\r\nTYPEVISOR-EXEC: 2 ok, 0 failed 1b\r\ntwo\r\nlast";
   for (let cut = 0; cut <= printed.length; cut++) {
     let shown = "";
-    const output = new ExecOutput((text) => (shown += text));
+    const output = new ExecOutput((text) => (shown += text), "1a");
     output.push(printed.slice(0, cut));
     output.push(printed.slice(cut));
     output.finish();
-    t.is(shown, "one\ntwo\nlast\n");
+    t.is(shown, "one\nTYPEVISOR-EXEC: 2 ok, 0 failed 1b\ntwo\nlast\n", "a guest's line is shown");
   }
 });
 
@@ -189,7 +191,7 @@ test("a machine that prints faster than its output is taken waits", async (t) =>
 
 test("--exec keeps no more of a line than it must", (t) => {
   let shown = "";
-  const output = new ExecOutput((text) => (shown += text));
+  const output = new ExecOutput((text) => (shown += text), "1a");
   for (let i = 0; i < 100; i++) output.push("x".repeat(10_000));
   t.true(shown.length > 900_000);
   output.finish();

@@ -1,4 +1,5 @@
-import { atLineStart, print, printBytes } from "../console/output.ts";
+import { guestShow } from "../console/guest-output.ts";
+import { atLineStart, print } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "../../api/command-error.ts";
@@ -78,7 +79,7 @@ export const consoleCommand: Command = {
 };
 
 function showEnded(domain: GuestDomain): void {
-  domain.console?.attach({ show: printBytes });
+  domain.console?.attach({ show: guestShow(domain.id) });
   domain.console?.attach(null);
   if (!atLineStart()) print("\n");
   print(`${domain} has ended: ${domain.ended}\n`);
@@ -95,7 +96,7 @@ function freeConsole(domain: GuestDomain): GuestConsole {
 async function talk(domain: GuestDomain, context: CommandContext): Promise<void> {
   const console = freeConsole(domain);
   if (context.interactive) print(`[${domain}: Ctrl-] leaves]\n`);
-  console.attach({ show: printBytes, ready: () => context.inputWanted() });
+  console.attach({ show: guestShow(domain.id), ready: () => context.inputWanted() });
   // Non-interactively the console cannot be left: only the available output is shown.
   if (context.interactive) {
     let withdraw = () => {};

@@ -4,7 +4,8 @@ import type { OptionSpec } from "../../api/options.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { Params } from "../../api/request.ts";
 import { createRequest, DEFAULT_MEMORY_MIB } from "../../api/requests/domains.ts";
-import { atLineStart, flushConsole, print, printBytes } from "../console/output.ts";
+import { guestShow } from "../console/guest-output.ts";
+import { atLineStart, flushConsole, print } from "../console/output.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { imageArgument } from "../images/find.ts";
@@ -99,7 +100,7 @@ export const createCommand: Command = {
 /** Runs the domain with its console shown until it ends or the user has seen enough. */
 async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise<void> {
   domain.waiters++;
-  domain.console?.attach({ show: printBytes });
+  domain.console?.attach({ show: guestShow(domain.id) });
   let withdraw = () => {};
   const ending = new Promise<EndReason | null>((resolve) => {
     withdraw = domain.onEnd(resolve);
