@@ -4,7 +4,7 @@
  * TypeScript file named by the first argument in this process. Without an argument it only installs.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 
@@ -85,12 +85,29 @@ function installPackages() {
   }
 }
 
+/** Puts our own commands where `npx` looks first: npm links those of installed packages only. */
+function linkCommands() {
+  const { bin } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"));
+  for (const [name, file] of Object.entries(bin)) {
+    const link = path.join(root, "node_modules", ".bin", name);
+    if (existsSync(link)) continue;
+    rmSync(link, { force: true });
+    try {
+      symlinkSync(path.relative(path.dirname(link), path.join(root, file)), link);
+    } catch (error) {
+      // Another start in the same clone was faster.
+      if (error.code !== "EEXIST") throw error;
+    }
+  }
+}
+
 const major = Number(process.versions.node.split(".")[0]);
 if (major < 20) {
   console.error(`[typevisor] Node.js 20 or later is needed; this is ${process.version}.`);
   process.exit(1);
 }
 if (!isInstalled()) installPackages();
+linkCommands();
 
 const script = process.argv[2];
 if (script !== undefined) {

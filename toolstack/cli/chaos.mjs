@@ -1,11 +1,5 @@
 #!/usr/bin/env node
-/** `npx chaos` in a clone: runs chaos.ts, as every `npm` command runs its file. */
-import { spawnSync } from "node:child_process";
-import { fileURLToPath } from "node:url";
+/** `npx chaos` in a clone. */
+import { runInClone } from "./run-in-clone.mjs";
 
-const bootstrap = fileURLToPath(new URL("../../scripts/bootstrap.mjs", import.meta.url));
-const program = fileURLToPath(new URL("chaos.ts", import.meta.url));
-// A process of its own: the file is named on its command line. Signals of the terminal reach both; this one waits for the other.
-process.on("SIGINT", () => {});
-const { status } = spawnSync(process.execPath, [bootstrap, program, ...process.argv.slice(2)], { stdio: "inherit" });
-process.exitCode = status ?? 1;
+runInClone("chaos.ts");

@@ -93,8 +93,8 @@ export const UPLINK_MUTATIONS: IoMutation[] = [
   {
     name: "a frame that a card has sent is still counted as waiting",
     file: "noxs/net/uplink.ts",
-    find: "  held -= f.weight;",
-    replace: "  held -= MUTANT ? 0 : f.weight;",
+    find: "  hold(senderOf(f), -(<i32>f.weight));",
+    replace: "  hold(senderOf(f), MUTANT ? 0 : -(<i32>f.weight));",
   },
   {
     name: "frames that waited for room are given to the card without a word",

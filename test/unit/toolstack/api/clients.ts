@@ -13,7 +13,7 @@ interface Server {
 export const serverOf = (m: FakeMachine) => m.globals.control as Server;
 
 /** Lets machine and client run until `done`, or the machine has had so many milliseconds. */
-export async function runUntil(m: FakeMachine, done: () => boolean, ms = 2000): Promise<void> {
+export async function runUntil(m: FakeMachine, done: () => boolean, ms = 20_000): Promise<void> {
   for (let i = 0; i < ms && !done(); i++) {
     await m.pass(1);
     await setImmediate();

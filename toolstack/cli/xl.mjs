@@ -1,0 +1,5 @@
+#!/usr/bin/env node
+/** `npx xl` in a clone. */
+import { runInClone } from "./run-in-clone.mjs";
+
+runInClone("xl.ts");

@@ -1,0 +1,137 @@
+/** What xl shows, in its columns. */
+import { vbdListRequest, vifListRequest } from "../../api/requests/devices.ts";
+import { listRequest } from "../../api/requests/domains.ts";
+import { infoRequest } from "../../api/requests/machine.ts";
+import { findDomain, guests, readArguments, XlError, type Asker, type XlDomain, type XlOutput } from "./arguments.ts";
+
+const MIB = 1024 * 1024;
+
+export async function list(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const usage = "list [options] [Domain]\n-l, --long  all details, in JSON\n-v, --verbose  UUIDs too";
+  const { rest, given } = readArguments(words, { l: { long: "long" }, v: { long: "verbose" } }, usage, 0, 1);
+  const one = rest[0] === undefined ? undefined : await findDomain(asker, rest[0]);
+  const rows = (await asker.ask(listRequest, {})).filter(({ id }) => one === undefined || id === one.id);
+  if (given.has("l")) {
+    const details = [];
+    for (const { id } of rows) if (await isGuest(asker, id)) details.push(await detailsOf(asker, id));
+    out(`${JSON.stringify(details, null, 4)}\n`);
+    return;
+  }
+  const verbose = given.has("v");
+  out(`Name                                        ID   Mem VCPUs\tState\tTime(s)${verbose ? "   UUID" : ""}\n`);
+  for (const { id, name, memoryMib, vcpus, state, cpuSeconds } of rows) {
+    const numbers = `${String(id).padStart(5)} ${String(memoryMib).padStart(5)} ${String(vcpus).padStart(5)}`;
+    const uuid = verbose
+      ? ` ${(await isGuest(asker, id)) ? (await detailsOf(asker, id)).config.c_info.uuid : "-"}`
+      : "";
+    out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${uuid}\n`);
+  }
+}
+
+async function isGuest(asker: Asker, id: number): Promise<boolean> {
+  return (await guests(asker)).some((guest) => guest.id === id);
+}
+
+/** A domain as libxl describes it in JSON, as far as it is known. */
+async function detailsOf(asker: Asker, id: number) {
+  const info = await asker.ask(infoRequest, { id: String(id) });
+  if (!("uuid" in info)) throw new XlError(`${id} is no guest`);
+  const { name, uuid, onPoweroff, onReboot, onCrash, made } = info;
+  const memory = (made?.memoryMib ?? 0) * 1024;
+  const policies = { on_poweroff: onPoweroff, on_reboot: onReboot, on_crash: onCrash };
+  const built =
+    made === null
+      ? {}
+      : {
+          max_vcpus: made.vcpus,
+          max_memkb: memory,
+          target_memkb: memory,
+          kernel: made.kernel,
+          ...(made.ramdisk === null ? {} : { ramdisk: made.ramdisk }),
+          cmdline: made.cmdline,
+        };
+  return { domid: id, config: { c_info: { type: "pvh", name, uuid }, b_info: built, ...policies } };
+}
+
+export async function domid(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const { rest } = readArguments(words, {}, "domid <DomainName>", 1);
+  const found = (await asker.ask(listRequest, {})).find(({ name }) => name === rest[0]);
+  if (found === undefined)
+    throw new XlError(`Can't get domid of domain name '${rest[0]}', maybe this domain does not exist.`);
+  out(`${found.id}\n`);
+}
+
+export async function domname(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const { rest } = readArguments(words, {}, "domname <DomainId>", 1);
+  if (!/^[0-9]+$/.test(rest[0]!)) throw new XlError(`Invalid domain id.`);
+  const found = (await asker.ask(listRequest, {})).find(({ id }) => id === Number(rest[0]));
+  if (found === undefined)
+    throw new XlError(`Can't get domain name of domain id '${rest[0]}', maybe this domain does not exist.`);
+  out(`${found.name}\n`);
+}
+
+export async function info(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  readArguments(words, {}, "info", 0);
+  const machine = await asker.ask(infoRequest, { id: undefined });
+  if (!("memoryBytes" in machine)) throw new XlError("the machine's information is not there");
+  const [, major, minor, extra] = /^(\d+)\.(\d+)(.*)$/.exec(machine.xen) ?? ["", "", "", ""];
+  const rows: [string, string | number][] = [
+    ["release", machine.version],
+    ["machine", "x86_64"],
+    ["nr_cpus", machine.cpus],
+    ["max_cpu_id", machine.cpus - 1],
+    ["nr_nodes", 1],
+    ["cpu_mhz", (machine.cpuKhz / 1000).toFixed(3)],
+    ["virt_caps", machine.guestTypes === "" ? "" : "hvm hap"],
+    ["total_memory", Math.floor(machine.memoryBytes / MIB)],
+    ["free_memory", Math.floor(machine.freeBytes / MIB)],
+    ["xen_major", major!],
+    ["xen_minor", minor!],
+    ["xen_extra", extra!],
+    ["xen_version", machine.xen],
+    ["xen_caps", machine.guestTypes],
+    ["xen_pagesize", 4096],
+    ["xend_config_format", 4],
+  ];
+  for (const [name, value] of rows) out(`${name.padEnd(22)} : ${value}\n`);
+}
+
+/** The domains that a list of devices is wanted of. */
+async function named(asker: Asker, words: string[], usage: string): Promise<XlDomain[]> {
+  const { rest } = readArguments(words, {}, usage, 1, 1024);
+  const domains: XlDomain[] = [];
+  for (const which of rest) domains.push(await findDomain(asker, which));
+  return domains;
+}
+
+/** XenbusState of a connected device, and of one that waits: xl's `state` column. */
+const XENBUS: Readonly<Record<string, number>> = { waiting: 2, connected: 4, going: 5, failed: 6, lost: 6 };
+
+export async function networkList(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const domains = await named(asker, words, "network-list <Domain(s)>");
+  out("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path\n");
+  const vifs = await asker.ask(vifListRequest, {});
+  for (const { id } of domains) {
+    for (const { vif, mac, state } of vifs.filter(({ domain }) => domain === id)) {
+      out(
+        `${String(vif).padEnd(3)} ${"0".padEnd(2)} ${mac.padEnd(17)} ${String(vif).padStart(6)} ` +
+          `${String(XENBUS[state] ?? 0).padStart(5)} ${"-1".padStart(6)} ${"-1".padStart(8)}/${"-1".padEnd(11)} ` +
+          `/local/domain/0/backend/vif/${id}/${vif}\n`,
+      );
+    }
+  }
+}
+
+export async function blockList(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const domains = await named(asker, words, "block-list <Domain(s)>");
+  out("Vdev  BE  handle state evt-ch ring-ref BE-path\n");
+  const vbds = await asker.ask(vbdListRequest, {});
+  for (const { id } of domains) {
+    for (const { vdev, state } of vbds.filter(({ domain }) => domain === id)) {
+      out(
+        `${vdev.padEnd(5)} ${"0".padEnd(3)} ${String(id).padEnd(6)} ${String(XENBUS[state] ?? 0).padEnd(5)} ` +
+          `${"-1".padEnd(6)} ${"-1".padEnd(8)} /local/domain/0/backend/vbd/${id}/${vdev}\n`,
+      );
+    }
+  }
+}
