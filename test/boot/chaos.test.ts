@@ -27,14 +27,16 @@ interface Said {
   err: string;
 }
 
-/** Runs `chaos` as a process of its own; one that does not end is killed, and the test fails by its status. */
-async function chaos(words: string[], input?: string): Promise<Said> {
-  const args = ["--import=tsx", fromRoot("toolstack/cli/chaos.ts"), ...words];
+const chaos = (words: string[]) => tool("chaos", words);
+
+/** Runs a command as a process of its own; one that does not end is killed, and the test fails by its status. */
+async function tool(name: "chaos" | "xl", words: string[]): Promise<Said> {
+  const args = ["--import=tsx", fromRoot(`toolstack/cli/${name}.ts`), ...words];
   const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
   let [out, err] = ["", ""];
   child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
-  child.stdin.end(input ?? "");
+  child.stdin.end();
   const [status] = (await once(child, "close")) as [number | null];
   return { status, out, err };
 }
@@ -108,6 +110,19 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
   // What domain 0 keeps to itself is not offered.
   t.notRegex(await good("modules"), /control\.key|seed/);
   await bad(["create", "--kernel", "control.key"], /no boot module "control\.key"/);
+
+  // The same machine by xl.
+  const cfg = path.join(folder, "three.cfg");
+  writeFileSync(cfg, `type = "pvh"\nname = "three"\nkernel = "${hello}"\nmemory = 16\non_poweroff = "preserve"\n`);
+  const made = await tool("xl", ["create", cfg]);
+  t.is(made.status, 0, made.err);
+  t.is(made.out, `Parsing config from ${cfg}\n`);
+  const { out: number } = await tool("xl", ["domid", "three"]);
+  t.regex((await tool("xl", ["list", "three"])).out, /^Name {40}ID   Mem VCPUs\tState\tTime\(s\)\nthree /);
+  t.regex((await tool("xl", ["dmesg"])).out, /\(TV\) Typevisor/);
+  t.is((await tool("xl", ["destroy", number.trim()])).status, 0);
+  const gone = await tool("xl", ["destroy", "three"]);
+  t.deepEqual([gone.status, gone.out, gone.err], [1, "", "three is an invalid domain identifier (rc=-6)\n"]);
 
   // Over a restart of domain 0: the image, and who comes later.
   await hangDomain0(machine);
