@@ -124,6 +124,20 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
   const gone = await tool("xl", ["destroy", "three"]);
   t.deepEqual([gone.status, gone.out, gone.err], [1, "", "three is an invalid domain identifier (rc=-6)\n"]);
 
+  // A TypeScript program: its output, its exit status; nothing of it stays.
+  const program = path.join(folder, "app.ts");
+  writeFileSync(
+    program,
+    'console.log("from", process.argv[2]);\nif (process.argv[3] === "fail") throw new Error("as asked");\n',
+  );
+  t.is(await good("run", program, "--", "inside"), "from inside\n");
+  const failing = await chaos(["run", program, "--", "inside", "fail"]);
+  t.is(failing.status, 1, failing.err);
+  t.regex(failing.out, /^from inside\n[^]*Error: as asked[^]*app\.ts:2:\d+/);
+  t.is(failing.err, "chaos: app.ts has ended: crash\n");
+  t.notRegex(await good("image", "list"), /app/);
+  t.notRegex(await good("list"), /app/);
+
   // Over a restart of domain 0: the image, and who comes later.
   await hangDomain0(machine);
   await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address again");

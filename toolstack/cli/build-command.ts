@@ -4,7 +4,7 @@ import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { buildApp } from "./app/build.ts";
 
-function variable(text: string, before: Record<string, string> = {}): Record<string, string> {
+export function variable(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf("=");
   if (at < 1) throw new InvalidArgumentError("expected NAME=VALUE.");
   return { ...before, [text.slice(0, at)]: text.slice(at + 1) };

@@ -12,6 +12,7 @@ import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
 import { createCommand } from "./create.ts";
+import { runCommand } from "./run.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
 
@@ -80,6 +81,7 @@ export function chaosProgram(): Command {
   );
   program.addCommand(createCommand(within));
   program.addCommand(buildCommand);
+  program.addCommand(runCommand(within));
   for (const name of LATER) {
     program
       .command(name)

@@ -43,6 +43,13 @@ export class ToolSession {
     return pending;
   }
 
+  /** As `ask`, also behind a Ctrl-C: what was made must go. */
+  async cleanUp<A extends Arguments, R>(request: RequestDefinition<A, R>, params: Params<A>): Promise<R> {
+    const { result, stream } = (await this.connected()).request(request, params);
+    stream.resume();
+    return await result;
+  }
+
   /** The answer to a request without a stream. */
   async ask<A extends Arguments, R>(request: RequestDefinition<A, R>, params: Params<A>): Promise<R> {
     const { result, stream } = await this.start(request, params);
