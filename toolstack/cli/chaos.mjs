@@ -2,4 +2,4 @@
 /** `npx chaos` in a clone. */
 import { runInClone } from "./run-in-clone.mjs";
 
-runInClone("chaos.ts");
+await runInClone("chaos.ts");

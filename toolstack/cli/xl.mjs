@@ -2,4 +2,4 @@
 /** `npx xl` in a clone. */
 import { runInClone } from "./run-in-clone.mjs";
 
-runInClone("xl.ts");
+await runInClone("xl.ts");

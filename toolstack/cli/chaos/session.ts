@@ -8,13 +8,16 @@ export interface Where {
   key?: string;
 }
 
+/** What ends a command as Ctrl-C does. */
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
 export class ToolSession {
   private client: Promise<Client> | null = null;
   private readonly aborter = new AbortController();
   private interrupts = 0;
 
   constructor(private readonly where: Where) {
-    process.on("SIGINT", this.interrupt);
+    for (const signal of ENDING) process.on(signal, this.interrupt);
   }
 
   private readonly interrupt = (): void => {
@@ -58,7 +61,7 @@ export class ToolSession {
   }
 
   async close(): Promise<void> {
-    process.off("SIGINT", this.interrupt);
+    for (const signal of ENDING) process.off(signal, this.interrupt);
     (await this.client?.catch(() => null))?.close();
   }
 }
