@@ -1,4 +1,5 @@
 /** Requests as they are typed: words and options become arguments; usage and help. */
+import type { Argument } from "./argument.ts";
 import { parseOptions, type OptionSpec } from "./options.ts";
 import type { AnyRequest, Arguments, Params, RequestDefinition } from "./request.ts";
 
@@ -36,6 +37,8 @@ interface Grammar {
   words: { key: string; name: string; many: boolean }[];
   /** The words as the parser is told of them. */
   names: string[];
+  /** The options with those that only a command line has, by these: the parser knows tables that it has seen before. */
+  merged: Map<object, Record<string, OptionSpec>>;
 }
 
 const grammars = new WeakMap<AnyRequest, Grammar>();
@@ -43,7 +46,7 @@ const grammars = new WeakMap<AnyRequest, Grammar>();
 function grammarOf(request: AnyRequest): Grammar {
   let grammar = grammars.get(request);
   if (grammar !== undefined) return grammar;
-  grammar = { options: {}, keys: new Map(), words: [], names: [] };
+  grammar = { options: {}, keys: new Map(), words: [], names: [], merged: new Map() };
   for (const [key, { place, value, required, many }] of Object.entries(request.arguments as Arguments)) {
     if (place === "word") {
       grammar.words.push({ key, name: value!, many });
@@ -58,9 +61,15 @@ function grammarOf(request: AnyRequest): Grammar {
   return grammar;
 }
 
+function withMore(grammar: Grammar, more: Record<string, OptionSpec>): Record<string, OptionSpec> {
+  let merged = grammar.merged.get(more);
+  if (merged === undefined) grammar.merged.set(more, (merged = { ...grammar.options, ...more }));
+  return merged;
+}
+
 /**
  * The arguments of a request from the words behind its name.
- * @param more options that only this command line has, such as `--json`; found in `switches`
+ * @param more options that only this command line has, such as `--json`, always the same table; found in `switches`
  * @throws CommandError
  */
 export function readWords<A extends Arguments, R>(
@@ -69,17 +78,17 @@ export function readWords<A extends Arguments, R>(
   more?: Record<string, OptionSpec>,
 ): { params: Params<A>; switches: Set<string> } {
   const grammar = grammarOf(request);
-  const options = more === undefined ? grammar.options : { ...grammar.options, ...more };
+  const options = more === undefined ? grammar.options : withMore(grammar, more);
   const { values, lists, switches, rest } = parseOptions(typed, options, grammar.names);
   const params: Record<string, unknown> = {};
-  for (const [name, key] of grammar.keys) {
-    const { read } = request.arguments[key]!;
-    const value = values.get(name);
-    const list = lists.get(name);
-    if (value !== undefined) params[key] = read(`--${name}`, value);
-    else if (list !== undefined) params[key] = list.map((each) => read(`--${name}`, each));
-    else if (switches.has(name)) params[key] = true;
-  }
+  /** Of an option that is the request's own. */
+  const own = (name: string, take: (key: string, read: Argument<unknown>["read"]) => void) => {
+    const key = grammar.keys.get(name);
+    if (key !== undefined) take(key, request.arguments[key]!.read);
+  };
+  values.forEach((value, name) => own(name, (key, read) => (params[key] = read(`--${name}`, value))));
+  lists.forEach((list, name) => own(name, (key, read) => (params[key] = list.map((each) => read(`--${name}`, each)))));
+  switches.forEach((name) => own(name, (key) => (params[key] = true)));
   grammar.words.forEach(({ key, name, many }, i) => {
     const { read } = request.arguments[key]!;
     if (i >= rest.length) return;
