@@ -570,7 +570,8 @@ export class FakeMachine {
       case XEN_SYSCTL_readconsole: {
         const text = Buffer.from(this.log);
         const index = w.load32(u + SysctlReadconsole.index);
-        const rest = text.subarray(index);
+        // As much as the caller has room for: more would overwrite what lies behind its buffer.
+        const rest = text.subarray(index, index + w.load32(u + SysctlReadconsole.count));
         w.write(this.window.load64(u + SysctlReadconsole.buffer), rest);
         w.store32(u + SysctlReadconsole.count, rest.length);
         w.store32(u + SysctlReadconsole.index, index + rest.length);
