@@ -1,5 +1,5 @@
 /*
- * What a program can ask of the guest, by number: runtime/host.ts has the same table.
+ * What a program can ask of the guest, by number: runtime/guest/host.ts has the same table.
  */
 #include "typescript.h"
 

@@ -9,7 +9,7 @@
 #include "lwip/tcp.h"
 #include "lwip/udp.h"
 
-/* As in runtime/host.ts. */
+/* As in runtime/guest/host.ts. */
 enum socket_event {
   EVENT_ACCEPTED = 1,     /* a new connection, of `listener` */
   EVENT_CONNECTED = 2,

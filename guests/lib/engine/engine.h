@@ -10,7 +10,7 @@
 
 #include "program.h"
 
-/* The call page, as guests/typescript/runtime/host.ts has it. */
+/* The call page, as guests/typescript/runtime/guest/host.ts has it. */
 struct engine_call_page {
   uint32_t operation;
   uint32_t arguments[6]; /* also further results */

@@ -2,23 +2,23 @@
  * What a program finds in its guest. Evaluated when the program is built: the guest starts from the resulting heap. The first turn
  * does what needs the guest, then calls the program.
  */
-import { structuredClone } from "./clone.ts";
-import { atob, btoa, Buffer } from "./buffer.ts";
-import { console } from "./console.ts";
-import { webcrypto } from "./crypto.ts";
-import { fetch, Headers, Request, Response } from "./fetch.ts";
-import { fillRandom, clockNs } from "./host.ts";
-import { addImmediate, setHandlers, turn } from "./loop.ts";
+import { structuredClone } from "./data/clone.ts";
+import { atob, btoa, Buffer } from "./data/buffer.ts";
+import { console } from "./program/console.ts";
+import { webcrypto } from "./data/crypto.ts";
+import { fetch, Headers, Request, Response } from "./http/fetch.ts";
+import { fillRandom, clockNs } from "./guest/host.ts";
+import { addImmediate, setHandlers, turn } from "./guest/loop.ts";
 import { MODULES } from "./modules.ts";
-import { performance, startClock } from "./performance.ts";
-import { process, uncaught, unhandled } from "./process.ts";
-import { seedRandom } from "./random.ts";
-import { addTick } from "./ticks.ts";
-import { TextDecoder, TextEncoder } from "./text.ts";
-import { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "./timers.ts";
-import { URL, URLSearchParams } from "./url.ts";
-import { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget } from "./web-events.ts";
-import { CloseEvent, MessageEvent, WebSocket } from "./websocket.ts";
+import { performance, startClock } from "./guest/performance.ts";
+import { process, uncaught, unhandled } from "./program/process.ts";
+import { seedRandom } from "./guest/random.ts";
+import { addTick } from "./guest/ticks.ts";
+import { TextDecoder, TextEncoder } from "./data/text.ts";
+import { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "./guest/timers.ts";
+import { URL, URLSearchParams } from "./data/url.ts";
+import { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget } from "./data/web-events.ts";
+import { CloseEvent, MessageEvent, WebSocket } from "./http/websocket.ts";
 
 const globals = {
   AbortController,

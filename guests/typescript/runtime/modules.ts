@@ -1,22 +1,22 @@
 /** Node's modules that programs can import, by name. toolstack/cli/app/bundle.ts reads the names here: one a line. */
 import EventEmitter from "events";
 import path from "path-browserify";
-import * as http from "./http.ts";
-import * as buffer from "./buffer.ts";
-import * as crypto from "./crypto.ts";
-import * as dgram from "./dgram.ts";
-import * as dns from "./dns.ts";
-import * as net from "./net.ts";
-import * as streams from "./streams.ts";
-import * as timers from "./timers.ts";
-import * as url from "./url.ts";
-import * as util from "./util.ts";
-import { assert } from "./assert.ts";
-import { fs, promises as fsPromises } from "./fs.ts";
-import { process } from "./process.ts";
-import { performance } from "./performance.ts";
-import { querystring } from "./querystring.ts";
-import { StringDecoder } from "./string-decoder.ts";
+import * as http from "./http/http.ts";
+import * as buffer from "./data/buffer.ts";
+import * as crypto from "./data/crypto.ts";
+import * as dgram from "./network/dgram.ts";
+import * as dns from "./network/dns.ts";
+import * as net from "./network/net.ts";
+import * as streams from "./data/streams.ts";
+import * as timers from "./guest/timers.ts";
+import * as url from "./data/url.ts";
+import * as util from "./program/util.ts";
+import { assert } from "./program/assert.ts";
+import { fs, promises as fsPromises } from "./program/fs.ts";
+import { process } from "./program/process.ts";
+import { performance } from "./guest/performance.ts";
+import { querystring } from "./data/querystring.ts";
+import { StringDecoder } from "./data/string-decoder.ts";
 
 const stream = Object.assign(streams.Duplex.bind(null), { ...streams, Stream: streams.Readable });
 

@@ -2,7 +2,7 @@
  * A program as a guest starts from it: runtime and bundle are evaluated here, in the very .wasm that runs in the guest, and the
  * engine's linear memory is saved. Nothing is parsed in the guest. guests/lib/engine/program.h has the format.
  */
-import type { ProgramInfo } from "../../../guests/typescript/runtime/host.ts";
+import type { ProgramInfo } from "../../../guests/typescript/runtime/guest/host.ts";
 import { Engine } from "../../../scripts/build/engine.ts";
 import { BuildError } from "../../../scripts/build/task.ts";
 import { type Bundle, BUNDLE_NAME, RUNTIME_NAME } from "./bundle.ts";

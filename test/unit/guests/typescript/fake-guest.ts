@@ -1,7 +1,7 @@
 /** A guest in Node: the operations of guests/typescript/operations.c over simulated memory, time and connections. */
 import { randomBytes } from "node:crypto";
 import vm from "node:vm";
-import { OPERATION, SHUTDOWN_POWEROFF } from "../../../../guests/typescript/runtime/operations.ts";
+import { OPERATION, SHUTDOWN_POWEROFF } from "../../../../guests/typescript/runtime/guest/operations.ts";
 import { bundleRuntime } from "../../../../toolstack/cli/app/bundle.ts";
 
 const TRANSFER = 0x1000;

@@ -6,7 +6,7 @@ import test, { type ExecutionContext } from "ava";
 import { buildApp } from "../../../../toolstack/cli/app/build.ts";
 import { bundleProgram } from "../../../../toolstack/cli/app/bundle.ts";
 import { withProgram } from "../../../../toolstack/cli/app/elf.ts";
-import { mapStackBy, parseSourceMap } from "../../../../guests/typescript/runtime/source-map.ts";
+import { mapStackBy, parseSourceMap } from "../../../../guests/typescript/runtime/guest/source-map.ts";
 import { FakeGuest } from "./fake-guest.ts";
 
 /** A folder with these files. */

@@ -1,10 +1,10 @@
 /** fetch, Headers, Request, Response: the web's, for http: alone, with bodies that are read as a whole. */
-import { Buffer, toBuffer } from "./buffer.ts";
+import { Buffer, toBuffer } from "../data/buffer.ts";
 import { ClientRequest, type IncomingMessage } from "./http.ts";
 import { TOKEN } from "./http-message.ts";
 import { STATUS_CODES } from "./http-status.ts";
-import { bytesOf, decodeUtf8 } from "./text.ts";
-import { DOMException } from "./web-events.ts";
+import { bytesOf, decodeUtf8 } from "../data/text.ts";
+import { DOMException } from "../data/web-events.ts";
 
 const REDIRECTS_MOST = 20;
 

@@ -1,6 +1,6 @@
 /** Text to the domain's console. */
 import { call, OPERATION, transfer, TRANSFER_SIZE } from "./host.ts";
-import { encodeUtf8 } from "./text.ts";
+import { encodeUtf8 } from "../data/text.ts";
 
 export function printBytes(bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length; at += TRANSFER_SIZE) {

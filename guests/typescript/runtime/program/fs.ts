@@ -1,9 +1,9 @@
 /** node:fs: the files that were packed in, read-only. */
-import { Buffer, toBuffer } from "./buffer.ts";
+import { Buffer, toBuffer } from "../data/buffer.ts";
 import { codedError, type CodedError } from "./errors.ts";
-import { fileBytes, programInfo } from "./host.ts";
-import { Readable } from "./streams.ts";
-import { addTick } from "./ticks.ts";
+import { fileBytes, programInfo } from "../guest/host.ts";
+import { Readable } from "../data/streams.ts";
+import { addTick } from "../guest/ticks.ts";
 
 type Options = string | { encoding?: string | null } | null | undefined;
 

@@ -1,8 +1,8 @@
 /** HTTP/1.1 messages as they come (RFC 9112): heads and bodies out of the bytes of a connection. */
-import { Buffer } from "./buffer.ts";
-import { codedError } from "./errors.ts";
-import type { Socket } from "./net.ts";
-import { Readable } from "./streams.ts";
+import { Buffer } from "../data/buffer.ts";
+import { codedError } from "../program/errors.ts";
+import type { Socket } from "../network/net.ts";
+import { Readable } from "../data/streams.ts";
 
 const HEAD_MOST = 16 * 1024;
 /** The longest line with a chunk's size. */

@@ -1,5 +1,5 @@
 /** How values are shown: Node's util.inspect and util.format, in their usual form. */
-import { mapStack } from "./source-map.ts";
+import { mapStack } from "../guest/source-map.ts";
 
 const WIDTH = 72;
 const ITEMS_MOST = 100;

@@ -1,9 +1,9 @@
 /** What HTTP messages that are sent have in common: fields, and the body's framing. */
-import { type Buffer, toBuffer } from "./buffer.ts";
-import { codedError } from "./errors.ts";
+import { type Buffer, toBuffer } from "../data/buffer.ts";
+import { codedError } from "../program/errors.ts";
 import { type Headers, TOKEN } from "./http-message.ts";
-import type { Socket } from "./net.ts";
-import { Writable } from "./streams.ts";
+import type { Socket } from "../network/net.ts";
+import { Writable } from "../data/streams.ts";
 
 type Done = (error?: Error | null) => void;
 

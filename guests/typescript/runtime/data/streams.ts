@@ -1,8 +1,8 @@
 /** Streams: of Node's `stream` what its users call, on byte chunks or, with objectMode, any values. */
 import EventEmitter from "events";
 import { toBuffer, type Buffer } from "./buffer.ts";
-import { codedError } from "./errors.ts";
-import { addTick } from "./ticks.ts";
+import { codedError } from "../program/errors.ts";
+import { addTick } from "../guest/ticks.ts";
 import { TextDecoder } from "./text.ts";
 
 type Done = (error?: Error | null) => void;

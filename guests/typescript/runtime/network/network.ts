@@ -1,7 +1,7 @@
 /** The domain's network, opened at its first use, and IPv4 addresses. */
-import { codedError } from "./errors.ts";
-import { call, OPERATION, word } from "./host.ts";
-import { addTimer, EVENT, removeTimer, watchSocket } from "./loop.ts";
+import { codedError } from "../program/errors.ts";
+import { call, OPERATION, word } from "../guest/host.ts";
+import { addTimer, EVENT, removeTimer, watchSocket } from "../guest/loop.ts";
 
 /** As long as it may take to get an address by DHCP. */
 const PATIENCE_MS = 20_000;

@@ -10,11 +10,11 @@ import {
   SHUTDOWN_POWEROFF,
   transfer,
   word,
-} from "./host.ts";
+} from "../guest/host.ts";
 import { errorText, inspect } from "./inspect.ts";
-import { print } from "./output.ts";
-import { addTick, reportTo } from "./ticks.ts";
-import { decodeUtf8 } from "./text.ts";
+import { print } from "../guest/output.ts";
+import { addTick, reportTo } from "../guest/ticks.ts";
+import { decodeUtf8 } from "../data/text.ts";
 
 /** What follows "--" on the domain's command line, and the options before it. */
 function commandLine(): { options: string[]; arguments: string[] } {

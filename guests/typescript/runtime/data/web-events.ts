@@ -1,6 +1,6 @@
 /** EventTarget, Event, AbortController, DOMException: the web's. */
-import { addTick } from "./ticks.ts";
-import { setTimeout } from "./timers.ts";
+import { addTick } from "../guest/ticks.ts";
+import { setTimeout } from "../guest/timers.ts";
 
 const CODES: Record<string, number> = {
   AbortError: 20,

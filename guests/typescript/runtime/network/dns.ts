@@ -1,7 +1,7 @@
 /** node:dns: names are not resolved; addresses, and localhost, are what they are. */
-import { codedError } from "./errors.ts";
+import { codedError } from "../program/errors.ts";
 import { ownAddress, parseAddress } from "./network.ts";
-import { addTick } from "./ticks.ts";
+import { addTick } from "../guest/ticks.ts";
 
 type Done = (error: Error | null, address?: string, family?: number) => void;
 

@@ -1,6 +1,6 @@
 /** node:util, in part. */
 import { custom, format, inspect } from "./inspect.ts";
-import { TextDecoder, TextEncoder } from "./text.ts";
+import { TextDecoder, TextEncoder } from "../data/text.ts";
 
 export { format, inspect, TextDecoder, TextEncoder };
 

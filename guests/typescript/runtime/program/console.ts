@@ -1,7 +1,7 @@
 /** `console`. */
-import { clockNs } from "./host.ts";
+import { clockNs } from "../guest/host.ts";
 import { format, inspect, type InspectOptions } from "./inspect.ts";
-import { print } from "./output.ts";
+import { print } from "../guest/output.ts";
 
 let indent = "";
 const counts = new Map<string, number>();

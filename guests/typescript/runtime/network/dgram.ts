@@ -1,12 +1,12 @@
 /** node:dgram: UDP over lwIP. */
 import EventEmitter from "events";
-import { type Buffer, toBuffer } from "./buffer.ts";
-import { networkError } from "./errors.ts";
-import { call, OPERATION, transfer, TRANSFER_SIZE, word } from "./host.ts";
-import { forgetSocket, hold, watchSocket } from "./loop.ts";
+import { type Buffer, toBuffer } from "../data/buffer.ts";
+import { networkError } from "../program/errors.ts";
+import { call, OPERATION, transfer, TRANSFER_SIZE, word } from "../guest/host.ts";
+import { forgetSocket, hold, watchSocket } from "../guest/loop.ts";
 import { lookup } from "./dns.ts";
 import { addressText, listenAddress, openNetwork, parseAddress, whenReady } from "./network.ts";
-import { addTick } from "./ticks.ts";
+import { addTick } from "../guest/ticks.ts";
 
 /** The most that one packet of IPv4 carries. */
 const DATAGRAM_MOST = Math.min(TRANSFER_SIZE, 65507);

@@ -1,11 +1,11 @@
 /** The web's WebSocket (RFC 6455), for ws: alone. */
-import { asBuffer, toBuffer } from "./buffer.ts";
-import { webcrypto } from "./crypto.ts";
-import { Socket } from "./net.ts";
-import { sha1 } from "./sha1.ts";
-import { bytesOf, TextDecoder } from "./text.ts";
-import { URL } from "./url.ts";
-import { DOMException, Event, EventTarget } from "./web-events.ts";
+import { asBuffer, toBuffer } from "../data/buffer.ts";
+import { webcrypto } from "../data/crypto.ts";
+import { Socket } from "../network/net.ts";
+import { sha1 } from "../data/sha1.ts";
+import { bytesOf, TextDecoder } from "../data/text.ts";
+import { URL } from "../data/url.ts";
+import { DOMException, Event, EventTarget } from "../data/web-events.ts";
 import { encodeFrame, FrameError, FrameParser, type Message, OPCODE } from "./websocket-frames.ts";
 
 /** RFC 6455, section 1.3. */

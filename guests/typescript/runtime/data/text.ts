@@ -1,5 +1,5 @@
 /** TextEncoder and TextDecoder (UTF-8 only), atob and btoa. Clean text is converted by the guest, everything else here. */
-import { decodePiece, encodePiece, transfer, TRANSFER_SIZE } from "./host.ts";
+import { decodePiece, encodePiece, transfer, TRANSFER_SIZE } from "../guest/host.ts";
 
 /** Characters that certainly have room in the transfer buffer as UTF-8. */
 const PIECE = Math.floor(TRANSFER_SIZE / 3);

@@ -1,14 +1,14 @@
 /** node:net: TCP over lwIP. */
 import EventEmitter from "events";
-import { Buffer } from "./buffer.ts";
-import { codedError, networkError } from "./errors.ts";
-import { call, OPERATION, transfer, TRANSFER_SIZE, word } from "./host.ts";
-import { EVENT, forgetSocket, hold, watchConnections, watchSocket } from "./loop.ts";
+import { Buffer } from "../data/buffer.ts";
+import { codedError, networkError } from "../program/errors.ts";
+import { call, OPERATION, transfer, TRANSFER_SIZE, word } from "../guest/host.ts";
+import { EVENT, forgetSocket, hold, watchConnections, watchSocket } from "../guest/loop.ts";
 import { addressText, listenAddress, openNetwork, parseAddress, whenReady } from "./network.ts";
 import { lookup } from "./dns.ts";
-import { Duplex } from "./streams.ts";
-import { addTick } from "./ticks.ts";
-import { clearTimeout, setTimeout } from "./timers.ts";
+import { Duplex } from "../data/streams.ts";
+import { addTick } from "../guest/ticks.ts";
+import { clearTimeout, setTimeout } from "../guest/timers.ts";
 
 type Done = (error?: Error | null) => void;
 

@@ -1,12 +1,12 @@
 /** node:http: servers, and requests with a connection each. */
 import EventEmitter from "events";
-import type { Buffer } from "./buffer.ts";
-import { codedError } from "./errors.ts";
+import type { Buffer } from "../data/buffer.ts";
+import { codedError } from "../program/errors.ts";
 import { guard, type Headers, IncomingMessage, Parser } from "./http-message.ts";
 import { OutgoingMessage } from "./http-outgoing.ts";
 import { STATUS_CODES } from "./http-status.ts";
-import { type AddressInfo, Server as NetServer, Socket } from "./net.ts";
-import { addTick } from "./ticks.ts";
+import { type AddressInfo, Server as NetServer, Socket } from "../network/net.ts";
+import { addTick } from "../guest/ticks.ts";
 
 export { IncomingMessage, OutgoingMessage, STATUS_CODES };
 export const METHODS = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];

@@ -1,5 +1,5 @@
 /** The web's URL and URLSearchParams, and node:url. */
-import { custom } from "./inspect.ts";
+import { custom } from "../program/inspect.ts";
 import {
   encodeFragment,
   encodeQuery,

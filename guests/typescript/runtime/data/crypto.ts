@@ -1,8 +1,8 @@
 /** Random numbers, of the web's crypto and node:crypto: RDRAND's. Nothing else of cryptography. */
 import { Buffer, toBuffer } from "./buffer.ts";
-import { fillRandom } from "./host.ts";
+import { fillRandom } from "../guest/host.ts";
 import { bytesOf } from "./text.ts";
-import { addTick } from "./ticks.ts";
+import { addTick } from "../guest/ticks.ts";
 import { DOMException } from "./web-events.ts";
 
 const WEB_MOST = 65536;

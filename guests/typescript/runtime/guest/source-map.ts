@@ -1,5 +1,5 @@
 /** Places in the bundle back to places in the program's own files (the source map format, ECMA-426). */
-import { decodeUtf8 } from "./text.ts";
+import { decodeUtf8 } from "../data/text.ts";
 import { fileBytes, programInfo } from "./host.ts";
 
 /** Name under which the bundle is evaluated: toolstack/cli/app/program.ts. */
