@@ -1,6 +1,6 @@
 /**
- * The TLS module: TLS 1.2 server sessions, mbedTLS in a sandbox of its own (guests/lib/tls/), called by domain 0. The interface between
- * the two; guests/lib/tls/tls.h mirrors it. Its linear memory is at DOM0_TLS in domain 0's window; addresses here are its own.
+ * The TLS module: TLS 1.2 server sessions, mbedTLS in a sandbox of its own (guests/sandboxes/tls/), called by domain 0. The interface between
+ * the two; guests/sandboxes/tls/tls.h mirrors it. Its linear memory is at DOM0_TLS in domain 0's window; addresses here are its own.
  *
  * Its one entry is `call(operation, a, b, 0, 0, 0)`.
  */

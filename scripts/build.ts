@@ -4,7 +4,7 @@
  *   abi, arch-x86, kernel --asc--> hypervisor.wasm --wasm2c--> C --gcc--+
  *   abi, codec --asc--> codec.wasm -----------------wasm2c--> C --gcc--+
  *   guests/sandboxes, lwIP --clang--> net.wasm -----wasm2c--> C --gcc--+
- *   guests/lib/tls, mbedTLS --clang--> tls.wasm ----wasm2c--> C --gcc--+
+ *   guests/sandboxes, mbedTLS --clang--> tls.wasm --wasm2c--> C --gcc--+
  *   abi, drivers, noxs --asc--> io.wasm ------------wasm2c--> C --gcc--+
  *                                  +--its memory--> io.bin ------------+
  *   quickjs-emscripten's engine .wasm --------------wasm2c--> C --gcc--+--> typevisor.elf

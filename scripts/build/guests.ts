@@ -15,8 +15,6 @@ import { BuildError, compilers, filesBeneath, runStep, runTool, writeIfChanged }
 const sourceFolder = fromRoot("guests");
 const libraryFolder = path.join(sourceFolder, "lib");
 const networkFolder = path.join(libraryFolder, "net");
-/** Not for guests: it is compiled for a sandbox (tls.ts). */
-const tlsFolder = path.join(libraryFolder, "tls");
 const engineFolder = path.join(libraryFolder, "engine");
 const headers = "/usr/include/xen";
 
@@ -130,7 +128,7 @@ function buildBase(): Promise<string> {
     title: "compiled the guests' library",
     inputs: () => [libraryFolder, headers],
     sources: sourcesIn(libraryFolder).filter(
-      (file) => ![networkFolder, tlsFolder, engineFolder].some((folder) => file.startsWith(`${folder}${path.sep}`)),
+      (file) => ![networkFolder, engineFolder].some((folder) => file.startsWith(`${folder}${path.sep}`)),
     ),
     flags: GUEST_FLAGS,
   });

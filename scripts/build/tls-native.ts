@@ -1,4 +1,4 @@
-/** The TLS module of the image as a process of this computer: guests/lib/tls/native. */
+/** The TLS module of the image as a process of this computer: guests/sandboxes/tls/native. */
 import path from "node:path";
 import { buildFolder, fromRoot, generatedFolder } from "../paths.ts";
 import { sandboxFlags } from "./native.ts";
@@ -9,7 +9,7 @@ import { translateSandbox } from "./wasm2c.ts";
 /** What only code without a C library is compiled with. */
 const FREESTANDING = new Set(["-ffreestanding", "-mno-red-zone"]);
 
-const source = fromRoot("guests/lib/tls/native/replay.c");
+const source = fromRoot("guests/sandboxes/tls/native/replay.c");
 const program = path.join(buildFolder, "host/tls-replay");
 
 /** Brings it up to date; returns the program, or why mbedTLS cannot be had. */
@@ -22,7 +22,7 @@ export async function buildTlsReplay(): Promise<{ program: string } | { missing:
   await runStep({
     name: "tls-replay",
     title: "compiled the TLS module for this computer",
-    inputs: () => [source, fromRoot("guests/lib/tls/tls.h"), path.join(generatedFolder, "tls.c")],
+    inputs: () => [source, fromRoot("guests/sandboxes/tls/tls.h"), path.join(generatedFolder, "tls.c")],
     key: flags.join(" "),
     outputs: [program],
     heavy: true,

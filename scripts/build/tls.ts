@@ -1,6 +1,6 @@
 /**
  * The TLS module, build/tls.wasm: mbedTLS, Debian's source package, fetched once, with the configuration and the code around it in
- * guests/lib/tls/.
+ * guests/sandboxes/tls/.
  */
 import { readdirSync } from "node:fs";
 import path from "node:path";
@@ -22,7 +22,10 @@ const INCLUDES = [
 
 const STACK_BYTES = 0x10000;
 
-const glue = fromRoot("guests/lib/tls");
+const glue = fromRoot("guests/sandboxes/tls");
+/** What all sandboxes have of the C library. */
+const libc = fromRoot("guests/sandboxes/bytes.c");
+const libcHeaders = ["guests/sandboxes/include", "guests/lib/bytes.h"].map(fromRoot);
 
 export const tlsWasm = cModuleFile("tls");
 
@@ -46,10 +49,13 @@ export async function buildTlsWasm(): Promise<{ missing: string } | undefined> {
   await buildCModule({
     name: "tls",
     title: "compiled the TLS module",
-    inputs: () => [glue, ...includes, path.join(folder, "3rdparty/everest/library")],
-    own: readdirSync(glue)
-      .filter((name) => name.endsWith(".c"))
-      .map((name) => path.join(glue, name)),
+    inputs: () => [glue, libc, ...libcHeaders, ...includes, path.join(folder, "3rdparty/everest/library")],
+    own: [
+      ...readdirSync(glue)
+        .filter((name) => name.endsWith(".c"))
+        .map((name) => path.join(glue, name)),
+      libc,
+    ],
     foreign: [...SOURCES, ...EVEREST].map((name) => path.join(folder, name)),
     flags: [
       "-DMBEDTLS_CONFIG_FILE=<tls-config.h>",

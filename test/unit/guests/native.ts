@@ -49,7 +49,7 @@ async function build(name: string): Promise<Built> {
     const base = sources(library).filter(
       (file) =>
         !REPLACED.test(path.basename(file)) &&
-        !["net", "tls", "engine"].some((part) => file.startsWith(path.join(library, part))),
+        !["net", "engine"].some((part) => file.startsWith(path.join(library, part))),
     );
     const archives = [
       await libraryOf("hostnet", sources(path.join(library, "net")), [...flags, ...SANITIZE]),

@@ -1,4 +1,4 @@
-/** guests/lib/tls/tls.h has the numbers of abi/tls.ts. */
+/** guests/sandboxes/tls/tls.h has the numbers of abi/tls.ts. */
 import { readFileSync } from "node:fs";
 import test from "ava";
 import * as abi from "../../../../abi/tls.ts";
@@ -6,7 +6,7 @@ import { fromRoot } from "../../../../scripts/paths.ts";
 
 test("the module's header and abi/tls.ts agree", (t) => {
   const values = new Map<string, number>();
-  for (const [, name, text] of readFileSync(fromRoot("guests/lib/tls/tls.h"), "utf8").matchAll(
+  for (const [, name, text] of readFileSync(fromRoot("guests/sandboxes/tls/tls.h"), "utf8").matchAll(
     /^#define (TLS_\w+) (.+)$/gm,
   )) {
     const sum = text.replace(/TLS_\w+/g, (other) => String(values.get(other)));

@@ -1,4 +1,4 @@
-/** The TLS module of the image as a process, and recordings for it: see guests/lib/tls/native. */
+/** The TLS module of the image as a process, and recordings for it: see guests/sandboxes/tls/native. */
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

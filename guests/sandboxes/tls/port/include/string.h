@@ -1,4 +1,4 @@
-/* The C library's string.h, as far as mbedTLS uses it: ../../libc.c. */
+/* The C library's string.h, as far as mbedTLS uses it: ../../../bytes.c. */
 #ifndef TLS_STRING_H
 #define TLS_STRING_H
 
