@@ -6,6 +6,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { KEY_MODULE, SEED_MODULE } from "../toolstack/api/key.ts";
 import { CONTROL_PORT } from "../toolstack/api/protocol.ts";
 import { makeKey, readKey, writeKey } from "../toolstack/cli/connection/key.ts";
 import {
@@ -19,9 +20,6 @@ import {
 import { type Forward, freePorts, NETWORK } from "./devices.ts";
 import type { BootModule } from "./modules.ts";
 
-/** Names of boot modules that domain 0 keeps to itself (toolstack/control/boot-info.ts). */
-const KEY_MODULE = "control.key";
-const SEED_MODULE = "seed";
 const SEED_BYTES = 64;
 /** Domain 0's address: one that guests cannot be given by the options of `npm start`. */
 const ADDRESS = `${NETWORK.prefix}4`;

@@ -3,13 +3,6 @@ import { XL_COMMANDS, type XlCommand } from "../toolstack/cli/config/xl-commands
 import { XL_KEYS, type XlKey } from "../toolstack/cli/config/xl-keys.ts";
 import { DISK_PARAMETERS, VIF_PARAMETERS } from "../toolstack/cli/config/xl-specs.ts";
 
-/** Whether xl's `create`, which reads the keys, is there. */
-function isThere(command: string): boolean {
-  return Object.values(XL_COMMANDS)
-    .flat()
-    .some((one) => one.command === command && one.implemented);
-}
-
 function commandRow({ command, verdict, implemented, note }: XlCommand): string {
   const state = verdict === "refused" ? "refused" : implemented ? "supported" : "not implemented yet";
   return `| \`${command}\` | ${state} | ${note} |`;
@@ -42,9 +35,6 @@ export function xlPage(): string {
   const PARAMETER_HEAD = ["| parameter | verdict | |", "|---|---|---|"];
   const commands = (counts: (one: XlCommand) => boolean) => count(XL_COMMANDS, counts);
   const keys = (verdict: XlKey["verdict"]) => count(XL_KEYS, (key) => key.verdict === verdict);
-  const there = isThere("create")
-    ? "What `xl create` does with each key:"
-    : "`xl create` is not implemented yet. What is there is what it will read files with (`toolstack/cli/config/`): what that does with each key:";
   return [
     "# xl",
     "",
@@ -55,12 +45,11 @@ export function xlPage(): string {
     "## Commands",
     "",
     `${commands(() => true)} commands: ${commands((one) => one.implemented)} are implemented, ${commands((one) => one.verdict === "supported" && !one.implemented)} are to be and are not yet, ${commands((one) => one.verdict === "refused")} are refused.`,
-    ...(commands((one) => one.implemented) === 0 ? ["There is no `xl` yet; this is what it is to do."] : []),
     ...tables(XL_COMMANDS, COMMAND_HEAD, commandRow),
     "",
     "## xl.cfg",
     "",
-    `${there} ${keys("supported")} of ${count(XL_KEYS, () => true)} are supported.`,
+    `What \`xl create\` does with each key: ${keys("supported")} of ${count(XL_KEYS, () => true)} are supported.`,
     "",
     "- **supported**: it does what it does in xl, within what is said beside it.",
     `- **without effect** (${keys("idle")} keys): it cannot matter here. It is accepted, and a note with file and line says so.`,

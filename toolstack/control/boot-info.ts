@@ -4,6 +4,7 @@
  */
 import { HvmModlistEntry, HvmStartInfo } from "../../abi/hvm.ts";
 import { DOM0_START_INFO } from "../../abi/domain0-layout.ts";
+import { KEY_MODULE, SEED_MODULE } from "../api/key.ts";
 import { WindowImage } from "./builder/image.ts";
 import { memory } from "./host.ts";
 import { decodeUtf8 } from "./text.ts";
@@ -38,8 +39,6 @@ export function bootOption(name: string): string | undefined {
 }
 
 /** Modules that are for domain 0 alone: neither listed nor given to guests. */
-export const KEY_MODULE = "control.key";
-export const SEED_MODULE = "seed";
 const OWN = new Set([KEY_MODULE, SEED_MODULE]);
 
 interface Modules {

@@ -32,7 +32,7 @@ test("keys: their owner's alone, never overwritten, refused when others can read
   t.is(statSync(file).mode & 0o777, 0o600);
   t.deepEqual(readKey(file), key);
   t.throws(() => writeKey(file, makeKey("other")), { code: "EEXIST" });
-  t.notDeepEqual(makeKey("operator").secret, key.secret);
+  t.notDeepEqual(makeKey("operator").key, key.key);
   chmodSync(file, 0o640);
   t.throws(() => readKey(file), { message: /can be read by others.*chmod 600/ });
   for (const text of [

@@ -29,11 +29,7 @@ export async function talk(session: ToolSession, id: string): Promise<string | n
   };
   stdin.on("data", typed);
   stdin.once("end", ended);
-  stream.on("data", (bytes: Buffer) => {
-    if (stdout.write(bytes)) return;
-    stream.pause();
-    stdout.once("drain", () => stream.resume());
-  });
+  stream.pipe(stdout, { end: false });
   try {
     return (await result).ended;
   } finally {

@@ -3,12 +3,11 @@ import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { consoleRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
-import { BuildError } from "../../../scripts/build/task.ts";
+import { isKeyName } from "../../api/key.ts";
 import { VERSION } from "../../api/version.ts";
-import { buildCommand } from "../build-command.ts";
-import { ConfigError } from "../config/problems.ts";
-import { ConnectionLost, RequestFailed } from "../connection/client.ts";
-import { isKeyName, makeKey, writeKey } from "../connection/key.ts";
+import { isToolError } from "../tool-error.ts";
+import { buildCommand } from "./build.ts";
+import { makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
 import { createCommand } from "./create.ts";
@@ -18,14 +17,6 @@ import { ToolSession } from "./session.ts";
 
 /** Requests that are commands of their own here. */
 const OWN = new Set(["console", "create", "image put"]);
-
-const GROUPS: Readonly<Record<string, string>> = {
-  bridge: "the bridges that vifs are on",
-  vif: "domains' network interfaces",
-  disk: "the machine's disks, on which volumes and partitions are",
-  volume: "named disks for guests, in a store on one of the machine's disks",
-  vbd: "domains' disks",
-};
 
 /** Commands that LightVM's chaos has, and this one does not have yet. */
 const LATER = ["save", "restore", "migrate"];
@@ -71,7 +62,6 @@ export function chaosProgram(): Command {
     program,
     requests.filter(({ name }) => !OWN.has(name)),
     within,
-    GROUPS,
   );
   program.addCommand(
     requestCommand(consoleRequest, "console", within, async (session, params) => {
@@ -102,12 +92,8 @@ export async function runChaos(words: string[]): Promise<number> {
     await program.parseAsync(words, { from: "user" });
     return 0;
   } catch (error) {
-    const known = [BuildError, CommandError, ConfigError, RequestFailed, ConnectionLost].some(
-      (kind) => error instanceof kind,
-    );
-    const isOurs = known || (error instanceof Error && error.constructor === Error);
-    if (!isOurs) throw error;
-    process.stderr.write(`chaos: ${(error as Error).message}\n`);
+    if (!isToolError(error)) throw error;
+    process.stderr.write(`chaos: ${error.message}\n`);
     return 1;
   }
 }

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { explanationOf, optionName, readWords } from "../../api/command-line.ts";
 import type { Argument } from "../../api/argument.ts";
+import { GROUPS, type Group } from "../../api/requests/groups.ts";
 import type { AnyRequest } from "../../api/request.ts";
 import type { ToolSession } from "./session.ts";
 
@@ -32,19 +33,18 @@ export function addRequestCommands(
   program: Command,
   requests: readonly AnyRequest[],
   within: (run: (session: ToolSession) => Promise<void>) => Promise<void>,
-  groups: Readonly<Record<string, string>>,
 ): void {
   for (const request of requests) {
     const [first, second] = request.name.split(" ") as [string, string | undefined];
-    const parent = second === undefined ? program : groupOf(program, first, groups);
+    const parent = second === undefined ? program : groupOf(program, first as Group);
     parent.addCommand(requestCommand(request, second ?? first, within, runRequest(request)));
   }
 }
 
-function groupOf(program: Command, name: string, groups: Readonly<Record<string, string>>): Command {
+function groupOf(program: Command, name: Group): Command {
   const there = program.commands.find((command) => command.name() === name);
   if (there !== undefined) return there;
-  const group = new Command(name).description(groups[name] ?? "");
+  const group = new Command(name).description(GROUPS[name]);
   program.addCommand(group);
   return group;
 }

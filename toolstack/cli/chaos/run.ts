@@ -8,7 +8,7 @@ import { parseMib } from "../../api/options.ts";
 import { consoleRequest, createRequest, destroyRequest, unpauseRequest } from "../../api/requests/domains.ts";
 import { imageRemoveRequest } from "../../api/requests/images.ts";
 import { buildApp } from "../app/build.ts";
-import { variable } from "../build-command.ts";
+import { variable } from "./build.ts";
 import type { ToolSession } from "./session.ts";
 import { provideImage } from "./upload.ts";
 
@@ -44,11 +44,7 @@ async function upload(session: ToolSession, file: string, words: string[], { fil
 /** Runs it to its end; returns the reason, null if it was interrupted. */
 async function watch(session: ToolSession, id: string): Promise<string | null> {
   const { result, stream } = await session.start(consoleRequest, { id });
-  stream.on("data", (bytes: Buffer) => {
-    if (process.stdout.write(bytes)) return;
-    stream.pause();
-    process.stdout.once("drain", () => stream.resume());
-  });
+  stream.pipe(process.stdout, { end: false });
   await session.ask(unpauseRequest, { ids: [id] });
   return (await result).ended;
 }
@@ -58,9 +54,9 @@ async function run(session: ToolSession, file: string, words: string[], options:
   const kernel = await upload(session, file, words, options);
   let id: string | null = null;
   try {
-    const made = await session.ask(createRequest, {
-      ...{ kernel, memory, name: options.name, vif: options.vif, paused: true, onReboot: "destroy" },
-    } as never);
+    const { name, vif } = options;
+    const params = { kernel, memory, name, vif, paused: true, onReboot: "destroy" };
+    const made = await session.ask(createRequest, params as never);
     id = String(made.id);
     const reason = await watch(session, id);
     if (session.interrupted) process.exitCode = INTERRUPTED;

@@ -2,9 +2,10 @@
 import { once } from "node:events";
 import tls from "node:tls";
 import { CONTROL_PORT } from "../../api/protocol.ts";
+import type { ControlKey } from "../../api/key.ts";
 import { VERSION } from "../../api/version.ts";
 import { Client, ConnectionLost, type Greeting } from "./client.ts";
-import { type Key, readKey } from "./key.ts";
+import { readKey } from "./key.ts";
 import { isMachineName, listMachines } from "./machines.ts";
 
 /** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0012-control-tls.md). */
@@ -56,7 +57,7 @@ export async function connect(
   return await Client.greet(socket, software, target.name);
 }
 
-async function secure({ name, address, port, keyFile }: Target, { identity, secret }: Key): Promise<tls.TLSSocket> {
+async function secure({ name, address, port, keyFile }: Target, { identity, key }: ControlKey): Promise<tls.TLSSocket> {
   const socket = tls.connect({
     host: address,
     port,
@@ -64,7 +65,7 @@ async function secure({ name, address, port, keyFile }: Target, { identity, secr
     ecdhCurve: "X25519",
     minVersion: "TLSv1.2",
     maxVersion: "TLSv1.2",
-    pskCallback: () => ({ identity, psk: secret }),
+    pskCallback: () => ({ identity, psk: key }),
     checkServerIdentity: () => undefined,
   });
   socket.setNoDelay(true);

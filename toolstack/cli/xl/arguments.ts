@@ -81,7 +81,11 @@ export async function findDomain(asker: Asker, which: string): Promise<XlDomain>
 /** Ids from which on domains are the hypervisor's own (xen.h, DOMID_FIRST_RESERVED is 0x7ff0); and domain 0. */
 const FIRST_OWN = 32751;
 
+export function isGuest({ id }: { id: number }): boolean {
+  return id !== 0 && id < FIRST_OWN;
+}
+
 /** All guests. */
 export async function guests(asker: Asker): Promise<XlDomain[]> {
-  return (await asker.ask(listRequest, {})).filter(({ id }) => id !== 0 && id < FIRST_OWN);
+  return (await asker.ask(listRequest, {})).filter(isGuest);
 }

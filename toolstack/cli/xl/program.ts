@@ -1,13 +1,11 @@
 /** The command line of `xl`. */
-import { CommandError } from "../../api/command-error.ts";
 import { consoleRequest } from "../../api/requests/domains.ts";
 import { dmesgRequest } from "../../api/requests/machine.ts";
 import { XL_COMMANDS, type XlCommand } from "../config/xl-commands.ts";
-import { ConfigError } from "../config/problems.ts";
-import { ConnectionLost, RequestFailed } from "../connection/client.ts";
 import { talk } from "../chaos/console.ts";
 import { ToolSession } from "../chaos/session.ts";
 import { provideImage } from "../chaos/upload.ts";
+import { isToolError } from "../tool-error.ts";
 import { findDomain, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
 import { create } from "./create.ts";
 import * as devices from "./devices.ts";
@@ -99,11 +97,8 @@ export async function runXl(words: string[]): Promise<number> {
     else throw new XlError(absent(name));
     return 0;
   } catch (error) {
-    const known = [XlError, CommandError, ConfigError, RequestFailed, ConnectionLost].some(
-      (kind) => error instanceof kind,
-    );
-    if (!known && !(error instanceof Error && error.constructor === Error)) throw error;
-    const { message } = error as Error;
+    if (!(error instanceof XlError) && !isToolError(error)) throw error;
+    const { message } = error;
     if (message !== "") output.err(`${message}\n`);
     return 1;
   } finally {

@@ -2,7 +2,7 @@
 import { vbdListRequest, vifListRequest } from "../../api/requests/devices.ts";
 import { listRequest } from "../../api/requests/domains.ts";
 import { infoRequest } from "../../api/requests/machine.ts";
-import { findDomain, guests, readArguments, XlError, type Asker, type XlDomain, type XlOutput } from "./arguments.ts";
+import { findDomain, isGuest, readArguments, XlError, type Asker, type XlDomain, type XlOutput } from "./arguments.ts";
 
 const MIB = 1024 * 1024;
 
@@ -13,23 +13,18 @@ export async function list(asker: Asker, words: string[], { out }: XlOutput): Pr
   const rows = (await asker.ask(listRequest, {})).filter(({ id }) => one === undefined || id === one.id);
   if (given.has("l")) {
     const details = [];
-    for (const { id } of rows) if (await isGuest(asker, id)) details.push(await detailsOf(asker, id));
+    for (const { id } of rows.filter(isGuest)) details.push(await detailsOf(asker, id));
     out(`${JSON.stringify(details, null, 4)}\n`);
     return;
   }
   const verbose = given.has("v");
   out(`Name                                        ID   Mem VCPUs\tState\tTime(s)${verbose ? "   UUID" : ""}\n`);
-  for (const { id, name, memoryMib, vcpus, state, cpuSeconds } of rows) {
+  for (const row of rows) {
+    const { id, name, memoryMib, vcpus, state, cpuSeconds } = row;
     const numbers = `${String(id).padStart(5)} ${String(memoryMib).padStart(5)} ${String(vcpus).padStart(5)}`;
-    const uuid = verbose
-      ? ` ${(await isGuest(asker, id)) ? (await detailsOf(asker, id)).config.c_info.uuid : "-"}`
-      : "";
+    const uuid = verbose ? ` ${isGuest(row) ? (await detailsOf(asker, id)).config.c_info.uuid : "-"}` : "";
     out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${uuid}\n`);
   }
-}
-
-async function isGuest(asker: Asker, id: number): Promise<boolean> {
-  return (await guests(asker)).some((guest) => guest.id === id);
 }
 
 /** A domain as libxl describes it in JSON, as far as it is known. */

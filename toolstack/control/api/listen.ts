@@ -1,23 +1,14 @@
 /** The control service on the machine: on domain 0's own address, for clients that have the key that the machine was given. */
 import { CONTROL_PORT } from "../../api/protocol.ts";
-import { KEY_MODULE, ownModule } from "../boot-info.ts";
+import { KEY_MODULE, parseKey } from "../../api/key.ts";
+import { ownModule } from "../boot-info.ts";
 import type { Listen } from "../net/connection.ts";
 import { decodeUtf8 } from "../text.ts";
 import { openTls } from "../tls/machine.ts";
-import type { TlsKey } from "../tls/module.ts";
 import type { ControlServer } from "./server.ts";
 
-/** A key's file: its name, and 32 bytes in hexadecimal (toolstack/cli/connection/key.ts). */
-const KEY_LINE = /^([A-Za-z0-9._-]{1,32}) ([0-9a-f]{64})\n?$/;
+/** Bytes of a module that can be a key. */
 const KEY_MOST = 128;
-
-/** The key in a boot module's text; null: it is none. */
-export function parseKey(text: string): TlsKey | null {
-  const [, identity, digits] = KEY_LINE.exec(text) ?? [];
-  if (identity === undefined) return null;
-  const key = Uint8Array.from({ length: digits!.length / 2 }, (_, i) => parseInt(digits!.slice(2 * i, 2 * i + 2), 16));
-  return { identity, key };
-}
 
 /**
  * Listens, if the machine was given a key: without one nobody can authenticate.

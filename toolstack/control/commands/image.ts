@@ -52,7 +52,7 @@ export const imagePut = handler(imagePutRequest, async ({ hash, name, bytes }, {
   }
 });
 
-export const imageCommand = commandOf("image", "kernels and ramdisks that were uploaded", {
+export const imageCommand = commandOf("image", {
   list: requestSubcommand(list),
   rm: requestSubcommand(remove),
 });

@@ -1,7 +1,7 @@
 /** Requests (toolstack/api) as commands of the console: their words are read, they are handled, their result is shown. */
 import { explanationOf, readWords, usageOf } from "../../api/command-line.ts";
 import type { OptionSpec } from "../../api/options.ts";
-import type { Arguments } from "../../api/request.ts";
+import type { AnyRequest, Arguments } from "../../api/request.ts";
 import { flushConsole, print, printBytes, printed } from "../console/output.ts";
 import type { Command, CommandContext } from "./command.ts";
 import type { Handler, RequestContext } from "./handler.ts";
@@ -10,12 +10,12 @@ const JSON_OPTION: Record<string, OptionSpec> = { json: {} };
 const JSON_DETAIL = "--json: one line of JSON";
 
 /** How a handler sees the console. */
-export function consoleRequest({ domains, interruption }: CommandContext, output = printBytes): RequestContext {
+export function consoleRequest({ domains, interruption }: CommandContext): RequestContext {
   const progress = (text: string) => {
     print(`${text}\n`);
     flushConsole();
   };
-  return { domains, interruption, progress, output };
+  return { domains, interruption, progress, output: printBytes };
 }
 
 /** Runs a request as it was typed. */
@@ -23,11 +23,10 @@ export async function runRequest<A extends Arguments, R>(
   { request, handle }: Handler<A, R>,
   words: string[],
   context: CommandContext,
-  output: (bytes: Uint8Array) => void = printBytes,
 ): Promise<void> {
   const { lines } = request;
   const { params, switches } = readWords(request, words, lines === null ? undefined : JSON_OPTION);
-  const answer = handle(params, consoleRequest(context, output));
+  const answer = handle(params, consoleRequest(context));
   const result = answer instanceof Promise ? await answer : answer;
   if (lines === null) return;
   if (switches.has("json")) {
@@ -41,15 +40,19 @@ export async function runRequest<A extends Arguments, R>(
   }
 }
 
+/** A request's arguments in usage lines, as they are typed here: what has a result can be shown as JSON. */
+export function typedUsage(request: AnyRequest): string {
+  return `${usageOf(request)}${request.lines === null ? "" : " [--json]"}`.trim();
+}
+
 /** A command that is one request. */
 export function requestCommand<A extends Arguments, R>(requested: Handler<A, R>): Command {
   const { request } = requested;
-  const json = request.lines !== null;
   return {
     name: request.name,
-    usage: `${usageOf(request)}${json ? " [--json]" : ""}`.trim(),
+    usage: typedUsage(request),
     summary: request.summary,
-    details: [...explanationOf(request), ...(json ? [JSON_DETAIL] : [])],
+    details: [...explanationOf(request), ...(request.lines === null ? [] : [JSON_DETAIL])],
     handlers: [requested],
     run: (words, context) => runRequest(requested, words, context),
   };

@@ -1,10 +1,10 @@
 /** Commands whose first word says what to do: `bridge list`. */
 import { CommandError } from "../../api/command-error.ts";
-import { usageOf } from "../../api/command-line.ts";
+import { GROUPS, type Group } from "../../api/requests/groups.ts";
 import type { Arguments } from "../../api/request.ts";
 import type { Command, CommandContext } from "./command.ts";
 import type { AnyHandler, Handler } from "./handler.ts";
-import { runRequest } from "./request-command.ts";
+import { runRequest, typedUsage } from "./request-command.ts";
 
 export interface Subcommand {
   /** Its arguments, as in help. */
@@ -18,7 +18,7 @@ export interface Subcommand {
 export function requestSubcommand<A extends Arguments, R>(handler: Handler<A, R>): Subcommand {
   const { request } = handler;
   return {
-    usage: `${usageOf(request)}${request.lines === null ? "" : " [--json]"}`.trim(),
+    usage: typedUsage(request),
     summary: request.summary,
     handler,
     run: (words, context) => runRequest(handler, words, context),
@@ -26,12 +26,7 @@ export function requestSubcommand<A extends Arguments, R>(handler: Handler<A, R>
 }
 
 /** A command of subcommands; help lists them. */
-export function commandOf(
-  name: string,
-  summary: string,
-  subcommands: Record<string, Subcommand>,
-  more: string[] = [],
-): Command {
+export function commandOf(name: Group, subcommands: Record<string, Subcommand>, more: string[] = []): Command {
   const lines = Object.entries(subcommands).map(
     ([word, { usage, summary: what }]) => `${word} ${usage}`.trimEnd() + `: ${what}`,
   );
@@ -39,7 +34,7 @@ export function commandOf(
   return {
     name,
     usage: `${names} ...`,
-    summary,
+    summary: GROUPS[name],
     details: [...lines, ...more],
     subcommands,
     handlers: Object.values(subcommands).flatMap(({ handler }) => (handler === undefined ? [] : [handler])),

@@ -6,6 +6,7 @@
 import { DOM0_IMAGES, DOM0_IMAGES_END } from "../../../abi/domain0-layout.ts";
 import { DOMID_SELF } from "../../../abi/xen.ts";
 import { CommandError } from "../../api/command-error.ts";
+import { bytesOfHex, hexOf } from "../../api/hex.ts";
 import { formatBytes } from "../../api/sizes.ts";
 import { WindowImage } from "../builder/image.ts";
 import { memory } from "../host.ts";
@@ -245,11 +246,7 @@ export class ImageStore {
     fields[PAGE] = page;
     fields[TOUCHED] = 0;
     fields[SIZE] = size;
-    const hex = hash.slice(-2 * HASH_BYTES);
-    memory.write(
-      at + HASH_AT,
-      Uint8Array.from({ length: HASH_BYTES }, (_, i) => parseInt(hex.slice(2 * i, 2 * i + 2), 16)),
-    );
+    memory.write(at + HASH_AT, bytesOfHex(hash.slice(-2 * HASH_BYTES)));
     const bytes = encodeUtf8(name);
     memory.write(at + NAME_AT, Uint8Array.of(bytes.length, ...bytes));
     fields[STATE] = COMING;
@@ -261,9 +258,5 @@ export class ImageStore {
 }
 
 const OUT_OF_MEMORY = "there is no memory left for the image";
-
-function hexOf(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 export const images = new ImageStore();

@@ -10,7 +10,8 @@
  */
 import { DOM0_CALL_PAGE } from "../../../abi/domain0-layout.ts";
 import { CallPage, RANDOM_NONE, RANDOM_RDRAND, RANDOM_RDSEED } from "../../../abi/software.ts";
-import { ownModule, SEED_MODULE } from "../boot-info.ts";
+import { SEED_MODULE } from "../../api/key.ts";
+import { ownModule } from "../boot-info.ts";
 import { clockWords } from "../clock.ts";
 import { hostRandom, memory } from "../host.ts";
 

@@ -102,7 +102,6 @@ const detach = handler(bridgeDetachRequest, async ({ name }, { domains }) => {
 
 export const bridgeCommand = commandOf(
   "bridge",
-  "the bridges that vifs are on",
   {
     list: requestSubcommand(list),
     create: requestSubcommand(create),

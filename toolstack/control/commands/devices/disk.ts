@@ -32,9 +32,7 @@ const list = handler(diskListRequest, async (_params, { domains }) =>
   }),
 );
 
-export const diskCommand = commandOf(
-  "disk",
-  "the machine's disks, on which volumes and partitions are",
-  { list: requestSubcommand(list) },
-  ["--json: one line of JSON, sizes in bytes", "`volume format DISK` makes a store for volumes on one"],
-);
+export const diskCommand = commandOf("disk", { list: requestSubcommand(list) }, [
+  "--json: one line of JSON, sizes in bytes",
+  "`volume format DISK` makes a store for volumes on one",
+]);

@@ -93,7 +93,6 @@ const detach = handler(vbdDetachRequest, async ({ id, vdev }, { domains }) => {
 
 export const vbdCommand = commandOf(
   "vbd",
-  "domains' disks",
   { list: requestSubcommand(list), attach: requestSubcommand(attach), detach: requestSubcommand(detach) },
   [
     "targets, which one domain may write, or several read:",

@@ -79,7 +79,6 @@ const detach = handler(vifDetachRequest, async ({ id, number }, { domains }) => 
 
 export const vifCommand = commandOf(
   "vif",
-  "domains' network interfaces",
   { list: requestSubcommand(list), attach: requestSubcommand(attach), detach: requestSubcommand(detach) },
   ["--json: one line of JSON", "Failure: what was wrong with the last frontend that was disconnected"],
 );

@@ -88,7 +88,6 @@ const check = handler(volumeCheckRequest, async ({ disk }, { domains }) => {
 
 export const volumeCommand = commandOf(
   "volume",
-  "named disks for guests, in a store on one of the machine's disks",
   {
     list: requestSubcommand(list),
     create: requestSubcommand(create),

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import { buildApp } from "./app/build.ts";
+import { buildApp } from "../app/build.ts";
 
 export function variable(text: string, before: Record<string, string> = {}): Record<string, string> {
   const at = text.indexOf("=");
