@@ -287,7 +287,9 @@ export class FakeMachine {
     if (address >= DOM0_MODULES && !stable) {
       throw new RangeError(`domain 0 has nothing at 0x${address.toString(16)}`);
     }
-    if (isImages(address)) this.imagePages--;
+    if (isImages(address) && this.imagePages-- <= 0) {
+      throw new RangeError("domain 0 touches memory that there is none of: that would be its end");
+    }
     const fresh = new Uint8Array(PAGE);
     this.window.map(page, fresh);
     return fresh;

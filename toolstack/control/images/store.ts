@@ -22,7 +22,9 @@ const HASH_AT = 16;
 const HASH_BYTES = 32;
 const NAME_AT = 48;
 export const IMAGE_NAME_BYTES = ENTRY_BYTES - NAME_AT - 1;
-export const IMAGES_MOST = PAGE_SIZE / ENTRY_BYTES;
+/** The place of one more entry is where it is tried whether the page can be had: what is there is lost. */
+const IMAGES_MOST = PAGE_SIZE / ENTRY_BYTES - 1;
+const TRIED = DOM0_IMAGES + IMAGES_MOST * ENTRY_BYTES;
 const FIRST = DOM0_IMAGES + PAGE_SIZE;
 const PAGES = (DOM0_IMAGES_END - FIRST) / PAGE_SIZE;
 
@@ -82,9 +84,13 @@ export class ImageStore {
   private readonly freeing = new Task("freeing images", () => this.freeSome());
   private opened = false;
 
-  /** Finds what an earlier domain 0 had, once: the page of entries is not touched before somebody wants to know. */
-  private open(): void {
-    if (this.opened) return;
+  /**
+   * Finds what an earlier domain 0 had, once: the page of entries is not touched before somebody wants to know.
+   * @returns false where there is no memory for that page: there are no images
+   */
+  private open(): boolean {
+    if (this.opened) return true;
+    if (!canWrite(TRIED)) return false;
     this.opened = true;
     for (let entry = 0; entry < IMAGES_MOST; entry++) {
       const fields = this.fields(entry);
@@ -94,6 +100,7 @@ export class ImageStore {
       if (state === COMPLETE) this.images.set(this.hashOf(entry), this.read(entry));
       else this.free(entry);
     }
+    return true;
   }
 
   private hashOf(entry: number): string {
@@ -125,7 +132,7 @@ export class ImageStore {
    * @throws CommandError when there is no room
    */
   begin(hash: string, name: string, size: number): Upload {
-    this.open();
+    if (!this.open()) throw new CommandError(OUT_OF_MEMORY);
     const pages = Math.ceil(size / PAGE_SIZE);
     const page = this.room(pages);
     const entry = this.freeEntry();
@@ -135,7 +142,6 @@ export class ImageStore {
         `no room for the image: ${room}; \`image rm\` removes one (images have ${formatBytes(PAGES * PAGE_SIZE)})`,
       );
     }
-    if (!canWrite(DOM0_IMAGES + entry * ENTRY_BYTES)) throw new CommandError(OUT_OF_MEMORY);
     this.describe(entry, page, size, hash, name);
     this.take(entry, page, pages);
     return this.upload(this.read(entry), page);

@@ -81,6 +81,17 @@ test("what is wrong with an upload is said, and leaves nothing", async (t) => {
   t.deepEqual(await listed(m, client), ["image 5"]);
 });
 
+test("without memory for the list of images there are none, and domain 0 goes on", async (t) => {
+  const m = await booted();
+  m.imagePages = 0;
+  const { client } = await connect(m);
+  t.deepEqual(await listed(m, client), []);
+  await t.throwsAsync(put(m, client, Buffer.from("x")), { message: /there is no memory left for the image/ });
+  m.imagePages = 10;
+  await put(m, client, Buffer.from("x"));
+  t.deepEqual(await listed(m, client), ["image 1"]);
+});
+
 test("a client that leaves in the middle, and a domain 0 that dies in it: nothing stays", async (t) => {
   const m = await booted();
   const { client, pipe } = await connect(m);
