@@ -20,6 +20,8 @@ const HEADER_BYTES = 16;
 const RECORD_BYTES = 128;
 const NAME_BYTES = 112;
 const PAGE = 4096;
+/** What `chaos build` puts programs behind: without one it is no guest, and 1 MiB of each machine's memory. */
+const PROGRAM_BASE = "typescript";
 /** As many as the shim keeps (abi/boot-info.ts, MODULE_MAX). */
 const MODULE_MAX = 32;
 
@@ -39,7 +41,9 @@ export function parseModule(text: string): BootModule {
 
 /** Our own guests under their names, `site` for one of them, then `more`; one of those may replace another of the same name. */
 export function withOwnGuests(more: BootModule[]): BootModule[] {
-  const guests = builtGuests().map((name) => ({ name, file: path.join(guestsFolder, `${name}.elf`) }));
+  const guests = builtGuests()
+    .filter((name) => name !== PROGRAM_BASE)
+    .map((name) => ({ name, file: path.join(guestsFolder, `${name}.elf`) }));
   const own = [...guests, { name: "site", file: siteFile }];
   const all = new Map([...own, ...more].map((module) => [module.name, module]));
   if (all.size > MODULE_MAX) throw new Error(`${all.size} modules are too many: at most ${MODULE_MAX}`);
