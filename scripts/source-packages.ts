@@ -84,6 +84,24 @@ function ending(text: string): string {
   return text.split("\n").slice(-6).join("\n");
 }
 
+/** Where a source package is unpacked, or why it cannot be had. */
+export type FoundSource = { folder: string } | { missing: string };
+
+const found = new Map<string, Promise<FoundSource>>();
+
+/** As `unpackedSource`, asked for once per process: what needs a package that cannot be had is left out, and says why. */
+export function findSource(name: string): Promise<FoundSource> {
+  let source = found.get(name);
+  if (source === undefined) {
+    source = unpackedSource(name).then(
+      (folder) => ({ folder }),
+      (error: Error) => ({ missing: error.message }),
+    );
+    found.set(name, source);
+  }
+  return source;
+}
+
 /**
  * The folder in which Debian's source package `name` is unpacked, without Debian's own changes to it: below build/sources/, with
  * the version in its name. Fetched only when no version of it is there.

@@ -4,7 +4,7 @@
  */
 import path from "node:path";
 import { fromRoot } from "../paths.ts";
-import { unpackedSource } from "../source-packages.ts";
+import { findSource, type FoundSource } from "../source-packages.ts";
 import { buildLibrary } from "./archive.ts";
 
 /** The files of lwIP that are compiled. */
@@ -21,14 +21,9 @@ const SOURCES = [
 /** Its own configuration: lwipopts.h and the arch/ headers. */
 const configuration = fromRoot("guests/lib/net/port");
 
-/** Where lwIP is unpacked, or why it cannot be had. Asked for once per process. */
-let found: Promise<{ folder: string } | { missing: string }> | undefined;
-export function findLwip(): Promise<{ folder: string } | { missing: string }> {
-  found ??= unpackedSource("lwip").then(
-    (folder) => ({ folder }),
-    (error: Error) => ({ missing: error.message }),
-  );
-  return found;
+/** Where lwIP is unpacked, or why it cannot be had. */
+export function findLwip(): Promise<FoundSource> {
+  return findSource("lwip");
 }
 
 /** Flags for what includes lwIP's headers. */

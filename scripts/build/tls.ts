@@ -5,7 +5,7 @@
 import { readdirSync } from "node:fs";
 import path from "node:path";
 import { fromRoot } from "../paths.ts";
-import { unpackedSource } from "../source-packages.ts";
+import { findSource } from "../source-packages.ts";
 import { buildCModule, cModuleFile } from "./wasm-c.ts";
 
 /** What is compiled of mbedTLS: a TLS server with a pre-shared key, ECDHE and ChaCha20-Poly1305; Everest's Curve25519. */
@@ -29,19 +29,9 @@ const libcHeaders = ["guests/sandboxes/include", "guests/lib/bytes.h"].map(fromR
 
 export const tlsWasm = cModuleFile("tls");
 
-/** Where mbedTLS is unpacked, or why it cannot be had. Asked for once per process. */
-let found: Promise<{ folder: string } | { missing: string }> | undefined;
-function findMbedtls(): Promise<{ folder: string } | { missing: string }> {
-  found ??= unpackedSource("mbedtls").then(
-    (folder) => ({ folder }),
-    (error: Error) => ({ missing: error.message }),
-  );
-  return found;
-}
-
 /** Brings the module up to date; or says why mbedTLS, which it is made of, cannot be had. */
 export async function buildTlsWasm(): Promise<{ missing: string } | undefined> {
-  const mbedtls = await findMbedtls();
+  const mbedtls = await findSource("mbedtls");
   if ("missing" in mbedtls) return mbedtls;
   const { folder } = mbedtls;
   const port = path.join(glue, "port");

@@ -86,6 +86,19 @@ export function populateAll(domain: number, firstGfn: number, frames: number): v
   if (populateRange(domain, firstGfn, 0, frames) < frames) throw new HypercallError("XENMEM_populate_physmap", ENOMEM);
 }
 
+/** Gives domain 0 zeroed memory at consecutive frame numbers, for a part of its window; false, with nothing given: memory has run out. */
+export function takeOwnMemory(firstGfn: number, frames: number): boolean {
+  const given = populateRange(DOMID_SELF, firstGfn, 0, frames);
+  if (given === frames) return true;
+  releaseRange(DOMID_SELF, firstGfn, 0, given);
+  return false;
+}
+
+/** Gives back memory of domain 0's own, which is all there. @throws HypercallError EINVAL where it is not */
+export function releaseOwnMemory(firstGfn: number, frames: number): void {
+  releaseRange(DOMID_SELF, firstGfn, 0, frames);
+}
+
 /** Gives a domain zeroed memory at these frame numbers, BATCH_PAGES at most: throws HypercallError ENOMEM as `populateAll`. */
 export function populateFrames(domain: number, gfns: number[]): void {
   const list = frameList.words;

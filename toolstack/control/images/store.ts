@@ -4,13 +4,12 @@
  * of those that are not.
  */
 import { DOM0_IMAGES, DOM0_IMAGES_END } from "../../../abi/domain0-layout.ts";
-import { DOMID_SELF } from "../../../abi/xen.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { bytesOfHex, hexOf } from "../../api/hex.ts";
 import { formatBytes } from "../../api/sizes.ts";
 import { WindowImage } from "../builder/image.ts";
 import { memory } from "../host.ts";
-import { releaseRange } from "../hypercalls/memory.ts";
+import { releaseOwnMemory } from "../hypercalls/memory.ts";
 import { canWrite } from "../hypercalls/xen-version.ts";
 import { Task } from "../tasks.ts";
 import { decodeUtf8, encodeUtf8 } from "../text.ts";
@@ -219,7 +218,7 @@ export class ImageStore {
     for (let page = left; page < fields[TOUCHED]!; page++) {
       const gfn = FIRST / PAGE_SIZE + fields[PAGE]! + page;
       // One that was not touched since domain 0 started is not mapped.
-      if (canWrite(gfn * PAGE_SIZE)) releaseRange(DOMID_SELF, gfn, 0, 1);
+      if (canWrite(gfn * PAGE_SIZE)) releaseOwnMemory(gfn, 1);
     }
     fields[TOUCHED] = left;
     if (left > 0) return true;

@@ -6,10 +6,9 @@ import { DOM0_NET } from "../../../abi/domain0-layout.ts";
 import * as net from "../../../abi/net.ts";
 import { NetMailbox, NetStream } from "../../../abi/net.ts";
 import { SANDBOX_NET } from "../../../abi/software.ts";
-import { DOMID_SELF } from "../../../abi/xen.ts";
 import { clockWords, systemTime } from "../clock.ts";
 import { memory } from "../host.ts";
-import { populateRange, releaseRange } from "../hypercalls/memory.ts";
+import { releaseOwnMemory, takeOwnMemory } from "../hypercalls/memory.ts";
 import { callSandbox, startSandbox } from "../sandbox.ts";
 import { PAGE_SIZE } from "../window.ts";
 
@@ -57,16 +56,13 @@ export class NetModule {
   }
 
   private claim(): boolean {
-    const given = populateRange(DOMID_SELF, FIRST_GFN, 0, PAGES);
-    if (given === PAGES) return (this.hasMemory = true);
-    releaseRange(DOMID_SELF, FIRST_GFN, 0, given);
-    return false;
+    return (this.hasMemory = takeOwnMemory(FIRST_GFN, PAGES));
   }
 
   /** Gives its memory back. Nobody else may have any of it mapped. */
   release(): void {
     this.mailbox = 0;
-    if (this.hasMemory) releaseRange(DOMID_SELF, FIRST_GFN, 0, PAGES);
+    if (this.hasMemory) releaseOwnMemory(FIRST_GFN, PAGES);
     this.hasMemory = false;
   }
 

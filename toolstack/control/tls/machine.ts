@@ -1,10 +1,9 @@
 /** The TLS sandbox on the machine: its memory in domain 0's window, its calls, and the rest that a TLS server needs of domain 0. */
 import { DOM0_TLS } from "../../../abi/domain0-layout.ts";
 import { SANDBOX_TLS } from "../../../abi/software.ts";
-import { DOMID_SELF } from "../../../abi/xen.ts";
 import { systemTime } from "../clock.ts";
 import { memory } from "../host.ts";
-import { populateRange, releaseRange } from "../hypercalls/memory.ts";
+import { releaseOwnMemory, takeOwnMemory } from "../hypercalls/memory.ts";
 import { callSandbox, startSandbox } from "../sandbox.ts";
 import { after } from "../timers.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -17,14 +16,8 @@ const FIRST_GFN = DOM0_TLS / PAGE_SIZE;
 const host: TlsHost = {
   start: (operation, a, b) => startSandbox(SANDBOX_TLS, operation, a, b, 0, 0, 0),
   call: (operation, a, b) => callSandbox(SANDBOX_TLS, operation, a, b, 0, 0, 0),
-  give: (address, bytes) => {
-    const first = FIRST_GFN + address / PAGE_SIZE;
-    const given = populateRange(DOMID_SELF, first, 0, bytes / PAGE_SIZE);
-    if (given === bytes / PAGE_SIZE) return true;
-    releaseRange(DOMID_SELF, first, 0, given);
-    return false;
-  },
-  take: (address, bytes) => releaseRange(DOMID_SELF, FIRST_GFN + address / PAGE_SIZE, 0, bytes / PAGE_SIZE),
+  give: (address, bytes) => takeOwnMemory(FIRST_GFN + address / PAGE_SIZE, bytes / PAGE_SIZE),
+  take: (address, bytes) => releaseOwnMemory(FIRST_GFN + address / PAGE_SIZE, bytes / PAGE_SIZE),
   load32: (address) => memory.load32(DOM0_TLS + address),
   store32: (address, value) => memory.store32(DOM0_TLS + address, value),
   read: (address, bytes) => memory.read(DOM0_TLS + address, bytes),
