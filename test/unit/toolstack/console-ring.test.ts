@@ -6,17 +6,14 @@ import { Backlog } from "../../../toolstack/control/domains/backlog.ts";
 import { ConsoleRing } from "../../../toolstack/control/domains/console-ring.ts";
 import { openHost } from "../../../toolstack/control/host.ts";
 import { PagedWindow } from "./paged-window.ts";
+import { NO_HOST } from "./no-host.ts";
 
 const PAGE = 0xd0200000;
 const window = new PagedWindow((_page, address) => {
   throw new RangeError(`outside the console page: ${address.toString(16)}`);
 });
 openHost({
-  hypercall: () => {},
-  exchange: () => {},
-  sandbox: () => {},
-  encode: () => {},
-  random: () => {},
+  ...NO_HOST,
   machineWindow: window,
 });
 

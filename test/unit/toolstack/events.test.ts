@@ -25,6 +25,7 @@ import { HypercallError, openHypercalls } from "../../../toolstack/control/hyper
 import { openScratch } from "../../../toolstack/control/scratch.ts";
 import { FakeFifo } from "./fake-fifo.ts";
 import { PagedWindow } from "./paged-window.ts";
+import { NO_HOST } from "./no-host.ts";
 
 const window = new PagedWindow((page) => {
   const bytes = new Uint8Array(4096);
@@ -51,6 +52,7 @@ function eventChannelOp(op: number, arg: number): number {
 }
 
 openHost({
+  ...NO_HOST,
   hypercall: () => {
     const argument = (n: number) => window.load32(DOM0_CALL_PAGE + CallPage.args + 8 * n);
     const result = eventChannelOp(argument(0), argument(1));
@@ -67,9 +69,6 @@ openHost({
       window.store32(address, window.load32(DOM0_CALL_PAGE + CallPage.exchangeValue));
     window.store32(DOM0_CALL_PAGE + CallPage.exchangeValue, found);
   },
-  sandbox: () => {},
-  encode: () => {},
-  random: () => {},
   machineWindow: window,
 });
 openHypercalls();

@@ -7,6 +7,7 @@ import { openHost } from "../../../toolstack/control/host.ts";
 import { openHypercalls } from "../../../toolstack/control/hypercall.ts";
 import { hostEncode } from "./host-encode.ts";
 import { PagedWindow } from "./paged-window.ts";
+import { NO_HOST } from "./no-host.ts";
 
 const PAGE = 4096;
 const pages = new Map<number, Uint8Array>();
@@ -44,11 +45,9 @@ async function start(): Promise<typeof import("../../../toolstack/control/stable
   window = fresh();
   encode = (text) => hostEncode(window, text);
   openHost({
+    ...NO_HOST,
     hypercall: write16,
-    exchange: () => {},
-    sandbox: () => {},
     encode: (text) => encode(text),
-    random: () => {},
     machineWindow: window,
   });
   openHypercalls();

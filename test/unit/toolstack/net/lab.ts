@@ -14,6 +14,7 @@ import { runTimers } from "../../../../toolstack/control/timers.ts";
 import { Random } from "../../../sim/random.ts";
 import { PagedWindow } from "../paged-window.ts";
 import { Backend, type Frame, instantiate, type NetExports, netMemory, Peer } from "./stack.ts";
+import { NO_HOST } from "../no-host.ts";
 
 const PAGE = 4096;
 const FIRST_REF = 8;
@@ -73,14 +74,12 @@ function sandbox(): number {
 }
 
 openHost({
+  ...NO_HOST,
   hypercall: () => {
     window.store32(DOM0_CALL_PAGE + CallPage.result, hypercall());
     window.store32(DOM0_CALL_PAGE + CallPage.result + 4, 0);
   },
-  exchange: () => {},
   sandbox: () => window.store32(DOM0_CALL_PAGE + CallPage.sandboxStatus, sandbox()),
-  encode: () => {},
-  random: () => {},
   machineWindow: window,
 });
 openHypercalls();

@@ -24,17 +24,14 @@ import { StoreRing } from "../../../../toolstack/control/store/ring.ts";
 import { decodeHeader, encodeMessage, HEADER_BYTES } from "../../../../toolstack/control/store/wire.ts";
 import { PagedWindow } from "../paged-window.ts";
 import { StoreLab } from "./store-lab.ts";
+import { NO_HOST } from "../no-host.ts";
 
 const PAGE = 0xd0200000;
 const window = new PagedWindow((_page, address) => {
   throw new RangeError(`outside the ring page: ${address.toString(16)}`);
 });
 openHost({
-  hypercall: () => {},
-  exchange: () => {},
-  sandbox: () => {},
-  encode: () => {},
-  random: () => {},
+  ...NO_HOST,
   machineWindow: window,
 });
 

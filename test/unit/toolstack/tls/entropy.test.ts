@@ -8,6 +8,7 @@ import { openHost } from "../../../../toolstack/control/host.ts";
 import { describeEntropy, freshSeed, stirring } from "../../../../toolstack/control/tls/entropy.ts";
 import { writeStartInfo } from "../fake-start-info.ts";
 import { PagedWindow } from "../paged-window.ts";
+import { NO_HOST } from "../no-host.ts";
 
 /** A machine whose processor gives `word` from `source`, with a boot module `seed` of these bytes. */
 function machine(source: number, word: (i: number) => Buffer, seed?: Buffer): void {
@@ -20,10 +21,7 @@ function machine(source: number, word: (i: number) => Buffer, seed?: Buffer): vo
   if (seed !== undefined) window.write(DOM0_MODULES, seed);
   let calls = 0;
   openHost({
-    hypercall: () => {},
-    exchange: () => {},
-    sandbox: () => {},
-    encode: () => {},
+    ...NO_HOST,
     random: () => {
       window.store32(DOM0_CALL_PAGE + CallPage.randomSource, source);
       window.write(DOM0_CALL_PAGE + CallPage.random, word(calls));
