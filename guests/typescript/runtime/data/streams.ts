@@ -4,6 +4,7 @@ import { toBuffer, type Buffer } from "./buffer.ts";
 import { codedError } from "../program/errors.ts";
 import { addTick } from "../guest/ticks.ts";
 import { TextDecoder } from "./text.ts";
+import { joined } from "./join.ts";
 
 type Done = (error?: Error | null) => void;
 /** Bytes that wait before a writer is asked to stop, and before a reader asks for more. */
@@ -144,7 +145,7 @@ export class Readable extends EventEmitter {
     const all = this.chunks.splice(0) as Buffer[];
     this.waiting = 0;
     this.schedule();
-    return all.length === 1 ? all[0]! : joined(all);
+    return all.length === 1 ? all[0]! : joinedBuffer(all);
   }
   setEncoding(encoding: string): this {
     this.decoder = new TextDecoder(encoding);
@@ -224,14 +225,8 @@ export class Readable extends EventEmitter {
   }
 }
 
-function joined(parts: Uint8Array[]): Buffer {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return toBuffer(out);
+function joinedBuffer(parts: Uint8Array[]): Buffer {
+  return toBuffer(joined(parts));
 }
 
 interface Write {

@@ -1,5 +1,6 @@
 /** TextEncoder and TextDecoder (UTF-8 only), atob and btoa. Clean text is converted by the guest, everything else here. */
 import { decodePiece, encodePiece, transfer, TRANSFER_SIZE } from "../guest/host.ts";
+import { joined } from "./join.ts";
 
 /** Characters that certainly have room in the transfer buffer as UTF-8. */
 const PIECE = Math.floor(TRANSFER_SIZE / 3);
@@ -25,13 +26,7 @@ export function encodeUtf8(text: string): Uint8Array {
     parts.push(transfer.slice(0, encodePiece(whole.slice(at, end))));
     at = end;
   }
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
+  return joined(parts);
 }
 
 /** How many bytes a sequence with this first byte has; 0: it begins none. */

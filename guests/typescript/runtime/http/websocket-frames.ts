@@ -1,4 +1,5 @@
 /** WebSocket's frames (RFC 6455, section 5): a client's are masked, a server's are not. */
+import { joined } from "../data/join.ts";
 
 export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, pong: 10 } as const;
 
@@ -95,14 +96,4 @@ export class FrameParser {
     if (!final) return undefined;
     return { opcode: this.opcode, payload: joined(this.fragments.splice(0)) };
   }
-}
-
-function joined(parts: Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }

@@ -7,6 +7,7 @@ import { forgetSocket, hold, watchSocket } from "../guest/loop.ts";
 import { lookup } from "./dns.ts";
 import { addressText, listenAddress, openNetwork, parseAddress, whenReady } from "./network.ts";
 import { addTick } from "../guest/ticks.ts";
+import { joined } from "../data/join.ts";
 
 /** The most that one packet of IPv4 carries. */
 const DATAGRAM_MOST = Math.min(TRANSFER_SIZE, 65507);
@@ -103,14 +104,7 @@ export class Socket extends EventEmitter {
 }
 
 function concat(parts: Uint8Array[]): Buffer {
-  if (parts.length === 1) return toBuffer(parts[0]!);
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return toBuffer(out);
+  return toBuffer(parts.length === 1 ? parts[0]! : joined(parts));
 }
 
 export function createSocket(_type: unknown, onMessage?: (data: Buffer, from: object) => void): Socket {
