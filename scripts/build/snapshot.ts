@@ -17,22 +17,12 @@ import {
 import { DOM0_WINDOW, DOM0_WINDOW_END } from "../../abi/domain0-layout.ts";
 import { buildFolder, engineLoader, engineWasm, fromRoot, generatedFolder } from "../paths.ts";
 import { controlBundle } from "./control.ts";
-import { Engine } from "./engine.ts";
-import { BuildError, runStep, writeIfChanged } from "./task.ts";
-
-const PAGE = 4096;
-/** Bytes of its shadow stack that the engine may use before it throws "stack overflow" (a RangeError). */
-const ENGINE_STACK = 256 * 1024;
-/** Lines of a JavaScript stack that an error message shows. */
-const STACK_LINES = 20;
-/** Linear memory set aside for the engine loop: out-parameters of its calls. */
-const SCRATCH_BYTES = 64;
+import type { Engine } from "./engine.ts";
+import { Evaluation, PAGE, usedPages } from "./evaluate.ts";
+import { runStep, writeIfChanged } from "./task.ts";
 
 export const snapshotFile = path.join(buildFolder, "snapshot.bin");
 export const snapshotHeader = path.join(generatedFolder, "snapshot-meta.h");
-
-/** A JSValue on 32-bit targets: a 64-bit number with pointers in its NaNs. */
-const JSVALUE_BYTES = 8;
 
 /**
  * Linear pointers that the engine loop needs, the same for every bundle. The values they point to stay allocated for
@@ -45,7 +35,7 @@ export interface SnapshotMeta {
   turn: number;
   /** JSValue of globalThis. */
   globalThis: number;
-  /** SCRATCH_BYTES of zeroed memory for the engine loop. */
+  /** Zeroed memory for the engine loop. */
   scratch: number;
   /** Value of the stack pointer, the engine's only mutable global. */
   stackPointer: number;
@@ -60,84 +50,26 @@ const HOST_FUNCTIONS = [
   ["random", HOST_CALL_RANDOM],
 ] as const;
 
-/** Throws the exception that `value` stands for, with its JavaScript stack; returns if it stands for none. */
-function throwIfException(engine: Engine, context: number, value: number, doing: string): void {
-  const error = engine.call("QTS_ResolveException", context, value);
-  if (error === 0) return;
-  const text = engine.valueText(context, error);
-  const stack = engine
-    .valueText(context, engine.property(context, error, "stack"))
-    .trimEnd()
-    .split("\n");
-  const shown = stack.slice(0, STACK_LINES);
-  if (stack.length > shown.length) shown.push(`    ... ${stack.length - shown.length} more`);
-  throw new BuildError(`${doing}: ${text}\n${shown.join("\n")}`);
-}
-
 /** Evaluates `bundle` in a new engine and returns that engine with the pointers needed by the engine loop. */
 export function evaluateControl(bundle: string): { engine: Engine; meta: SnapshotMeta } {
-  let context = 0;
-  const engine: Engine = new Engine(
-    (_context, _self, _argc, _argv, reference) => {
+  const evaluation = new Evaluation({
+    functions: HOST_FUNCTIONS,
+    called: (reference) => {
       const name = HOST_FUNCTIONS.find(([, number]) => number === reference)?.[0];
-      throw new BuildError(
-        `the control plane called ${name}() while it was evaluated for the snapshot: there is no machine yet; do it in turn()`,
-      );
+      return `the control plane called ${name}() while it was evaluated for the snapshot: there is no machine yet; do it in turn()`;
     },
-    (text) => process.stderr.write(text),
-  );
-  const runtime = engine.call("QTS_NewRuntime");
-  engine.call("QTS_RuntimeSetMaxStackSize", runtime, ENGINE_STACK);
-  context = engine.call("QTS_NewContext", runtime, 0);
-  const global = engine.call("QTS_GetGlobalObject", context);
-  // Allocated before the bundle has any influence: their addresses, compiled into the engine, stay when it changes.
-  const scratch = engine.call("malloc", SCRATCH_BYTES);
-  const turn = engine.call("QTS_NewFloat64", context, 0);
-
-  for (const [name, reference] of HOST_FUNCTIONS) {
-    const host = engine.withText(name, (pointer) => engine.call("QTS_NewFunction", context, pointer, 0, 0, reference));
-    engine.setProperty(context, global, name, host);
-  }
-  // The window lies beyond linear memory's own pages; its pages appear on the machine as the hypervisor maps them.
-  const window = engine.call("QTS_NewArrayBuffer", context, DOM0_WINDOW, DOM0_WINDOW_END - DOM0_WINDOW);
-  // The engine would free() the window when its last reference goes: this second reference never does.
-  engine.call("QTS_DupValuePointer", context, window);
-  engine.setProperty(context, global, "machineWindow", window);
-
-  const result = engine.withText(bundle, (source, length) =>
-    engine.withText("control.js", (file) => engine.call("QTS_Eval", context, source, length, file, 0, 0)),
-  );
-  throwIfException(engine, context, result, "evaluating the control plane");
-  engine.call("QTS_FreeValuePointer", context, result);
-  while (engine.call("QTS_IsJobPending", runtime) !== 0) {
-    const job = engine.call("QTS_ExecutePendingJob", runtime, -1, scratch);
-    throwIfException(engine, context, job, "running the control plane's promise jobs");
-    engine.call("QTS_FreeValuePointer", context, job);
-  }
-  engine.bytes(scratch, SCRATCH_BYTES).fill(0);
-
-  const found = engine.property(context, global, "turn");
-  const kind = engine.call("QTS_Typeof", context, found);
-  if (engine.text(kind) !== "function") throw new BuildError("the control plane does not define globalThis.turn()");
-  engine.call("free", kind);
-  engine.bytes(turn, JSVALUE_BYTES).set(engine.bytes(found, JSVALUE_BYTES));
-  engine.call("free", found);
-
-  const stackPointer = engine.stackPointer();
-  if (stackPointer !== engine.initialStackPointer) {
-    throw new BuildError(
-      "the engine's stack pointer is not at rest after the evaluation: the snapshot would not start",
-    );
-  }
-  return { engine, meta: { runtime, context, turn, globalThis: global, scratch, stackPointer } };
+    window: { name: "machineWindow", address: DOM0_WINDOW, bytes: DOM0_WINDOW_END - DOM0_WINDOW },
+  });
+  evaluation.run(bundle, "control.js", "evaluating the control plane");
+  evaluation.runJobs("running the control plane's promise jobs");
+  evaluation.takeTurn("the control plane");
+  const { engine, runtime, context, turn, global: globalThis, scratch } = evaluation;
+  return { engine, meta: { runtime, context, turn, globalThis, scratch, stackPointer: evaluation.stackPointer() } };
 }
 
 /** Linear memory in the format of snapshot.bin. */
 export function encodeSnapshot(memory: ArrayBuffer): Buffer {
-  const pages: number[] = [];
-  for (let page = 0; page < memory.byteLength / PAGE; page++) {
-    if (new BigUint64Array(memory, page * PAGE, PAGE / 8).some((word) => word !== 0n)) pages.push(page);
-  }
+  const pages = usedPages(memory);
   const headerBytes = Math.ceil((16 + pages.length * 4) / PAGE) * PAGE;
   const out = Buffer.alloc(headerBytes + pages.length * PAGE);
   out.writeUInt32LE(pages.length, 0);
@@ -173,7 +105,9 @@ export async function buildSnapshot(): Promise<void> {
       engineWasm,
       engineLoader,
       fromRoot("abi/software.ts"),
-      ...["snapshot.ts", "engine.ts", "engine-names.ts"].map((name) => fromRoot(`scripts/build/${name}`)),
+      ...["snapshot.ts", "evaluate.ts", "engine.ts", "engine-names.ts"].map((name) =>
+        fromRoot(`scripts/build/${name}`),
+      ),
     ],
     key: "",
     outputs: [snapshotFile, snapshotHeader],
