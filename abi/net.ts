@@ -28,7 +28,10 @@ export const NET_OPEN: u32 = 1;
 export const NET_CONFIGURE: u32 = 2;
 /** The rings as they are before the first frame: the back end is another. */
 export const NET_RECONNECT: u32 = 3;
-/** Takes what arrived and runs timers. Returns 1 when it is to be called again at once, 0: at mailbox.deadline, or after an event. */
+/**
+ * Takes what arrived and runs timers. Returns 1 when it is to be called again at once, 0: at mailbox.deadline, or after an event. While a
+ * stream lacks several frames of what is wanted of it, an event comes for several.
+ */
 export const NET_POLL: u32 = 4;
 /** Port. Returns 1, or 0 when it cannot listen there. */
 export const NET_LISTEN: u32 = 5;
@@ -60,7 +63,7 @@ export namespace NetMailbox {
   export const deadline: u32 = 104; // u64, system time in ns at which NET_POLL is to be called; 0: none
   export const changed: u32 = 112; // two words with a bit for each stream that has changed; the caller clears them
   export const streams: u32 = 120; // NET_STREAMS NetStream
-  export const SIZE: u32 = 2168;
+  export const SIZE: u32 = 2424;
 }
 
 /** States of a stream. */
@@ -78,5 +81,6 @@ export namespace NetStream {
   export const consumed: u32 = 20; // bytes taken of them
   export const room: u32 = 24; // bytes that NET_WRITE would take
   export const trusted: u32 = 28; // in: not 0 when the stream is not to be dropped for another
-  export const SIZE: u32 = 32;
+  export const wanted: u32 = 32; // in: while the stream is open and has fewer bytes that were not taken, they are no change
+  export const SIZE: u32 = 36;
 }

@@ -45,8 +45,9 @@ export namespace TlsSession {
   export const outputEnd: u32 = 20;
   export const key: u32 = 24; // the key that the peer named, by its number; TLS_KEYS if it named none that there is
   export const peak: u32 = 28; // bytes of its heap in use at most
-  export const input: u32 = 32;
-  export const output: u32 = 32 + 16384;
+  export const wanted: u32 = 32; // bytes that TLS_STEP or TLS_READ lacked to go on, 0 if none: of a record's head, or of the rest of it
+  export const input: u32 = 36;
+  export const output: u32 = 36 + 16384;
 }
 export const TLS_INPUT_BYTES: u32 = 16384;
 export const TLS_OUTPUT_BYTES: u32 = 12288;

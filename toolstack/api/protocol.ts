@@ -39,6 +39,11 @@ const LENGTH_BYTES = 4;
 const HEAD_BYTES = 5;
 /** The longest body. */
 export const BODY_MOST = 32 * 1024;
+/**
+ * The body of a DATA frame that is sent, at most: with its head and the head and tag of a TLS record it stays below 16 KiB, so that what
+ * is received, decrypted and consumed in one piece is one frame.
+ */
+export const DATA_MOST = 16_000;
 /** Requests of one connection that are not answered yet. */
 export const REQUESTS_MOST = 16;
 /** Bytes of DATA that may be sent of a stream before the first WINDOW. */
@@ -90,25 +95,24 @@ export class FrameReader {
    */
   push(bytes: Uint8Array, each: (frame: Frame) => void): void {
     for (let at = 0; at < bytes.length;) {
+      if (this.used === 0) {
+        const whole = wholeFrame(bytes, at);
+        if (whole > 0) {
+          each(frameOf(bytes, at, whole));
+          at += whole;
+          continue;
+        }
+      }
       const wanted = this.used < LENGTH_BYTES ? LENGTH_BYTES : LENGTH_BYTES + this.length();
       const some = bytes.subarray(at, at + wanted - this.used);
       this.buffer.set(some, this.used);
       this.used += some.length;
       at += some.length;
       if (this.used < LENGTH_BYTES) return;
-      const length = this.length();
-      if (length < HEAD_BYTES || length > HEAD_BYTES + BODY_MOST) {
-        throw new ProtocolError(`a frame of ${length} bytes: ${HEAD_BYTES} to ${HEAD_BYTES + BODY_MOST} are allowed`);
-      }
+      const length = checked(this.length());
       if (this.used < LENGTH_BYTES + length) continue;
       this.used = 0;
-      const view = new DataView(this.buffer.buffer);
-      const start = LENGTH_BYTES + HEAD_BYTES;
-      each({
-        type: this.buffer[4]!,
-        id: view.getUint32(5, true),
-        body: this.buffer.subarray(start, LENGTH_BYTES + length),
-      });
+      each(frameOf(this.buffer, 0, LENGTH_BYTES + length));
     }
   }
 
@@ -118,6 +122,29 @@ export class FrameReader {
   }
 
   private length(): number {
-    return new DataView(this.buffer.buffer).getUint32(0, true);
+    return word(this.buffer, 0);
   }
+}
+
+function word(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>> 0;
+}
+
+/** @throws ProtocolError */
+function checked(length: number): number {
+  if (length >= HEAD_BYTES && length <= HEAD_BYTES + BODY_MOST) return length;
+  throw new ProtocolError(`a frame of ${length} bytes: ${HEAD_BYTES} to ${HEAD_BYTES + BODY_MOST} are allowed`);
+}
+
+/** Bytes of the frame that begins at `at`, if all of it is there; else 0. @throws ProtocolError */
+function wholeFrame(bytes: Uint8Array, at: number): number {
+  const there = bytes.length - at;
+  if (there < LENGTH_BYTES + HEAD_BYTES) return 0;
+  const size = LENGTH_BYTES + checked(word(bytes, at));
+  return size <= there ? size : 0;
+}
+
+function frameOf(bytes: Uint8Array, at: number, size: number): Frame {
+  const body = bytes.subarray(at + LENGTH_BYTES + HEAD_BYTES, at + size);
+  return { type: bytes[at + LENGTH_BYTES]!, id: word(bytes, at + LENGTH_BYTES + 1), body };
 }

@@ -25,6 +25,8 @@ export interface MachineWindow {
   bytes(address: number, length: number): Uint8Array;
   /** A copy of any length. */
   read(address: number, length: number): Uint8Array;
+  /** Copies as many bytes as `into` has room for. */
+  readInto(address: number, into: Uint8Array): void;
   /** Writes any length. */
   write(address: number, data: Uint8Array): void;
   /** Copies any length within the window; the ranges do not overlap. */
@@ -73,6 +75,10 @@ export class DirectWindow implements MachineWindow {
 
   read(address: number, length: number): Uint8Array {
     return this.all.slice(address - DOM0_WINDOW, address - DOM0_WINDOW + length);
+  }
+
+  readInto(address: number, into: Uint8Array): void {
+    into.set(new Uint8Array(this.buffer, address - DOM0_WINDOW, into.length));
   }
 
   write(address: number, data: Uint8Array): void {

@@ -29,7 +29,7 @@ enum net_operation {
 enum net_stream_state { STREAM_FREE, STREAM_OPEN, STREAM_CLOSED, STREAM_RESET };
 
 struct net_stream {
-  uint32_t state, generation, address, port, produced, consumed, room, trusted;
+  uint32_t state, generation, address, port, produced, consumed, room, trusted, wanted;
 };
 
 struct net_mailbox {
@@ -47,7 +47,7 @@ _Static_assert(NET_SHARED_PAGES == 194, "abi/net.ts");
 _Static_assert(offsetof(struct net_mailbox, notify) == 88, "abi/net.ts");
 _Static_assert(offsetof(struct net_mailbox, deadline) == 104, "abi/net.ts");
 _Static_assert(offsetof(struct net_mailbox, streams) == 120, "abi/net.ts");
-_Static_assert(sizeof(struct net_mailbox) == 2168, "abi/net.ts");
+_Static_assert(sizeof(struct net_mailbox) == 2424, "abi/net.ts");
 
 extern struct net_mailbox mailbox;
 

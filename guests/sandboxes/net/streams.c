@@ -46,6 +46,12 @@ static void measure(uint32_t number) {
   mailbox.streams[number].room = full ? 0 : tcp_sndbuf(pcb);
 }
 
+/* Bytes without which its reader can do nothing. */
+static uint32_t lacks(const struct net_stream *stream) {
+  uint32_t there = stream->produced - stream->consumed;
+  return stream->state != STREAM_OPEN || there >= stream->wanted ? 0 : stream->wanted - there;
+}
+
 /* --- lwIP's callbacks ------------------------------------------------------------------------------------------------- */
 
 static void ended(void *argument, err_t error) {
@@ -62,9 +68,9 @@ static err_t arrived(void *argument, struct tcp_pcb *pcb, struct pbuf *packet, e
   (void)error;
   uint32_t number = number_of(argument);
   struct net_stream *stream = argument;
-  changed(number);
   if (!packet) {
     stream->state = STREAM_CLOSED;
+    changed(number);
     return ERR_OK;
   }
   for (struct pbuf *part = packet; part; part = part->next) {
@@ -80,14 +86,19 @@ static err_t arrived(void *argument, struct tcp_pcb *pcb, struct pbuf *packet, e
     }
   }
   pbuf_free(packet);
+  if (lacks(stream) == 0)
+    changed(number);
   return ERR_OK;
 }
 
 static err_t acknowledged(void *argument, struct tcp_pcb *pcb, u16_t bytes) {
   (void)pcb;
   (void)bytes;
-  measure(number_of(argument));
-  changed(number_of(argument));
+  uint32_t number = number_of(argument);
+  bool full = mailbox.streams[number].room == 0;
+  measure(number);
+  if (full)
+    changed(number);
   return ERR_OK;
 }
 
@@ -265,7 +276,8 @@ static void trim(const struct tcp_pcb_listen *listener) {
     tcp_abandon(oldest, 0);
 }
 
-void streams_look(void) {
+uint32_t streams_look(void) {
+  uint32_t least = 0;
   for (const struct tcp_pcb_listen *listener = tcp_listen_pcbs.listen_pcbs; listener; listener = listener->next)
     trim(listener);
   for (struct tcp_pcb *pcb = tcp_active_pcbs, *next; pcb; pcb = next) {
@@ -279,8 +291,12 @@ void streams_look(void) {
     if (!pcbs[number])
       continue;
     measure(number);
+    uint32_t lacking = lacks(&mailbox.streams[number]);
+    if (lacking > 0 && (least == 0 || lacking < least))
+      least = lacking;
     if ((before == 0 || starved[number]) && mailbox.streams[number].room > 0)
       changed(number);
     starved[number] = false;
   }
+  return least;
 }

@@ -14,7 +14,10 @@ void stream_consumed(uint32_t number, uint32_t bytes);
 uint32_t stream_write(uint32_t number, uint32_t bytes);
 void stream_close(uint32_t number);
 void stream_abort(uint32_t number);
-/* In each poll: the room that streams have; connections that have been half open, or closing, for too long. */
-void streams_look(void);
+/*
+ * In each poll: the room that streams have; connections that have been half open, or closing, for too long. Returns the fewest bytes that
+ * a stream lacks of what is wanted of it; 0: none lacks any.
+ */
+uint32_t streams_look(void);
 
 #endif

@@ -49,8 +49,10 @@ static uint8_t common_memory[COMMON_MEMORY] __attribute__((aligned(16)));
 static int receive(void *context, unsigned char *into, size_t room) {
   struct tls_session_face *face = &((struct session *)context)->face;
   uint32_t bytes = face->input_end - face->input_start;
-  if (bytes == 0)
+  if (bytes == 0) {
+    face->wanted = (uint32_t)room;
     return MBEDTLS_ERR_SSL_WANT_READ;
+  }
   if (bytes > room)
     bytes = room;
   memcpy(into, face->input + face->input_start, bytes);
@@ -107,6 +109,7 @@ static bool would_wait(int result) {
 static void enter(struct session *session) {
   struct tls_session_face *face = &session->face;
   arena_current = &session->arena;
+  face->wanted = 0;
   if (face->input_start > 0) {
     face->input_end -= face->input_start;
     memmove(face->input, face->input + face->input_start, face->input_end);

@@ -59,6 +59,8 @@ struct tls_session_face {
   uint32_t key;
   /* Bytes of its heap in use at most since it was opened. */
   uint32_t peak;
+  /* Bytes that the last operation lacked to go on: of a record's head, or of the rest of it. */
+  uint32_t wanted;
   uint8_t input[TLS_INPUT_BYTES];
   uint8_t output[TLS_OUTPUT_BYTES];
 };

@@ -73,6 +73,10 @@ export class PagedWindow implements MachineWindow {
     return bytes;
   }
 
+  readInto(address: number, into: Uint8Array): void {
+    for (let i = 0; i < into.length; i++) into[i] = this.load8(address + i);
+  }
+
   write(address: number, data: Uint8Array): void {
     for (let i = 0; i < data.length; i++) this.store8(address + i, data[i]!);
   }

@@ -5,11 +5,14 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { SingleBar } from "cli-progress";
 import { CommandError } from "../../api/command-error.ts";
+import { DATA_MOST } from "../../api/protocol.ts";
 import { imagePutRequest } from "../../api/requests/images.ts";
 import type { ToolSession } from "./session.ts";
 
 /** Below so many bytes no progress is shown. */
 const SHOWN_BYTES = 1024 * 1024;
+/** What is read of a file at once: whole frames. */
+const CHUNK_BYTES = 8 * DATA_MOST;
 const MIB = 1024 * 1024;
 
 /** Whether a kernel's or ramdisk's name is a file of this computer's: it has a slash, or there is such a file. */
@@ -40,7 +43,7 @@ export async function provideImage(session: ToolSession, what: string, name: str
   });
   stream.resume();
   const bar = progressBar(name, status.size);
-  const source = createReadStream(name);
+  const source = createReadStream(name, { highWaterMark: CHUNK_BYTES });
   source.on("data", (bytes) => bar.add(bytes.length));
   // The answer may come before everything was sent: the image is there, or there is no room for it.
   const sending = pipeline(source, stream).catch(() => {});

@@ -2,6 +2,7 @@
 import { Duplex } from "node:stream";
 import {
   BODY_MOST,
+  DATA_MOST,
   CANCEL,
   DATA,
   DATA_END,
@@ -93,9 +94,11 @@ class RequestStream extends Duplex {
   }
 
   private pump(): void {
-    while (this.unsent !== null && this.allowed > 0) {
+    while (this.unsent !== null) {
       const { bytes, done } = this.unsent;
-      const part = bytes.subarray(0, Math.min(BODY_MOST, this.allowed));
+      const part = bytes.subarray(0, DATA_MOST);
+      // Typevisor tells of room when there is more of it: no frame is cut to what is left.
+      if (part.length > this.allowed) return;
       this.allowed -= part.length;
       this.sendFrame(DATA, part);
       this.unsent = part.length === bytes.length ? null : { bytes: bytes.subarray(part.length), done };

@@ -101,7 +101,9 @@ export class Session {
         if (!(error instanceof ProtocolError)) throw error;
         this.fail(error.message);
       }
-      return !this.over;
+      // What it has put out goes at once; when less came than there was room for, that was all.
+      this.flush();
+      if (count === this.into.length && this.connection.ended === null) return !this.over;
     }
     if (this.connection.ended !== null) this.finish();
     return false;

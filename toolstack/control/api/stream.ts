@@ -4,6 +4,8 @@ import type { OutputFlow } from "../domains/guest-console.ts";
 
 /** Bytes that wait for the client beyond which who makes them should wait. */
 const FULL = 32 * 1024;
+/** A client is told of so much room at once: a frame for every few bytes would cost as much as the bytes. */
+const WINDOW_STEP = WINDOW_FIRST / 4;
 
 /** What the session does for a stream. */
 export interface StreamSink {
@@ -22,6 +24,8 @@ export class ServerStream implements OutputFlow {
   private allowed = WINDOW_FIRST;
   /** Bytes that the client may still send. */
   private expected = WINDOW_FIRST;
+  /** Bytes consumed that the client has not been told of. */
+  private freed = 0;
   private listeners: (() => void)[] = [];
   private ended = false;
   /** Takes what the client has sent, and says `consumed` when it has room for as much again. */
@@ -92,9 +96,12 @@ export class ServerStream implements OutputFlow {
 
   /** Who takes the input has room for so many bytes more. */
   consumed(bytes: number): void {
-    if (this.ended || bytes === 0) return;
-    this.expected += bytes;
-    this.sink.window(bytes);
+    if (this.ended) return;
+    this.freed += bytes;
+    if (this.freed < WINDOW_STEP) return;
+    this.expected += this.freed;
+    this.sink.window(this.freed);
+    this.freed = 0;
   }
 
   /** The client has sent bytes, valid during the call. False: more than it may. */

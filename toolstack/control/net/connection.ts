@@ -10,6 +10,8 @@ export interface Connection {
   trusted?: boolean;
   /** Takes up to `into.length` received bytes; 0: none are there now (look at `ended`, which is set only when all was read). */
   read(into: Uint8Array): number;
+  /** Fewer received bytes than these are of no use: while the connection goes on, `onReady` need not tell of them. 1 if never called. */
+  expect?(bytes: number): void;
   /** Accepts as many bytes as there is room for now; returns how many. 0 when it is over. */
   write(bytes: Uint8Array): number;
   /** Called from the event loop, never from within a call above, when read or write may do more, or it has ended. */

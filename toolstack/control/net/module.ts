@@ -10,7 +10,7 @@ import { clockWords, systemTime } from "../clock.ts";
 import { memory } from "../host.ts";
 import { releaseOwnMemory, takeOwnMemory } from "../hypercalls/memory.ts";
 import { callSandbox, startSandbox } from "../sandbox.ts";
-import { PAGE_SIZE } from "../window.ts";
+import { PAGE_SIZE, words } from "../window.ts";
 
 const FIRST_GFN = DOM0_NET / PAGE_SIZE;
 const PAGES = net.NET_MEMORY_BYTES / PAGE_SIZE;
@@ -23,8 +23,12 @@ export class NetModule {
   /** Whether its memory has RAM, and its address of the mailbox; 0: there is no instance. */
   private hasMemory = false;
   private mailbox = 0;
+  /** A live view of the mailbox. */
+  private fields: Uint32Array = new Uint32Array(0);
   private staging = 0;
   private received = 0;
+  /** System time at the last poll: asking for it costs as much as a call. */
+  private now = 0;
 
   /** Whether it can be called. */
   get isOpen(): boolean {
@@ -45,11 +49,13 @@ export class NetModule {
       return "this image was built without TCP/IP, or it cannot be started";
     }
     this.mailbox = DOM0_NET + mailbox;
+    this.fields = words(memory, this.mailbox, NetMailbox.SIZE / 4);
     this.staging = DOM0_NET + this.load(NetMailbox.staging);
     this.received = DOM0_NET + this.load(NetMailbox.received);
     memory.store32(this.mailbox + NetMailbox.firstRef, firstRef);
     memory.write(this.mailbox + NetMailbox.mac, mac);
-    const seed = new Uint8Array(Uint32Array.from([systemTime(), ...clockWords()]).buffer);
+    this.now = systemTime();
+    const seed = new Uint8Array(Uint32Array.from([this.now, ...clockWords()]).buffer);
     memory.write(this.mailbox + NetMailbox.seed, seed.subarray(0, SEED_BYTES));
     this.call(net.NET_OPEN);
     return null;
@@ -71,23 +77,29 @@ export class NetModule {
     return DOM0_NET + this.load(NetMailbox.shared);
   }
 
-  /** One of NET_*; null after a fault. */
+  /** Takes what arrived, sends what is to be sent, and runs timers. Its result is NET_POLL's; null after a fault. */
+  poll(): number | null {
+    this.now = systemTime();
+    return this.call(net.NET_POLL);
+  }
+
+  /** One of NET_*, at the time of the last poll; null after a fault. */
   call(operation: number, a = 0, b = 0, c = 0): number | null {
     if (this.mailbox === 0) return null;
-    const now = systemTime();
+    const { now } = this;
     const result = callSandbox(SANDBOX_NET, operation, low(now), high(now), a, b, c);
     if (result === null) this.mailbox = 0;
     return result;
   }
 
   private load(offset: number): number {
-    return memory.load32(this.mailbox + offset);
+    return this.fields[offset >> 2]!;
   }
 
   /** Whether the back end is to be notified, asked once. */
   takeNotify(): boolean {
     if (this.load(NetMailbox.notify) === 0) return false;
-    memory.store32(this.mailbox + NetMailbox.notify, 0);
+    this.fields[NetMailbox.notify >> 2] = 0;
     return true;
   }
 
@@ -100,10 +112,10 @@ export class NetModule {
   takeChanged(): number[] {
     const numbers: number[] = [];
     for (let word = 0; word < net.NET_STREAMS / 32; word++) {
-      const bits = this.load(NetMailbox.changed + 4 * word);
+      let bits = this.load(NetMailbox.changed + 4 * word);
       if (bits === 0) continue;
-      memory.store32(this.mailbox + NetMailbox.changed + 4 * word, 0);
-      for (let bit = 0; bit < 32; bit++) if ((bits >>> bit) & 1) numbers.push(32 * word + bit);
+      this.fields[(NetMailbox.changed >> 2) + word] = 0;
+      for (; bits !== 0; bits &= bits - 1) numbers.push(32 * word + 31 - Math.clz32(bits & -bits));
     }
     return numbers;
   }
@@ -113,23 +125,28 @@ export class NetModule {
     return memory.read(this.mailbox + offset, 4);
   }
 
-  private streamAt(number: number): number {
-    return this.mailbox + NetMailbox.streams + number * NetStream.SIZE;
-  }
-
   /** A field of a stream. */
   stream(number: number, field: number): number {
-    return memory.load32(this.streamAt(number) + field);
+    return this.fields[(NetMailbox.streams + number * NetStream.SIZE + field) >> 2]!;
+  }
+
+  private setStream(number: number, field: number, value: number): void {
+    this.fields[(NetMailbox.streams + number * NetStream.SIZE + field) >> 2] = value;
   }
 
   /** The four bytes of the peer's address. */
   peerAddress(number: number): Uint8Array {
-    return memory.read(this.streamAt(number) + NetStream.address, 4);
+    return this.addressField(NetMailbox.streams + number * NetStream.SIZE + NetStream.address);
   }
 
   /** The stream is not to be dropped for another one, or is again. */
   setTrusted(number: number, trusted: boolean): void {
-    memory.store32(this.streamAt(number) + NetStream.trusted, trusted ? 1 : 0);
+    this.setStream(number, NetStream.trusted, trusted ? 1 : 0);
+  }
+
+  /** Fewer received bytes than that are no change of the stream. */
+  setWanted(number: number, bytes: number): void {
+    this.setStream(number, NetStream.wanted, bytes);
   }
 
   /** Bytes that were received and not taken. */
@@ -145,8 +162,8 @@ export class NetModule {
     const at = this.stream(number, NetStream.consumed) % net.NET_RECEIVE_BYTES;
     const base = this.received + number * net.NET_RECEIVE_BYTES;
     const first = Math.min(bytes, net.NET_RECEIVE_BYTES - at);
-    into.set(memory.read(base + at, first));
-    if (first < bytes) into.set(memory.read(base, bytes - first), first);
+    memory.readInto(base + at, into.subarray(0, first));
+    if (first < bytes) memory.readInto(base, into.subarray(first, bytes));
     this.call(net.NET_CONSUMED, number, bytes);
     return bytes;
   }

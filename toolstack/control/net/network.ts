@@ -11,14 +11,7 @@ import { GTF_readonly } from "../../../abi/grant-table.ts";
 import { VIF_CONNECTED } from "../../../abi/io/control-net.ts";
 import { IO_VIF_ADD } from "../../../abi/io/control.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
-import {
-  NET_CONFIGURE,
-  NET_POLL,
-  NET_RECONNECT,
-  NET_SHARED_PAGES,
-  NET_TX_BUFFERS,
-  NetMailbox,
-} from "../../../abi/net.ts";
+import { NET_CONFIGURE, NET_RECONNECT, NET_SHARED_PAGES, NET_TX_BUFFERS, NetMailbox } from "../../../abi/net.ts";
 import { bootOption } from "../boot-info.ts";
 import { systemTime } from "../clock.ts";
 import { DOMAIN_0 } from "../domains/system-domains.ts";
@@ -254,7 +247,7 @@ export class Network {
   /** A piece of the task: one poll, and what it has brought. */
   private pump(): boolean {
     if (!this.module.isOpen) return false;
-    const more = this.module.call(NET_POLL);
+    const more = this.module.poll();
     this.tcp.dispatch();
     if (!this.module.isOpen) {
       this.withdraw();

@@ -3,6 +3,7 @@ import {
   NET_ABORT,
   NET_CLOSE,
   NET_LISTEN,
+  NET_RECEIVE_BYTES,
   NET_STREAMS,
   NET_UNLISTEN,
   NetStream,
@@ -18,6 +19,8 @@ import type { NetModule } from "./module.ts";
 
 /** A peer that has said nothing for so long after it has connected is dropped, unless it is trusted. */
 const SILENT_MS = 60_000;
+/** What can be waited for always finds room. */
+const WANTED_MOST = NET_RECEIVE_BYTES / 2;
 const MOST_LISTENERS = 8;
 
 type Accept = (connection: TcpConnection) => void;
@@ -53,6 +56,10 @@ export class TcpConnection implements Connection {
   set trusted(trusted: boolean) {
     this.isTrusted = trusted;
     if (this.over === null) this.module.setTrusted(this.number, trusted);
+  }
+
+  expect(bytes: number): void {
+    if (this.over === null) this.module.setWanted(this.number, Math.min(bytes, WANTED_MOST));
   }
 
   read(into: Uint8Array): number {

@@ -6,7 +6,7 @@ import { memory } from "../host.ts";
 import { releaseOwnMemory, takeOwnMemory } from "../hypercalls/memory.ts";
 import { callSandbox, startSandbox } from "../sandbox.ts";
 import { after } from "../timers.ts";
-import { PAGE_SIZE } from "../window.ts";
+import { PAGE_SIZE, words } from "../window.ts";
 import { freshSeed, stirring } from "./entropy.ts";
 import { TlsServer } from "./listen.ts";
 import type { TlsHost, TlsKey } from "./module.ts";
@@ -18,9 +18,9 @@ const host: TlsHost = {
   call: (operation, a, b) => callSandbox(SANDBOX_TLS, operation, a, b, 0, 0, 0),
   give: (address, bytes) => takeOwnMemory(FIRST_GFN + address / PAGE_SIZE, bytes / PAGE_SIZE),
   take: (address, bytes) => releaseOwnMemory(FIRST_GFN + address / PAGE_SIZE, bytes / PAGE_SIZE),
-  load32: (address) => memory.load32(DOM0_TLS + address),
-  store32: (address, value) => memory.store32(DOM0_TLS + address, value),
+  words: (address, count) => words(memory, DOM0_TLS + address, count),
   read: (address, bytes) => memory.read(DOM0_TLS + address, bytes),
+  readInto: (address, into) => memory.readInto(DOM0_TLS + address, into),
   write: (address, bytes) => memory.write(DOM0_TLS + address, bytes),
 };
 

@@ -40,9 +40,11 @@ export interface TlsHost {
   give(address: number, bytes: number): boolean;
   /** Takes that away again, and what was in it. */
   take(address: number, bytes: number): void;
-  load32(address: number): number;
-  store32(address: number, value: number): void;
+  /** A live view of 32-bit words that are in one page. */
+  words(address: number, count: number): Uint32Array;
   read(address: number, bytes: number): Uint8Array;
+  /** As much as `into` has room for. */
+  readInto(address: number, into: Uint8Array): void;
   write(address: number, bytes: Uint8Array): void;
 }
 
@@ -57,6 +59,15 @@ export const TLS_LOST = 4;
 
 /** What is copied between a connection and a session at once; used within one call only. */
 const stage = new Uint8Array(TLS_SHARED_BYTES);
+
+/** Words of a session's fields. */
+const STATE = TlsSession.state / 4;
+const ERROR = TlsSession.error / 4;
+const INPUT_END = TlsSession.inputEnd / 4;
+const OUTPUT_START = TlsSession.outputStart / 4;
+const OUTPUT_END = TlsSession.outputEnd / 4;
+const KEY = TlsSession.key / 4;
+const WANTED = TlsSession.wanted / 4;
 
 function sessionAddress(number: number): number {
   return TLS_OWN_BYTES + number * TLS_SESSION_BYTES;
@@ -179,6 +190,8 @@ export class TlsModule {
 export class Session {
   private closed = false;
   private readonly address: number;
+  /** Its fields: read on every call, by a view because calls of calls are what takes time. */
+  private readonly fields: Uint32Array;
 
   constructor(
     private readonly module: TlsModule,
@@ -186,6 +199,7 @@ export class Session {
     private readonly instance: number,
   ) {
     this.address = sessionAddress(number);
+    this.fields = module.host.words(this.address, TlsSession.input / 4);
   }
 
   private get lost(): boolean {
@@ -194,18 +208,23 @@ export class Session {
 
   /** TLS_HANDSHAKE, ...; TLS_FAILED once the module has been stopped. */
   get state(): number {
-    return this.lost ? TLS_FAILED : this.module.host.load32(this.address + TlsSession.state);
+    return this.lost ? TLS_FAILED : this.fields[STATE]!;
   }
 
   /** Of a session that has failed: mbedTLS's error, negative; TLS_NO_MEMORY, ...; TLS_LOST. */
   get error(): number {
-    return this.lost ? TLS_LOST : this.module.host.load32(this.address + TlsSession.error) | 0;
+    return this.lost ? TLS_LOST : this.fields[ERROR]! | 0;
   }
 
   /** The key that the client has named; null if it has named none, or none that there is. */
   get identity(): string | null {
     if (this.lost) return null;
-    return this.module.keys[this.module.host.load32(this.address + TlsSession.key)]?.identity ?? null;
+    return this.module.keys[this.fields[KEY]!]?.identity ?? null;
+  }
+
+  /** Bytes that the last `step` or `read` lacked to go on; 0: it has stopped for another reason. */
+  get wanted(): number {
+    return this.lost ? 0 : Math.min(this.fields[WANTED]!, TLS_INPUT_BYTES);
   }
 
   /** Continues the handshake. */
@@ -216,25 +235,23 @@ export class Session {
   /** Takes what a connection has received, as far as there is room; returns the bytes. */
   receive(connection: Connection): number {
     if (this.lost) return 0;
-    const { host } = this.module;
-    const end = host.load32(this.address + TlsSession.inputEnd);
+    const end = this.fields[INPUT_END]!;
     if (end >= TLS_INPUT_BYTES) return 0;
     const bytes = connection.read(stage.subarray(0, TLS_INPUT_BYTES - end));
     if (bytes === 0) return 0;
-    host.write(this.address + TlsSession.input + end, stage.subarray(0, bytes));
-    host.store32(this.address + TlsSession.inputEnd, end + bytes);
+    this.module.host.write(this.address + TlsSession.input + end, stage.subarray(0, bytes));
+    this.fields[INPUT_END] = end + bytes;
     return bytes;
   }
 
   /** Gives a connection what is to be sent, as far as it accepts it; returns the bytes that stay. */
   send(connection: Connection): number {
     if (this.lost) return 0;
-    const { host } = this.module;
-    const start = host.load32(this.address + TlsSession.outputStart);
-    const end = host.load32(this.address + TlsSession.outputEnd);
+    const start = this.fields[OUTPUT_START]!;
+    const end = this.fields[OUTPUT_END]!;
     if (start >= end || end > TLS_OUTPUT_BYTES) return 0;
-    const sent = connection.write(host.read(this.address + TlsSession.output + start, end - start));
-    if (sent > 0) host.store32(this.address + TlsSession.outputStart, start + sent);
+    const sent = connection.write(this.module.host.read(this.address + TlsSession.output + start, end - start));
+    if (sent > 0) this.fields[OUTPUT_START] = start + sent;
     return end - start - sent;
   }
 
@@ -242,7 +259,7 @@ export class Session {
   read(into: Uint8Array): number {
     const wanted = Math.min(into.length, TLS_SHARED_BYTES);
     const bytes = Math.min(this.call(TLS_READ, wanted), wanted);
-    if (bytes > 0) into.set(this.module.host.read(TLS_SHARED, bytes));
+    if (bytes > 0) this.module.host.readInto(TLS_SHARED, into.subarray(0, bytes));
     return bytes;
   }
 

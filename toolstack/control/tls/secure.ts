@@ -77,13 +77,13 @@ export class SecureConnection implements Connection {
   read(into: Uint8Array): number {
     if (this.over !== null || this.identity === null) return 0;
     let bytes = 0;
-    while (bytes < into.length) {
-      const got = this.session.read(into.subarray(bytes));
-      bytes += got;
-      if (this.session.state !== TLS_ESTABLISHED) break;
-      if (got === 0 && this.session.receive(this.below) === 0) break;
+    while (bytes < into.length && this.session.state === TLS_ESTABLISHED) {
+      if (this.session.wanted > 0 && this.session.receive(this.below) === 0) break;
+      bytes += this.session.read(into.subarray(bytes));
     }
-    if (bytes === 0 && into.length > 0) this.settle();
+    // A record is of no use before its end is there.
+    this.below.expect?.(Math.max(this.session.wanted, 1));
+    if (into.length > 0 && (bytes === 0 || this.session.state !== TLS_ESTABLISHED)) this.settle();
     return bytes;
   }
 
@@ -116,7 +116,7 @@ export class SecureConnection implements Connection {
     this.below.abort();
   }
 
-  /** Nothing was there to read: is it over? */
+  /** Nothing more was there to read: is it over? */
   private settle(): void {
     const { state } = this.session;
     if (state === TLS_ENDED) this.end("closed");

@@ -2,7 +2,7 @@
 import { DOM0_CALL_PAGE, DOM0_NET } from "../../../../abi/domain0-layout.ts";
 import { HVMOP_get_time } from "../../../../abi/hvm.ts";
 import { MemoryReservation } from "../../../../abi/memory.ts";
-import { NET_CONFIGURE, NET_MEMORY_BYTES, NET_POLL, NetMailbox } from "../../../../abi/net.ts";
+import { NET_CONFIGURE, NET_MEMORY_BYTES, NetMailbox } from "../../../../abi/net.ts";
 import { CallPage, SANDBOX_ABSENT, SANDBOX_NEW, SANDBOX_RETURNED, SANDBOX_STOPPED } from "../../../../abi/software.ts";
 import { __HYPERVISOR_hvm_op, __HYPERVISOR_memory_op } from "../../../../abi/xen.ts";
 import { openHost } from "../../../../toolstack/control/host.ts";
@@ -127,7 +127,7 @@ export class Lab {
   step(ns = STEP_NS): void {
     now += ns;
     runTimers(now);
-    if (this.module.isOpen) while (this.module.call(NET_POLL) === 1);
+    if (this.module.isOpen) while (this.module.poll() === 1);
     this.tcp.dispatch();
     for (const peer of this.peers) peer.poll();
     const ends = [this.backend, ...this.peers.map(({ backend }) => backend)];

@@ -197,6 +197,43 @@ serial("a reader that stops holds what there is room for, and nobody else up", (
   });
 });
 
+serial("who expects bytes is told when they are there, or when no more will come", (t) => {
+  const { lab, accepted } = echoLab(1);
+  const [peer] = lab.peers as [(typeof lab.peers)[0]];
+  peer.connect(PORT);
+  lab.until("connected", () => accepted.length === 1);
+  const [connection] = accepted as [TcpConnection];
+  const [stream] = peer.inState(STREAM_OPEN) as [number];
+  let told = 0;
+  connection.onReady = () => told++;
+  for (let i = 0; i < 100; i++) lab.step();
+  connection.expect(6000);
+  told = 0;
+  peer.write(stream, new Uint8Array(5999));
+  for (let i = 0; i < 5000; i++) lab.step();
+  t.is(told, 0);
+  peer.write(stream, Uint8Array.of(1));
+  lab.until("told", () => told > 0);
+  t.is(connection.read(new Uint8Array(10_000)), 6000);
+  // More than there is room for: it is told while its peer can still send.
+  connection.expect(1e6);
+  let sent = 0;
+  told = 0;
+  lab.until("told", () => {
+    sent += peer.write(stream, new Uint8Array(1000));
+    return told > 0;
+  });
+  t.true(sent < NET_RECEIVE_BYTES);
+  while (connection.read(new Uint8Array(10_000)) > 0);
+  connection.expect(6000);
+  for (let i = 0; i < 5000; i++) lab.step();
+  while (connection.read(new Uint8Array(10_000)) > 0);
+  told = 0;
+  peer.call(NET_CLOSE, stream);
+  lab.until("told", () => told > 0);
+  t.is(connection.ended, "closed");
+});
+
 serial("a peer that says nothing is dropped after a minute, one that has gone after two", (t) => {
   const { lab, accepted } = echoLab(2);
   const [peer, gone] = lab.peers as [(typeof lab.peers)[0], (typeof lab.peers)[0]];

@@ -80,6 +80,10 @@ export class NodeHost implements TlsHost {
     this.given -= bytes;
   }
 
+  words(address: number, count: number): Uint32Array {
+    return new Uint32Array(this.memory.buffer, address, count);
+  }
+
   load32(address: number): number {
     return this.view.getUint32(address, true);
   }
@@ -90,6 +94,10 @@ export class NodeHost implements TlsHost {
 
   read(address: number, bytes: number): Uint8Array {
     return this.bytes.slice(address, address + bytes);
+  }
+
+  readInto(address: number, into: Uint8Array): void {
+    into.set(this.read(address, into.length));
   }
 
   write(address: number, bytes: Uint8Array): void {
