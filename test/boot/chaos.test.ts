@@ -140,7 +140,7 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
 
   // Over a restart of domain 0: the image, and who comes later.
   await hangDomain0(machine);
-  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address again");
+  await awaitValue(machine, "Number(net.describe().startsWith('10.0.2.4/24'))", 1);
   t.regex(await good("image", "list"), /hello\.elf/);
   await powerOff(t, machine);
 });
