@@ -21,7 +21,7 @@ import { withBuildLock } from "./build/lock.ts";
 import { compileHypervisor, compileIo, compileSandbox, compileShim, engineObject, linkImage } from "./build/native.ts";
 import { type Sandbox, SANDBOXES } from "./build/sandboxes.ts";
 import { buildSnapshot } from "./build/snapshot.ts";
-import { BuildError, countStepsRun, progress } from "./build/task.ts";
+import { BuildError, countStepsRun, orExplain, progress } from "./build/task.ts";
 import { translateEngine, translateHypervisor, translateIo, translateSandbox } from "./build/wasm2c.ts";
 import { buildFolder, guestsFolder } from "./paths.ts";
 import { installPackages } from "./setup.ts";
@@ -64,18 +64,6 @@ async function buildSandbox(sandbox: Sandbox): Promise<{ sandbox: Sandbox; objec
 /** Two steps that waited for the same failed one have the same error. */
 function combine(errors: Error[]): BuildError {
   return new BuildError([...new Set(errors.map((error) => error.message))].join("\n"));
-}
-
-/** Runs `work`; a BuildError is shown as its message alone and ends the process with status 1. */
-export async function orExplain(work: () => Promise<void>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
-    process.stderr.write(`${error.message}\n`);
-    progress("the build failed");
-    process.exit(1);
-  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

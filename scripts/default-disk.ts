@@ -3,9 +3,9 @@ import { closeSync, existsSync, mkdirSync, openSync, readSync } from "node:fs";
 import path from "node:path";
 import { giveLock, takeLock } from "./build/lock.ts";
 import { type Disk, openDisk } from "./devices.ts";
-import { fromRoot } from "./paths.ts";
+import { keptFolder } from "./paths.ts";
 
-export const DEFAULT_DISK = { file: fromRoot("build/disk.img"), bytes: 4 * 1024 ** 3 };
+export const DEFAULT_DISK = { file: path.join(keptFolder, "disk.img"), bytes: 4 * 1024 ** 3 };
 
 export interface DefaultDisk {
   disk: Disk;

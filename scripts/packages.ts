@@ -3,11 +3,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import path from "node:path";
 import { progress } from "./build/task.ts";
-import { buildFolder } from "./paths.ts";
+import { keptFolder } from "./paths.ts";
 import { updatePackageLists } from "./setup.ts";
 
 /** Where packages are unpacked. */
-const FOLDER = path.join(buildFolder, "packages");
+const FOLDER = path.join(keptFolder, "packages");
 
 function aptCache(args: string[]): string {
   try {
@@ -95,7 +95,7 @@ function download(folder: string, name: string, version: string): { archive: str
 }
 
 /**
- * The folder in which package `name` is unpacked, below build/packages/; fetched only when this version is not there yet.
+ * The folder in which package `name` is unpacked, below the folder `packages` of what is kept; fetched only when this version is not there yet.
  * @throws Error with apt-get's own words when it cannot be fetched
  */
 export function unpackedPackage(name: string): string {

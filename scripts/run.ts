@@ -1,12 +1,10 @@
 /**
- * `npm start`: installs what is missing, builds, boots Typevisor and connects this terminal to its console; or runs
- * commands (`--exec`), or writes an ISO (`--iso`).
+ * `npm start`, and `npx typevisor` of the package: boots Typevisor and connects this terminal to its console; or runs commands
+ * (`--exec`), or writes an ISO (`--iso`).
  */
 import { statSync } from "node:fs";
-import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { build, orExplain } from "./build.ts";
-import { progress } from "./build/task.ts";
+import { orExplain, progress } from "./build/task.ts";
 import {
   bestMachine,
   MACHINE_DESCRIPTIONS,
@@ -37,8 +35,8 @@ import { makeIso } from "./iso.ts";
 import { type Has, linuxCommands, linuxModules } from "./linux/guest.ts";
 import { AwaitError, Machine, PROMPT } from "./machine.ts";
 import { type BootModule, parseModule, withOwnGuests } from "./modules.ts";
-import { root } from "./paths.ts";
-import { installPackages } from "./setup.ts";
+import { inClone, shownName } from "./paths.ts";
+import { installPackages, type Purpose } from "./setup.ts";
 import { KEYS_HELP, reportSize, sendInput, showOutput, terminalWord } from "./terminal.ts";
 
 interface RunOptions {
@@ -139,7 +137,7 @@ function collecting<T>(parse: (text: string) => T): (text: string, before?: T[])
 }
 
 function parseOptions(): RunOptions {
-  const program = new Command("npm start --")
+  const program = new Command(inClone ? "npm start --" : "typevisor")
     .description("Boots Typevisor, a Xen-compatible hypervisor, and connects this terminal to its console.")
     .addOption(
       new Option(
@@ -182,7 +180,7 @@ function parseOptions(): RunOptions {
     .option(
       "--disk <file[:size]>",
       "a disk; with a size, such as 4G, it is made when it is absent (repeatable); none: no disk. Without it the machine has " +
-        `a disk of ${DEFAULT_DISK.bytes / GIB} GiB, ${path.relative(root, DEFAULT_DISK.file)}, made and formatted when it is ` +
+        `a disk of ${DEFAULT_DISK.bytes / GIB} GiB, ${shownName(DEFAULT_DISK.file)}, made and formatted when it is ` +
         "new; --exec and --iso use disks given only",
       collecting((text) => (text === "none" ? null : parseDisk(text))),
     )
@@ -289,7 +287,7 @@ function disksOf({ disk, exec, iso }: RunOptions): { disks: Disk[]; own: boolean
   if (exec !== undefined || iso !== undefined) return { disks: [], own: false, blank: false };
   const taken = takeDefaultDisk();
   if (typeof taken === "number") {
-    progress(`${path.relative(root, DEFAULT_DISK.file)} is in use by process ${taken}: this machine has no disk`);
+    progress(`${shownName(DEFAULT_DISK.file)} is in use by process ${taken}: this machine has no disk`);
     return { disks: [], own: false, blank: false };
   }
   return { disks: [taken.disk], own: true, blank: taken.blank };
@@ -309,11 +307,12 @@ async function devicesOf(
   return { nic: card, iommu: iommu === "none" ? null : iommu, forwards: forward };
 }
 
-async function main(): Promise<number> {
+async function main(build?: () => Promise<void>): Promise<number> {
   const options = parseOptions();
   const kind = options.machine === "auto" ? bestMachine() : options.machine;
-  installPackages(["build", ...(options.iso === undefined ? purposesFor(kind) : (["iso"] as const))]);
-  await orExplain(build);
+  const needed: Purpose[] = options.iso === undefined ? purposesFor(kind) : ["iso"];
+  installPackages(build === undefined ? needed : ["build", ...needed]);
+  if (build !== undefined) await orExplain(build);
 
   const devices = await devicesOf(options, kind);
   const guest = GUESTS[options.guest]!;
@@ -373,9 +372,15 @@ async function main(): Promise<number> {
     : await runInteractively(machineOptions, timeoutMs, control);
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  progress((error as Error).message);
-  process.exitCode = 1;
+/**
+ * The whole command, to its exit status.
+ * @param build brings the images up to date; without it they are as they are
+ */
+export async function startTypevisor(build?: () => Promise<void>): Promise<void> {
+  try {
+    process.exitCode = await main(build);
+  } catch (error) {
+    progress((error as Error).message);
+    process.exitCode = 1;
+  }
 }

@@ -1,10 +1,12 @@
 /**
  * Debian packages: their purposes, detected by one file of each, installed with apt-get when missing. If
- * everything is installed, apt-get is not run.
+ * everything is installed, apt-get is not run. The package that `npm pack` makes installs nothing: it says what is missing.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import path from "node:path";
 import { progress } from "./build/task.ts";
+import { inClone } from "./paths.ts";
 
 /** Purposes for which packages are needed. */
 export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers";
@@ -79,8 +81,19 @@ export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;
 }
 
+/** Whether a program is where programs are looked for. */
+function isOnPath(program: string): boolean {
+  return (process.env.PATH ?? "").split(path.delimiter).some((folder) => existsSync(path.join(folder, program)));
+}
+
+/** The package runs on other systems, too: their programs are where they are, and bring what they need. */
+function isThere({ file }: Package): boolean {
+  if (existsSync(file)) return true;
+  return !inClone && !isDebian() && (!file.includes("/bin/") || isOnPath(path.basename(file)));
+}
+
 function missingFor(purposes: Purpose[]): Package[] {
-  return PACKAGES.filter((item) => item.for.some((purpose) => purposes.includes(purpose)) && !existsSync(item.file));
+  return PACKAGES.filter((item) => item.for.some((purpose) => purposes.includes(purpose)) && !isThere(item));
 }
 
 function isDebian(): boolean {
@@ -95,14 +108,14 @@ function aptGet(args: string[]): boolean {
   return spawnSync(words[0], words.slice(1), { stdio: ["inherit", 2, 2], env: environment }).status === 0;
 }
 
-/** Fetches apt's package lists; returns whether that succeeded. */
+/** Fetches apt's package lists; returns whether that succeeded. Only in a clone. */
 export function updatePackageLists(): boolean {
-  return isDebian() && aptGet(["update"]);
+  return inClone && isDebian() && aptGet(["update"]);
 }
 
 /**
  * Installs what is missing for `purposes`, saying what and why. Ends the process with status 1 and the command to run by
- * hand where that is impossible.
+ * hand where that is impossible, and outside of a clone, where nobody asked for it.
  */
 export function installPackages(purposes: Purpose[]): void {
   const missing = missingFor(purposes);
@@ -113,6 +126,10 @@ export function installPackages(purposes: Purpose[]): void {
 
   const command = `apt-get install --no-install-recommends ${names.join(" ")}`;
   const isRoot = process.getuid?.() === 0;
+  if (isDebian() && !inClone) {
+    progress(`install them: ${isRoot ? "" : "sudo "}${command}`);
+    process.exit(1);
+  }
   if (!isDebian() || (!isRoot && !existsSync("/usr/bin/sudo"))) {
     const system = existsSync("/etc/os-release")
       ? /PRETTY_NAME="(.*)"/.exec(readFileSync("/etc/os-release", "utf8"))

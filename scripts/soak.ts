@@ -4,8 +4,8 @@
  */
 import { openSync, writeSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { build, orExplain } from "./build.ts";
-import { progress } from "./build/task.ts";
+import { build } from "./build.ts";
+import { orExplain, progress } from "./build/task.ts";
 import { bestMachine, MACHINE_DESCRIPTIONS, MACHINE_KINDS, type MachineKind, purposesFor } from "./emulators.ts";
 import { installPackages } from "./setup.ts";
 import { runSoak, soakModules, type SoakResult, UNIKERNELS } from "./soak/run.ts";

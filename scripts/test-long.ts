@@ -9,8 +9,8 @@
 import { spawn } from "node:child_process";
 import { createWriteStream, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { build, orExplain } from "./build.ts";
-import { progress } from "./build/task.ts";
+import { build } from "./build.ts";
+import { orExplain, progress } from "./build/task.ts";
 import { buildFolder, fromRoot, root } from "./paths.ts";
 import { installPackages, testPurposes } from "./setup.ts";
 

@@ -7,8 +7,8 @@ import { readdirSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
-import { build, orExplain } from "../build.ts";
-import { progress } from "../build/task.ts";
+import { build } from "../build.ts";
+import { orExplain, progress } from "../build/task.ts";
 import { installPackages } from "../setup.ts";
 import { comparison } from "./comparison.ts";
 

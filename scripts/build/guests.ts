@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
-import { fromRoot, generatedFolder, guestsFolder } from "../paths.ts";
+import { fromRoot, generatedFolder, guestsFolder, inClone } from "../paths.ts";
 import { buildLibrary } from "./archive.ts";
 import { buildLwip, findLwip, lwipIncludes } from "./lwip.ts";
 import { collectFiles, packArchive } from "../volume/archive.ts";
@@ -81,8 +81,12 @@ export function usesEngine(name: string): boolean {
   );
 }
 
-/** Names of the guests that are built: those with TCP/IP are missing where lwIP was. */
+/** Names of the guests that are built: those with TCP/IP are missing where lwIP was. The package has no sources to tell them by. */
 export function builtGuests(): string[] {
+  if (!inClone) {
+    const images = readdirSync(guestsFolder).filter((name) => name.endsWith(".elf"));
+    return images.map((name) => path.parse(name).name).sort();
+  }
   return guestNames().filter((name) => !usesNetwork(name) || existsSync(path.join(guestsFolder, `${name}.elf`)));
 }
 

@@ -26,6 +26,18 @@ export interface Step {
 /** A failed tool: its message is the tool's own output. */
 export class BuildError extends Error {}
 
+/** Runs `work`; a BuildError is shown as its message alone and ends the process with status 1. */
+export async function orExplain(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    progress("the build failed");
+    process.exit(1);
+  }
+}
+
 /** Runs at most `width` functions at a time. */
 export class Lane {
   private free: number;

@@ -4,14 +4,14 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { writeIfChanged } from "../build/task.ts";
 import type { BootModule } from "../modules.ts";
-import { fromRoot } from "../paths.ts";
+import { keptFolder } from "../paths.ts";
 import type { CpioEntry } from "./cpio.ts";
 import { makeInitramfs } from "./initramfs.ts";
 import { busybox, debianFiles } from "./debian-files.ts";
 import { debianKernel } from "./kernel.ts";
 import type { PackageChoice } from "./package-files.ts";
 
-const FOLDER = fromRoot("build/linux");
+const FOLDER = path.join(keptFolder, "linux");
 
 /** Names of its boot modules. */
 export const KERNEL_MODULE = "vmlinuz";

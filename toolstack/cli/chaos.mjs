@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npx chaos` in a clone. */
-import { runInClone } from "./run-in-clone.mjs";
+/** `npx chaos`. */
+import { runCommand } from "./run-command.mjs";
 
-await runInClone("chaos.ts");
+await runCommand("toolstack/cli/chaos.ts", "chaos.js");

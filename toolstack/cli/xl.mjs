@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** `npx xl` in a clone. */
-import { runInClone } from "./run-in-clone.mjs";
+/** `npx xl`. */
+import { runCommand } from "./run-command.mjs";
 
-await runInClone("xl.ts");
+await runCommand("toolstack/cli/xl.ts", "xl.js");

@@ -33,7 +33,7 @@ export function isRunning(pid: number): boolean {
 
 /** The words of `npm start -- ARGS`, without npm around them. */
 function startWords(args: string[]): string[] {
-  return [process.execPath, fromRoot("scripts/bootstrap.mjs"), fromRoot("scripts/run.ts"), ...args];
+  return [process.execPath, fromRoot("scripts/bootstrap.mjs"), fromRoot("scripts/start.ts"), ...args];
 }
 
 /** A running `npm start`. Gone when the test is over, however it ends. */

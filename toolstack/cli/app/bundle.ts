@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { build, type Message, type Plugin } from "esbuild";
 import { BuildError } from "../../../scripts/build/task.ts";
-import { fromRoot } from "../../../scripts/paths.ts";
+import { buildFolder, fromRoot, inClone } from "../../../scripts/paths.ts";
 
 /** Names under which the scripts are evaluated, and which their stacks show. */
 export const BUNDLE_NAME = "app.js";
@@ -20,8 +20,14 @@ export interface Bundle {
   map: string;
 }
 
+/** In the package: the runtime as `bundleRuntime` has made it, and the names of its modules. */
+export const PACKED_RUNTIME = { code: "guest-runtime.js", modules: "guest-runtime.json" };
+
+const packed = (name: string) => readFileSync(path.join(buildFolder, name), "utf8");
+
 /** Names of Node's modules that the runtime has, as in its table: guests/typescript/runtime/modules.ts. */
 export function builtinModules(): string[] {
+  if (!inClone) return JSON.parse(packed(PACKED_RUNTIME.modules)) as string[];
   const source = readFileSync(path.join(runtimeFolder, "modules.ts"), "utf8");
   return [...source.matchAll(/^ {2}"?([a-z_/]+)"?(?::|,$)/gm)].map((match) => match[1]!);
 }
@@ -129,6 +135,7 @@ export async function bundleProgram(file: string): Promise<Bundle> {
 
 /** The runtime as a script. */
 export async function bundleRuntime(): Promise<string> {
+  if (!inClone) return packed(PACKED_RUNTIME.code);
   try {
     const { outputFiles } = await build({
       ...COMMON,

@@ -1,5 +1,6 @@
 /** The command line of `chaos`. */
 import { Command } from "commander";
+import { startCommand } from "../../../scripts/paths.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { consoleRequest } from "../../api/requests/domains.ts";
 import { requests } from "../../api/requests/table.ts";
@@ -52,7 +53,7 @@ export function chaosProgram(): Command {
     });
   program
     .command("key <FILE>")
-    .description("make a key for a Typevisor that is not started here: `npm start -- --iso FILE --key FILE`")
+    .description(`make a key for a Typevisor that is not started here: \`${startCommand("--iso FILE --key FILE")}\``)
     .option("--name <NAME>", "what Typevisor's log calls who has it", "operator")
     .action((file: string, { name }: { name: string }) => {
       if (!isKeyName(name)) throw new CommandError(`--name: "${name}" is not 1 to 32 letters, digits, dots, _ and -`);

@@ -1,6 +1,7 @@
 /** Connecting to a Typevisor: which one is meant, and TLS with its key. */
 import { once } from "node:events";
 import tls from "node:tls";
+import { startCommand } from "../../../scripts/paths.ts";
 import { CONTROL_PORT } from "../../api/protocol.ts";
 import type { ControlKey } from "../../api/key.ts";
 import { VERSION } from "../../api/version.ts";
@@ -32,7 +33,9 @@ export function findTarget(host: string | undefined, keyFile: string | undefined
   if (host === undefined) {
     if (machines.length === 1) return { ...machines[0]!, keyFile: keyFile ?? machines[0]!.keyFile };
     if (machines.length > 1) throw new Error(`several machines run here (${known}): say which with --host NAME`);
-    throw new Error("no machine runs here: `npm start` starts one; --host ADDRESS --key FILE reaches one elsewhere");
+    throw new Error(
+      `no machine runs here: \`${startCommand()}\` starts one; --host ADDRESS --key FILE reaches one elsewhere`,
+    );
   }
   const machine = machines.find(({ name }) => name === host);
   if (machine !== undefined) return { ...machine, keyFile: keyFile ?? machine.keyFile };
