@@ -36,7 +36,13 @@ function startWords(args: string[]): string[] {
   return [process.execPath, fromRoot("scripts/bootstrap.mjs"), fromRoot("scripts/start.ts"), ...args];
 }
 
-/** A running `npm start`. Gone when the test is over, however it ends. */
+/** How a command is run other than in the repository. */
+export interface Place {
+  cwd?: string;
+  env?: NodeJS.ProcessEnv;
+}
+
+/** A running `npm start`, or another command. Gone when the test is over, however it ends. */
 export class Start {
   output = "";
   private readonly closed: Promise<unknown>;
@@ -56,10 +62,14 @@ export class Start {
 
   /** @param terminal on a terminal of its own (a pty, through script(1)), where Ctrl-C is a byte that is typed */
   static run(t: ExecutionContext, args: string[], terminal = false): Start {
-    const words = startWords(args);
+    return Start.command(t, startWords(args), terminal);
+  }
+
+  /** Any command, as `run`. */
+  static command(t: ExecutionContext, words: string[], terminal: boolean, { cwd = root, env }: Place = {}): Start {
     const quoted = words.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
     const [program, ...rest] = terminal ? ["script", "-qfec", quoted, "/dev/null"] : words;
-    const start = new Start(spawn(program!, rest, { cwd: root, stdio: ["pipe", "pipe", "pipe"] }));
+    const start = new Start(spawn(program!, rest, { cwd, env, stdio: ["pipe", "pipe", "pipe"] }));
     t.teardown(async () => {
       if (start.child.exitCode === null && start.child.signalCode === null) start.child.kill("SIGTERM");
       await start.closed;
