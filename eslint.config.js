@@ -6,7 +6,7 @@ import { layers } from "./scripts/lint/layers.js";
 const ASSEMBLYSCRIPT = ["abi", "arch-x86", "kernel", "codec", "drivers", "noxs"].map((folder) => `${folder}/**/*.ts`);
 
 export default defineConfig(
-  { ignores: ["build/", "dist/", "node_modules/"] },
+  { ignores: ["build/", "dist/", "node_modules/", "tutorial/"] },
   tseslint.configs.recommended,
   {
     plugins: { typevisor: { rules: { layers } } },

@@ -335,8 +335,8 @@ async function main(build?: () => Promise<void>): Promise<number> {
   const first = [blank ? "volume format 0" : "", guest.commands({ network: devices.nic !== null, disk: own })];
   if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
     const servers = await startServers(modules);
-    if (control !== null) first.push(`echo 'In another terminal: ${control.how}'`);
     first.push(servers.commands);
+    if (control !== null) first.push(`echo 'In another terminal: ${control.how}'`);
     devices.forwards = [...(devices.forwards ?? []), ...servers.forwards];
   }
   const exec = options.exec === undefined ? null : execution(options.exec);

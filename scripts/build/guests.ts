@@ -10,7 +10,7 @@ import { buildLibrary } from "./archive.ts";
 import { buildLwip, findLwip, lwipIncludes } from "./lwip.ts";
 import { collectFiles, packArchive } from "../volume/archive.ts";
 import { engineObject } from "./native.ts";
-import { BuildError, compilers, filesBeneath, runStep, runTool, writeIfChanged } from "./task.ts";
+import { BuildError, filesBeneath, runStep, runTool, writeIfChanged } from "./task.ts";
 
 const sourceFolder = fromRoot("guests");
 const libraryFolder = path.join(sourceFolder, "lib");
@@ -113,8 +113,9 @@ async function buildGuest(name: string, outDir: string, flags: string[], librari
       const script = usesEngine(name)
         ? path.join(engineFolder, "program.lds")
         : path.join(starts ? own : libraryFolder, "link.ld");
-      await compilers.run(() => runTool("gcc", [...flags, ...LINK, `-Wl,-T,${script}`, "-o", output, ...files]));
+      await runTool("gcc", [...flags, ...LINK, `-Wl,-T,${script}`, "-o", output, ...files]);
     },
+    heavy: true,
   });
 }
 

@@ -92,11 +92,16 @@ export class Start {
     while (!wanted.test(this.text)) {
       if (this.child.exitCode !== null) throw new Error(`it ended while waiting for ${wanted}:\n${this.text}`);
       if (Date.now() > limit) throw new Error(`waited ${timeoutMs / 1000} s in vain for ${wanted}:\n${this.text}`);
-      const woken = new Promise<void>((resolve) => {
-        this.wake = resolve;
-      });
-      await Promise.race([woken, delay(limit - Date.now())]);
+      await this.change(limit - Date.now());
     }
+  }
+
+  /** Waits for more output, the end, or so many milliseconds. */
+  async change(timeoutMs: number): Promise<void> {
+    const woken = new Promise<void>((resolve) => {
+      this.wake = resolve;
+    });
+    await Promise.race([woken, delay(timeoutMs)]);
   }
 
   /** Waits for the end; the exit status. */

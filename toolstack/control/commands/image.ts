@@ -10,10 +10,11 @@ const list = handler(imageListRequest, () =>
   images.list().map(({ hash, name, size }) => ({ hash, name, bytes: size })),
 );
 
-/** The image that a part of its hash stands for. */
+/** The image that its name, or else a part of its hash, stands for. */
 function imageArgument(which: string): UploadedImage {
   const hash = which.startsWith("sha256:") ? which : `sha256:${which}`;
-  const found = images.list().filter((image) => image.hash.startsWith(hash));
+  const named = images.list().filter(({ name }) => name === which);
+  const found = named.length > 0 ? named : images.list().filter((image) => image.hash.startsWith(hash));
   if (found.length === 1) return found[0]!;
   throw new CommandError(`${found.length === 0 ? "no" : "more than one"} image "${which}"; \`image list\` shows them`);
 }

@@ -70,7 +70,8 @@ test("what is wrong with an upload is said, and leaves nothing", async (t) => {
   const request = (params: object) => settled(m, client.request(imagePutRequest, params as never).result);
   await failed(request({ hash: "md5:1", name: "a", bytes: 1 }), /is not sha256/);
   await failed(request({ hash: hashOf(bytes), name: "a" }), /size is missing/);
-  await failed(settled(m, client.request(imageRemoveRequest, { images: ["0000"] }).result), /no image "0000"/);
+  const remove = (which: string) => settled(m, client.request(imageRemoveRequest, { images: [which] }).result);
+  await failed(remove("0000"), /no image "0000"/);
   await failed(
     settled(m, client.request(createRequest, { kernel: hashOf(bytes) } as never).result),
     /--kernel: no image sha256/,
@@ -131,4 +132,18 @@ test("two clients upload the same at once: there is one", async (t) => {
   t.is((await Promise.all(both)).length, 2);
   t.deepEqual(await listed(m, a.client), ["image 100000"]);
   await runUntil(m, () => m.imagePages === 10_000 - 1 - Math.ceil(100_000 / 4096));
+});
+
+test("an image is removed by its name, unless several have it", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  const remove = (which: string) => settled(m, client.request(imageRemoveRequest, { images: [which] }).result);
+  const [one, two] = ["one", "two"].map((text) => Buffer.from(text)) as [Buffer, Buffer];
+  await put(m, client, one, "app.elf");
+  await put(m, client, two, "app.elf");
+  await t.throwsAsync(remove("app.elf"), { message: /more than one image "app\.elf"/ });
+  t.deepEqual(await listed(m, client), ["app.elf 3", "app.elf 3"]);
+  await remove(hashOf(one));
+  await remove("app.elf");
+  t.deepEqual(await listed(m, client), []);
 });
