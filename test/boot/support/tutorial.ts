@@ -75,7 +75,7 @@ const escape = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 const VARIES: readonly (readonly [RegExp, string])[] = [
   [/(?<![\d.])\d+\.\d+(?![\d.])/, "\\d+\\.\\d+"],
   [/(?:[0-9a-f]{2}:){5}[0-9a-f]{2}/, "(?:[0-9a-f]{2}:){5}[0-9a-f]{2}"],
-  [/(?<= )[-rbpscd]{6}(?= )/, "[-rbpscd]{6}"],
+  [/(?<=^| )[-rbpscd]{6}(?= )/, "[-rbpscd]{6}"],
   [/ +/, "[ \\t]+"],
 ];
 /** The hypervisor's own domains: how much memory they have is not what the tutorial is about. */
