@@ -4,7 +4,7 @@
  *
  *   $ COMMAND             typed at the shell's prompt
  *   typevisor> COMMAND    typed at the machine's; without a command: its prompt comes
- *   ^C                    typed whenever; what it prints is not compared
+ *   ^C, ^]                typed whenever; what that prints is not compared
  *   ...                   any lines; at the end of a line: anything
  *   else                  a line of output, the same but for VARIES, and all numbers of the domains of the hypervisor itself
  *
@@ -61,7 +61,7 @@ function readBlock(body: string[], terminal: number, first: number, continues: b
   for (const [i, text] of body.entries()) {
     const line = first + i;
     if (text.startsWith("$ ")) begin("shell", text.slice(2), line);
-    else if (text === "^C") begin("interrupt", "\x03", line);
+    else if (text === "^C" || text === "^]") begin("interrupt", text === "^C" ? "\x03" : "\x1d", line);
     else if (text.startsWith(`${MACHINE} `)) begin("machine", text.slice(MACHINE.length + 1), line);
     else if (steps.length === 0) throw new Error(`line ${line}: output of nothing: ${text}`);
     else steps.at(-1)!.expected.push(text);

@@ -22,6 +22,7 @@ test("a page's blocks are files, and commands with what they print", (t) => {
     FENCE,
     `${FENCE}console terminal=2 continues`,
     "more",
+    "^]",
     FENCE,
   ].join("\n");
   const type = { kind: "type" as const, terminal: 2 };
@@ -31,6 +32,7 @@ test("a page's blocks are files, and commands with what they print", (t) => {
     { ...type, at: "machine", words: "second", expected: [], line: 12 },
     { ...type, at: "interrupt", words: "\x03", expected: [], line: 13 },
     { ...type, at: "more", words: "", expected: ["more"], line: 16 },
+    { ...type, at: "interrupt", words: "\x1d", expected: [], line: 17 },
   ]);
   for (const [bad, message] of [
     [`${FENCE}console terminal=1\nlost\n${FENCE}`, /line 2: output of nothing/],
