@@ -21,7 +21,9 @@ export const imageListRequest = defineRequest({
 export const imageRemoveRequest = defineRequest({
   name: "image rm",
   summary: "remove images; domains that were made of one cannot be restarted then",
-  arguments: { images: words("IMAGE", "as in `image list`: its name, or sha256:..., or enough of that to tell it from others") },
+  arguments: {
+    images: words("IMAGE", "as in `image list`: its name, or sha256:..., or enough of that to tell it from others"),
+  },
 });
 
 /** Its answer comes at once, without an upload, when the image is there already. */
