@@ -237,6 +237,12 @@ export namespace SysctlCreditSchedule {
   export const SIZE: u32 = 12;
 }
 
+// C: struct xen_sysctl_credit2_schedule
+export namespace SysctlCredit2Schedule {
+  export const ratelimit_us: u32 = 0;
+  export const SIZE: u32 = 4;
+}
+
 // C: struct xen_sysctl_scheduler_op
 export namespace SysctlSchedulerOp {
   export const cpupool_id: u32 = 0;

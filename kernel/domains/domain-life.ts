@@ -168,6 +168,7 @@ export function vcpuCreate(d: Domain, i: u32): i32 {
   v.domain = d;
   v.id = i;
   v.affinity = 1;
+  v.softAffinity = u64.MAX_VALUE;
   v.guestDomainId = d.id;
   v.guestVcpuId = i;
   schedulerAdd(v);

@@ -42,6 +42,7 @@ export class Vcpu extends HvmVcpu {
   initialised: u32;
   cpu: u32; // physical CPU it belongs to
   affinity: u64; // CPUs it may run on, bit per CPU
+  softAffinity: u64; // those it would rather run on
 
   // vcpu_info: its location in the guest's memory.
   infoMfn: u64; // frame, 0 while it is the one in shared_info

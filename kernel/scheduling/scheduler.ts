@@ -34,7 +34,7 @@ export const PAUSE_SHUTDOWN: u32 = 4;
 export const PAUSE_DYING: u32 = 8;
 
 /** Time slice of a vCPU while others wait. */
-export const SLICE_NS: u64 = 10000000;
+const SLICE_NS: u64 = 10000000;
 /** Time that a woken vCPU runs before it competes with the others. */
 const URGENT_NS: u64 = 1000000;
 /** A vCPU that is ahead of the others by more than this is not urgent when it wakes. */

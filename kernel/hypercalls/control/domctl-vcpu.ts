@@ -3,14 +3,14 @@ import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, ESRCH } from "../../../abi/errno";
 import {
   DomctlGetvcpuinfo,
   DomctlNodeaffinity,
-  DomctlSchedCredit,
+  DomctlSchedCredit2,
   DomctlSchedulerOp,
   DomctlSendtrigger,
   DomctlVcpuaffinity,
   XEN_DOMCTL_SCHEDOP_getinfo,
   XEN_DOMCTL_SCHEDOP_putinfo,
   XEN_DOMCTL_SENDTRIGGER_NMI,
-  XEN_SCHEDULER_CREDIT,
+  XEN_SCHEDULER_CREDIT2,
   XEN_VCPUAFFINITY_FORCE,
   XEN_VCPUAFFINITY_HARD,
   XEN_VCPUAFFINITY_SOFT,
@@ -43,7 +43,7 @@ export function getVcpuInfo(d: Domain, u: usize): i32 {
   return 0;
 }
 
-/** setvcpuaffinity, getvcpuaffinity: hard affinity is obeyed; soft affinity is accepted and has no effect. */
+/** setvcpuaffinity, getvcpuaffinity: hard affinity is obeyed; soft affinity is kept, and has no effect while there is one CPU. */
 export function vcpuAffinity(caller: Vcpu, d: Domain, u: usize, set: bool): i32 {
   const id = load<u32>(u, DomctlVcpuaffinity.vcpu);
   const flags = load<u32>(u, DomctlVcpuaffinity.flags);
@@ -65,13 +65,12 @@ export function vcpuAffinity(caller: Vcpu, d: Domain, u: usize, set: bool): i32 
     if (!writeBitmap(caller, hard, work, set ? v.affinity & online : v.affinity)) return -EFAULT;
   }
   if (flags & XEN_VCPUAFFINITY_SOFT) {
-    let value = u64.MAX_VALUE;
     if (set) {
       if (!readBitmap(caller, soft, work)) return -EFAULT;
       if (!bitmapRead) return -EINVAL;
-      value = bitmapRead & online & v.affinity;
+      v.softAffinity = bitmapRead;
     }
-    if (!writeBitmap(caller, soft, work, value)) return -EFAULT;
+    if (!writeBitmap(caller, soft, work, set ? v.softAffinity & online & v.affinity : v.softAffinity)) return -EFAULT;
   }
   return 0;
 }
@@ -84,21 +83,21 @@ export function nodeAffinity(caller: Vcpu, u: usize, set: bool): i32 {
   return bitmapRead & 1 ? 0 : -EINVAL;
 }
 
-/** scheduler_op, credit's: a weight for all vCPUs of the domain. Caps are not offered. */
+/** scheduler_op, credit2's: a weight for all vCPUs of the domain. Caps are not offered. */
 export function schedulerOp(d: Domain, u: usize): i32 {
-  if (load<u32>(u, DomctlSchedulerOp.sched_id) != XEN_SCHEDULER_CREDIT) return -EINVAL;
+  if (load<u32>(u, DomctlSchedulerOp.sched_id) != XEN_SCHEDULER_CREDIT2) return -EINVAL;
   const credit = u + DomctlSchedulerOp.u;
   const command = load<u32>(u, DomctlSchedulerOp.cmd);
   const first = vcpuOf(d, 0);
   if (command == XEN_DOMCTL_SCHEDOP_getinfo) {
-    store<u16>(credit, first != null ? <u16>first.schedWeight : 256, DomctlSchedCredit.weight);
-    store<u16>(credit, 0, DomctlSchedCredit.cap);
+    store<u16>(credit, first != null ? <u16>first.schedWeight : 256, DomctlSchedCredit2.weight);
+    store<u16>(credit, 0, DomctlSchedCredit2.cap);
     return 0;
   }
   if (command != XEN_DOMCTL_SCHEDOP_putinfo) return -EINVAL;
-  const cap: u32 = load<u16>(credit, DomctlSchedCredit.cap);
+  const cap: u32 = load<u16>(credit, DomctlSchedCredit2.cap);
   if (cap != 0 && cap != CAP_UNCHANGED) return -EOPNOTSUPP;
-  const weight: u32 = load<u16>(credit, DomctlSchedCredit.weight);
+  const weight: u32 = load<u16>(credit, DomctlSchedCredit2.weight);
   for (let i: u32 = 0; weight != 0 && i < d.vcpuCount; i++) {
     const v = vcpuOf(d, i);
     if (v != null) v.schedWeight = weight;

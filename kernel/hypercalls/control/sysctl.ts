@@ -3,12 +3,12 @@
  * whole interface; any other operation is -ENOSYS.
  */
 import { EACCES, EFAULT, EINVAL, EIO, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, ESRCH } from "../../../abi/errno";
-import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT } from "../../../abi/domctl";
+import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT2 } from "../../../abi/domctl";
 import {
   Sysctl,
   SysctlAvailheap,
   SysctlCpupoolOp,
-  SysctlCreditSchedule,
+  SysctlCredit2Schedule,
   SysctlDebugKeys,
   SysctlGetdomaininfolist,
   SysctlReadconsole,
@@ -42,7 +42,6 @@ import { domainFirst, domainFrom } from "../../records/domain-list";
 import { freeFrames } from "../../memory/frames";
 import { copyFromGuest, copyToGuest } from "../../memory/guest-copy";
 import { perfc } from "./perfc";
-import { SLICE_NS } from "../../scheduling/scheduler";
 import { scratch } from "../../memory/scratch";
 import { cpuInfo, cpuPolicy, cpuTopology, numaInfo, physInfo } from "./sysctl-machine";
 import { Vcpu } from "../../records/vcpu";
@@ -73,7 +72,7 @@ function operation(v: Vcpu, command: u32, u: usize): i32 {
     case XEN_SYSCTL_physinfo:
       return physInfo(u);
     case XEN_SYSCTL_sched_id:
-      store<u32>(u, XEN_SCHEDULER_CREDIT, SysctlSchedId.sched_id);
+      store<u32>(u, XEN_SCHEDULER_CREDIT2, SysctlSchedId.sched_id);
       return 0;
     case XEN_SYSCTL_perfc_op:
       return perfc(v, u, u + WORK);
@@ -161,19 +160,19 @@ function cpuPool(v: Vcpu, u: usize): i32 {
   if (load<u32>(u, SysctlCpupoolOp.cpupool_id)) return -ENOENT;
   let domains: u32 = 0;
   for (let at = changetype<usize>(domainFirst()); at; at = changetype<Domain>(at).next) domains++;
-  store<u32>(u, XEN_SCHEDULER_CREDIT, SysctlCpupoolOp.sched_id);
+  store<u32>(u, XEN_SCHEDULER_CREDIT2, SysctlCpupoolOp.sched_id);
   store<u32>(u, domains, SysctlCpupoolOp.n_dom);
   return writeBitmap(v, map, u + WORK, cpusOnline()) ? 0 : -EFAULT;
 }
 
-/** scheduler_op, credit's: the slice's length. It is fixed. */
+/**
+ * scheduler_op, credit2's, which ours is most like: fair by virtual time that runs slower for a higher weight. Its one parameter is the
+ * least time that a vCPU runs before another may take the CPU, 0: none is promised. It is fixed.
+ */
 function scheduler(u: usize): i32 {
   if (load<u32>(u, SysctlSchedulerOp.cpupool_id)) return -ESRCH;
-  if (load<u32>(u, SysctlSchedulerOp.sched_id) != XEN_SCHEDULER_CREDIT) return -EINVAL;
+  if (load<u32>(u, SysctlSchedulerOp.sched_id) != XEN_SCHEDULER_CREDIT2) return -EINVAL;
   if (load<u32>(u, SysctlSchedulerOp.cmd) != XEN_SYSCTL_SCHEDOP_getinfo) return -EOPNOTSUPP;
-  const credit = u + SysctlSchedulerOp.u;
-  store<u32>(credit, <u32>(SLICE_NS / 1000000), SysctlCreditSchedule.tslice_ms);
-  store<u32>(credit, 0, SysctlCreditSchedule.ratelimit_us);
-  store<u32>(credit, 0, SysctlCreditSchedule.vcpu_migr_delay_us);
+  store<u32>(u + SysctlSchedulerOp.u, 0, SysctlCredit2Schedule.ratelimit_us);
   return 0;
 }

@@ -28,6 +28,7 @@ import {
   __HYPERVISOR_sysctl as SYSCTL,
   DOMID_SELF,
   VIRQ_DOM_EXC,
+  XenctlBitmap,
 } from "../../../abi/xen.ts";
 import { hypercall, type Steps } from "../../sim/call.ts";
 import type { GuestProgram, GuestRequest } from "../../sim/svm-cpu.ts";
@@ -114,6 +115,60 @@ test.serial("a domain's life, as far as domctl tells and makes it", (t) => {
   lab.audit(t);
   lab.destroy(id);
   lab.audit(t);
+});
+
+test.serial("weights and affinities are kept as they were set, and nothing else is", (t) => {
+  const { dom0 } = lab;
+  const { id } = create();
+  dom0.maxVcpus(id, 2);
+  const S = domctl.DomctlSchedulerOp;
+  const C = domctl.DomctlSchedCredit2;
+  const sched = (cmd: number, weight = 0, cap = 0, sched_id = domctl.XEN_SCHEDULER_CREDIT2) => {
+    const { result: rc, view } = dom0.domctl(domctl.XEN_DOMCTL_scheduler_op, id, (v, u) => {
+      put(v, S, { sched_id, cmd }, u);
+      v.setUint16(u + S.u + C.weight, weight, true);
+      v.setUint16(u + S.u + C.cap, cap, true);
+    });
+    return [rc, view.getUint16(U + S.u + C.weight, true), view.getUint16(U + S.u + C.cap, true)];
+  };
+  const { XEN_DOMCTL_SCHEDOP_getinfo: GET, XEN_DOMCTL_SCHEDOP_putinfo: PUT } = domctl;
+  t.deepEqual(sched(GET), [0, 256, 0]);
+  t.is(sched(PUT, 512)[0], 0);
+  t.is(sched(PUT, 0, 0xffff)[0], 0, "neither is changed");
+  t.is(sched(PUT, 1000, 50)[0], -EOPNOTSUPP, "a cap");
+  t.is(sched(PUT, 1000, 0, domctl.XEN_SCHEDULER_CREDIT)[0], -EINVAL, "another scheduler's");
+  t.deepEqual(sched(GET), [0, 512, 0]);
+  t.is(lab.sysctl(sysctl.XEN_SYSCTL_sched_id).view.getUint32(sysctl.Sysctl.u, true), domctl.XEN_SCHEDULER_CREDIT2);
+
+  const A = domctl.DomctlVcpuaffinity;
+  const affinity = (cmd: number, flags: number, hard = 0n, soft = 0n, vcpu = 1) => {
+    const bits = new DataView(new ArrayBuffer(16));
+    bits.setBigUint64(0, hard, true);
+    bits.setBigUint64(8, soft, true);
+    dom0.write(BUFFER, new Uint8Array(bits.buffer));
+    const rc = dom0.domctl(cmd, id, (v, u) => {
+      put(v, A, { vcpu, flags }, u);
+      for (const [at, buffer] of [
+        [A.cpumap_hard, BUFFER],
+        [A.cpumap_soft, BUFFER + 8],
+      ] as const) {
+        put(v, XenctlBitmap, { bitmap: buffer, nr_bits: 64 }, u + at);
+      }
+    }).result;
+    const found = new DataView(Uint8Array.from(dom0.read(BUFFER, 16)).buffer);
+    return [rc, found.getBigUint64(0, true), found.getBigUint64(8, true)];
+  };
+  const { XEN_VCPUAFFINITY_HARD: HARD, XEN_VCPUAFFINITY_SOFT: SOFT } = domctl;
+  const { XEN_DOMCTL_getvcpuaffinity: ASK, XEN_DOMCTL_setvcpuaffinity: SET } = domctl;
+  const all = (1n << 64n) - 1n;
+  t.deepEqual(affinity(ASK, HARD | SOFT), [0, 1n, all]);
+  t.deepEqual(affinity(SET, HARD | SOFT, 5n, 3n), [0, 1n, 1n], "what is in effect");
+  t.is(affinity(SET, HARD, 4n)[0], -EINVAL, "no CPU that is used");
+  t.is(affinity(SET, SOFT, 0n, 0n)[0], -EINVAL);
+  t.is(affinity(SET, HARD, 1n, 0n, 2)[0], -EINVAL, "no such vCPU");
+  t.deepEqual(affinity(ASK, HARD | SOFT), [0, 5n, 3n]);
+  t.deepEqual(affinity(ASK, HARD | SOFT, 0n, 0n, 0), [0, 1n, all], "the other vCPU's");
+  lab.destroy(id);
 });
 
 test.serial("the register records of sethvmcontext", (t) => {

@@ -30,7 +30,7 @@ import {
   XEN_DOMCTL_sethvmcontext,
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
-  XEN_SCHEDULER_CREDIT,
+  XEN_SCHEDULER_CREDIT2,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
 import {
@@ -124,7 +124,7 @@ export function setMaxVcpus(domain: number, vcpus: number): void {
 /** Sets the weight of its vCPUs: of two that both want the CPU, each gets time in proportion to its own; 256 is neutral. */
 export function setWeight(domain: number, weight: number): void {
   const u = buffer.words.subarray(U);
-  u[DomctlSchedulerOp.sched_id / 4] = XEN_SCHEDULER_CREDIT;
+  u[DomctlSchedulerOp.sched_id / 4] = XEN_SCHEDULER_CREDIT2;
   u[DomctlSchedulerOp.cmd / 4] = XEN_DOMCTL_SCHEDOP_putinfo;
   u[DomctlSchedulerOp.u / 4] = weight; // and no cap
   domctl("XEN_DOMCTL_scheduler_op", XEN_DOMCTL_scheduler_op, domain);
