@@ -55,6 +55,11 @@ export function words(value: string, summary: string): Argument<string[]> {
   return { place: "word", value, summary, required: true, many: true, schema, read: asTyped };
 }
 
+/** Words that may be there, the last ones. */
+export function optionalWords(value: string, summary: string): Argument<string[] | undefined> {
+  return { place: "word", value, summary, required: false, many: true, schema: v.optional(many(text)), read: asTyped };
+}
+
 /** A word that is a whole number. */
 export function countWord(value: string, summary: string, least: number, most: number): Argument<number> {
   const schema = whole(least, most);

@@ -14,11 +14,14 @@ export interface Column {
   right?: boolean;
   /** A number of bytes, shown with a unit. */
   bytes?: boolean;
+  /** A number, shown with so many digits behind the point. */
+  decimals?: number;
 }
 
-function shown(value: Cell, bytes: boolean): string {
+function shown(value: Cell, { bytes, decimals }: Column): string {
   if (value === null || value === undefined) return "-";
   if (typeof value === "number" && bytes) return shortSize(value);
+  if (typeof value === "number" && decimals !== undefined) return value.toFixed(decimals);
   if (typeof value !== "object") return String(value);
   const entries = Object.entries(value);
   return entries.length === 0 ? "-" : entries.map(([name, number]) => `${name}=${number}`).join(" ");
@@ -28,7 +31,7 @@ function shown(value: Cell, bytes: boolean): string {
 export function* tableLines(columns: readonly Column[], rows: readonly Row[]): Generator<string> {
   const cells = [
     columns.map(({ title }) => title),
-    ...rows.map((row) => columns.map(({ key, bytes }) => shown(row[key], bytes === true))),
+    ...rows.map((row) => columns.map((column) => shown(row[column.key], column))),
   ];
   const widths = columns.map((_, i) => cells.reduce((most, line) => Math.max(most, line[i]!.length), 0));
   for (const line of cells) {

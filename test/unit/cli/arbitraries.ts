@@ -114,6 +114,7 @@ export const descriptions: fc.Arbitrary<DomainDescription> = fc
       .map((line) => line.replaceAll("\0", "")),
     memoryMib: fc.integer({ min: 1, max: 1024 * 1024 }),
     vcpus: fc.integer({ min: 1, max: 64 }),
+    weight: optional(fc.integer({ min: 1, max: 65_535 })),
     policy: fc.record({
       poweroff: fc.constantFrom(...END_ACTIONS),
       reboot: fc.constantFrom(...END_ACTIONS),

@@ -10,7 +10,7 @@ import { checkParams } from "../../../toolstack/api/request.ts";
 import { createRequest } from "../../../toolstack/api/requests/domains.ts";
 import { createParams } from "../../../toolstack/cli/config/create-params.ts";
 import { DEFAULT_POLICY } from "../../../toolstack/api/policy.ts";
-import { handleOfUuid, uuidOfHandle } from "../../../toolstack/control/domains/uuid.ts";
+import { handleOfUuid, isUuid, uuidOfHandle } from "../../../toolstack/control/domains/uuid.ts";
 import { formatMac } from "../../../toolstack/control/noxs/addresses.ts";
 import { parseVbd, TARGET_KINDS } from "../../../toolstack/control/noxs/vbd-config.ts";
 import { DEVICE_MODELS, parseVif } from "../../../toolstack/control/noxs/vif-config.ts";
@@ -45,7 +45,9 @@ test("any description is one that domain 0 takes", (t) => {
       t.deepEqual(here.checkDescription(description, new Map(), WHOLE), description);
       checkName(description.name);
       t.is(parseMib("memory", String(description.memoryMib), 1, 1024 * 1024), description.memoryMib);
-      if (description.uuid !== undefined) t.is(uuidOfHandle(handleOfUuid(description.uuid)), description.uuid);
+      if (description.uuid === undefined) return;
+      t.true(isUuid(description.uuid));
+      t.is(uuidOfHandle(handleOfUuid(description.uuid)), description.uuid);
     }),
     { numRuns: 500 },
   );
@@ -54,9 +56,10 @@ test("any description is one that domain 0 takes", (t) => {
 test("what `create` is asked is a request that domain 0 takes", (t) => {
   fc.assert(
     fc.property(descriptions, (description) => {
-      const { uuid, ...params } = createParams(description, "upload-1", "upload-2");
+      const params = createParams(description, "upload-1", "upload-2");
       const { noxs, xenbus, ...read } = checkParams(createRequest, JSON.parse(JSON.stringify(params)));
-      t.is(uuid, description.uuid);
+      t.is(read.uuid, description.uuid);
+      t.is(read.weight, description.weight);
       t.deepEqual([noxs, xenbus], [description.model === "noxs", description.model === "xenbus"]);
       t.like(read, {
         kernel: "upload-1",
@@ -154,6 +157,20 @@ test("names", (t) => {
     texts,
     (name) => accepts(() => check({ name })),
     (name) => accepts(() => checkName(name)),
+  );
+});
+
+test("UUIDs", (t) => {
+  const texts = near(
+    "5f0c1c3a-9c3f-4f43-9a6f-8c1b6a1f0d2e",
+    "FFFFFFFF-9c3f-4f43-9a6f-8c1b6a1f0d2e",
+    "00000000-0000-0000-0000-000000000000",
+  );
+  agree(
+    t,
+    texts,
+    (uuid) => accepts(() => check({ uuid })),
+    (uuid) => isUuid(uuid),
   );
 });
 

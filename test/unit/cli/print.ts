@@ -45,6 +45,7 @@ export function printXl(domain: DomainDescription): string {
       .map(([key, value]) => `${key} = ${xlString(value!)}`),
     `memory = ${domain.memoryMib}`,
     `vcpus = 0x${domain.vcpus.toString(16)}`,
+    ...(domain.weight === undefined ? [] : [`cpu_weight = ${domain.weight}`]),
     ...Object.entries(lists).map(
       ([key, items]) => `${key} = [\n${items.map((item) => `  ${xlString(item)},\n`).join("")}]`,
     ),

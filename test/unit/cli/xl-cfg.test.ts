@@ -82,6 +82,7 @@ disk = [
     cmdline: "root=/dev/xvda1 ro quiet",
     memoryMib: 256,
     vcpus: 2,
+    maxVcpus: 2,
     policy: { poweroff: "preserve", reboot: "destroy", crash: "restart", softReset: "preserve" },
     vifs: [
       { mac: "00:16:3e:12:34:56", bridge: "xenbr1", ip: "10.0.0.2", rate: { bytesPerSecond: 1e6, intervalUs: 20_000 } },
@@ -145,10 +146,18 @@ for (const [lines, ...said] of [
     "memory = 512\nmaxmem = 1024",
     "web.cfg:5: maxmem: 1024 is not the same as memory, 512: a guest starts with all of its memory",
   ],
+  ["vcpus = 4\nmaxvcpus = 3", "web.cfg:5: maxvcpus: 3 is less than vcpus, 4"],
+  ["maxvcpus = 65", "web.cfg:4: maxvcpus: 65 is not a whole number from 1 to 64"],
+  ['cpus = "^all"', 'web.cfg:4: cpus: "^" cannot leave out "all"'],
   [
-    "maxvcpus = 4",
-    "web.cfg:4: maxvcpus: 4 is not the same as 1, which vcpus is when it is not given: a guest starts with all of its vCPUs",
+    'cpus = [ "0", "x" ]\nvcpus = 2',
+    'web.cfg:4: cpus[1]: "x" is none of all, N, N-M, nodes:N and nodes:all, nor one of them to be left out, such as ^N',
   ],
+  ['cpus = [ "0",\n"1" ]', "web.cfg:5: cpus[1]: there is no vCPU 1"],
+  ["cpus_soft = [[1]]", "web.cfg:4: cpus_soft[0]: is a list, and should be a text"],
+  ["cpus_soft = 64", "web.cfg:4: cpus_soft: CPU 64 is not there: CPUs 0 to 63 are used"],
+  ["cpu_weight = 0", "web.cfg:4: cpu_weight: 0 is not a whole number from 1 to 65535"],
+  ['cpu_weight = "heavy"', 'web.cfg:4: cpu_weight: "heavy" is not a whole number from 1 to 65535'],
   ["maxmem = 0", "web.cfg:4: maxmem: 0 is not a whole number of MiB from 1 to 1048576"],
   ['on_reboot = "rename-restart"', 'web.cfg:4: on_reboot: "rename-restart" is not one of destroy, restart, preserve'],
   ['on_crash = "coredump-destroy"', 'web.cfg:4: on_crash: "coredump-destroy" is not one of destroy, restart, preserve'],
@@ -211,6 +220,24 @@ for (const [lines, ...said] of [
     t.deepEqual(notesOf(withLines(lines)), said);
   });
 }
+
+test("vCPUs, their CPUs and their weight", (t) => {
+  const read = (lines: string) => {
+    const { description, notes } = withLines(lines);
+    t.deepEqual(notes, []);
+    const { vcpus, maxVcpus, cpus, cpusSoft, weight } = description;
+    return JSON.parse(JSON.stringify({ vcpus, maxVcpus, cpus, cpusSoft, weight })) as unknown;
+  };
+  t.deepEqual(read("maxvcpus = 4"), { vcpus: 1, maxVcpus: 4 });
+  t.deepEqual(read("vcpus = 2; maxvcpus = 4\ncpus = '0-3,^2'"), { vcpus: 2, maxVcpus: 4, cpus: ["0-3,^2"] });
+  t.deepEqual(read("vcpus = 2\ncpus = [ '2', 'all' ]; cpus_soft = 3; cpu_weight = 512"), {
+    vcpus: 2,
+    cpus: ["0=2", "1=all"],
+    cpusSoft: ["3"],
+    weight: 512,
+  });
+  t.deepEqual(read("cpus = []"), { vcpus: 1, cpus: [] });
+});
 
 test("keys that limit each other may be the same, in any notation", (t) => {
   const { description, notes } = withLines(

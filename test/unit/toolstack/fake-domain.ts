@@ -36,6 +36,10 @@ export class FakeDomain {
   /** Domain 0's mappings of its frames. */
   mapped = 0;
 
+  /** The scheduler's, and by vCPU. */
+  weight = 256;
+  readonly affinity = new Map<number, { hard: bigint; soft: bigint }>();
+
   /** What XEN_DOMCTL_sendtrigger sent: trigger and vCPU. */
   triggers: number[][] = [];
 

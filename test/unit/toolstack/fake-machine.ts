@@ -90,6 +90,7 @@ import { type FakeModule, writeStartInfo } from "./fake-start-info.ts";
 import { hostEncode } from "./host-encode.ts";
 import { HostSandbox } from "./host-sandbox.ts";
 import { FakeEvents } from "./fake-events.ts";
+import { schedulerDomctl, schedulerSysctl } from "./fake-scheduler.ts";
 import { TAKING } from "./fake-failures.ts";
 import { PagedWindow } from "./paged-window.ts";
 
@@ -112,6 +113,7 @@ export class FakeMachine {
   ended: number | null = null; // SHUTDOWN_*
   log = "(XEN) fake log\n";
   virtualisation = true;
+  cpus = 1;
   hypercalls = 0;
   /** XENMEM_populate_physmap calls for guests. */
   populations = 0;
@@ -500,6 +502,8 @@ export class FakeMachine {
         writeDomainInfo(w, domain, u);
         return 0;
     }
+    const scheduled = schedulerDomctl(w, domain, cmd, u, this.cpus);
+    if (scheduled !== -ENOSYS) return scheduled;
     if (domain === this.domain0) return -EPERM;
     switch (cmd) {
       case XEN_DOMCTL_max_vcpus:
@@ -563,7 +567,7 @@ export class FakeMachine {
         return 0;
       }
       case XEN_SYSCTL_physinfo:
-        w.store32(u + SysctlPhysinfo.nr_cpus, 1);
+        w.store32(u + SysctlPhysinfo.nr_cpus, this.cpus);
         w.store32(u + SysctlPhysinfo.cpu_khz, 2500000);
         w.store32(u + SysctlPhysinfo.capabilities, this.virtualisation ? XEN_SYSCTL_PHYSCAP_hvm : 0);
         this.window.store64(u + SysctlPhysinfo.total_pages, 131072);
@@ -585,7 +589,7 @@ export class FakeMachine {
         w.store32(u + 8, 0);
         return 0;
       default:
-        return -ENOSYS;
+        return schedulerSysctl(w, w.load32(arg + Sysctl.cmd), u);
     }
   }
 }

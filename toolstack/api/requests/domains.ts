@@ -11,12 +11,15 @@ import {
   requiredOption,
   switchOption,
   optionalWord,
+  optionalWords,
   word,
   words,
 } from "../argument.ts";
 import { VBD_USAGE, VIF_USAGE } from "../device-settings.ts";
 import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../policy.ts";
 import { defineRequest } from "../request.ts";
+import { uptimeText } from "../uptime.ts";
+import { DEFAULT_WEIGHT, MAX_WEIGHT } from "./scheduling.ts";
 
 /** libxl's default, MiB. */
 export const DEFAULT_MEMORY_MIB = 32;
@@ -62,6 +65,27 @@ export const listRequest = defineRequest({
   lines: listLines,
 });
 
+/** What a domain is made of, but for its name and UUID. */
+const making = {
+  kernel: requiredOption("NAME", ""),
+  ramdisk: option("NAME", ""),
+  cmdline: option("STR", ""),
+  memory: mibOption("SIZE", "", 1, MAX_MEMORY_MIB),
+  vcpus: countOption("N", "", 1, MAX_VCPUS),
+  maxVcpus: countOption("N", "", 1, MAX_VCPUS),
+  weight: countOption("W", "", 1, MAX_WEIGHT),
+  cpus: listOption("[VCPU=]CPUS", ""),
+  cpusSoft: listOption("[VCPU=]CPUS", ""),
+  onPoweroff: choiceOption("ACTION", "", END_ACTIONS),
+  onReboot: choiceOption("ACTION", "", END_ACTIONS),
+  onCrash: choiceOption("ACTION", "", END_ACTIONS),
+  onSoftReset: choiceOption("ACTION", "", RESET_ACTIONS),
+  vif: listOption("SETTINGS", ""),
+  vbd: listOption("SETTINGS", ""),
+  noxs: switchOption(""),
+  xenbus: switchOption(""),
+};
+
 const created = v.object({ id: v.pipe(v.number(), v.integer()), name: v.string(), uuid: v.string() });
 
 export const createRequest = defineRequest({
@@ -71,7 +95,11 @@ export const createRequest = defineRequest({
     "--kernel, --ramdisk  boot modules or images; the kernel is a PVH or a PVHv1 image (ELF), or a Linux bzImage with a PVH one",
     "                     inside",
     `--memory             MiB, or with a unit, such as 2G; ${DEFAULT_MEMORY_MIB} if not given`,
+    "--vcpus, --max-vcpus  those that the guest is asked to use, and those that it has (the same, if not given): for `vcpu-set`",
+    `--weight             its share of the CPU, ${DEFAULT_WEIGHT} if not given: see \`help sched\``,
+    "--cpus, --cpus-soft  CPUs that its vCPUs, or the vCPU with that number, may run on, and would rather: see `help vcpu-pin`",
     `--name               at most ${NAME_BYTES} bytes; the kernel's name if not given`,
+    "--uuid               no other domain's; a new one if not given",
     "--paused             do not start it",
     `--on-poweroff, --on-reboot, --on-crash  what happens then: ${END_ACTIONS.join(", ")};`,
     `                     if not given: ${DEFAULT_POLICY.poweroff}, ${DEFAULT_POLICY.reboot}, ${DEFAULT_POLICY.crash}`,
@@ -80,28 +108,53 @@ export const createRequest = defineRequest({
     `--vbd                a disk (repeatable): ${VBD_USAGE}; \`help vbd\` has the kinds`,
     "--noxs, --xenbus     how it is told of its devices; if not given: Linux by the store, PVHv1 guests and",
     "                     others with devices by their device page",
-    "A restarted domain is made again as it was made, with its UUID and a new id.",
+    "A restarted domain is made again as it was made, with its name, weight, CPUs and UUID of then, and a new id;",
+    "`config-update` says how it is to be made.",
     "The new id is printed on a line of its own, behind one a second on its progress if it takes longer.",
   ],
-  arguments: {
-    kernel: requiredOption("NAME", ""),
-    ramdisk: option("NAME", ""),
-    cmdline: option("STR", ""),
-    memory: mibOption("SIZE", "", 1, MAX_MEMORY_MIB),
-    vcpus: countOption("N", "", 1, MAX_VCPUS),
-    name: option("STR", ""),
-    paused: switchOption(""),
-    onPoweroff: choiceOption("ACTION", "", END_ACTIONS),
-    onReboot: choiceOption("ACTION", "", END_ACTIONS),
-    onCrash: choiceOption("ACTION", "", END_ACTIONS),
-    onSoftReset: choiceOption("ACTION", "", RESET_ACTIONS),
-    vif: listOption("SETTINGS", ""),
-    vbd: listOption("SETTINGS", ""),
-    noxs: switchOption(""),
-    xenbus: switchOption(""),
-  },
+  arguments: { ...making, name: option("STR", ""), uuid: option("UUID", ""), paused: switchOption("") },
   result: created,
   lines: ({ id }) => [String(id)],
+});
+
+export const configUpdateRequest = defineRequest({
+  name: "config-update",
+  summary: "say how a domain is made when it is restarted",
+  details: [
+    "The options are those of `create`, and what is not given is as there: nothing of how it was made stays. The domain itself",
+    "goes on as it is, what happens at its next end included. Its name (`rename`) and its UUID stay.",
+  ],
+  arguments: { id: domainId(), ...making },
+});
+
+export const renameRequest = defineRequest({
+  name: "rename",
+  summary: "give a domain another name",
+  details: [`At most ${NAME_BYTES} bytes without blanks, no number, no other domain's.`],
+  arguments: { id: domainId(), name: word("NEW-NAME", "") },
+});
+
+const uptimeRow = v.object({
+  name: v.string(),
+  id: v.pipe(v.number(), v.integer()),
+  /** Whole seconds since it was made; null where that is not known. */
+  seconds: v.nullable(v.pipe(v.number(), v.integer())),
+});
+
+function* uptimeLines(rows: readonly v.InferOutput<typeof uptimeRow>[]): Generator<string> {
+  yield `${"Name".padEnd(33)} ${"ID".padStart(4)} Uptime`;
+  for (const { name, id, seconds } of rows) {
+    yield `${name.padEnd(33)} ${String(id).padStart(4)} ${seconds === null ? "-" : uptimeText(seconds)}`;
+  }
+}
+
+export const uptimeRequest = defineRequest({
+  name: "uptime",
+  summary: "tell for how long domains have been there",
+  details: ["A domain that was restarted is a new one. Domain 0's is the machine's."],
+  arguments: { ids: optionalWords("ID", "") },
+  result: v.array(uptimeRow),
+  lines: uptimeLines,
 });
 
 export const destroyRequest = defineRequest({
@@ -174,6 +227,16 @@ export const memSetRequest = defineRequest({
   details: [
     "SIZE is in MiB, or with a unit, such as 2G.",
     "At most what the domain was made with. It may not have more from then on, and gives back what it can.",
+  ],
+  arguments: { id: domainId(), memory: mibWord("SIZE", "", 1, MAX_MEMORY_MIB) },
+});
+
+export const memMaxRequest = defineRequest({
+  name: "mem-max",
+  summary: "set the most memory that a domain may own",
+  details: [
+    "SIZE is in MiB, or with a unit, such as 2G; no less than what it was asked to have (`mem-set`).",
+    "The guest is not told. It may be more than the domain was made with, which `mem-set` still goes by. `mem-set` sets it anew.",
   ],
   arguments: { id: domainId(), memory: mibWord("SIZE", "", 1, MAX_MEMORY_MIB) },
 });

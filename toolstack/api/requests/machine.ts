@@ -1,6 +1,6 @@
 /** Requests about the machine and the hypervisor. */
 import * as v from "valibot";
-import { optionalWord, word } from "../argument.ts";
+import { optionalWord, switchOption, word } from "../argument.ts";
 import { defineRequest } from "../request.ts";
 import { count, formatBytes } from "../sizes.ts";
 
@@ -18,7 +18,7 @@ export const modulesRequest = defineRequest({
 export const dmesgRequest = defineRequest({
   name: "dmesg",
   summary: "show the hypervisor's log",
-  arguments: {},
+  arguments: { clear: switchOption("and empty it") },
   stream: "output",
 });
 
@@ -72,6 +72,9 @@ const machineInfo = v.object({
   refusal: v.nullable(v.string()),
   dma: v.string(),
   dmaRefused: v.number(),
+  /** The scheduler's name in xl, and the least time that a vCPU runs before another may take its CPU, us. */
+  scheduler: v.string(),
+  rateLimitUs: v.number(),
   guestTypes: v.string(),
   domains: v.number(),
   /** Domain 0's address, or why it has none. */

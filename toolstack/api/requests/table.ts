@@ -4,10 +4,11 @@ import * as devices from "./devices.ts";
 import * as domains from "./domains.ts";
 import * as images from "./images.ts";
 import * as machine from "./machine.ts";
+import * as scheduling from "./scheduling.ts";
 
 const isRequest = (value: unknown): value is AnyRequest =>
   typeof value === "object" && value !== null && "arguments" in value && "params" in value;
 
-export const requests: readonly AnyRequest[] = [domains, images, machine, devices].flatMap((group) =>
+export const requests: readonly AnyRequest[] = [domains, scheduling, images, machine, devices].flatMap((group) =>
   Object.values(group).filter(isRequest),
 );

@@ -4,13 +4,18 @@
  * an error has the place where the value is written. test/unit/cli/description.test.ts holds that both agree.
  */
 import * as v from "valibot";
+import { CommandError } from "../../api/command-error.ts";
+import { parseCpuList } from "../../api/cpu-list.ts";
 import { END_ACTIONS, RESET_ACTIONS, DEFAULT_POLICY } from "../../api/policy.ts";
 import { DEFAULT_MEMORY_MIB, NAME_BYTES } from "../../api/requests/domains.ts";
+import { MAX_WEIGHT } from "../../api/requests/scheduling.ts";
 import { SECTOR_BYTES } from "../../api/sizes.ts";
 import { ConfigError, inOrder, type Place, type Problem } from "./problems.ts";
 
 const MAX_MEMORY_MIB = 1024 * 1024;
 const MAX_VCPUS = 64;
+/** CPUs that a set may have: which of them the machine has, domain 0 knows. */
+const CPUS_MOST = 64;
 /** The longest text in a request. */
 const CMDLINE_CHARACTERS = 4096;
 const BRIDGE_NAME_BYTES = 15;
@@ -193,6 +198,25 @@ const Policy = v.strictObject({
   softReset: v.optional(words(RESET_ACTIONS), DEFAULT_POLICY.softReset),
 });
 
+/** Why a text is no set of CPUs, of whatever machine; undefined: it is one. */
+function cpusFault(text: string): string | undefined {
+  try {
+    parseCpuList("cpus", text.replace(/^[0-9]{1,4}=/, ""), CPUS_MOST);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    return error.message.replace(/^cpus: /, "");
+  }
+}
+
+const Cpus = v.pipe(
+  v.string(wanted("a set of CPUs, such as 0-3")),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const message = dataset.typed ? cpusFault(dataset.value) : undefined;
+    if (message !== undefined) addIssue({ message });
+  }),
+);
+
 const Description = v.strictObject({
   name: text(`a name: 1 to ${NAME_BYTES} bytes without blanks, no number`, isName),
   uuid: v.optional(
@@ -211,7 +235,14 @@ const Description = v.strictObject({
     "",
   ),
   memoryMib: v.optional(whole(" of MiB", 1, MAX_MEMORY_MIB), DEFAULT_MEMORY_MIB),
+  /** VCPUs that it is asked to use, and those that it has: the same, if not given. */
   vcpus: v.optional(whole("", 1, MAX_VCPUS), 1),
+  maxVcpus: v.optional(whole("", 1, MAX_VCPUS)),
+  /** Its share of the CPU; 256 if not given. */
+  weight: v.optional(whole("", 1, MAX_WEIGHT)),
+  /** CPUs that its vCPUs may run on, and would rather: sets of all vCPUs', and of those with a number, such as "0=1-3". */
+  cpus: v.optional(v.array(Cpus)),
+  cpusSoft: v.optional(v.array(Cpus)),
   policy: v.optional(Policy, {}),
   vifs: v.optional(v.array(Vif), []),
   vbds: v.optional(v.array(Vbd), []),
@@ -243,7 +274,7 @@ export function checkDescription(draft: DomainDraft, places: Places, whole: Plac
     ...placeOf(path?.map(({ key }) => String(key)) ?? [], places, whole),
     text: message,
   }));
-  problems.push(...vdevsTwice(draft, places, whole));
+  problems.push(...vdevsTwice(draft, places, whole), ...vcpusTooMany(draft, places, whole));
   if (problems.length > 0 || !result.success) throw new ConfigError(inOrder(problems));
   return result.output;
 }
@@ -255,6 +286,23 @@ function placeOf(path: string[], places: Places, whole: Place): { place: Place; 
     if (known !== undefined) return known;
   }
   return { place: whole, key: path.join(".") };
+}
+
+/** More vCPUs are to be used than there are, or CPUs are said of a vCPU that there is not. */
+function vcpusTooMany(draft: DomainDraft, places: Places, whole: Place): Problem[] {
+  const { vcpus = 1, maxVcpus = vcpus } = draft;
+  const problems: Problem[] = [];
+  if (maxVcpus < vcpus) {
+    problems.push({ ...placeOf(["maxVcpus"], places, whole), text: `${maxVcpus} is less than vcpus, ${vcpus}` });
+  }
+  for (const key of ["cpus", "cpusSoft"] as const) {
+    draft[key]?.forEach((text, i) => {
+      const vcpu = /^([0-9]{1,4})=/.exec(text)?.[1];
+      if (vcpu === undefined || Number(vcpu) < maxVcpus) return;
+      problems.push({ ...placeOf([key, String(i)], places, whole), text: `there is no vCPU ${vcpu}` });
+    });
+  }
+  return problems;
 }
 
 function vdevsTwice({ vbds }: DomainDraft, places: Places, whole: Place): Problem[] {

@@ -161,6 +161,14 @@ class XlReader {
     });
   }
 
+  /** CPU sets: a text is for all vCPUs, a list has one for each from 0 on. */
+  cpus(part: "cpus" | "cpusSoft", key: string): void {
+    const { value, place } = this.values.get(key)!;
+    const sets = value.kind === "atom" ? [{ text: value.text, place, name: key }] : (this.list(key) ?? []);
+    sets.forEach((set, i) => this.places.set(`${part}.${i}`, { place: set.place, key: set.name }));
+    this.draft[part] = sets.map(({ text }, i) => (value.kind === "atom" ? text : `${i}=${text}`));
+  }
+
   private placeDevice(path: string, parts: string[], place: Place, key: string): void {
     this.places.set(path, { place, key });
     for (const part of parts) this.places.set(`${path}.${part}`, { place, key: `${key}.${part}` });
@@ -169,7 +177,6 @@ class XlReader {
   /** What only several keys together say. */
   private together(): void {
     this.sameAs("maxmem", "memory", "a guest starts with all of its memory");
-    this.sameAs("maxvcpus", "vcpus", "a guest starts with all of its vCPUs", "1");
     this.sameAs("on_watchdog", "on_crash", "there is one action for both", "destroy");
     const crash = this.values.get("on_crash");
     if (crash !== undefined && !this.values.has("on_watchdog") && plainText(crash.value) !== "destroy") {
@@ -226,7 +233,10 @@ const READERS: Record<string, (reader: XlReader, key: string) => void> = {
   memory: (reader, key) => reader.put("memoryMib", key, reader.number(key)),
   maxmem: (reader, key) => reader.maxmem(key),
   vcpus: (reader, key) => reader.put("vcpus", key, reader.number(key)),
-  maxvcpus: (reader, key) => void reader.number(key),
+  maxvcpus: (reader, key) => reader.put("maxVcpus", key, reader.number(key)),
+  cpus: (reader, key) => reader.cpus("cpus", key),
+  cpus_soft: (reader, key) => reader.cpus("cpusSoft", key),
+  cpu_weight: (reader, key) => reader.put("weight", key, reader.number(key)),
   on_poweroff: (reader, key) => reader.action("poweroff", key),
   on_reboot: (reader, key) => reader.action("reboot", key),
   on_crash: (reader, key) => reader.action("crash", key),

@@ -17,6 +17,11 @@ function done(...commands: string[]): XlCommand[] {
   return commands.map((command) => ({ command, verdict: "supported", implemented: true, note: "" }));
 }
 
+/** As `done`, of what is to be known. */
+function noted(note: string, ...commands: string[]): XlCommand[] {
+  return commands.map((command) => ({ command, verdict: "supported", implemented: true, note }));
+}
+
 function refused(note: string, ...commands: string[]): XlCommand[] {
   return commands.map((command) => ({ command, verdict: "refused", implemented: false, note }));
 }
@@ -34,8 +39,16 @@ const NO_SAVING = "guests cannot be saved or moved";
 export const XL_COMMANDS: Record<string, readonly XlCommand[]> = {
   Domains: [
     ...done("create", "list", "destroy", "shutdown", "reboot", "pause", "unpause", "console", "domid", "domname"),
-    ...done("mem-set", "vcpu-set", "trigger", "sysrq"),
-    ...planned("config-update", "rename", "mem-max", "vcpu-list", "vcpu-pin"),
+    ...done("rename", "mem-set", "vcpu-set", "vcpu-list", "trigger", "sysrq"),
+    ...noted(
+      "the domain's own name only, and its UUID: these stay. All else is in effect when it is restarted",
+      "config-update",
+    ),
+    ...noted(
+      "no less than mem-set's target, and no reserve of memory for more; until the domain is restarted",
+      "mem-max",
+    ),
+    ...noted("a CPU that Typevisor does not use is refused; domain 0's vCPU is not pinned", "vcpu-pin"),
     ...refused("it presses a button of an HVM guest: use trigger", "button-press"),
     ...refused("it shows a part of what list shows: use that", "vm-list"),
     ...refused(NO_SAVING, "save", "restore", "migrate", "migrate-receive", "remus"),
@@ -45,12 +58,17 @@ export const XL_COMMANDS: Record<string, readonly XlCommand[]> = {
   ],
   Host: [
     ...done("info", "dmesg", "debug-keys", "help"),
-    ...planned("uptime", "top"),
+    ...done("uptime"),
+    ...planned("top"),
     ...refused("the hypervisor's parameters are fixed at its start", "set-parameters"),
     ...refused("memory is not claimed ahead of a domain", "claims"),
   ],
   Schedulers: [
-    ...planned("sched-credit2"),
+    ...noted(
+      "the scheduler is of its kind: of vCPUs that want the CPU, each gets time in proportion to its domain's weight. No caps, no rate " +
+        "limit; domain 0 and the I/O domain have budgets instead of weights",
+      "sched-credit2",
+    ),
     ...refused("weights are set with sched-credit2", "sched-credit", "sched-rtds"),
   ],
   "CPU pools": refused(

@@ -33,7 +33,6 @@ const WITH_PCI = "about devices of pci, which is refused";
 const WITH_VNC = "about the display of vnc and vfb, which are refused";
 const OTHER_SCHEDULER = "of schedulers that are not here";
 const NO_DEVICE = "there is no such device here";
-const ONE_MASK = "vCPUs run on every CPU that Typevisor uses";
 
 /** By the sections of xl.cfg(5). */
 export const XL_KEYS: Record<string, readonly XlKey[]> = {
@@ -44,21 +43,24 @@ export const XL_KEYS: Record<string, readonly XlKey[]> = {
       '"pvh" only. Without it xl makes a PV domain; here the kernel itself says whether it is PVH or PVHv1, and a note says so',
     ),
     refused("builder", 'it means "hvm" or PV, of which there is none here: type = "pvh"'),
-    supported("uuid", "of 36 characters, with dashes"),
+    supported("uuid", "of 36 characters, with dashes; no other domain's"),
   ],
   "CPUs and scheduling": [
     supported("vcpus", "1 to 64"),
-    supported("maxvcpus", "the same as vcpus: a guest starts with all of its vCPUs"),
-    refused("cpus", ONE_MASK, "all"),
-    refused("cpus_soft", ONE_MASK, "all"),
+    supported(
+      "maxvcpus",
+      "vcpus to 64. A guest that does not look into the store for how many of its vCPUs it is to use uses all of them",
+    ),
+    supported("cpus", "a CPU that Typevisor does not use is refused, and a set for a vCPU that there is not"),
+    supported("cpus_soft", "as cpus; kept and shown, and without effect while Typevisor uses one CPU"),
     refused("pool", "there are no CPU pools", "Pool-0"),
-    refused("cpu_weight", "a domain is made with weight 256", "256"),
+    supported("cpu_weight", "1 to 65535, 256 if not given: each vCPU's, of the time that vCPUs compete for"),
     refused("cap", "no domain is held below what is free", "0"),
     ...idle(OTHER_SCHEDULER, "period", "slice", "latency", "extratime"),
   ],
   Memory: [
     supported("memory", "MiB, 1 to 1048576; 32 if neither this nor maxmem is given, as in xl"),
-    supported("maxmem", "the same as memory: a guest starts with all of its memory"),
+    supported("maxmem", "the same as memory: a guest starts with all of its memory; mem-set makes it less"),
     refused("vnuma", "a guest's memory is one node"),
     ...idle("the tables of nested paging are not taken from it", "shadow_memory"),
     ...idle("about shadow page tables, which there are none of", "oos"),

@@ -9,7 +9,7 @@ import {
 } from "../../api/requests/devices.ts";
 import { vbdSettings, vifSettings } from "../config/settings.ts";
 import { readXlConfig } from "../config/xl-cfg.ts";
-import { findDomain, readArguments, XlError, type Asker } from "./arguments.ts";
+import { findDomain, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
 
 const MOST_VIFS = 31;
 
@@ -20,16 +20,16 @@ function describe(key: "disk" | "vif", spec: string) {
     .description;
 }
 
-export async function networkAttach(asker: Asker, words: string[]): Promise<void> {
-  const usage = "network-attach <Domain> [mac=<mac>] [bridge=<bridge>] [ip=<ip>] [rate=<rate>] [model=<model>]";
-  const { rest } = readArguments(words, {}, usage, 1, 16);
+export async function networkAttach(asker: Asker, words: string[], { out, dryRun }: XlOutput): Promise<void> {
+  const { rest } = readArguments("network-attach", words, {}, 1, 16);
   const { id } = await findDomain(asker, rest[0]!);
   const [vif] = describe("vif", rest.slice(1).join(",")).vifs;
+  if (dryRun) return out(`vif: ${JSON.stringify(vif)}\n`);
   await asker.ask(vifAttachRequest, { id: String(id), settings: vif === undefined ? "" : vifSettings(vif) });
 }
 
 export async function networkDetach(asker: Asker, words: string[]): Promise<void> {
-  const { rest } = readArguments(words, {}, "network-detach <Domain> <DevId|mac>", 2);
+  const { rest } = readArguments("network-detach", words, {}, 2);
   const { id } = await findDomain(asker, rest[0]!);
   let number: number;
   if (rest[1]!.includes(":")) {
@@ -44,15 +44,16 @@ export async function networkDetach(asker: Asker, words: string[]): Promise<void
   await asker.ask(vifDetachRequest, { id: String(id), number });
 }
 
-export async function blockAttach(asker: Asker, words: string[]): Promise<void> {
-  const { rest } = readArguments(words, {}, "block-attach <Domain> <disk-spec-component(s)>...", 2, 16);
+export async function blockAttach(asker: Asker, words: string[], { out, dryRun }: XlOutput): Promise<void> {
+  const { rest } = readArguments("block-attach", words, {}, 2, 16);
   const { id } = await findDomain(asker, rest[0]!);
   const vbd = describe("disk", rest.slice(1).join(",")).vbds[0]!;
+  if (dryRun) return out(`disk: ${JSON.stringify(vbd)}\n`);
   await asker.ask(vbdAttachRequest, { id: String(id), settings: vbdSettings(vbd) });
 }
 
 export async function blockDetach(asker: Asker, words: string[]): Promise<void> {
-  const { rest } = readArguments(words, {}, "block-detach <Domain> <DevId>", 2);
+  const { rest } = readArguments("block-detach", words, {}, 2);
   const { id } = await findDomain(asker, rest[0]!);
   await asker.ask(vbdDetachRequest, { id: String(id), vdev: rest[1]! });
 }

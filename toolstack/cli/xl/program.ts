@@ -1,15 +1,17 @@
 /** The command line of `xl`. */
-import { consoleRequest } from "../../api/requests/domains.ts";
+import { once } from "node:events";
 import { dmesgRequest } from "../../api/requests/machine.ts";
 import { XL_COMMANDS, type XlCommand } from "../config/xl-commands.ts";
 import { talk } from "../chaos/console.ts";
 import { ToolSession } from "../chaos/session.ts";
 import { provideImage } from "../chaos/upload.ts";
 import { isToolError } from "../tool-error.ts";
-import { findDomain, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
-import { create } from "./create.ts";
+import { FAILED, findDomain, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
+import { configUpdate, create, type CreateHost } from "./create.ts";
 import * as devices from "./devices.ts";
+import { commandHelp, commandList, HELP, type Help, type XlCommandName } from "./help.ts";
 import * as life from "./life.ts";
+import * as scheduling from "./scheduling.ts";
 import * as show from "./show.ts";
 
 type Run = (asker: Asker, words: string[], output: XlOutput) => Promise<void>;
@@ -20,13 +22,19 @@ export const COMMANDS: Readonly<Record<string, Run>> = {
   domid: show.domid,
   domname: show.domname,
   info: show.info,
+  uptime: show.uptime,
   destroy: life.destroy,
   shutdown: life.shutdown,
   reboot: life.reboot,
   pause: life.pause,
   unpause: life.unpause,
+  rename: life.rename,
   "mem-set": life.memSet,
+  "mem-max": life.memMax,
   "vcpu-set": life.vcpuSet,
+  "vcpu-list": scheduling.vcpuList,
+  "vcpu-pin": scheduling.vcpuPin,
+  "sched-credit2": scheduling.schedCredit2,
   trigger: life.trigger,
   sysrq: life.sysrq,
   "debug-keys": life.debugKeys,
@@ -38,25 +46,41 @@ export const COMMANDS: Readonly<Record<string, Run>> = {
   "block-detach": devices.blockDetach,
 };
 
+/** What makes requests with streams. */
+export type XlSession = Asker & Pick<ToolSession, "start">;
+
+type Other = (session: XlSession, words: string[], output: XlOutput, host: CreateHost) => Promise<void>;
+
 /** Those that have a stream, a file or a terminal. */
-const OTHERS: Readonly<Record<string, (session: ToolSession, words: string[], output: XlOutput) => Promise<void>>> = {
-  create: (session, words, output) =>
-    create(session, words, output, {
-      provide: (what, file) => provideImage(session, what, file.includes("/") ? file : `./${file}`),
-      talk: async (id) => void (await talk(session, id)),
-    }),
-  console: async (session, words) => {
+const OTHERS: Readonly<Record<string, Other>> = {
+  create,
+  "config-update": configUpdate,
+  console: async (session, words, _output, host) => {
     const options = { t: { long: "type", value: true }, n: { long: "num", value: true } };
-    const { rest } = readArguments(words, options, `console [options] <Domain>\n${consoleRequest.summary}`, 1);
-    await talk(session, String((await findDomain(session, rest[0]!)).id));
+    const { rest, values } = readArguments("console", words, options, 1);
+    for (const [letter, only] of Object.entries(ONLY_CONSOLE)) {
+      if ((values.get(letter) ?? only) !== only)
+        throw new XlError(`-${letter}: ${only} is the only console that there is`);
+    }
+    await host.talk(String((await findDomain(session, rest[0]!)).id));
   },
-  dmesg: async (session, words) => {
-    readArguments(words, {}, "dmesg", 0);
-    const { result, stream } = await session.start(dmesgRequest, {});
-    stream.pipe(process.stdout, { end: false });
-    await result;
+  dmesg: async (session, words, { out }) => {
+    const { given } = readArguments("dmesg", words, { c: { long: "clear" } }, 0);
+    const { result, stream } = await session.start(dmesgRequest, { clear: given.has("c") });
+    stream.on("data", (bytes: Buffer) => out(bytes));
+    await Promise.all([result, once(stream, "end")]);
   },
 };
+
+/** By the option's letter: a guest's console, its type and number. */
+const ONLY_CONSOLE = { t: "pv", n: "0" };
+
+function hostOf(session: ToolSession): CreateHost {
+  return {
+    provide: (what, file) => provideImage(session, what, file.includes("/") ? file : `./${file}`),
+    talk: async (id) => void (await talk(session, id)),
+  };
+}
 
 const ALL: readonly XlCommand[] = Object.values(XL_COMMANDS).flat();
 
@@ -65,42 +89,91 @@ export function xlCommandNames(): string[] {
   return [...Object.keys(COMMANDS), ...Object.keys(OTHERS), "help"];
 }
 
-function help({ out }: XlOutput): void {
-  out("Usage xl [-vfNtT] <subcommand> [args]\n\nxl full list of subcommands:\n\n");
-  for (const name of xlCommandNames().sort()) out(` ${name}\n`);
-  out("\ndocs/xl.md says of each of xl 4.17's commands whether it is there, and why not.\n");
-}
-
 /** Why a command is not there. */
 function absent(name: string): string {
   const known = ALL.find(({ command }) => command === name);
-  if (known === undefined) return `command not implemented: ${name}`;
+  if (known === undefined) return "command not implemented";
   if (known.verdict === "refused") return `xl ${name} is refused: ${known.note}`;
   return `xl ${name} comes later`;
 }
 
-/** Runs `xl` with the words of its command line; returns its exit status. */
-export async function runXl(words: string[]): Promise<number> {
-  const output: XlOutput = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) };
-  // xl's own options, which change nothing here: verbose, force, no lock, no carriage return.
-  const [name, ...rest] = words.slice(words.findIndex((word) => !/^-[vfNtT]+$/.test(word)));
-  if (name === undefined || name === "help" || name === "--help" || name === "-h") {
-    help(output);
-    return name === undefined ? 1 : 0;
+/** The command that a word stands for: its name, or the beginning of one alone, as in xl. */
+export function xlCommand(word: string): string {
+  const names = ALL.map(({ command }) => command);
+  if (names.includes(word)) return word;
+  const begun = names.filter((name) => name.startsWith(word));
+  return begun.length === 1 ? begun[0]! : word;
+}
+
+function isThere(name: string): name is XlCommandName {
+  return Object.hasOwn(HELP, name);
+}
+
+function help({ out }: XlOutput, word: string | undefined): void {
+  if (word === undefined || word === "help") return out(commandList());
+  const name = xlCommand(word);
+  if (isThere(name)) out(commandHelp(name));
+  else out(ALL.some(({ command }) => command === name) ? `${absent(name)}\n` : `command "${word}" not implemented\n`);
+}
+
+/** xl's own options, in front of the command: -v, -f, -t and -T change nothing here. Throws XlError. */
+function readGlobal(words: string[]): { name: string | undefined; rest: string[]; dryRun: boolean } {
+  const first = words.findIndex((word) => !word.startsWith("-") || word === "-");
+  const own = first < 0 ? words : words.slice(0, first);
+  let dryRun = false;
+  for (const word of own) {
+    if (!/^-[vfNtT]+$/.test(word)) throw new XlError("unknown global option");
+    dryRun ||= word.includes("N");
   }
-  const session = new ToolSession({ host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY });
-  try {
-    const command = COMMANDS[name];
-    const other = OTHERS[name];
-    if (command !== undefined) await command(session, rest, output);
-    else if (other !== undefined) await other(session, rest, output);
-    else throw new XlError(absent(name));
+  const [name, ...rest] = first < 0 ? [] : words.slice(first);
+  return { name, rest, dryRun };
+}
+
+async function runCommand(words: string[], output: XlOutput, session: XlSession, host: CreateHost): Promise<number> {
+  if (/^(--help|-h)$/.test(words[0] ?? "")) {
+    help(output, undefined);
     return 0;
+  }
+  const { name: word, rest, dryRun } = readGlobal(words);
+  if (word === undefined || word === "help") {
+    help(output, rest[0]);
+    return word === undefined ? FAILED : 0;
+  }
+  const name = xlCommand(word);
+  if (!isThere(name)) throw new XlError(absent(name));
+  const { dryRun: canDryRun }: Help = HELP[name];
+  if (dryRun && !canDryRun) throw new XlError("command does not implement -N (dryrun) option");
+  const command = COMMANDS[name];
+  if (command !== undefined) await command(session, rest, { ...output, dryRun });
+  else await OTHERS[name]!(session, rest, { ...output, dryRun }, host);
+  return 0;
+}
+
+/** Runs `xl` with the words of its command line, whatever it is connected to; returns its exit status. */
+export async function runWords(
+  words: string[],
+  output: XlOutput,
+  session: XlSession,
+  host: CreateHost,
+): Promise<number> {
+  try {
+    return await runCommand(words, output, session, host);
   } catch (error) {
     if (!(error instanceof XlError) && !isToolError(error)) throw error;
     const { message } = error;
     if (message !== "") output.err(`${message}\n`);
-    return 1;
+    if (!(error instanceof XlError)) return FAILED;
+    if (error.help !== null) output.out(commandHelp(error.help));
+    return error.status;
+  }
+}
+
+/** Runs `xl` with the words of its command line; returns its exit status. */
+export async function runXl(words: string[]): Promise<number> {
+  const session = new ToolSession({ host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY });
+  const output: XlOutput = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) };
+  try {
+    return await runWords(words, output, session, hostOf(session));
   } finally {
     await session.close();
   }

@@ -1,14 +1,16 @@
 /** What xl shows, in its columns. */
 import { vbdListRequest, vifListRequest } from "../../api/requests/devices.ts";
-import { listRequest } from "../../api/requests/domains.ts";
+import { listRequest, uptimeRequest } from "../../api/requests/domains.ts";
 import { infoRequest } from "../../api/requests/machine.ts";
+import { schedRequest } from "../../api/requests/scheduling.ts";
+import { uptimeText } from "../../api/uptime.ts";
 import { findDomain, isGuest, readArguments, XlError, type Asker, type XlDomain, type XlOutput } from "./arguments.ts";
+import type { XlCommandName } from "./help.ts";
 
 const MIB = 1024 * 1024;
 
 export async function list(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const usage = "list [options] [Domain]\n-l, --long  all details, in JSON\n-v, --verbose  UUIDs too";
-  const { rest, given } = readArguments(words, { l: { long: "long" }, v: { long: "verbose" } }, usage, 0, 1);
+  const { rest, given } = readArguments("list", words, { l: { long: "long" }, v: { long: "verbose" } }, 0, 1);
   const one = rest[0] === undefined ? undefined : await findDomain(asker, rest[0]);
   const rows = (await asker.ask(listRequest, {})).filter(({ id }) => one === undefined || id === one.id);
   if (given.has("l")) {
@@ -33,6 +35,7 @@ async function detailsOf(asker: Asker, id: number) {
   if (!("uuid" in info)) throw new XlError(`${id} is no guest`);
   const { name, uuid, onPoweroff, onReboot, onCrash, made } = info;
   const memory = (made?.memoryMib ?? 0) * 1024;
+  const [share] = await asker.ask(schedRequest, { id: String(id), weight: undefined, cap: undefined });
   const policies = { on_poweroff: onPoweroff, on_reboot: onReboot, on_crash: onCrash };
   const built =
     made === null
@@ -44,12 +47,13 @@ async function detailsOf(asker: Asker, id: number) {
           kernel: made.kernel,
           ...(made.ramdisk === null ? {} : { ramdisk: made.ramdisk }),
           cmdline: made.cmdline,
+          sched_params: { weight: share?.weight, cap: share?.cap },
         };
   return { domid: id, config: { c_info: { type: "pvh", name, uuid }, b_info: built, ...policies } };
 }
 
 export async function domid(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const { rest } = readArguments(words, {}, "domid <DomainName>", 1);
+  const { rest } = readArguments("domid", words, {}, 1);
   const found = (await asker.ask(listRequest, {})).find(({ name }) => name === rest[0]);
   if (found === undefined)
     throw new XlError(`Can't get domid of domain name '${rest[0]}', maybe this domain does not exist.`);
@@ -57,7 +61,7 @@ export async function domid(asker: Asker, words: string[], { out }: XlOutput): P
 }
 
 export async function domname(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const { rest } = readArguments(words, {}, "domname <DomainId>", 1);
+  const { rest } = readArguments("domname", words, {}, 1);
   if (!/^[0-9]+$/.test(rest[0]!)) throw new XlError(`Invalid domain id.`);
   const found = (await asker.ask(listRequest, {})).find(({ id }) => id === Number(rest[0]));
   if (found === undefined)
@@ -66,7 +70,7 @@ export async function domname(asker: Asker, words: string[], { out }: XlOutput):
 }
 
 export async function info(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  readArguments(words, {}, "info", 0);
+  const { rest, given } = readArguments("info", words, { n: { long: "numa" } }, 0, 1);
   const machine = await asker.ask(infoRequest, { id: undefined });
   if (!("memoryBytes" in machine)) throw new XlError("the machine's information is not there");
   const [, major, minor, extra] = /^(\d+)\.(\d+)(.*)$/.exec(machine.xen) ?? ["", "", "", ""];
@@ -85,15 +89,60 @@ export async function info(asker: Asker, words: string[], { out }: XlOutput): Pr
     ["xen_extra", extra!],
     ["xen_version", machine.xen],
     ["xen_caps", machine.guestTypes],
+    ["xen_scheduler", machine.scheduler],
     ["xen_pagesize", 4096],
     ["xend_config_format", 4],
   ];
-  for (const [name, value] of rows) out(`${name.padEnd(22)} : ${value}\n`);
+  if (rest[0] !== undefined && !given.has("n")) {
+    // As xl: of one that there is not, nothing.
+    for (const [name, value] of rows) if (name.startsWith(rest[0])) out(`${value}\n`);
+    return;
+  }
+  for (const [name, value] of rows) {
+    if (given.has("n") && name === "xen_major") out(numaLines(machine));
+    out(`${name.padEnd(22)} : ${value}\n`);
+  }
+}
+
+/** The one node, which has all CPUs and all memory. */
+function numaLines({ cpus, memoryBytes, freeBytes }: { cpus: number; memoryBytes: number; freeBytes: number }): string {
+  const columns = (...numbers: number[]) => numbers.map((number) => String(number).padStart(4)).join("     ");
+  const topology = Array.from({ length: cpus }, (_, cpu) => `${String(cpu).padStart(3)}:    ${columns(cpu, 0, 0)}\n`);
+  const mib = (bytes: number) => String(Math.floor(bytes / MIB)).padStart(6);
+  return (
+    `cpu_topology           :\ncpu:    core    socket     node\n${topology.join("")}` +
+    "device topology        :\ndevice           node\nNo device topology data available\n" +
+    "numa_info              :\nnode:    memsize    memfree    distances\n" +
+    `   0:    ${mib(memoryBytes)}     ${mib(freeBytes)}      10\n`
+  );
+}
+
+/** xl's -s: a line each, with the time of day here. */
+function shortUptime(name: string, id: number, seconds: number): string {
+  const [clock] = new Date().toTimeString().split(" ");
+  return ` ${clock} up ${uptimeText(seconds, true)}, ${name} (${id})\n`;
+}
+
+export async function uptime(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
+  const { rest, given } = readArguments("uptime", words, { s: {} }, 0, 1024);
+  const ids: string[] = [];
+  for (const which of rest) ids.push(String((await findDomain(asker, which)).id));
+  const rows = await asker.ask(uptimeRequest, { ids: ids.length === 0 ? undefined : ids });
+  if (!given.has("s")) out(`${"Name".padEnd(33)} ${"ID".padStart(4)} Uptime\n`);
+  for (const { name, id, seconds } of rows) {
+    // As xl: of a domain whose start is not known, nothing.
+    if (seconds === null) continue;
+    out(
+      given.has("s")
+        ? shortUptime(name, id, seconds)
+        : `${name.padEnd(33)} ${String(id).padStart(4)} ${uptimeText(seconds)}\n`,
+    );
+  }
 }
 
 /** The domains that a list of devices is wanted of. */
-async function named(asker: Asker, words: string[], usage: string): Promise<XlDomain[]> {
-  const { rest } = readArguments(words, {}, usage, 1, 1024);
+async function named(asker: Asker, words: string[], name: XlCommandName): Promise<XlDomain[]> {
+  const { rest } = readArguments(name, words, {}, 1, 1024);
   const domains: XlDomain[] = [];
   for (const which of rest) domains.push(await findDomain(asker, which));
   return domains;
@@ -103,7 +152,7 @@ async function named(asker: Asker, words: string[], usage: string): Promise<XlDo
 const XENBUS: Readonly<Record<string, number>> = { waiting: 2, connected: 4, going: 5, failed: 6, lost: 6 };
 
 export async function networkList(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const domains = await named(asker, words, "network-list <Domain(s)>");
+  const domains = await named(asker, words, "network-list");
   out("Idx BE Mac Addr.         handle state evt-ch   tx-/rx-ring-ref BE-path\n");
   const vifs = await asker.ask(vifListRequest, {});
   for (const { id } of domains) {
@@ -118,7 +167,7 @@ export async function networkList(asker: Asker, words: string[], { out }: XlOutp
 }
 
 export async function blockList(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const domains = await named(asker, words, "block-list <Domain(s)>");
+  const domains = await named(asker, words, "block-list");
   out("Vdev  BE  handle state evt-ch ring-ref BE-path\n");
   const vbds = await asker.ask(vbdListRequest, {});
   for (const { id } of domains) {

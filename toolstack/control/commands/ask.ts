@@ -24,9 +24,9 @@ import { domainPath } from "../domains/domain-nodes.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { isAsleep } from "../domains/sleep.ts";
-import { domainInfo, setMaxMemory } from "../hypercalls/domctl.ts";
+import { setMemoryLimit } from "../domains/memory-limit.ts";
+import { domainInfo } from "../hypercalls/domctl.ts";
 import { after } from "../timers.ts";
-import { PAGE_SIZE } from "../window.ts";
 import { CommandError } from "../../api/command-error.ts";
 import type { Command } from "./command.ts";
 import { handler, type RequestContext } from "./handler.ts";
@@ -154,9 +154,7 @@ export const memSetCommand = requestCommand(
     if (!(target >= 0 && most >= 0)) throw new CommandError(`${domainPath(domain.id)}/memory does not say what it has`);
     checkMib("SIZE", memory, 1, Math.floor(most / 1024));
     const kib = memory * 1024;
-    // The domain's allowance beyond its target (pages of the builder) is kept.
-    const beyond = (domainInfo(domain.id).maxPages * PAGE_SIZE) / 1024 - target;
-    setMaxMemory(domain.id, kib + Math.max(beyond, 0));
+    setMemoryLimit(domain, kib);
     setMemoryTarget(local, domain.id, domain.uuid, kib);
     domain.sizes.memoryKib = kib;
     domains.saveNow(domain);

@@ -1,13 +1,18 @@
 import { CommandError } from "../../api/command-error.ts";
 import { readWords, usageOf } from "../../api/command-line.ts";
-import type { OptionSpec } from "../../api/options.ts";
+import { parseCpuList } from "../../api/cpu-list.ts";
+import { checkBounds, parseCount, type OptionSpec } from "../../api/options.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { Params } from "../../api/request.ts";
 import { createRequest, DEFAULT_MEMORY_MIB } from "../../api/requests/domains.ts";
 import { guestShow } from "../console/guest-output.ts";
 import { atLineStart, flushConsole, print } from "../console/output.ts";
+import { withAffinity, type Affinity } from "../domains/affinity.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import type { CreateRequest } from "../domains/request.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
+import { isUuid } from "../domains/uuid.ts";
+import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { imageArgument } from "../images/find.ts";
 import { formatVbd, parseVbd } from "../noxs/vbd-config.ts";
 import { formatVif, parseVif } from "../noxs/vif-config.ts";
@@ -29,7 +34,7 @@ function vbdArguments(given: string[] | undefined): string[] | undefined {
   });
 }
 
-function policyArgument({ onPoweroff, onReboot, onCrash, onSoftReset }: CreateParams): EndPolicy {
+function policyArgument({ onPoweroff, onReboot, onCrash, onSoftReset }: MakingParams): EndPolicy {
   if ((onPoweroff ?? onReboot ?? onCrash ?? onSoftReset) === undefined) return DEFAULT_POLICY;
   return {
     poweroff: onPoweroff ?? DEFAULT_POLICY.poweroff,
@@ -40,25 +45,69 @@ function policyArgument({ onPoweroff, onReboot, onCrash, onSoftReset }: CreatePa
 }
 
 type CreateParams = Params<(typeof createRequest)["arguments"]>;
+type MakingParams = Omit<CreateParams, "name" | "uuid" | "paused">;
+
+/** VCPUs that a domain has, and those of them that it is asked to use where these are fewer. */
+function vcpuArguments({ vcpus, maxVcpus }: MakingParams): { vcpus: number; onlineVcpus?: number } {
+  const most = maxVcpus ?? vcpus ?? 1;
+  const online = vcpus ?? most;
+  checkBounds("--vcpus", online, 1, most);
+  return online === most ? { vcpus: most } : { vcpus: most, onlineVcpus: online };
+}
+
+/** CPUs of vCPUs, by vCPU: of all that there are, and then of those with numbers. */
+function affinityArguments({ cpus, cpusSoft }: MakingParams, vcpus: number): CreateRequest["affinity"] {
+  if ((cpus ?? cpusSoft) === undefined) return undefined;
+  const used = physicalInfo().cpus;
+  let affinity: CreateRequest["affinity"];
+  const read = (what: string, key: keyof Affinity, given: string[] = []) => {
+    for (const text of given) {
+      const [, vcpu, list = text] = /^([0-9]{1,4})=(.*)$/.exec(text) ?? [];
+      parseCpuList(what, list, used);
+      const which =
+        vcpu === undefined ? Array.from({ length: vcpus }, (_, i) => i) : [parseCount(what, vcpu, 0, vcpus - 1)];
+      affinity = withAffinity(affinity, which, { [key]: list });
+    }
+  };
+  read("--cpus", "hard", cpus);
+  read("--cpus-soft", "soft", cpusSoft);
+  return affinity;
+}
+
+/** What is to be made, but for its name and UUID. @throws CommandError */
+export function makingArguments(params: MakingParams): CreateRequest {
+  const { kernel, ramdisk, cmdline, memory, weight, vif, vbd, noxs, xenbus } = params;
+  if (noxs && xenbus) throw new CommandError("--noxs and --xenbus exclude each other");
+  const vcpus = vcpuArguments(params);
+  return {
+    kernel: imageArgument("--kernel", kernel),
+    ramdisk: ramdisk === undefined ? undefined : imageArgument("--ramdisk", ramdisk),
+    commandLine: cmdline ?? "",
+    memoryMib: memory ?? DEFAULT_MEMORY_MIB,
+    ...vcpus,
+    weight,
+    affinity: affinityArguments(params, vcpus.vcpus),
+    policy: policyArgument(params),
+    vifs: vif?.map((settings) => formatVif(parseVif("--vif", settings))),
+    vbds: vbdArguments(vbd),
+    model: noxs ? "noxs" : xenbus ? "xenbus" : undefined,
+  };
+}
+
+function uuidArgument(uuid: string | undefined): string | undefined {
+  if (uuid === undefined || isUuid(uuid)) return uuid;
+  throw new CommandError(
+    `--uuid: "${uuid}" is no UUID such as 5f0c1c3a-9c3f-4f43-9a6f-8c1b6a1f0d2e, not of zeroes alone`,
+  );
+}
 
 /** Creates a domain that does not run yet. */
 function createPaused(params: CreateParams, { domains, progress }: RequestContext): Promise<GuestDomain> {
-  const { kernel, ramdisk, cmdline, memory, vcpus, name, vif, vbd, noxs, xenbus } = params;
-  if (noxs && xenbus) throw new CommandError("--noxs and --xenbus exclude each other");
-  return domains.create(
-    {
-      kernel: imageArgument("--kernel", kernel),
-      ramdisk: ramdisk === undefined ? undefined : imageArgument("--ramdisk", ramdisk),
-      commandLine: cmdline ?? "",
-      memoryMib: memory ?? DEFAULT_MEMORY_MIB,
-      vcpus: vcpus ?? 1,
-      name,
-      policy: policyArgument(params),
-      vifs: vif?.map((settings) => formatVif(parseVif("--vif", settings))),
-      vbds: vbdArguments(vbd),
-      model: noxs ? "noxs" : xenbus ? "xenbus" : undefined,
-    },
-    (done, total) => progress(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB`),
+  const request = makingArguments(params);
+  request.name = params.name;
+  request.uuid = uuidArgument(params.uuid);
+  return domains.create(request, (done, total) =>
+    progress(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB`),
   );
 }
 

@@ -5,7 +5,7 @@ import type { Command } from "./command.ts";
 import { handler } from "./handler.ts";
 import { requestCommand, runRequest } from "./request-command.ts";
 
-const dmesg = handler(dmesgRequest, (_params, { output }) => readHypervisorLog(output));
+const dmesg = handler(dmesgRequest, ({ clear }, { output }) => readHypervisorLog(output, clear));
 
 export const dmesgCommand: Command = {
   ...requestCommand(dmesg),

@@ -4,7 +4,7 @@ import { systemTime, wallTimeMs } from "../clock.ts";
 import { cpuName, virtualisationFeatures } from "../cpu-features.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { Domains } from "../domains/domains.ts";
-import { hostCpuPolicy, performanceCounters, physicalInfo } from "../hypercalls/sysctl.ts";
+import { hostCpuPolicy, performanceCounters, physicalInfo, schedulerInfo } from "../hypercalls/sysctl.ts";
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
 import { network } from "../net/network.ts";
@@ -49,6 +49,7 @@ function describeMachine(domains: Domains) {
   const policy = hostCpuPolicy();
   const counters = performanceCounters();
   const wall = wallTimeMs();
+  const scheduler = schedulerInfo();
   return {
     version: VERSION,
     xen: xenVersion(),
@@ -61,6 +62,8 @@ function describeMachine(domains: Domains) {
       iommu: counters.get("machine.iommu")?.[0] ?? 0,
       dmaConfined: counters.get("machine.dma_confined")?.[0] === 1,
     }),
+    scheduler: scheduler.name,
+    rateLimitUs: scheduler.rateLimitUs,
     dmaRefused: counters.get("machine.dma_refused")?.[0] ?? 0,
     guestTypes: xenCapabilities(),
     domains: domains.list().length,

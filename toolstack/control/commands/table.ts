@@ -18,6 +18,12 @@ import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
 import { modulesCommand } from "./modules.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
+import { configUpdateCommand } from "./domains/config-update.ts";
+import { memMaxCommand } from "./domains/mem-max.ts";
+import { renameCommand } from "./domains/rename.ts";
+import { schedCommand } from "./domains/sched.ts";
+import { uptimeCommand } from "./domains/uptime.ts";
+import { vcpuListCommand, vcpuPinCommand } from "./domains/vcpus.ts";
 import { topCommand } from "./top.ts";
 import { triggerCommand } from "./trigger.ts";
 import { diskCommand } from "./devices/disk.ts";
@@ -34,18 +40,25 @@ export const commands: Command[] = [
   modulesCommand,
   imageCommand,
   createCommand,
+  configUpdateCommand,
   listCommand,
+  uptimeCommand,
   topCommand,
   consoleCommand,
   logsCommand,
   pauseCommand,
   unpauseCommand,
+  renameCommand,
   shutdownCommand,
   destroyCommand,
   sysrqCommand,
   triggerCommand,
   vcpuSetCommand,
+  vcpuListCommand,
+  vcpuPinCommand,
+  schedCommand,
   memSetCommand,
+  memMaxCommand,
   bridgeCommand,
   vifCommand,
   diskCommand,

@@ -173,6 +173,11 @@ function libxlBranch(id: number): Branch {
   return [String(id), "", TOOLSTACK_ONLY, nodes];
 }
 
+/** Writes another name into a domain's nodes, which are there. */
+export function renameNodes(local: LocalStore, id: number, uuid: string, name: string): void {
+  for (const top of [domainPath(id), `/vm/${uuid}`]) local.write(`${top}/name`, name);
+}
+
 /** Removes the nodes written by `domainNodes`, with everything the guest wrote below them. */
 export function uprootDomain({ store }: LocalStore, id: number, uuid: string): void {
   for (const top of topsOf(id, uuid)) store.uproot(top);

@@ -4,24 +4,38 @@ import type { GuestConsole } from "./guest-console.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { CreateRequest } from "./request.ts";
 import type { EndReason } from "./shutdown.ts";
-import { uuidOfHandle } from "./uuid.ts";
+import { handleText, uuidOfHandle } from "./uuid.ts";
 
 /** A domain's initial sizes, and the current targets. */
 export interface Sizes {
   vcpus: number;
   /** Of them, those it is to use. */
   onlineVcpus: number;
-  /** The most it may ever have. */
+  /** The most it may ever be asked to have. */
   maxMemoryKib: number;
   memoryKib: number;
+  /** What it may own of RAM: `memoryKib`, or what `mem-max` has set since. */
+  limitKib: number;
   /** Wall-clock time of its creation in ms since 1970, 0 unknown. */
   startedMs: number;
 }
 
+/** Of what is kept of a domain (saved.ts), facts that are its own. */
+interface SavedFacts {
+  policy: EndPolicy;
+  quickEnds: number;
+  /** When it was made, system time in ms. */
+  madeMs: number;
+}
+
 /** Of a domain that is made. */
-export function initialSizes({ vcpus, memoryMib }: Pick<CreateRequest, "vcpus" | "memoryMib">): Sizes {
+export function initialSizes({
+  vcpus,
+  onlineVcpus = vcpus,
+  memoryMib,
+}: Pick<CreateRequest, "vcpus" | "onlineVcpus" | "memoryMib">): Sizes {
   const kib = memoryMib * KIB;
-  return { vcpus, onlineVcpus: vcpus, maxMemoryKib: kib, memoryKib: kib, startedMs: 0 };
+  return { vcpus, onlineVcpus, maxMemoryKib: kib, memoryKib: kib, limitKib: kib, startedMs: 0 };
 }
 
 /** Bytes of a KiB, KiB of a MiB. */
@@ -38,7 +52,9 @@ export class GuestDomain {
   policy: EndPolicy = DEFAULT_POLICY;
   /** How to rebuild it; null for a domain created before domain 0 was restarted. */
   request: CreateRequest | null = null;
-  /** Time of creation, system time in ns. */
+  /** How it is to be made when it is restarted, if that was said since. */
+  next: CreateRequest | null = null;
+  /** Time of creation, system time in ns; 0: it is not known. */
   madeNs = 0;
   /** Its record for a later domain 0 is not written again before this system time, ns. */
   nextSaveNs = 0;
@@ -50,18 +66,34 @@ export class GuestDomain {
   private listeners: Set<(reason: EndReason) => void> | null = null;
 
   private uuidText: string | null = null;
+  private handleTexts: string | null = null;
 
   constructor(
     readonly id: number,
-    readonly name: string,
+    /** Changed by `Domains.rename` alone. */
+    public name: string,
     /** The words of its handle: its UUID (uuid.ts). */
     readonly handle: readonly number[],
     public sizes: Sizes,
   ) {}
 
+  /** What an earlier domain 0 knew of it, its requests with their images. */
+  take({ policy, quickEnds, madeMs }: SavedFacts, request: CreateRequest | null, next: CreateRequest | null): void {
+    this.request = request;
+    this.next = next;
+    this.policy = policy;
+    this.quickEnds = quickEnds;
+    this.madeNs = madeMs * 1e6;
+  }
+
   /** Its UUID as text: made when it is first asked for, because most guests' never is. */
   get uuid(): string {
     return (this.uuidText ??= uuidOfHandle(this.handle)!);
+  }
+
+  /** Its handle as text, by which two can be compared. */
+  get handleKey(): string {
+    return (this.handleTexts ??= handleText(this.handle));
   }
 
   /**
@@ -86,7 +118,7 @@ export class GuestDomain {
   /** Wall-clock time of its creation in ms since 1970, 0 where it is not known. */
   startedMs(): number {
     const now = wallTimeMs();
-    return now === 0 ? 0 : now - (systemTime() - this.madeNs) / 1e6;
+    return now === 0 || this.madeNs === 0 ? 0 : now - (systemTime() - this.madeNs) / 1e6;
   }
 
   toString(): string {

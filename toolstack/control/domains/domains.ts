@@ -39,31 +39,32 @@ import { giveWay, Task } from "../tasks.ts";
 import { GuestDomain, initialSizes, KIB } from "./domain.ts";
 import { DomainKeeper } from "./domain-keeper.ts";
 import { Departures } from "./departures.ts";
-import { DomainNodes, uprootDomain } from "./domain-nodes.ts";
+import { DomainNodes, renameNodes, uprootDomain } from "./domain-nodes.ts";
 import { GuestConsole } from "./guest-console.ts";
 import { sleep } from "../timers.ts";
-import { checkName, freeName, idOf } from "./name.ts";
+import { freeName, idOf } from "./name.ts";
 import { noPortLeft } from "./no-port-left.ts";
 import { DEFAULT_POLICY } from "../../api/policy.ts";
+import { schedule } from "./affinity.ts";
 import { actionFor, quickEnds, resets, restartDelay } from "./policy.ts";
+import { Registry } from "./registry.ts";
 import type { CreateRequest } from "./request.ts";
 import {
   decodeDomain,
   decodeRecord,
   domainOfRestart,
   encodeDomain,
-  handleOfText,
-  handleText,
   isRestartKey,
   keepDomain,
   restartKey,
+  restoreNext,
   restoreRequest,
   type SavedDomain,
 } from "./saved.ts";
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
-import { isSystemName, systemName } from "./system-domains.ts";
-import { handleOfUuid, isUnfinished, newHandle, seedUuids } from "./uuid.ts";
+import { systemName } from "./system-domains.ts";
+import { handleOfText, handleOfUuid, isUnfinished, newHandle, seedUuids } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -72,10 +73,7 @@ import { PAGE_SIZE } from "../window.ts";
 const GRAVES = 8;
 
 export class Domains {
-  private readonly byId = new Map<number, GuestDomain>();
-  private readonly byName = new Map<string, GuestDomain>();
-  /** Names of domains that are being built. */
-  private readonly building = new Set<string>();
+  private readonly living = new Registry();
   /** The latest ended domains, oldest first. */
   private graves: GuestDomain[] = [];
   private readonly departures = new Departures();
@@ -95,7 +93,7 @@ export class Domains {
     io: IoRequests,
   ) {
     this.devices = new Devices(io, store, notice);
-    this.keeper = new DomainKeeper(store, (domain) => this.byId.get(domain.id) === domain, notice);
+    this.keeper = new DomainKeeper(store, (domain) => this.living.get(domain.id) === domain, notice);
   }
 
   /**
@@ -105,7 +103,7 @@ export class Domains {
   async start(): Promise<void> {
     onVirq(VIRQ_DOM_EXC, () => this.changes.request());
     this.store.changed = (id) => {
-      const domain = this.byId.get(id);
+      const domain = this.living.get(id);
       if (domain !== undefined) this.keeper.save(domain);
     };
     this.store.hold();
@@ -118,7 +116,7 @@ export class Domains {
     this.devices.adopt(this.all());
     this.store.serveAll();
     // What ended before VIRQ_DOM_EXC was bound.
-    if (this.byId.size > 0) this.changes.request();
+    if (this.living.size > 0) this.changes.request();
   }
 
   private async takeOver(records: Map<number, string>): Promise<void> {
@@ -156,10 +154,10 @@ export class Domains {
         this.notice(`domain ${id}: what was kept of its store ended domain 0 twice: it is lost`);
       });
     }
-    const handles = new Set(this.all().map(({ handle }) => handleText(handle)));
+    const handles = new Set(this.all().map(({ handleKey }) => handleKey));
     for (const [key, record] of records) {
       if (isRestartKey(key)) this.resumeRestart(key, record, handles);
-      else if (!this.byId.has(key)) dropRecord(key);
+      else if (this.living.get(key) === undefined) dropRecord(key);
     }
   }
 
@@ -172,9 +170,7 @@ export class Domains {
       return;
     }
     const domain = new GuestDomain(domainOfRestart(key), saved.name, handleOfText(saved.handle), saved.sizes);
-    domain.request = restoreRequest(saved);
-    domain.policy = saved.policy;
-    domain.quickEnds = saved.quickEnds;
+    domain.take(saved, restoreRequest(saved), restoreNext(saved));
     domain.madeNs = systemTime();
     this.restart(domain);
   }
@@ -188,7 +184,7 @@ export class Domains {
       return null;
     }
     const saved = record === undefined ? null : decodeDomain(record, handle);
-    const name = saved?.name ?? freeName(`domain-${info.id}`, info.id, (taken) => this.isTaken(taken));
+    const name = saved?.name ?? freeName(`domain-${info.id}`, info.id, (taken) => this.living.isTaken(taken));
     if (saved === null) this.notice(`domain ${info.id}: what was kept of it is lost; it is named ${name} now`);
     const kib = (info.maxPages * PAGE_SIZE - beyondRam(acpiSize(info.maxVcpus))) / KIB;
     const sizes = {
@@ -196,16 +192,12 @@ export class Domains {
       onlineVcpus: info.onlineVcpus,
       maxMemoryKib: kib,
       memoryKib: kib,
+      limitKib: kib,
       startedMs: 0,
     };
     const domain = new GuestDomain(info.id, name, handle, saved?.sizes ?? sizes);
-    domain.madeNs = systemTime();
-    if (saved !== null) {
-      domain.request = restoreRequest(saved);
-      domain.policy = saved.policy;
-      domain.quickEnds = saved.quickEnds;
-    }
-    this.add(domain);
+    if (saved !== null) domain.take(saved, restoreRequest(saved), restoreNext(saved));
+    this.living.add(domain);
     if (saved === null) this.keeper.save(domain);
     if (saved?.resetting && (info.shutdown || info.paused)) {
       domain.resetting = true;
@@ -247,14 +239,14 @@ export class Domains {
     this.store.disconnect(id);
   }
 
-  private add(domain: GuestDomain): void {
-    this.byId.set(domain.id, domain);
-    this.byName.set(domain.name, domain);
-  }
-
-  private remove(domain: GuestDomain): void {
-    this.byId.delete(domain.id);
-    if (this.byName.get(domain.name) === domain) this.byName.delete(domain.name);
+  /**
+   * Gives a domain another name; its nodes in the store follow.
+   * @throws BuildError for a name that is bad, or another's; nothing has changed then
+   */
+  rename(domain: GuestDomain, name: string): void {
+    this.living.rename(domain, name);
+    if (this.store.store.populated(domain.id)) renameNodes(this.store.local, domain.id, domain.uuid, name);
+    this.saveNow(domain);
   }
 
   /** Names and ids of all domains, the hypervisor's own included, with their state. */
@@ -263,19 +255,18 @@ export class Domains {
   }
 
   private nameOf(info: DomainInfo): string {
-    const domain = this.byId.get(info.id) ?? (info.dying ? this.findEnded(info.id) : undefined);
+    const domain = this.living.get(info.id) ?? (info.dying ? this.findEnded(info.id) : undefined);
     return systemName(info.id) ?? domain?.name ?? "(null)";
   }
 
   /** The living domains the toolstack knows. */
   all(): GuestDomain[] {
-    return [...this.byId.values()];
+    return this.living.all();
   }
 
   /** A living domain by its id, a number or decimal digits, or its name. */
   find(which: string | number): GuestDomain | undefined {
-    const id = idOf(which);
-    return id === undefined ? this.byName.get(String(which)) : this.byId.get(id);
+    return this.living.find(which);
   }
 
   /** An ended domain that is still remembered, by number or name; the latest of that name. */
@@ -300,6 +291,7 @@ export class Domains {
     // What is built at once is not waited for: that would take longer than its making known.
     const domain = built instanceof GuestDomain ? built : await built;
     try {
+      if (request.weight !== undefined || request.affinity !== undefined) schedule(domain.id, request);
       if (request.vifs !== undefined || request.vbds !== undefined) await this.devices.attachAll(domain);
       this.finishCreation(domain);
     } catch (error) {
@@ -316,7 +308,7 @@ export class Domains {
   }
 
   private async unpackAndBuild(request: CreateRequest, progress?: Progress): Promise<GuestDomain> {
-    this.checkName(request);
+    this.checkUnique(request);
     const { image, release } = await openBzImage(request.kernel);
     try {
       return await this.build(request, image, progress);
@@ -325,20 +317,15 @@ export class Domains {
     }
   }
 
-  /** Refuses a bad name, or one that is taken. */
-  private checkName({ name }: CreateRequest): void {
-    if (name === undefined) return;
-    checkName(name);
-    if (this.isTaken(name)) throw new BuildError(`a domain named "${name}" exists already`);
-  }
-
-  private isTaken(name: string): boolean {
-    return isSystemName(name) || this.byName.has(name) || this.building.has(name);
+  /** Refuses a bad name, or a name or UUID that is taken. */
+  private checkUnique({ name, uuid }: CreateRequest): void {
+    if (name !== undefined) this.living.checkName(name);
+    if (uuid !== undefined) this.living.checkHandle(handleOfUuid(uuid));
   }
 
   /** As `create`, without devices; `kernel` is the request's, or the one inside it. */
   private build(request: CreateRequest, kernel: Image, progress?: Progress): GuestDomain | Promise<GuestDomain> {
-    this.checkName(request);
+    this.checkUnique(request);
     seedUuids();
     const config = kernel === request.kernel ? request : { ...request, kernel };
     const noxs = wantsDevicePage(request);
@@ -353,13 +340,13 @@ export class Domains {
     building: Promise<Rings>,
     noxs: boolean,
   ): Promise<GuestDomain> {
-    const { name } = request;
-    if (name !== undefined) this.building.add(name);
+    const { name, uuid } = request;
+    const free = this.living.reserve(name, uuid === undefined ? undefined : handleOfUuid(uuid));
     let built: Rings;
     try {
       built = await building;
     } finally {
-      if (name !== undefined) this.building.delete(name);
+      free();
     }
     return this.connect(request, built, noxs || isPvhv1(kernel));
   }
@@ -370,7 +357,7 @@ export class Domains {
    * @param devicePage it finds its devices without the store: it is given the one by which it can be asked to end
    */
   private connect(request: CreateRequest, built: Rings, devicePage: boolean): GuestDomain {
-    const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.isTaken(taken));
+    const name = request.name ?? freeName(request.kernel.name, built.id, (taken) => this.living.isTaken(taken));
     const handle = request.uuid === undefined ? newHandle() : handleOfUuid(request.uuid);
     const domain = new GuestDomain(built.id, name, handle, initialSizes(request));
     domain.request = request;
@@ -385,9 +372,9 @@ export class Domains {
       domain.console?.close();
       this.disconnectStore(domain);
       destroyDomain(built.id);
-      throw noPortLeft(error, this.byId.size);
+      throw noPortLeft(error, this.living.size);
     }
-    this.add(domain);
+    this.living.add(domain);
     return domain;
   }
 
@@ -405,7 +392,7 @@ export class Domains {
     } finally {
       destroyDomain(domain.id);
       dropRecord(domain.id); // not before: one that is still there has its name
-      this.remove(domain);
+      this.living.remove(domain);
       this.graves = [...this.graves, domain].slice(-GRAVES);
       domain.end("destroyed");
     }
@@ -426,7 +413,7 @@ export class Domains {
     if (change === null) return false;
     this.changes.request(); // also when what follows fails
     const { id, exists } = change;
-    const domain = this.byId.get(id);
+    const domain = this.living.get(id);
     if (systemName(id) !== undefined) {
       this.systemChanged(id);
     } else if (!exists) {
@@ -515,13 +502,13 @@ export class Domains {
 
   /** Records that a domain is to be restarted, so that a new domain 0 does it if this one crashes first. */
   private keepRestart(domain: GuestDomain): void {
-    if (domain.request !== null) keepDomain(restartKey(domain.id), encodeDomain(domain, null));
+    if ((domain.next ?? domain.request) !== null) keepDomain(restartKey(domain.id), encodeDomain(domain, null));
   }
 
   /** Makes a destroyed domain again, under a new id. */
   private restart(domain: GuestDomain): void {
     const forget = () => dropRecord(restartKey(domain.id));
-    const { request } = domain;
+    const request = domain.next ?? domain.request;
     if (request === null) {
       this.notice(`${domain} is not restarted: how it was made was lost when domain 0 was restarted`);
       forget();

@@ -10,15 +10,19 @@ import type { SavedClient } from "../store/saved.ts";
 import { initialSizes, KIB, type GuestDomain, type Sizes } from "./domain.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { CreateRequest } from "./request.ts";
+import { handleText } from "./uuid.ts";
 
 /** Incremented when the format changes: records of another version are ignored. */
-const VERSION = 5;
+const VERSION = 6;
 
 /** Above all numbers of domains. */
 const FIRST_RESTART = 0x10000;
 
 /** Parts of a request that the domain has too. */
 type Named = Pick<CreateRequest, "name" | "uuid" | "policy">;
+
+/** Images by their references. */
+type SavedRequest = Omit<CreateRequest, keyof Named | "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string };
 
 /** What is as in most domains is left out of a record. */
 export interface SavedDomain {
@@ -30,8 +34,12 @@ export interface SavedDomain {
   quickEnds: number;
   /** A soft reset of it was in progress. */
   resetting: boolean;
-  /** Modules by name. Null where it is not known. */
-  request: (Omit<CreateRequest, keyof Named | "kernel" | "ramdisk"> & { kernel: string; ramdisk?: string }) | null;
+  /** When it was made, system time in ms. */
+  madeMs: number;
+  /** Null where it is not known. */
+  request: SavedRequest | null;
+  /** How it is to be made when it is restarted. */
+  next: (SavedRequest & Pick<CreateRequest, "policy">) | null;
   sizes: Sizes;
   store: SavedClient | null;
 }
@@ -42,7 +50,9 @@ export interface SavedDomain {
  */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
   const { policy, quickEnds, sizes } = domain;
-  let text = `${HEAD}${quoted(domain.name)},"handle":"${handleText(domain.handle)}","request":${encodeRequest(domain)}`;
+  const made = Math.floor(domain.madeNs / 1e6);
+  let text = `${HEAD}${quoted(domain.name)},"handle":"${domain.handleKey}","madeMs":${made},"request":${encodeRequest(domain)}`;
+  if (domain.next !== null) text += `,"next":${JSON.stringify(savedRequest(domain.next))}`;
   if (policy !== DEFAULT_POLICY) text += `,"policy":${JSON.stringify(policy)}`;
   if (quickEnds !== 0) text += `,"quickEnds":${quickEnds}`;
   if (domain.resetting) text += `,"resetting":true`;
@@ -58,7 +68,8 @@ function isInitial(sizes: Sizes, request: CreateRequest | null): boolean {
   if (request === null || sizes.startedMs !== 0) return false;
   const { vcpus, maxMemoryKib } = sizes;
   if (vcpus !== request.vcpus || maxMemoryKib !== request.memoryMib * KIB) return false;
-  return sizes.onlineVcpus === vcpus && sizes.memoryKib === maxMemoryKib;
+  if (sizes.onlineVcpus !== (request.onlineVcpus ?? vcpus)) return false;
+  return sizes.memoryKib === maxMemoryKib && sizes.limitKib === maxMemoryKib;
 }
 
 /** As JSON.stringify, which takes as long as ten lines like this one. */
@@ -66,25 +77,20 @@ function quoted(text: string): string {
   return /^[ !#-[\]-~]*$/.test(text) ? `"${text}"` : JSON.stringify(text);
 }
 
-/**
- * The words of a handle as text, by which two can be compared: signed, for the engine takes several times as long to write
- * down a number beyond 31 bits.
- */
-export function handleText(handle: readonly number[]): string {
-  return `${handle[0]! | 0} ${handle[1]! | 0} ${handle[2]! | 0} ${handle[3]! | 0}`;
-}
-
-/** The words that `handleText` wrote. */
-export function handleOfText(text: string): number[] {
-  return text.split(" ").map((word) => Number(word) >>> 0);
+/** A request whole, which is asked for seldom. */
+function savedRequest({ kernel, ramdisk, ...rest }: CreateRequest) {
+  return { ...rest, kernel: referenceOf(kernel), ramdisk: ramdisk && referenceOf(ramdisk) };
 }
 
 /** Name, handle and policy are the domain's own. */
 function encodeRequest({ request }: GuestDomain): string {
   if (request === null) return "null";
-  const { vifs, vbds, model } = request;
+  const { vifs, vbds, model, onlineVcpus, weight, affinity } = request;
   return (
     basicsOf(request) +
+    (onlineVcpus === undefined ? "" : `,"onlineVcpus":${onlineVcpus}`) +
+    (weight === undefined ? "" : `,"weight":${weight}`) +
+    (affinity === undefined ? "" : `,"affinity":${JSON.stringify(affinity)}`) +
     (vifs === undefined ? "" : `,"vifs":${encodeVifs(vifs)}`) +
     (vbds === undefined ? "" : `,"vbds":${JSON.stringify(vbds)}`) +
     (model === undefined ? "}" : `,"model":"${model}"}`)
@@ -139,7 +145,15 @@ export function domainOfRestart(key: number): number {
 }
 
 /** What is left out of a record where it is so. */
-const COMMON = { version: VERSION, policy: DEFAULT_POLICY, quickEnds: 0, resetting: false, store: null };
+const COMMON = {
+  version: VERSION,
+  policy: DEFAULT_POLICY,
+  quickEnds: 0,
+  resetting: false,
+  madeMs: 0,
+  next: null,
+  store: null,
+};
 
 /** What was kept; null for a record of another form. */
 export function decodeRecord(bytes: string): SavedDomain | null {
@@ -164,9 +178,17 @@ const referenceOf = ({ reference, name }: Image) => reference ?? name;
 
 /** The request with its images; null if one no longer exists. */
 export function restoreRequest({ request, name, policy }: SavedDomain): CreateRequest | null {
-  if (request === null) return null;
+  return request === null ? null : withImages({ ...request, name, policy });
+}
+
+/** As `restoreRequest`, of how it is to be made. */
+export function restoreNext({ next, name }: SavedDomain): CreateRequest | null {
+  return next === null ? null : withImages({ ...next, name });
+}
+
+function withImages<R extends SavedRequest>(request: R) {
   const kernel = findImage(request.kernel);
   const ramdisk = request.ramdisk === undefined ? undefined : findImage(request.ramdisk);
   if (kernel === undefined || (request.ramdisk !== undefined && ramdisk === undefined)) return null;
-  return { ...request, name, policy, kernel, ramdisk };
+  return { ...request, kernel, ramdisk };
 }

@@ -93,6 +93,11 @@ export function newHandle(): number[] {
   return [a >>> 0, ((b & ~VERSION_MASK) | VERSION) >>> 0, ((c & ~VARIANT_MASK) | VARIANT) >>> 0, d >>> 0];
 }
 
+/** Whether a text is a UUID that a domain may have: zeroes alone mark a domain that was never finished. */
+export function isUuid(text: string): boolean {
+  return /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text) && /[1-9a-f]/i.test(text);
+}
+
 /** The words of the handle of a domain with this UUID: its bytes in the order in which they are written, as libxl has it. */
 export function handleOfUuid(uuid: string): number[] {
   const digits = uuid.replace(/-/g, "");
@@ -121,4 +126,17 @@ export function uuidOfHandle(handle: readonly number[]): string | null {
 /** The digits of the low two bytes of a word, in their order in memory. */
 function digits(word: number): string {
   return HEX[word & 0xff]! + HEX[(word >>> 8) & 0xff]!;
+}
+
+/**
+ * The words of a handle as text, by which two can be compared: signed, for the engine takes several times as long to write
+ * down a number beyond 31 bits.
+ */
+export function handleText(handle: readonly number[]): string {
+  return `${handle[0]! | 0} ${handle[1]! | 0} ${handle[2]! | 0} ${handle[3]! | 0}`;
+}
+
+/** The words that `handleText` wrote. */
+export function handleOfText(text: string): number[] {
+  return text.split(" ").map((word) => Number(word) >>> 0);
 }

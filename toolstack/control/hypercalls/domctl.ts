@@ -10,27 +10,33 @@ import {
   DomctlSchedulerOp,
   DomctlSendtrigger,
   DomctlSetdomainhandle,
+  DomctlVcpuaffinity,
   XEN_DOMCTL_CDF_hap,
   XEN_DOMCTL_CDF_hvm,
   XEN_DOMCTL_createdomain,
   XEN_DOMCTL_destroydomain,
   XEN_DOMCTL_getdomaininfo,
   XEN_DOMCTL_gethvmcontext,
+  XEN_DOMCTL_getvcpuaffinity,
   XEN_DOMCTL_getvcpuinfo,
   XEN_DOMCTL_hypercall_init,
   XEN_DOMCTL_INTERFACE_VERSION,
   XEN_DOMCTL_max_mem,
   XEN_DOMCTL_max_vcpus,
   XEN_DOMCTL_pausedomain,
+  XEN_DOMCTL_SCHEDOP_getinfo,
   XEN_DOMCTL_SCHEDOP_putinfo,
   XEN_DOMCTL_scheduler_op,
   XEN_DOMCTL_sendtrigger,
   XEN_DOMCTL_SENDTRIGGER_NMI,
   XEN_DOMCTL_setdomainhandle,
   XEN_DOMCTL_sethvmcontext,
+  XEN_DOMCTL_setvcpuaffinity,
   XEN_DOMCTL_soft_reset,
   XEN_DOMCTL_unpausedomain,
   XEN_SCHEDULER_CREDIT2,
+  XEN_VCPUAFFINITY_HARD,
+  XEN_VCPUAFFINITY_SOFT,
   XEN_X86_EMU_LAPIC,
 } from "../../../abi/domctl.ts";
 import {
@@ -39,7 +45,7 @@ import {
   XEN_DOMCTL_GETDOMSTATE_STATE_EXIST,
 } from "../../../abi/domain-state.ts";
 import { EAGAIN, EBUSY, ENOENT, ESRCH } from "../../../abi/errno.ts";
-import { __HYPERVISOR_domctl, DOMID_INVALID } from "../../../abi/xen.ts";
+import { __HYPERVISOR_domctl, DOMID_INVALID, XenctlBitmap } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
 import { checked, hypercall, HypercallError } from "../hypercall.ts";
 import { reserveScratch } from "../scratch.ts";
@@ -121,13 +127,68 @@ export function setMaxVcpus(domain: number, vcpus: number): void {
   domctl("XEN_DOMCTL_max_vcpus", XEN_DOMCTL_max_vcpus, domain);
 }
 
-/** Sets the weight of its vCPUs: of two that both want the CPU, each gets time in proportion to its own; 256 is neutral. */
-export function setWeight(domain: number, weight: number): void {
+/** @param weight and cap, in the halves of a word; returns what the hypervisor left there */
+function scheduler(domain: number, cmd: number, weight: number): number {
   const u = buffer.words.subarray(U);
   u[DomctlSchedulerOp.sched_id / 4] = XEN_SCHEDULER_CREDIT2;
-  u[DomctlSchedulerOp.cmd / 4] = XEN_DOMCTL_SCHEDOP_putinfo;
-  u[DomctlSchedulerOp.u / 4] = weight; // and no cap
+  u[DomctlSchedulerOp.cmd / 4] = cmd;
+  u[DomctlSchedulerOp.u / 4] = weight;
   domctl("XEN_DOMCTL_scheduler_op", XEN_DOMCTL_scheduler_op, domain);
+  return u[DomctlSchedulerOp.u / 4]!;
+}
+
+/** Sets the weight of its vCPUs: of two that both want the CPU, each gets time in proportion to its own; 256 is neutral. */
+export function setWeight(domain: number, weight: number): void {
+  scheduler(domain, XEN_DOMCTL_SCHEDOP_putinfo, weight);
+}
+
+/** The weight of its vCPUs, and the most that they may use, per cent of a CPU; 0: there is no such limit. */
+export function schedulingOf(domain: number): { weight: number; cap: number } {
+  const both = scheduler(domain, XEN_DOMCTL_SCHEDOP_getinfo, 0);
+  return { weight: both & 0xffff, cap: both >>> 16 };
+}
+
+/** Masks of CPUs, 64 bits each: hard and soft. */
+const masks = reserveScratch(16);
+const HARD_MAP = U + DomctlVcpuaffinity.cpumap_hard / 4;
+const SOFT_MAP = U + DomctlVcpuaffinity.cpumap_soft / 4;
+
+function affinity(name: string, cmd: number, domain: number, vcpu: number, flags: number): void {
+  const { words } = buffer;
+  words[U + DomctlVcpuaffinity.vcpu / 4] = vcpu;
+  words[U + DomctlVcpuaffinity.flags / 4] = flags;
+  for (const [map, at] of [
+    [HARD_MAP, masks.address],
+    [SOFT_MAP, masks.address + 8],
+  ] as const) {
+    words[map + XenctlBitmap.bitmap / 4] = at;
+    words[map + XenctlBitmap.bitmap / 4 + 1] = 0;
+    words[map + XenctlBitmap.nr_bits / 4] = 64;
+  }
+  domctl(name, cmd, domain);
+}
+
+/** CPUs that a vCPU may run on, and those that it would rather run on, a bit each. */
+export function vcpuAffinity(domain: number, vcpu: number): { hard: bigint; soft: bigint } {
+  const flags = XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT;
+  affinity("XEN_DOMCTL_getvcpuaffinity", XEN_DOMCTL_getvcpuaffinity, domain, vcpu, flags);
+  const mask = (word: number) => (BigInt(masks.words[word + 1]!) << 32n) | BigInt(masks.words[word]!);
+  return { hard: mask(0), soft: mask(2) };
+}
+
+/** Sets one of them, or both. EINVAL when there is no CPU among them that is used. */
+export function setVcpuAffinity(
+  domain: number,
+  vcpu: number,
+  hard: bigint | undefined,
+  soft: bigint | undefined,
+): void {
+  [hard, soft].forEach((mask = 0n, i) => {
+    masks.words[2 * i] = Number(mask & 0xffffffffn);
+    masks.words[2 * i + 1] = Number(mask >> 32n);
+  });
+  const flags = (hard === undefined ? 0 : XEN_VCPUAFFINITY_HARD) | (soft === undefined ? 0 : XEN_VCPUAFFINITY_SOFT);
+  if (flags !== 0) affinity("XEN_DOMCTL_setvcpuaffinity", XEN_DOMCTL_setvcpuaffinity, domain, vcpu, flags);
 }
 
 /** Sets the most memory the domain may own, in KiB. */
@@ -237,6 +298,8 @@ export function changedDomain(): { id: number; exists: boolean } | null {
 
 /** The result of XEN_DOMCTL_getvcpuinfo. */
 export interface VcpuInfo {
+  /** The CPU that it is on, or was on last. */
+  cpu: number;
   online: boolean;
   blocked: boolean;
   running: boolean;
@@ -250,6 +313,7 @@ export function vcpuInfo(domain: number, vcpu: number): VcpuInfo {
   // Three flags of a byte each.
   const flags = words[U + DomctlGetvcpuinfo.online / 4]!;
   return {
+    cpu: words[U + DomctlGetvcpuinfo.cpu / 4]!,
     online: (flags & 0xff) !== 0,
     blocked: (flags & 0xff00) !== 0,
     running: (flags & 0xff0000) !== 0,

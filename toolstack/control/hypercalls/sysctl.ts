@@ -1,16 +1,19 @@
 /** sysctl: the machine as a whole. */
-import { DomctlGetdomaininfo } from "../../../abi/domctl.ts";
+import { DomctlGetdomaininfo, XEN_SCHEDULER_CREDIT2 } from "../../../abi/domctl.ts";
 import {
   CpuidLeaf,
   MsrEntry,
   Sysctl,
   SysctlCpuPolicy,
+  SysctlCredit2Schedule,
   SysctlDebugKeys,
   SysctlGetdomaininfolist,
   SysctlPerfcDesc,
   SysctlPerfcOp,
   SysctlPhysinfo,
   SysctlReadconsole,
+  SysctlSchedId,
+  SysctlSchedulerOp,
   XEN_SYSCTL_cpu_policy_host,
   XEN_SYSCTL_debug_keys,
   XEN_SYSCTL_get_cpu_policy,
@@ -20,6 +23,9 @@ import {
   XEN_SYSCTL_PERFCOP_query,
   XEN_SYSCTL_physinfo,
   XEN_SYSCTL_readconsole,
+  XEN_SYSCTL_sched_id,
+  XEN_SYSCTL_SCHEDOP_getinfo,
+  XEN_SYSCTL_scheduler_op,
 } from "../../../abi/sysctl.ts";
 import { __HYPERVISOR_sysctl } from "../../../abi/xen.ts";
 import { memory } from "../host.ts";
@@ -75,6 +81,17 @@ export function physicalInfo(): PhysicalInfo {
   };
 }
 
+/** The scheduler's name in xl, and the least time that a vCPU runs before another may take its CPU, us. */
+export function schedulerInfo(): { name: string; rateLimitUs: number } {
+  const id = sysctl("XEN_SYSCTL_sched_id", XEN_SYSCTL_sched_id, [])[SysctlSchedId.sched_id / 4]!;
+  const u = sysctl("XEN_SYSCTL_scheduler_op", XEN_SYSCTL_scheduler_op, [
+    [SysctlSchedulerOp.sched_id, id],
+    [SysctlSchedulerOp.cmd, XEN_SYSCTL_SCHEDOP_getinfo],
+  ]);
+  const name = id === XEN_SCHEDULER_CREDIT2 ? "credit2" : `scheduler ${id}`;
+  return { name, rateLimitUs: u[(SysctlSchedulerOp.u + SysctlCredit2Schedule.ratelimit_us) / 4]! };
+}
+
 const INFO_WORDS = DomctlGetdomaininfo.SIZE / 4;
 const INFOS = Math.floor(PAGE_SIZE / DomctlGetdomaininfo.SIZE);
 
@@ -100,11 +117,11 @@ export function listDomains(): DomainInfo[] {
   return domains;
 }
 
-/** The hypervisor's log, calling `each` with its pieces in order. */
-export function readHypervisorLog(each: (piece: Uint8Array) => void): void {
+/** The hypervisor's log, calling `each` with its pieces in order. @param clear each is dropped when it has been read */
+export function readHypervisorLog(each: (piece: Uint8Array) => void, clear = false): void {
   for (let index = 0; ;) {
     const u = sysctl("XEN_SYSCTL_readconsole", XEN_SYSCTL_readconsole, [
-      [SysctlReadconsole.clear, 1 << 8], // clear 0, incremental 1: bytes of one word
+      [SysctlReadconsole.clear, (clear ? 1 : 0) | (1 << 8)], // incremental 1: bytes of one word
       [SysctlReadconsole.index, index],
       [SysctlReadconsole.buffer, list.address],
       [SysctlReadconsole.count, PAGE_SIZE],

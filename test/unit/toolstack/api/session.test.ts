@@ -163,7 +163,7 @@ test("a log longer than windows and buffers comes whole", async (t) => {
   const m = await booted();
   m.log = Array.from({ length: 20_000 }, (_, i) => `(XEN) line ${i}\n`).join("");
   const { client } = await connect(m, new Pipe(1000));
-  const dmesg = client.request(dmesgRequest, {});
+  const dmesg = client.request(dmesgRequest, { clear: undefined });
   const text = collect(dmesg);
   await settled(m, dmesg.result, 20_000);
   await runUntil(m, () => text().length === m.log.length);
