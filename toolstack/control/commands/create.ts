@@ -47,17 +47,8 @@ function policyArgument({ onPoweroff, onReboot, onCrash, onSoftReset }: MakingPa
 type CreateParams = Params<(typeof createRequest)["arguments"]>;
 type MakingParams = Omit<CreateParams, "name" | "uuid" | "paused">;
 
-/** VCPUs that a domain has, and those of them that it is asked to use where these are fewer. */
-function vcpuArguments({ vcpus, maxVcpus }: MakingParams): { vcpus: number; onlineVcpus?: number } {
-  const most = maxVcpus ?? vcpus ?? 1;
-  const online = vcpus ?? most;
-  checkBounds("--vcpus", online, 1, most);
-  return online === most ? { vcpus: most } : { vcpus: most, onlineVcpus: online };
-}
-
 /** CPUs of vCPUs, by vCPU: of all that there are, and then of those with numbers. */
 function affinityArguments({ cpus, cpusSoft }: MakingParams, vcpus: number): CreateRequest["affinity"] {
-  if ((cpus ?? cpusSoft) === undefined) return undefined;
   const used = physicalInfo().cpus;
   let affinity: CreateRequest["affinity"];
   const read = (what: string, key: keyof Affinity, given: string[] = []) => {
@@ -76,17 +67,19 @@ function affinityArguments({ cpus, cpusSoft }: MakingParams, vcpus: number): Cre
 
 /** What is to be made, but for its name and UUID. @throws CommandError */
 export function makingArguments(params: MakingParams): CreateRequest {
-  const { kernel, ramdisk, cmdline, memory, weight, vif, vbd, noxs, xenbus } = params;
+  const { kernel, ramdisk, cmdline, memory, vcpus, maxVcpus, weight, cpus, cpusSoft, vif, vbd, noxs, xenbus } = params;
   if (noxs && xenbus) throw new CommandError("--noxs and --xenbus exclude each other");
-  const vcpus = vcpuArguments(params);
+  const most = maxVcpus ?? vcpus ?? 1;
+  if (vcpus !== undefined && vcpus > most) checkBounds("--vcpus", vcpus, 1, most);
   return {
     kernel: imageArgument("--kernel", kernel),
     ramdisk: ramdisk === undefined ? undefined : imageArgument("--ramdisk", ramdisk),
     commandLine: cmdline ?? "",
     memoryMib: memory ?? DEFAULT_MEMORY_MIB,
-    ...vcpus,
+    vcpus: most,
+    onlineVcpus: maxVcpus === undefined ? undefined : (vcpus ?? maxVcpus),
     weight,
-    affinity: affinityArguments(params, vcpus.vcpus),
+    affinity: (cpus ?? cpusSoft) === undefined ? undefined : affinityArguments(params, most),
     policy: policyArgument(params),
     vifs: vif?.map((settings) => formatVif(parseVif("--vif", settings))),
     vbds: vbdArguments(vbd),
@@ -94,8 +87,8 @@ export function makingArguments(params: MakingParams): CreateRequest {
   };
 }
 
-function uuidArgument(uuid: string | undefined): string | undefined {
-  if (uuid === undefined || isUuid(uuid)) return uuid;
+function checkUuid(uuid: string): void {
+  if (isUuid(uuid)) return;
   throw new CommandError(
     `--uuid: "${uuid}" is no UUID such as 5f0c1c3a-9c3f-4f43-9a6f-8c1b6a1f0d2e, not of zeroes alone`,
   );
@@ -105,7 +98,8 @@ function uuidArgument(uuid: string | undefined): string | undefined {
 function createPaused(params: CreateParams, { domains, progress }: RequestContext): Promise<GuestDomain> {
   const request = makingArguments(params);
   request.name = params.name;
-  request.uuid = uuidArgument(params.uuid);
+  request.uuid = params.uuid;
+  if (params.uuid !== undefined) checkUuid(params.uuid);
   return domains.create(request, (done, total) =>
     progress(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB`),
   );

@@ -24,8 +24,8 @@ export interface Sizes {
 interface SavedFacts {
   policy: EndPolicy;
   quickEnds: number;
-  /** When it was made, system time in ms. */
-  madeMs: number;
+  /** When it was made, system time in s. */
+  madeS: number;
 }
 
 /** Of a domain that is made. */
@@ -78,12 +78,12 @@ export class GuestDomain {
   ) {}
 
   /** What an earlier domain 0 knew of it, its requests with their images. */
-  take({ policy, quickEnds, madeMs }: SavedFacts, request: CreateRequest | null, next: CreateRequest | null): void {
+  take({ policy, quickEnds, madeS }: SavedFacts, request: CreateRequest | null, next: CreateRequest | null): void {
     this.request = request;
     this.next = next;
     this.policy = policy;
     this.quickEnds = quickEnds;
-    this.madeNs = madeMs * 1e6;
+    this.madeNs = madeS * 1e9;
   }
 
   /** Its UUID as text: made when it is first asked for, because most guests' never is. */
