@@ -6,16 +6,14 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
-import test, { type ExecutionContext } from "ava";
-import { prepareControl, type Control } from "../../scripts/control.ts";
-import type { Machine } from "../../scripts/machine.ts";
+import test from "ava";
 import { fromRoot, guestsFolder } from "../../scripts/paths.ts";
 import { connect, findTarget } from "../../toolstack/cli/connection/connect.ts";
-import { listMachines, removeMachine } from "../../toolstack/cli/connection/machines.ts";
 import { makeKey, writeKey } from "../../toolstack/cli/connection/key.ts";
 import { consoleRequest, listRequest } from "../../toolstack/api/requests/domains.ts";
-import { bootToPrompt, COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
+import { COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
 import { awaitValue } from "./support/control-network.ts";
+import { startManaged } from "./support/managed.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-chaos-"));
 process.env.XDG_RUNTIME_DIR = folder;
@@ -41,24 +39,10 @@ async function tool(name: "chaos" | "xl", words: string[]): Promise<Said> {
   return { status, out, err };
 }
 
-async function start(t: ExecutionContext): Promise<{ machine: Machine; control: Control }> {
-  for (const { name } of listMachines()) removeMachine(name); // the test's before
-  const control = await prepareControl(undefined);
-  const machine = await bootToPrompt(t, {
-    nic: "virtio-net",
-    commandLine: control.word,
-    modules: control.modules,
-    forwards: [control.forward],
-  });
-  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
-  control.record();
-  return { machine, control };
-}
-
 const hello = path.join(guestsFolder, "hello.elf");
 
 test.serial("chaos makes, lists, watches and ends domains of files that it uploads once", async (t) => {
-  const { machine } = await start(t);
+  const { machine } = await startManaged(t);
   const good = async (...words: string[]) => {
     const said = await chaos(words);
     t.is(said.status, 0, `${words.join(" ")}: ${said.err}`);
@@ -148,7 +132,7 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
 test.serial(
   "wrong keys, garbage, cut and silent clients: refused, logged, bounded, and nobody else is affected",
   async (t) => {
-    const { machine, control } = await start(t);
+    const { machine, control } = await startManaged(t);
     const target = findTarget(undefined, undefined);
     const { client } = await connect(target);
     const list = async () => {

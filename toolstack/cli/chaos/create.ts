@@ -1,9 +1,12 @@
-/** `chaos create`: domains of a configuration file as LightVM has it, or of options as at Typevisor's prompt. */
+/**
+ * `chaos create`: domains of a configuration file as LightVM has it, or of options as at Typevisor's prompt; `chaos config-update`, of
+ * options alone.
+ */
 import type { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { parseCount } from "../../api/options.ts";
 import type { Params } from "../../api/request.ts";
-import { createRequest } from "../../api/requests/domains.ts";
+import { configUpdateRequest, createRequest } from "../../api/requests/domains.ts";
 import { readChaosConfig } from "../config/chaos-json.ts";
 import { createParams } from "../config/create-params.ts";
 import type { ImageDescription } from "../config/description.ts";
@@ -33,10 +36,22 @@ async function ofFile(session: ToolSession, file: string): Promise<CreateParams>
   return createParams(description, kernel, ramdisk);
 }
 
-async function ofOptions(session: ToolSession, params: CreateParams): Promise<CreateParams> {
+/** Parameters that name files: what these are called in domain 0 in their place. */
+async function ofOptions<P extends Pick<CreateParams, "kernel" | "ramdisk">>(
+  session: ToolSession,
+  params: P,
+): Promise<P> {
   const kernel = await provideImage(session, "--kernel", params.kernel);
   const ramdisk = params.ramdisk === undefined ? undefined : await provideImage(session, "--ramdisk", params.ramdisk);
   return { ...params, kernel, ramdisk };
+}
+
+/** @param within runs something with a session */
+export function configUpdateCommand(within: (run: (session: ToolSession) => Promise<void>) => Promise<void>): Command {
+  return requestCommand(configUpdateRequest, "config-update", within, async (session, params) => {
+    const named = params as Params<typeof configUpdateRequest.arguments>;
+    await session.ask(configUpdateRequest, await ofOptions(session, named));
+  });
 }
 
 /** @param within runs something with a session */

@@ -11,13 +11,13 @@ import { buildCommand } from "./build.ts";
 import { makeKey, writeKey } from "../connection/key.ts";
 import { listMachines } from "../connection/machines.ts";
 import { talk } from "./console.ts";
-import { createCommand } from "./create.ts";
+import { configUpdateCommand, createCommand } from "./create.ts";
 import { runCommand } from "./run.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
 
 /** Requests that are commands of their own here. */
-const OWN = new Set(["console", "create", "image put"]);
+const OWN = new Set(["console", "create", "config-update", "image put"]);
 
 /** Commands that LightVM's chaos has, and this one does not have yet. */
 const LATER = ["save", "restore", "migrate"];
@@ -71,6 +71,7 @@ export function chaosProgram(): Command {
     }),
   );
   program.addCommand(createCommand(within));
+  program.addCommand(configUpdateCommand(within));
   program.addCommand(buildCommand);
   program.addCommand(runCommand(within));
   for (const name of LATER) {

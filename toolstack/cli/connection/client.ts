@@ -188,7 +188,12 @@ export class Client {
       if (this.open.has(id)) this.write(encodeFrame(CANCEL, id));
     };
     if (options.signal?.aborted) cancel();
-    else options.signal?.addEventListener("abort", cancel, { once: true });
+    else {
+      const { signal } = options;
+      signal?.addEventListener("abort", cancel);
+      const over = () => signal?.removeEventListener("abort", cancel);
+      result.then(over, over);
+    }
     return { result, stream };
   }
 

@@ -75,7 +75,8 @@ const OTHERS: Readonly<Record<string, Other>> = {
 /** By the option's letter: a guest's console, its type and number. */
 const ONLY_CONSOLE = { t: "pv", n: "0" };
 
-function hostOf(session: ToolSession): CreateHost {
+/** Files are uploaded, consoles are this terminal's. */
+export function hostOf(session: ToolSession): CreateHost {
   return {
     provide: (what, file) => provideImage(session, what, file.includes("/") ? file : `./${file}`),
     talk: async (id) => void (await talk(session, id)),
