@@ -61,8 +61,11 @@ test(`Linux reboots, crashes and powers off: each ends as its policy says${why}`
   t.deepEqual(await evaluate(machine, "domains.all().map((d) => d.name)"), []);
 
   // From the other side: asked by name, and a crash that is kept to be looked at.
-  const asked = (await startLinux(machine, "asked", "--memory 256 --vcpus 2 --on-crash preserve")).shell;
+  const asked = (await startLinux(machine, "asked", "--memory 256 --vcpus 1 --max-vcpus 2 --on-crash preserve")).shell;
   await asked.enter();
+  // It starts with both of its vCPUs, and finds in the store that it is to use one.
+  await asked.run("until [ $(nproc) = 1 ]; do sleep 0.1; done");
+  t.is((await asked.run("cat /sys/devices/system/cpu/possible")).trim(), "0-1");
   await asked.leave();
   // What it is asked to have it has after a while, as itself and as the hypervisor see it.
   const has = async (vcpus: number, mib: number) => {
