@@ -1,6 +1,13 @@
 /** The scheduler with guests that never yield: fair among them, prompt for one that sleeps. Virtual time, so exact. */
 import test from "ava";
-import { DomctlGetdomaininfo, Domctl } from "../../abi/domctl.ts";
+import {
+  Domctl,
+  DomctlGetdomaininfo,
+  DomctlSchedulerOp,
+  XEN_DOMCTL_SCHEDOP_putinfo,
+  XEN_DOMCTL_scheduler_op,
+  XEN_SCHEDULER_CREDIT2,
+} from "../../abi/domctl.ts";
 import { EVTCHNOP_bind_virq, EVTCHNOP_unmask, EvtchnBindVirq, EvtchnUnmask } from "../../abi/event-channel.ts";
 import { SCHEDOP_block } from "../../abi/sched.ts";
 import { VCPUOP_set_singleshot_timer, VCPUOP_up, VcpuSetSingleshotTimer } from "../../abi/vcpu.ts";
@@ -86,6 +93,39 @@ test("three guests spin: each gets its share, and a fourth answers its timer wit
   machine.step(4);
   t.is(freeFrames(dom0), before);
   t.is(machine.exports.audit(), 0);
+});
+
+test("guests spin: each vCPU gets time in proportion to its domain's weight, from the moment it is set", async (t) => {
+  const machine = new Machine(await hypervisorModule());
+  const dom0 = new Dom0(machine);
+  const weigh = (domain: number, weight: number) =>
+    dom0.domctl(XEN_DOMCTL_scheduler_op, domain, (v, u) => {
+      v.setUint32(u + DomctlSchedulerOp.sched_id, XEN_SCHEDULER_CREDIT2, true);
+      v.setUint32(u + DomctlSchedulerOp.cmd, XEN_DOMCTL_SCHEDOP_putinfo, true);
+      v.setUint16(u + DomctlSchedulerOp.u, weight, true);
+    }).result;
+  const weights = [128, 256, 768];
+  const spinners = weights.map(() => dom0.build(spinner));
+  weights.forEach((weight, i) => t.is(weigh(spinners[i]!, weight), 0));
+  for (const domain of spinners) dom0.unpause(domain);
+  const second = (what: string) => {
+    const before = spinners.map((domain) => cpuTime(dom0, domain));
+    const end = machine.now + 2_000_000_000;
+    machine.runUntil(() => machine.now > end, what, 200_000);
+    return spinners.map((domain, i) => cpuTime(dom0, domain) - before[i]!);
+  };
+  const shares = (times: number[], wanted: number[]) => {
+    const [all, whole] = [times, wanted].map((numbers) => numbers.reduce((a, b) => a + b)) as [number, number];
+    for (const [i, time] of times.entries()) {
+      const due = (all * wanted[i]!) / whole;
+      t.true(Math.abs(time - due) < 0.05 * all, `CPU times ${times.join(", ")} by weights ${wanted.join(", ")}`);
+    }
+    t.true(all > 0.9 * 2e9, "nothing is left unused");
+  };
+  shares(second("two seconds"), weights);
+  t.is(weigh(spinners[2]!, 128), 0);
+  shares(second("two seconds more"), [128, 256, 128]);
+  for (const domain of spinners) t.is(dom0.destroy(domain), 0);
 });
 
 const DOMAINS = 8;
