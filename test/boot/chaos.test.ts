@@ -77,6 +77,17 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
     images.map(({ name }) => name),
     ["hello.elf"],
   );
+  // Their names, vCPUs and shares, and how they are made again.
+  await good("rename", "two-1", "three");
+  await bad(["rename", "three", "two-2"], /^chaos: a domain named "two-2" exists already\n$/);
+  t.like(JSON.parse(await good("vcpu-list", "three", "--json")), [
+    { name: "three", vcpu: 0, hard: "all", soft: "all" },
+  ]);
+  await bad(["vcpu-pin", "three", "0", "1"], /^chaos: HARD: CPU 1 is not there: only CPU 0 is used\n$/);
+  t.regex(await good("sched", "three", "--weight", "512"), /^three +2 +512 +0$/m);
+  await good("config-update", "three", "--kernel", hello, "--memory", "24");
+  t.regex(await good("uptime", "three"), /^three +2 +0:\d\d:\d\d$/m);
+  await good("rename", "three", "two-1");
   await good("unpause", "two-1");
   await good("destroy", "one", "two-2");
   t.regex((await chaos(["console", "two-1"])).err, /two-1 has ended|no domain "two-1"|^$/m);
