@@ -5,6 +5,9 @@ import { XEN_DOMCTL_max_mem, XEN_DOMCTL_setvcpuaffinity } from "../../../abi/dom
 import { SHUTDOWN_reboot } from "../../../abi/sched.ts";
 import { __HYPERVISOR_domctl } from "../../../abi/xen.ts";
 import type { FakeMachine } from "./fake-machine.ts";
+import type { Params } from "../../../toolstack/api/request.ts";
+import { createRequest } from "../../../toolstack/api/requests/domains.ts";
+import { connect, settled } from "./api/clients.ts";
 import { BEYOND_RAM, machine } from "./fake-session.ts";
 
 /** A machine at its prompt, and what one line prints there. */
@@ -128,11 +131,13 @@ test("vcpu-pin and vcpu-list: by xl's sets of CPUs; a domain that is made again 
     ["one 1 -", /neither HARD nor SOFT is given/],
     ["one 1 - -", /neither HARD nor SOFT is given/],
     ["one 1", /HARD is missing/],
-    ["0 0 0", /domain 0 is the control plane itself/],
+    ["0 0 0", /Domain-0 runs on all CPUs: its vCPU is not pinned/],
+    ["0 1 all", /VCPU: "1" is not a whole number from 0 to 0/],
     ["nobody 0 0", /no domain "nobody"/],
   ] as const) {
     t.regex(await typed(`vcpu-pin ${words}`), said);
   }
+  t.is(await typed("vcpu-pin Domain-0 all 0-3"), "", "as it is anyway");
   t.regex(await typed("vcpu-list nobody"), /^vcpu-list: no domain "nobody"/);
   t.deepEqual(await rows(), pinned, "nothing has changed");
   m.failNext = { op: __HYPERVISOR_domctl, command: XEN_DOMCTL_setvcpuaffinity, errno: ENOMEM };
@@ -233,6 +238,25 @@ test("create: a UUID that another has is refused; vCPUs, weight and CPUs are as 
   m.failNext = { op: __HYPERVISOR_domctl, command: XEN_DOMCTL_setvcpuaffinity, errno: ENOMEM };
   t.regex(await typed("create --kernel hello --memory 2 --cpus 0"), /XEN_DOMCTL_setvcpuaffinity/);
   t.deepEqual([...m.domains.keys()], [2, 3], "nothing of it stays");
+});
+
+test("two clients create a domain with one UUID, at once: one of them is refused", async (t) => {
+  const m = machine("", 1024);
+  m.frameNs = 5000; // it is built in steps
+  await m.boot();
+  const { client } = await connect(m);
+  const uuid = "5f0c1c3a-9c3f-4f43-9a6f-8c1b6a1f0d2e";
+  const create = () => {
+    const params = { kernel: "hello", memory: 100, uuid } as Params<typeof createRequest.arguments>;
+    const { result, stream } = client.request(createRequest, params);
+    stream.resume();
+    return result;
+  };
+  const results = await settled(m, Promise.allSettled([create(), create()]));
+  t.is(results.filter(({ status }) => status === "fulfilled").length, 1);
+  const refused = results.find((result) => result.status === "rejected") as PromiseRejectedResult;
+  t.regex((refused.reason as Error).message, /^a domain with that UUID is being created$/);
+  t.is(m.domains.size, 1);
 });
 
 test("config-update: as it says from the next restart on, also when domain 0 has died meanwhile", async (t) => {

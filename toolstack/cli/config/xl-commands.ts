@@ -48,7 +48,10 @@ export const XL_COMMANDS: Record<string, readonly XlCommand[]> = {
       "no less than mem-set's target, and no reserve of memory for more; until the domain is restarted",
       "mem-max",
     ),
-    ...noted("a CPU that Typevisor does not use is refused; domain 0's vCPU is not pinned", "vcpu-pin"),
+    ...noted(
+      "a CPU that Typevisor does not use is refused; domain 0's vCPU runs on all CPUs, and may be asked to",
+      "vcpu-pin",
+    ),
     ...refused("it presses a button of an HVM guest: use trigger", "button-press"),
     ...refused("it shows a part of what list shows: use that", "vm-list"),
     ...refused(NO_SAVING, "save", "restore", "migrate", "migrate-receive", "remus"),

@@ -49,6 +49,9 @@ export const HELP = {
     options: [
       ["-l, --long", "how they were made, as JSON"],
       ["-v, --verbose", "UUIDs too"],
+      ["-Z, --context", "security labels, which there are none of"],
+      ["-c, --cpupool", "pools of CPUs: there is one"],
+      ["-n, --numa", "nodes that they may run on: there is one"],
     ],
   },
   destroy: {

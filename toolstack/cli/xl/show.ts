@@ -9,8 +9,22 @@ import type { XlCommandName } from "./help.ts";
 
 const MIB = 1024 * 1024;
 
+/** Columns by their option's letter, and the value of all domains: there are no labels, one pool of CPUs, one node. */
+const MORE_COLUMNS = [
+  ["Z", "   Security Label", ` ${"-".padStart(16)}`],
+  ["c", "         Cpupool", "Pool-0".padStart(16)],
+  ["n", " NODE Affinity", " all"],
+] as const;
+
 export async function list(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
-  const { rest, given } = readArguments("list", words, { l: { long: "long" }, v: { long: "verbose" } }, 0, 1);
+  const options = {
+    l: { long: "long" },
+    v: { long: "verbose" },
+    Z: { long: "context" },
+    c: { long: "cpupool" },
+    n: { long: "numa" },
+  };
+  const { rest, given } = readArguments("list", words, options, 0, 1);
   const one = rest[0] === undefined ? undefined : await findDomain(asker, rest[0]);
   const rows = (await asker.ask(listRequest, {})).filter(({ id }) => one === undefined || id === one.id);
   if (given.has("l")) {
@@ -20,12 +34,15 @@ export async function list(asker: Asker, words: string[], { out }: XlOutput): Pr
     return;
   }
   const verbose = given.has("v");
-  out(`Name                                        ID   Mem VCPUs\tState\tTime(s)${verbose ? "   UUID" : ""}\n`);
+  const more = MORE_COLUMNS.filter(([letter]) => given.has(letter));
+  const titles = `${verbose ? "   UUID" : ""}${more.map(([, title]) => title).join("")}`;
+  out(`Name                                        ID   Mem VCPUs\tState\tTime(s)${titles}\n`);
+  const values = more.map(([, , value]) => value).join("");
   for (const row of rows) {
     const { id, name, memoryMib, vcpus, state, cpuSeconds } = row;
     const numbers = `${String(id).padStart(5)} ${String(memoryMib).padStart(5)} ${String(vcpus).padStart(5)}`;
     const uuid = verbose ? ` ${isGuest(row) ? (await detailsOf(asker, id)).config.c_info.uuid : "-"}` : "";
-    out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${uuid}\n`);
+    out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${uuid}${values}\n`);
   }
 }
 

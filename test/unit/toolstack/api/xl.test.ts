@@ -177,6 +177,10 @@ test("create, list in xl's columns, domid, domname, pause, unpause, console, des
   t.like(long[0], { config: { b_info: { max_memkb: 16384, max_vcpus: 1 }, on_reboot: "destroy" } });
   t.like(long[0], { config: { b_info: { sched_params: { weight: 256, cap: 0 } } } });
   t.regex((await xl.run("list", "-v", "one")).out, /UUID\n.* [0-9a-f]{8}-[0-9a-f-]{27}\n$/);
+  t.regex(
+    (await xl.run("list", "-Z", "-c", "-n", "one")).out,
+    /Time\(s\) {3}Security Label {9}Cpupool NODE Affinity\n.* {16}- {10}Pool-0 all\n$/,
+  );
   await xl.run("destroy", "one");
   t.deepEqual([...xl.m.domains.keys()], [2]);
 });

@@ -6,7 +6,7 @@ import { schedulingOf, setWeight } from "../../hypercalls/domctl.ts";
 import { handler } from "../handler.ts";
 import { namedDomain } from "../life.ts";
 import { requestCommand } from "../request-command.ts";
-import { listedDomains } from "./listed.ts";
+import { listedDomains, type Listed } from "./listed.ts";
 
 export const schedCommand = requestCommand(
   handler(schedRequest, ({ id, weight, cap }, { domains }) => {
@@ -17,7 +17,7 @@ export const schedCommand = requestCommand(
       );
     }
     if (weight !== undefined) {
-      const [{ info, name }] = listedDomains([id!], domains) as [ReturnType<typeof listedDomains>[number]];
+      const [{ info, name }] = listedDomains([id!], domains) as [Listed];
       if (systemName(info.id) !== undefined) {
         throw new CommandError(`${name} has a budget instead of a share: a weight would have no effect`);
       }

@@ -4,12 +4,13 @@ import { formatCpuList, parseCpuList } from "../../../api/cpu-list.ts";
 import { parseCount } from "../../../api/options.ts";
 import { vcpuListRequest, vcpuPinRequest } from "../../../api/requests/scheduling.ts";
 import { withAffinity, type Affinity } from "../../domains/affinity.ts";
-import { domainInfo, setVcpuAffinity, vcpuAffinity, vcpuInfo, type VcpuInfo } from "../../hypercalls/domctl.ts";
+import { systemName } from "../../domains/system-domains.ts";
+import { setVcpuAffinity, vcpuAffinity, vcpuInfo, type VcpuInfo } from "../../hypercalls/domctl.ts";
 import { physicalInfo } from "../../hypercalls/sysctl.ts";
 import { handler } from "../handler.ts";
 import { namedDomain } from "../life.ts";
 import { requestCommand } from "../request-command.ts";
-import { listedDomains } from "./listed.ts";
+import { listedDomains, type Listed } from "./listed.ts";
 
 function stateLetters({ online, running, blocked }: VcpuInfo): string {
   return online ? `${running ? "r" : "-"}${blocked ? "b" : "-"}-` : "--p";
@@ -44,13 +45,19 @@ function cpuArgument(what: string, text: string | undefined, cpus: number): bigi
 
 export const vcpuPinCommand = requestCommand(
   handler(vcpuPinRequest, ({ id, vcpu, hard, soft }, { domains }) => {
-    const domain = namedDomain(id, domains);
     const { cpus } = physicalInfo();
-    const { maxVcpus } = domainInfo(domain.id);
+    const [{ info, name }] = listedDomains([id], domains) as [Listed];
+    const { maxVcpus } = info;
     const vcpus =
       vcpu === "all" ? Array.from({ length: maxVcpus }, (_, i) => i) : [parseCount("VCPU", vcpu, 0, maxVcpus - 1)];
     const masks = [cpuArgument("HARD", hard, cpus), cpuArgument("SOFT", soft, cpus)] as const;
     if (masks[0] === undefined && masks[1] === undefined) throw new CommandError("neither HARD nor SOFT is given");
+    if (systemName(info.id) !== undefined) {
+      // What is so anyway may be asked for: scripts pin domain 0.
+      if (masks.every((mask) => mask === undefined || formatCpuList(mask, cpus) === "all")) return;
+      throw new CommandError(`${name} runs on all CPUs: its vCPU is not pinned`);
+    }
+    const domain = namedDomain(id, domains);
     for (const each of vcpus) setVcpuAffinity(domain.id, each, ...masks);
     const { request } = domain;
     if (request === null) return;
