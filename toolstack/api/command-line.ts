@@ -12,7 +12,7 @@ export function optionName(key: string): string {
 export function usageOf(request: AnyRequest): string {
   const parts = Object.entries(request.arguments as Arguments).map(([key, { place, value, required, many }]) => {
     const dots = many ? "..." : "";
-    if (place === "word") return required ? `${value}${dots}` : `[${value}]${dots}`;
+    if (place === "word") return required ? `${value}${dots}` : `[${value}${dots}]`;
     const typed = `--${optionName(key)}${value === null ? "" : ` ${value}`}`;
     return `${required ? typed : `[${typed}]`}${dots}`;
   });

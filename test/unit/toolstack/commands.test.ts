@@ -71,6 +71,7 @@ test("completion knows options with hyphens, --help and ids after ids", async (t
     ["create --on-p", "create --on-poweroff "],
     ["create --he", "create --help "],
     ["destroy 1 ot", "destroy 1 other "],
+    ["uptime 1 ot", "uptime 1 other "],
     ["volume snap", "volume snapshot "],
     ["volume create --if", "volume create --if-absent "],
     ["vif attach ot", "vif attach other "],

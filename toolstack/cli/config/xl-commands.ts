@@ -45,7 +45,7 @@ export const XL_COMMANDS: Record<string, readonly XlCommand[]> = {
       "config-update",
     ),
     ...noted(
-      "no less than mem-set's target, and no reserve of memory for more; until the domain is restarted",
+      "no less than mem-set's target, which still goes no further than what the domain was made with; until it is restarted",
       "mem-max",
     ),
     ...noted(
