@@ -240,6 +240,28 @@ test("create: a UUID that another has is refused; vCPUs, weight and CPUs are as 
   t.deepEqual([...m.domains.keys()], [2, 3], "nothing of it stays");
 });
 
+test("config-update with an image that is removed: that it is lost is told", async (t) => {
+  const { m, typed } = await start();
+  await typed("create --kernel hello --memory 2 --name one");
+  await typed(
+    'js up = images.begin("sha256:" + "1".repeat(64), "rd", 5); up.add(new Uint8Array(5)); it = up.finish(); 0',
+  );
+  t.is(await typed(`config-update one --kernel hello --ramdisk sha256:${"1".repeat(64)}`), "");
+  await typed("js images.remove(it)");
+  m.shutdownGuest(m.domains.get(1)!, SHUTDOWN_reboot);
+  await m.pass(1000);
+  t.regex(m.takeOutput(), /domain 1 \(one\) could not be restarted: the image rd \(sha256:1+\) was removed/);
+  await typed("create --kernel hello --memory 2 --name two");
+  await typed(
+    'js up = images.begin("sha256:" + "2".repeat(64), "rd", 5); up.add(new Uint8Array(5)); it = up.finish(); 0',
+  );
+  await typed(`config-update two --kernel hello --ramdisk sha256:${"2".repeat(64)}`);
+  await typed("js images.remove(it)");
+  await m.pass(1000);
+  await m.boot();
+  t.regex(m.takeOutput(), /domain 2 \(two\): what `config-update` said of it is lost: an image is no longer there/);
+});
+
 test("two clients create a domain with one UUID, at once: one of them is refused", async (t) => {
   const m = machine("", 1024);
   m.frameNs = 5000; // it is built in steps
@@ -270,6 +292,7 @@ test("config-update: as it says from the next restart on, also when domain 0 has
   t.regex(await typed("config-update one --kernel hello --name x"), /unknown option --name/);
   t.regex(await typed("config-update one"), /--kernel NAME is missing/);
   t.regex(await typed("config-update nobody --kernel hello"), /no domain "nobody"/);
+  t.regex(await typed("info one"), /^restarted as +hello, 3 MiB, 1 vCPU, by config-update$/m);
   await typed("rename one other");
   await restarted(m);
   await reboots(t, m, 1);

@@ -108,6 +108,8 @@ const domainInfo = v.object({
       vbds: v.array(v.string()),
     }),
   ),
+  /** How it is made when it is restarted, where `config-update` has said that. */
+  next: v.nullable(v.object({ kernel: v.string(), memoryMib: v.number(), vcpus: v.number() })),
 });
 
 /** "3 d 04:05:06". */
@@ -138,9 +140,12 @@ function* machineLines(info: v.InferOutput<typeof machineInfo>): Generator<strin
 }
 
 function* domainLines(info: v.InferOutput<typeof domainInfo>): Generator<string> {
-  const { id, name, uuid, onPoweroff, onReboot, onCrash, made } = info;
+  const { id, name, uuid, onPoweroff, onReboot, onCrash, made, next } = info;
   yield line("domain", `${id} (${name})`);
   yield line("UUID", uuid);
+  if (next !== null) {
+    yield line("restarted as", `${next.kernel}, ${next.memoryMib} MiB, ${count(next.vcpus, "vCPU")}, by config-update`);
+  }
   yield line("when it ends", `poweroff: ${onPoweroff}, reboot: ${onReboot}, crash: ${onCrash}`);
   if (made === null) {
     yield line("made", "it is not known how: that was lost when domain 0 was restarted");

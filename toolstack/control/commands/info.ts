@@ -31,7 +31,7 @@ const OWNERS: [string, string][] = [
 ];
 
 /** How a domain was made, and what it has been given since. */
-function describe({ id, name, uuid, policy, request }: GuestDomain) {
+function describe({ id, name, uuid, policy, request, next: update }: GuestDomain) {
   const made = request && {
     kernel: request.kernel.name,
     ramdisk: request.ramdisk?.name ?? null,
@@ -41,7 +41,9 @@ function describe({ id, name, uuid, policy, request }: GuestDomain) {
     vifs: request.vifs ?? [],
     vbds: request.vbds ?? [],
   };
-  return { id, name, uuid, onPoweroff: policy.poweroff, onReboot: policy.reboot, onCrash: policy.crash, made };
+  const next = update && { kernel: update.kernel.name, memoryMib: update.memoryMib, vcpus: update.vcpus };
+  const { poweroff: onPoweroff, reboot: onReboot, crash: onCrash } = policy;
+  return { id, name, uuid, onPoweroff, onReboot, onCrash, made, next };
 }
 
 function describeMachine(domains: Domains) {

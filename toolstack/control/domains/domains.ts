@@ -199,6 +199,9 @@ export class Domains {
     if (saved !== null) domain.take(saved, restoreRequest(saved), restoreNext(saved));
     this.living.add(domain);
     if (saved === null) this.keeper.save(domain);
+    else if (saved.next !== null && domain.next === null) {
+      this.notice(`${domain}: what \`config-update\` said of it is lost: an image is no longer there`);
+    }
     if (saved?.resetting && (info.shutdown || info.paused)) {
       domain.resetting = true;
       this.reset(domain, info);
