@@ -4,9 +4,11 @@ import { E1000_82540EM, E1000_82544GC, E1000_82545EM, E1000_82574L, E1000_PCI_VE
 import { NVME_INTERFACE } from "../abi/io/nvme";
 import {
   VIRTIO_ID_BLOCK,
+  VIRTIO_ID_CONSOLE,
   VIRTIO_ID_NET,
   VIRTIO_PCI_MODERN_ID,
   VIRTIO_PCI_TRANSITIONAL_BLK,
+  VIRTIO_PCI_TRANSITIONAL_CONSOLE,
   VIRTIO_PCI_TRANSITIONAL_NET,
   VIRTIO_PCI_VENDOR,
 } from "../abi/io/virtio";
@@ -21,6 +23,7 @@ import { nvmeProbe } from "./nvme/nvme";
 import { PciDevice, pciSayAddress } from "./pci/device";
 import { pciEnumerate, pciFirst } from "./pci/enumerate";
 import { virtioBlkProbe } from "./virtio/blk";
+import { virtioConsoleProbe } from "./virtio/console";
 import { virtioNetProbe } from "./virtio/net";
 
 /** Has its driver take the device, if there is one; whether it did. */
@@ -33,6 +36,9 @@ function probe(d: PciDevice): bool {
       case VIRTIO_PCI_MODERN_ID + VIRTIO_ID_BLOCK:
       case VIRTIO_PCI_TRANSITIONAL_BLK:
         return virtioBlkProbe(d);
+      case VIRTIO_PCI_MODERN_ID + VIRTIO_ID_CONSOLE:
+      case VIRTIO_PCI_TRANSITIONAL_CONSOLE:
+        return virtioConsoleProbe(d);
     }
   }
   if (d.vendor == <u16>E1000_PCI_VENDOR) {
@@ -90,7 +96,10 @@ function report(): void {
   }
 }
 
-/** Finds all devices and starts their drivers, once: networkFirst and blockFirst are the results. Events are in use already. */
+/**
+ * Finds all devices and starts their drivers, once: networkFirst and blockFirst are the results; serial ports are told of as they appear
+ * (serialWatch, before). Events are in use already.
+ */
 export function driversStart(): void {
   pciEnumerate();
   for (let at = pciFirst(); at; at = changetype<PciDevice>(at).next) {

@@ -16,6 +16,7 @@ import { blockBegin, blockServe } from "./block/service";
 import { volumesInit } from "./volumes/volumes";
 import { netDeadline, netInit, netTurn } from "./net/net";
 import { netServe } from "./net/service";
+import { serialServe } from "./serial/serial";
 
 /** A turn that lasts longer than this, of the domain's own time, ends in a restart. */
 const WATCHDOG_SECONDS: u32 = 10;
@@ -44,6 +45,7 @@ function begin(): void {
   assert(port > 0 && eventHandle(port, nothing, 0), "no port for the timer");
   timerInit(awake, stayAwake, 0);
   stayAwake(0);
+  serialServe();
   driversStart();
   network = netInit();
   if (network) {

@@ -21,6 +21,7 @@ export namespace ControlPage {
   export const requestConsumed: u32 = 20; // by the I/O domain
   export const responseProduced: u32 = 24; // by the I/O domain
   export const responseConsumed: u32 = 28; // by domain 0
+  export const serial: u32 = 64; // by the I/O domain: frame of each serial port's pages (control-serial.ts), u32[SERIAL_PORTS]; 0 none
   export const requests: u32 = 4096; // CONTROL_SLOTS slots
   export const responses: u32 = 20480;
   export const bulk: u32 = 36864;

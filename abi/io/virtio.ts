@@ -11,8 +11,10 @@ export const VIRTIO_PCI_VENDOR: u32 = 0x1af4; // C: 0x1af4
 export const VIRTIO_PCI_MODERN_ID: u32 = 0x1040; // C: 0x1040
 export const VIRTIO_PCI_TRANSITIONAL_NET: u32 = 0x1000; // C: 0x1000
 export const VIRTIO_PCI_TRANSITIONAL_BLK: u32 = 0x1001; // C: 0x1001
+export const VIRTIO_PCI_TRANSITIONAL_CONSOLE: u32 = 0x1003; // C: 0x1003
 export const VIRTIO_ID_NET: u32 = 1;
 export const VIRTIO_ID_BLOCK: u32 = 2;
+export const VIRTIO_ID_CONSOLE: u32 = 3;
 
 // Device status.
 export const VIRTIO_CONFIG_S_ACKNOWLEDGE: u32 = 1;

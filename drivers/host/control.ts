@@ -48,6 +48,9 @@ export class ControlAnswer {
  */
 export type ControlFn = (request: usize, length: u32, answer: usize) => i32;
 
+/** See controlOnNotify. */
+export type ControlToldFn = () => void;
+
 /** Not a status: see ControlFn. */
 export const CONTROL_LATER: i32 = 1;
 
@@ -69,6 +72,8 @@ let port: u32 = 0;
 let later: u32 = 0;
 /** There may be requests. */
 let wanted: bool = false;
+/** Called when domain 0 notifies; 0 none. */
+let told: usize = 0;
 
 /** Makes the channel ready for domain 0 to open. Once, after eventsStart. False when there is no stable memory. */
 export function controlStart(): bool {
@@ -103,10 +108,28 @@ function look(which: usize): void {
   // What an earlier domain 0 had asked for and not taken the answers of is nobody's any more.
   later = 0;
   wanted = true;
+  if (told) changetype<ControlToldFn>(told)();
 }
 
 function notified(_record: usize): void {
   wanted = true;
+  if (told) changetype<ControlToldFn>(told)();
+}
+
+/** What is shared with domain 0 besides: `fn` is called whenever domain 0 notifies, or has opened the channel. */
+export function controlOnNotify(fn: ControlToldFn): void {
+  told = changetype<usize>(fn);
+}
+
+/** Notifies domain 0, if it has opened the channel. */
+export function controlNotify(): void {
+  if (port) eventSend(port);
+}
+
+/** Tells domain 0 where the pages of a serial port are (ControlPage.serial). */
+export function controlPublishSerial(index: u32, frame: u32): void {
+  write32(PAGE + ControlPage.serial + <usize>index * 4, frame);
+  controlNotify();
 }
 
 function ping(at: usize, length: u32, to: usize): i32 {

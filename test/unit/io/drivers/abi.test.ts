@@ -14,6 +14,7 @@ const FILES: Record<string, string[]> = {
   "virtio.ts": ["virtio_ids.h", "virtio_config.h", "virtio_ring.h", "virtio_pci.h"],
   "virtio-net.ts": ["virtio_net.h"],
   "virtio-blk.ts": ["virtio_blk.h"],
+  "virtio-console.ts": ["virtio_console.h"],
 };
 
 interface Item {
