@@ -3,6 +3,7 @@ import { closeSync, existsSync, ftruncateSync, openSync, statSync } from "node:f
 import dgram from "node:dgram";
 import { once } from "node:events";
 import net from "node:net";
+import { SERIAL_LABEL } from "../abi/io/control-serial.ts";
 
 /** Cards by the names that users know them by: QEMU's devices. */
 export const NIC_DEVICES = { "virtio-net": "virtio-net-pci", e1000: "e1000", e1000e: "e1000e" } as const;
@@ -167,6 +168,23 @@ export function qemuDevices(
     args.push("-device", `virtio-blk-pci,drive=disk${i}${virtio}`);
   }
   return args;
+}
+
+/**
+ * QEMU's options for ports of a virtio console that lead to domain 0's control service.
+ * @param sockets UNIX sockets that QEMU makes, one for each port
+ */
+export function qemuControlPorts(sockets: string[], iommu: IommuModel | null = null): string[] {
+  if (sockets.length === 0) return [];
+  const virtio = iommu === null ? "" : ",disable-legacy=on,iommu_platform=on";
+  return [
+    // Port 0 is not for these.
+    ...["-device", `virtio-serial-pci,id=control,max_ports=${sockets.length + 1}${virtio}`],
+    ...sockets.flatMap((file, i) => [
+      ...["-chardev", `socket,id=control${i},path=${escaped(file)},server=on,wait=off`],
+      ...["-device", `virtserialport,bus=control.0,chardev=control${i},name=${SERIAL_LABEL}.${i}`],
+    ]),
+  ];
 }
 
 /** Bochs' ATA channels, where the first device of the first is what is booted from: its second, then those of the others. */

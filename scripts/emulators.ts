@@ -11,6 +11,7 @@ import {
   type Forward,
   type IommuModel,
   type NicModel,
+  qemuControlPorts,
   qemuDevices,
 } from "./devices.ts";
 import { makeIso } from "./iso.ts";
@@ -52,6 +53,8 @@ export interface MachineOptions {
   nic?: NicModel | null;
   /** Ports of this computer's that lead to guests' on that network. */
   forwards?: Forward[];
+  /** QEMU's UNIX sockets of ports to domain 0's control service. */
+  controlSockets?: string[];
   /** QEMU's disks, beside what is booted from. */
   disks?: Disk[];
   /** QEMU's or Bochs' CPU model, where a test wants another one. */
@@ -145,6 +148,7 @@ async function qemuCommand(options: MachineOptions, folder: string): Promise<Emu
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
     ...qemuAccelerator(options),
     ...qemuDevices(options.nic ?? null, options.forwards ?? [], options.disks ?? [], options.iommu),
+    ...qemuControlPorts(options.controlSockets ?? [], options.iommu),
     ...(options.devices ?? []),
     ...(await qemuBoot(options, folder)),
   ];

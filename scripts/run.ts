@@ -29,7 +29,7 @@ import {
   parseDisk,
   parseForward,
 } from "./devices.ts";
-import { type Control, keyModule, prepareControl } from "./control.ts";
+import { CARRIERS, type Carrier, keyModule, prepareControl, prepareSerialControl, type Reached } from "./control.ts";
 import { commandsWord, ExecOutput, type Execution, execution, waitForOutcome } from "./exec.ts";
 import { makeIso } from "./iso.ts";
 import { type Has, linuxCommands, linuxModules } from "./linux/guest.ts";
@@ -52,6 +52,7 @@ interface RunOptions {
   iommu?: IommuModel | "none";
   forward?: Forward[];
   disk?: ({ file: string; bytes?: number } | null)[];
+  control?: Carrier | "none";
   name?: string;
   key?: string;
 }
@@ -184,6 +185,12 @@ function parseOptions(): RunOptions {
         "new; --exec and --iso use disks given only",
       collecting((text) => (text === "none" ? null : parseDisk(text))),
     )
+    .addOption(
+      new Option(
+        "--control <way>",
+        "how `chaos` and `xl` reach the machine; default: network, where it has a card, virtio-console in QEMU without one",
+      ).choices([...CARRIERS, "none"]),
+    )
     .option("--name <name>", "what `chaos` and `xl` call this machine (default: typevisor, or with a number behind it)")
     .option("--key <file>", "with --iso: the key that `chaos` and `xl` will have (`chaos key FILE` makes one)")
     .option("--iso <file>", "write a bootable GRUB ISO (BIOS and UEFI) instead of booting")
@@ -240,7 +247,7 @@ async function runCommands(options: MachineOptions, { id }: Execution, timeoutMs
 async function runInteractively(
   options: MachineOptions,
   timeoutMs: number | undefined,
-  control: Control | null,
+  control: Reached | null,
 ): Promise<number> {
   const machine = await startMachine(options);
   control?.record();
@@ -307,6 +314,22 @@ async function devicesOf(
   return { nic: card, iommu: iommu === "none" ? null : iommu, forwards: forward };
 }
 
+/** What carries the control connection; null: nothing. What is started here for people can be reached from other terminals. */
+function carrierOf({ control, exec, iso }: RunOptions, kind: MachineKind, hasCard: boolean): Carrier | null {
+  const forPeople = exec === undefined && iso === undefined;
+  if (control === undefined) {
+    if (!forPeople) return null;
+    return hasCard ? "network" : kind === "bochs-vmx" ? null : "virtio-console";
+  }
+  if (control === "none") return null;
+  if (!forPeople) throw new Error("--control is for a machine with a prompt: not with --exec or --iso");
+  if (control === "network" && !hasCard) throw new Error("--control network: the machine has no network card");
+  if (control === "virtio-console" && kind === "bochs-vmx") {
+    throw new Error("--control virtio-console: Bochs has no virtio devices");
+  }
+  return control;
+}
+
 async function main(build?: () => Promise<void>): Promise<number> {
   const options = parseOptions();
   const kind = options.machine === "auto" ? bestMachine() : options.machine;
@@ -320,12 +343,11 @@ async function main(build?: () => Promise<void>): Promise<number> {
   const given = [...guest.modules(), ...(options.module ?? [])];
   if (options.key !== undefined && options.iso === undefined)
     throw new Error("--key is for --iso: a machine that is started here has a key of its own");
-  // What is started here for people can be reached from other terminals.
-  const control =
-    options.exec === undefined && options.iso === undefined && devices.nic !== null
-      ? await prepareControl(options.name)
-      : null;
-  if (control !== null) devices.forwards = [...(devices.forwards ?? []), control.forward];
+  const carrier = carrierOf(options, kind, devices.nic !== null);
+  const network = carrier === "network" ? await prepareControl(options.name) : null;
+  const serial = carrier === "virtio-console" ? prepareSerialControl(options.name) : null;
+  const control: Reached | null = network ?? serial;
+  if (network !== null) devices.forwards = [...(devices.forwards ?? []), network.forward];
   const modules = withOwnGuests([
     ...given,
     ...(control?.modules ?? []),
@@ -333,12 +355,13 @@ async function main(build?: () => Promise<void>): Promise<number> {
   ]);
   const { disks, own, blank } = disksOf(options);
   const first = [blank ? "volume format 0" : "", guest.commands({ network: devices.nic !== null, disk: own })];
-  if (options.guest === "hello" && options.exec === undefined && options.iso === undefined && devices.nic !== null) {
+  const forPeople = options.guest === "hello" && options.exec === undefined && options.iso === undefined;
+  if (forPeople && devices.nic !== null) {
     const servers = await startServers(modules);
     first.push(servers.commands);
-    if (control !== null) first.push(`echo 'In another terminal: ${control.how}'`);
     devices.forwards = [...(devices.forwards ?? []), ...servers.forwards];
   }
+  if (control !== null && forPeople) first.push(`echo 'In another terminal: ${control.how}'`);
   const exec = options.exec === undefined ? null : execution(options.exec);
   const commandLine =
     exec !== null ? exec.words : commandsWord("start", first.filter((command) => command !== "").join("; "), "--guest");
@@ -357,11 +380,12 @@ async function main(build?: () => Promise<void>): Promise<number> {
     memoryMib: options.memory ?? memoryFor(given),
     commandLine: [
       commandLine,
-      ...(control === null ? [] : [control.word]),
+      ...(network === null ? [] : [network.word]),
       ...(options.exec === undefined ? terminalWord(process.stdout) : []),
     ].join(" "),
     modules,
     ...devices,
+    controlSockets: serial?.sockets,
     disks,
     allowReset: options.exec === undefined,
   };

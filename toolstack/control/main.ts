@@ -3,7 +3,8 @@
  * on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
  * first turn initialises everything that needs the machine.
  */
-import { openControl } from "./api/listen.ts";
+import { parseKept } from "./api/kept.ts";
+import { ControlService } from "./api/listen.ts";
 import { ControlServer } from "./api/server.ts";
 import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
@@ -19,6 +20,7 @@ import { openHypercalls } from "./hypercall.ts";
 import { stayAwake, turn } from "./loop.ts";
 import { installGlobals } from "./repl-globals.ts";
 import { openScratch } from "./scratch.ts";
+import { SerialPorts } from "./serial/ports.ts";
 import { startSession } from "./session.ts";
 import { prepareAcpi } from "./builder/acpi.ts";
 import { openSuspects } from "./suspects.ts";
@@ -41,6 +43,9 @@ domains.systemChanged = (id) => {
   domains.devices.sweep((domain) => domains.find(domain) !== undefined);
 };
 const control = new ControlServer(domains);
+const ports = new SerialPorts(() => io.notify(), notice);
+io.ports = ports;
+const service = new ControlService(control, (port, accept) => network.tcp.listen(port, accept), ports, notice);
 const shell = new Shell(domains, readInput);
 
 prepareAcpi();
@@ -68,7 +73,7 @@ function start(): void {
   reportFailuresTo(notice);
   detach("the session", async () => {
     await taken;
-    openControl(control, (port, accept) => network.tcp.listen(port, accept), notice);
+    service.start(parseKept(domains.ownRecord).key);
     await startSession(shell, domains);
   });
 }

@@ -4,6 +4,7 @@
  * mappings of guests' pages.
  */
 import { DOM0_MAP, DOM0_MAP_END } from "../../abi/domain0-layout.ts";
+import { SERIAL_PORTS, SerialPage } from "../../abi/io/control-serial.ts";
 import { IO_CONTROL, IO_CONTROL_END } from "../../abi/io/layout.ts";
 import { PAGE_SIZE } from "./window.ts";
 
@@ -14,7 +15,10 @@ export const BUILD_PAGES = 512;
 /** Where the I/O domain's control channel is mapped. */
 export const IO_WINDOW = DOM0_MAP + BUILD_PAGES * PAGE_SIZE;
 
-let fresh = IO_WINDOW + (IO_CONTROL_END - IO_CONTROL);
+/** And the serial ports that are served over it, SerialPage.SIZE each. */
+export const SERIAL_WINDOW = IO_WINDOW + (IO_CONTROL_END - IO_CONTROL);
+
+let fresh = SERIAL_WINDOW + SERIAL_PORTS * SerialPage.SIZE;
 const released: number[] = [];
 
 /** Takes one page of the mapping region; nothing is mapped there yet. */

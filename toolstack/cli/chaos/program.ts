@@ -9,7 +9,7 @@ import { VERSION } from "../../api/version.ts";
 import { isToolError } from "../tool-error.ts";
 import { buildCommand } from "./build.ts";
 import { makeKey, writeKey } from "../connection/key.ts";
-import { listMachines } from "../connection/machines.ts";
+import { listMachines, placeText } from "../connection/machines.ts";
 import { talk } from "./console.ts";
 import { configUpdateCommand, createCommand } from "./create.ts";
 import { runCommand } from "./run.ts";
@@ -26,7 +26,7 @@ export function chaosProgram(): Command {
   const program = new Command("chaos")
     .description("Manages a Typevisor: its domains, devices and itself.")
     .version(VERSION)
-    .option("--host <name>", "which machine: a name (`chaos machines`) or ADDRESS[:PORT]; CHAOS_HOST says it too")
+    .option("--host <name>", "which machine: a name (`chaos machines`), ADDRESS[:PORT] or unix:SOCKET; CHAOS_HOST says it too")
     .option("--key <file>", "the key of a machine that was not started on this computer; CHAOS_KEY says it too")
     .showHelpAfterError("`chaos --help` lists the commands, `chaos COMMAND --help` explains one");
   const within = async (run: (session: ToolSession) => Promise<void>) => {
@@ -49,7 +49,7 @@ export function chaosProgram(): Command {
       const machines = listMachines();
       if (json) process.stdout.write(`${JSON.stringify(machines)}\n`);
       else
-        for (const { name, address, port } of machines) process.stdout.write(`${name.padEnd(20)} ${address}:${port}\n`);
+        for (const machine of machines) process.stdout.write(`${machine.name.padEnd(20)} ${placeText(machine)}\n`);
     });
   program
     .command("key <FILE>")

@@ -7,23 +7,25 @@ import type { ControlKey } from "../../api/key.ts";
 import { VERSION } from "../../api/version.ts";
 import { Client, ConnectionLost, type Greeting } from "./client.ts";
 import { readKey } from "./key.ts";
-import { isMachineName, listMachines } from "./machines.ts";
+import { isMachineName, listMachines, type Place, placeText } from "./machines.ts";
+import { connectSerial } from "./serial.ts";
 
 /** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0012-control-tls.md). */
 const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
 const CONNECT_MS = 10_000;
+/** Attempts on a serial port that the client before has left just now: what was on its way to that one may come to this one. */
+const SERIAL_ATTEMPTS = 3;
+const UNIX = "unix:";
 
-export interface Target {
+export type Target = Place & {
   /** For messages: its name or address. */
   name: string;
-  address: string;
-  port: number;
   keyFile: string;
-}
+};
 
 /**
  * The machine that is meant.
- * @param host NAME, ADDRESS or ADDRESS:PORT, as --host and CHAOS_HOST say; undefined: the only one that runs
+ * @param host NAME, ADDRESS, ADDRESS:PORT or unix:PATH, as --host and CHAOS_HOST say; undefined: the only one that runs
  * @param keyFile of one that was not started on this computer
  * @throws Error in words
  */
@@ -39,8 +41,15 @@ export function findTarget(host: string | undefined, keyFile: string | undefined
   }
   const machine = machines.find(({ name }) => name === host);
   if (machine !== undefined) return { ...machine, keyFile: keyFile ?? machine.keyFile };
+  if (host.startsWith(UNIX)) {
+    const socket = host.slice(UNIX.length);
+    if (socket === "") throw new Error("--host: unix: is followed by the path of a socket");
+    if (keyFile === undefined) throw new Error(`--key FILE is missing: the key of the Typevisor behind ${socket}`);
+    return { name: host, sockets: [socket], keyFile };
+  }
   const [, address, port] = /^(\[[0-9a-fA-F:]+\]|[^:]+)(?::([0-9]{1,5}))?$/.exec(host) ?? [];
-  if (address === undefined) throw new Error(`--host: "${host}" is neither a machine's name nor ADDRESS[:PORT]`);
+  if (address === undefined)
+    throw new Error(`--host: "${host}" is neither a machine's name nor ADDRESS[:PORT] nor unix:PATH`);
   if (keyFile === undefined) {
     const names = known === "" ? "none runs here" : `here run: ${known}`;
     if (isMachineName(host))
@@ -56,37 +65,49 @@ export async function connect(
   software = `chaos ${VERSION}`,
 ): Promise<{ client: Client; greeting: Greeting }> {
   const key = readKey(target.keyFile);
-  const socket = await secure(target, key);
-  return await Client.greet(socket, software, target.name);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await Client.greet(await secure(target, key), software, target.name);
+    } catch (error) {
+      const code = ((error as Error).cause as NodeJS.ErrnoException | undefined)?.code;
+      const again = "sockets" in target && code === "ERR_SSL_WRONG_VERSION_NUMBER" && attempt < SERIAL_ATTEMPTS;
+      if (!again) throw error;
+    }
+  }
 }
 
-async function secure({ name, address, port, keyFile }: Target, { identity, key }: ControlKey): Promise<tls.TLSSocket> {
-  const socket = tls.connect({
-    host: address,
-    port,
-    ciphers: CIPHER,
-    ecdhCurve: "X25519",
-    minVersion: "TLSv1.2",
-    maxVersion: "TLSv1.2",
-    pskCallback: () => ({ identity, psk: key }),
-    checkServerIdentity: () => undefined,
-  });
-  socket.setNoDelay(true);
-  const limit = setTimeout(() => socket.destroy(new Error(`no answer within ${CONNECT_MS / 1000} s`)), CONNECT_MS);
+async function secure(target: Target, { identity, key }: ControlKey): Promise<tls.TLSSocket> {
+  let socket: tls.TLSSocket | null = null;
   try {
-    await once(socket, "secureConnect");
+    socket = tls.connect({
+      ...("sockets" in target
+        ? { socket: await connectSerial(target.sockets, CONNECT_MS) }
+        : { host: target.address, port: target.port }),
+      ciphers: CIPHER,
+      ecdhCurve: "X25519",
+      minVersion: "TLSv1.2",
+      maxVersion: "TLSv1.2",
+      pskCallback: () => ({ identity, psk: key }),
+      checkServerIdentity: () => undefined,
+    });
+    if (!("sockets" in target)) socket.setNoDelay(true);
+    const limit = setTimeout(() => socket!.destroy(new Error(`no answer within ${CONNECT_MS / 1000} s`)), CONNECT_MS);
+    try {
+      await once(socket, "secureConnect");
+    } finally {
+      clearTimeout(limit);
+    }
     return socket;
   } catch (error) {
-    socket.destroy();
+    socket?.destroy();
     const { code, message } = error as NodeJS.ErrnoException;
     const why =
       code === "ECONNREFUSED"
         ? "nothing listens there"
         : code === "ECONNRESET" || /alert|decrypt|handshake/i.test(message)
-          ? `it refused the key ${keyFile}, or was not ready (${message})`
+          ? `it refused the key ${target.keyFile}, or was not ready (${message})`
           : message;
-    throw new ConnectionLost(`${name} (${address}:${port}) cannot be reached: ${why}`);
-  } finally {
-    clearTimeout(limit);
+    const place = "sockets" in target && target.name.startsWith(UNIX) ? "" : ` (${placeText(target)})`;
+    throw new ConnectionLost(`${target.name}${place} cannot be reached: ${why}`, { cause: error });
   }
 }

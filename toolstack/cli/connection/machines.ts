@@ -5,14 +5,21 @@
 import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { SERIAL_PORTS } from "../../../abi/io/control-serial.ts";
 
-export interface MachineRecord {
+/** Where it is reached: over TCP, or through UNIX sockets of serial ports, each of which takes one client at a time. */
+export type Place = { address: string; port: number } | { sockets: string[] };
+
+export type MachineRecord = Place & {
   name: string;
-  address: string;
-  port: number;
   keyFile: string;
   /** The process that runs it: without it the record is stale. */
   pid: number;
+};
+
+/** A place for people. */
+export function placeText(place: Place): string {
+  return "sockets" in place ? `unix:${place.sockets[0]}` : `${place.address}:${place.port}`;
 }
 
 /** A machine's name: part of a file's name, and told from an address. */
@@ -38,6 +45,11 @@ export function runtimeFolder(): string {
 }
 
 const recordFile = (name: string) => path.join(runtimeFolder(), `${name}.json`);
+
+/** The UNIX sockets for a machine's serial ports. */
+export function socketFilesOf(name: string, count: number): string[] {
+  return Array.from({ length: count }, (_, i) => path.join(runtimeFolder(), `${name}.${i}.sock`));
+}
 
 /** The file for a machine's key. */
 export function keyFileOf(name: string): string {
@@ -77,6 +89,7 @@ export function recordMachine(record: MachineRecord): void {
 export function removeMachine(name: string): void {
   rmSync(recordFile(name), { force: true });
   rmSync(keyFileOf(name), { force: true });
+  for (const file of socketFilesOf(name, SERIAL_PORTS)) rmSync(file, { force: true });
 }
 
 /** A name that no machine has: `wanted`, or with a number behind it. */

@@ -1,35 +1,119 @@
-/** The control service on the machine: on domain 0's own address, for clients that have the key that the machine was given. */
+/**
+ * The control service on the machine: on domain 0's own address and on serial ports, for clients that have the key that the machine was
+ * given, as a boot module or at its console.
+ */
 import { CONTROL_PORT } from "../../api/protocol.ts";
-import { KEY_MODULE, parseKey } from "../../api/key.ts";
+import { formatKey, KEY_MODULE, parseKey, type ControlKey } from "../../api/key.ts";
+import { hexOf } from "../../api/hex.ts";
 import { ownModule } from "../boot-info.ts";
-import type { Listen } from "../net/connection.ts";
-import { decodeUtf8 } from "../text.ts";
+import type { Connection, Listen } from "../net/connection.ts";
+import { sha256 } from "../tls/sha256.ts";
+import { decodeUtf8, encodeUtf8 } from "../text.ts";
+import type { TlsServer } from "../tls/listen.ts";
 import { openTls } from "../tls/machine.ts";
 import type { ControlServer } from "./server.ts";
 
 /** Bytes of a module that can be a key. */
 const KEY_MOST = 128;
+/** Bytes of a fingerprint. */
+const FINGERPRINT = 8;
 
-/**
- * Listens, if the machine was given a key: without one nobody can authenticate.
- * @param log gets a line for what an operator should know
- * @returns why there is no control connection; null when there is one
- */
-export function openControl(server: ControlServer, listen: Listen, log: (text: string) => void): string | null {
-  const module = ownModule(KEY_MODULE);
-  if (module === undefined) return `no key: there is no boot module ${KEY_MODULE}`;
-  const key = module.size > KEY_MOST ? null : parseKey(decodeUtf8(module.read(0, module.size)));
-  if (key === null) {
-    const reason = `the boot module ${KEY_MODULE} is no key: \`chaos key FILE\` makes one`;
-    log(`control: ${reason}`);
-    return reason;
+/** What brings connections besides the network. */
+export interface Ports {
+  /** How many there are. */
+  readonly count: number;
+  listen(accept: (connection: Connection) => void): void;
+}
+
+/** A key, without its secret. */
+export interface KeyDescription {
+  name: string;
+  /** The first 16 digits that `sha256sum` shows of the key's file. */
+  fingerprint: string;
+  from: "boot module" | "console";
+}
+
+export class ControlService {
+  private key: { key: ControlKey; from: KeyDescription["from"] } | null = null;
+  private tls: TlsServer | null = null;
+  private reason = "it is being started";
+
+  /** @param log gets a line for what an operator should know */
+  constructor(
+    private readonly server: ControlServer,
+    private readonly listen: Listen,
+    private readonly ports: Ports,
+    private readonly log: (text: string) => void,
+  ) {}
+
+  /**
+   * Begins, if there is a key: without one nobody can authenticate.
+   * @param said at the console to an earlier domain 0
+   */
+  start(said: ControlKey | null): void {
+    if (said !== null) {
+      this.key = { key: said, from: "console" };
+    } else {
+      const module = ownModule(KEY_MODULE);
+      if (module === undefined) {
+        this.reason = `no key: there is no boot module ${KEY_MODULE}, and none was set (\`control key set\`)`;
+        return;
+      }
+      const key = module.size > KEY_MOST ? null : parseKey(decodeUtf8(module.read(0, module.size)));
+      if (key === null) {
+        this.reason = `the boot module ${KEY_MODULE} is no key: \`chaos key FILE\` makes one`;
+        this.log(`control: ${this.reason}`);
+        return;
+      }
+      this.key = { key, from: "boot module" };
+    }
+    try {
+      this.open(this.key.key);
+    } catch (error) {
+      this.reason = (error as Error).message;
+      this.log(`control: ${this.reason}`);
+    }
   }
-  try {
-    openTls([key], log).secure(listen)(CONTROL_PORT, (connection) => server.accept(connection));
-    return null;
-  } catch (error) {
-    const reason = (error as Error).message;
-    log(`control: ${reason}`);
-    return reason;
+
+  /**
+   * Has clients authenticate themselves by another key: those that have by the one before are disconnected.
+   * @throws Error in words: there are no random numbers for TLS. Then nothing has changed
+   */
+  setKey(key: ControlKey): void {
+    if (this.tls === null) this.open(key);
+    else this.tls.setKeys([key]);
+    this.key = { key, from: "console" };
   }
+
+  /** Null: there is none. */
+  describeKey(): KeyDescription | null {
+    if (this.key === null) return null;
+    const { key, from } = this.key;
+    return { name: key.identity, fingerprint: fingerprintOf(key), from };
+  }
+
+  /** For people: why nobody can connect; null: clients that have the key can. */
+  get refusal(): string | null {
+    return this.tls === null ? this.reason : null;
+  }
+
+  get serialPorts(): number {
+    return this.ports.count;
+  }
+
+  get clients(): number {
+    return this.server.count;
+  }
+
+  private open(key: ControlKey): void {
+    const tls = openTls([key], this.log);
+    const accept = (connection: Connection) => this.server.accept(connection);
+    tls.secure(this.listen)(CONTROL_PORT, accept);
+    this.ports.listen((connection) => tls.add(connection, accept));
+    this.tls = tls;
+  }
+}
+
+export function fingerprintOf(key: ControlKey): string {
+  return hexOf(sha256(encodeUtf8(formatKey(key))).subarray(0, FINGERPRINT));
 }

@@ -63,7 +63,7 @@ import {
 } from "./saved.ts";
 import { isAsleep } from "./sleep.ts";
 import { isFailure, shutdownReason, type EndReason } from "./shutdown.ts";
-import { systemName } from "./system-domains.ts";
+import { DOMAIN_0, systemName } from "./system-domains.ts";
 import { handleOfText, handleOfUuid, isUnfinished, newHandle, seedUuids } from "./uuid.ts";
 import { dropRecord, loadRecords } from "../stable.ts";
 import { showLife } from "../watchdog.ts";
@@ -85,6 +85,8 @@ export class Domains {
   systemChanged: (id: number) => void = () => {};
   /** Of all domains. */
   readonly devices: Devices;
+  /** Domain 0's own record, of an earlier domain 0. */
+  ownRecord: string | undefined;
 
   /** @param notice prints a line about something that happened by itself */
   constructor(
@@ -108,7 +110,10 @@ export class Domains {
     };
     this.store.hold();
     try {
-      await this.takeOver(loadRecords(() => showLife()));
+      const records = loadRecords(() => showLife());
+      this.ownRecord = records.get(DOMAIN_0);
+      records.delete(DOMAIN_0);
+      await this.takeOver(records);
     } catch (error) {
       reportFailure("taking over domains", error);
     }

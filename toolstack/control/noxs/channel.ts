@@ -21,6 +21,7 @@ import {
   IO_CONTROL_VERSION,
   IO_PING,
 } from "../../../abi/io/control.ts";
+import { SERIAL_PORTS } from "../../../abi/io/control-serial.ts";
 import { IO_CONTROL, IO_CONTROL_END, IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { DOMAIN_0 } from "../domains/system-domains.ts";
 import { closeChannel, onInterdomain } from "../events.ts";
@@ -37,12 +38,13 @@ import { PAGE_SHIFT, PAGE_SIZE, words } from "../window.ts";
 import { IoError, type IoAnswer, type IoRequests } from "./io-requests.ts";
 
 /** Words of the control page's head and of a slot's. */
-const HEAD_WORDS = (ControlPage.responseConsumed + 4) / 4;
+const HEAD_WORDS = ControlPage.serial / 4 + SERIAL_PORTS;
 const SLOT_WORDS = ControlRequest.payload / 4;
 const REQUEST_PRODUCED = ControlPage.requestProduced / 4;
 const REQUEST_CONSUMED = ControlPage.requestConsumed / 4;
 const RESPONSE_PRODUCED = ControlPage.responseProduced / 4;
 const RESPONSE_CONSUMED = ControlPage.responseConsumed / 4;
+const SERIAL = ControlPage.serial / 4;
 const PAGES = (IO_CONTROL_END - IO_CONTROL) / PAGE_SIZE;
 const NOTHING = new Uint8Array(0);
 /** How long to wait for an I/O domain that has just been started, and how often. */
@@ -72,6 +74,16 @@ function nameOf(operation: number): string {
   return NAMES.get(operation) ?? `operation ${operation}`;
 }
 
+/** Who uses the serial ports that the I/O domain tells of: their pages' first frames are in its control page. */
+export interface SharedPorts {
+  /** There are those, more than before. */
+  found(frames: readonly number[]): void;
+  /** The I/O domain has notified. */
+  notified(): void;
+  /** They are gone, with the I/O domain. */
+  lost(): void;
+}
+
 interface Request {
   operation: number;
   payload: Uint8Array;
@@ -96,6 +108,8 @@ export class IoChannel implements IoRequests {
   private cancelRetry: (() => void) | null = null;
   /** Starts of the I/O domain, as it counts them; 0 before the channel was first opened. */
   generation = 0;
+  ports: SharedPorts | null = null;
+  private portsKnown = 0;
 
   /** Opens the channel, now or when the I/O domain has started. Without an I/O domain all requests are refused. */
   open(): void {
@@ -150,6 +164,8 @@ export class IoChannel implements IoRequests {
   private close(): void {
     this.cancelRetry?.();
     this.cancelRetry = null;
+    if (this.portsKnown > 0) this.ports?.lost();
+    this.portsKnown = 0;
     if (this.port !== null) closeChannel(this.port);
     this.port = null;
     this.unmap();
@@ -224,6 +240,7 @@ export class IoChannel implements IoRequests {
     if (made !== null) this.set(ControlPage.port, made);
     this.port = port;
     send(this.port);
+    this.lookForPorts();
     this.pump();
     return true;
   }
@@ -240,6 +257,20 @@ export class IoChannel implements IoRequests {
     }
     const made = allocUnbound(IO_DOMAIN, DOMAIN_0);
     return { port: onInterdomain(IO_DOMAIN, made, handler), made };
+  }
+
+  /** Notifies the I/O domain of what is shared with it besides requests. */
+  notify(): void {
+    if (this.port !== null) send(this.port);
+  }
+
+  private lookForPorts(): void {
+    const head = this.headWords();
+    let count = this.portsKnown;
+    while (count < SERIAL_PORTS && head[SERIAL + count] !== 0) count++;
+    if (count === this.portsKnown) return;
+    this.portsKnown = count;
+    this.ports?.found([...head.subarray(SERIAL, SERIAL + count)]);
   }
 
   private set(offset: number, value: number): void {
@@ -295,6 +326,8 @@ export class IoChannel implements IoRequests {
       consumed = (consumed + 1) >>> 0;
     }
     head[RESPONSE_CONSUMED] = consumed;
+    this.lookForPorts();
+    if (this.portsKnown > 0) this.ports?.notified();
     this.pump();
   }
 

@@ -179,9 +179,22 @@ export class TlsServer {
     for (const connection of this.accepted) if (connection.ended !== null) this.accepted.delete(connection);
   }
 
+  /**
+   * Has clients authenticate themselves by other keys: all connections end.
+   * @throws Error for keys that are not possible; then nothing has changed
+   */
+  setKeys(keys: readonly TlsKey[]): void {
+    this.module.setKeys(keys);
+    this.tellAll();
+  }
+
   /** The sandbox has ended: whoever had a session learns it. */
   private stopped(): void {
     this.around.log("control: the TLS sandbox was stopped, and its connections with it; the next one starts it anew");
+    this.tellAll();
+  }
+
+  private tellAll(): void {
     for (const connection of this.accepted) this.around.after(0, () => connection.turn());
     for (const { secured } of this.pending) if (secured !== null) this.around.after(0, () => secured.turn());
   }

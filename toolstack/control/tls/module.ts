@@ -105,12 +105,26 @@ export class TlsModule {
    */
   constructor(
     readonly host: TlsHost,
-    readonly keys: readonly TlsKey[],
+    private clientKeys: readonly TlsKey[],
     private readonly seed: () => Uint8Array,
     private readonly stir: () => Uint8Array,
     private readonly stopped: () => void,
   ) {
+    checkKeys(clientKeys);
+  }
+
+  get keys(): readonly TlsKey[] {
+    return this.clientKeys;
+  }
+
+  /**
+   * Has other keys from now on. All sessions are lost: who has had a key is nobody any more.
+   * @throws Error for keys that are not possible
+   */
+  setKeys(keys: readonly TlsKey[]): void {
     checkKeys(keys);
+    this.clientKeys = keys;
+    if (this.running) this.end();
   }
 
   /** Whether that instance is the present one. */
@@ -177,12 +191,16 @@ export class TlsModule {
   }
 
   private stop(): void {
+    this.end();
+    this.stopped();
+  }
+
+  private end(): void {
     this.running = false;
     this.taken.forEach((taken, number) => {
       if (taken) this.release(number);
     });
     this.host.take(0, TLS_OWN_BYTES);
-    this.stopped();
   }
 }
 
