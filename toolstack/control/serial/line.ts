@@ -22,6 +22,10 @@ export class Line {
   constructor(private readonly memory: LineMemory) {
     this.rxConsumed = memory.load32(SerialPage.rxProduced);
     this.txProduced = memory.load32(SerialPage.txProduced);
+    const consumed = memory.load32(SerialPage.txConsumed);
+    // What cannot be was left by a domain 0 that was broken.
+    if ((this.txProduced - consumed) >>> 0 > SERIAL_RING_BYTES) this.txProduced = consumed;
+    memory.store32(SerialPage.txProduced, this.txProduced);
     memory.store32(SerialPage.rxConsumed, this.rxConsumed);
     memory.store32(SerialPage.txWaits, 0);
     memory.store32(SerialPage.wanted, 1);

@@ -47,21 +47,25 @@ import { type Layouts, layoutsOf, Record_ } from "./records.ts";
 const PAGE = 4096;
 const ENOSYS = -38;
 const EINVAL = -22;
-const wasm = path.join(buildFolder, "unit-drivers.wasm");
 
-/** The module of drivers/unit-test-entry.ts, brought up to date. */
-async function compile(): Promise<WebAssembly.Module> {
+/**
+ * The module of a unit test's entry, brought up to date.
+ * @param name of the file that is made
+ * @param folders that it is made of, besides abi/
+ */
+export async function compileEntry(name: string, entry: string, folders: string[]): Promise<WebAssembly.Module> {
+  const wasm = path.join(buildFolder, `${name}.wasm`);
   const args = [
     fromRoot("node_modules/assemblyscript/bin/asc.js"),
-    "drivers/unit-test-entry.ts",
+    entry,
     ...["--runtime", "stub", "-O2", "--debug", "--importMemory", "--use", "abort=drivers/host/log/abort"],
-    ...["-o", "build/unit-drivers.wasm"],
+    ...["-o", `build/${name}.wasm`],
   ];
   await withBuildLock(() =>
     runStep({
-      name: "unit-drivers",
-      title: "compiled the drivers for their unit tests",
-      inputs: () => [fromRoot("abi"), fromRoot("drivers")],
+      name,
+      title: `compiled ${entry}`,
+      inputs: () => [fromRoot("abi"), ...folders.map((folder) => fromRoot(folder))],
       key: args.slice(1).join(" "),
       outputs: [wasm],
       run: async () => {
@@ -72,7 +76,7 @@ async function compile(): Promise<WebAssembly.Module> {
   return new WebAssembly.Module(readFileSync(wasm));
 }
 
-const module = compile();
+let drivers: Promise<WebAssembly.Module> | null = null;
 
 type Call = (...args: (number | bigint)[]) => number;
 
@@ -140,7 +144,13 @@ export class IoMachine {
   private readonly pending = new Set<number>();
   private configAddress = 0;
 
+  /** The drivers, of drivers/unit-test-entry.ts. */
   static async start(...functions: [number, PciFunction][]): Promise<IoMachine> {
+    drivers ??= compileEntry("unit-drivers", "drivers/unit-test-entry.ts", ["drivers"]);
+    return IoMachine.of(await drivers, ...functions);
+  }
+
+  static of(module: WebAssembly.Module, ...functions: [number, PciFunction][]): IoMachine {
     const machine = new IoMachine();
     for (const [address, fn] of functions) machine.plug(address, fn);
     const io = machine.imports();
@@ -153,7 +163,7 @@ export class IoMachine {
         },
       ]),
     ) as WebAssembly.ModuleImports;
-    const instance = new WebAssembly.Instance(await module, {
+    const instance = new WebAssembly.Instance(module, {
       env: { memory: machine.memory },
       io: counted,
       unit: machine.client(),
