@@ -42,7 +42,9 @@ class LineFinder {
       this.tail = text.slice(-this.longest);
       return null;
     }
-    return { says: found.says, rest: bytes.subarray(found.end - this.tail.length) };
+    const rest = bytes.subarray(found.end - this.tail.length);
+    this.tail = "";
+    return { says: found.says, rest };
   }
 }
 

@@ -3,14 +3,17 @@
  * on every boot and after every crash. The engine then calls `turn` whenever there is something to do; the
  * first turn initialises everything that needs the machine.
  */
+import { setControlView } from "./api/current.ts";
 import { parseKept } from "./api/kept.ts";
 import { ControlService } from "./api/listen.ts";
 import { ControlServer } from "./api/server.ts";
+import { bootOption } from "./boot-info.ts";
 import { openInput, readInput } from "./console/input.ts";
 import { print } from "./console/output.ts";
 import { Shell } from "./shell.ts";
 import { plantRoots } from "./domains/domain-nodes.ts";
 import { Domains } from "./domains/domains.ts";
+import type { Listen } from "./net/connection.ts";
 import { network } from "./net/network.ts";
 import { IoChannel } from "./noxs/channel.ts";
 import { onVirq, openEvents } from "./events.ts";
@@ -45,7 +48,9 @@ domains.systemChanged = (id) => {
 const control = new ControlServer(domains);
 const ports = new SerialPorts(() => io.notify(), notice);
 io.ports = ports;
-const service = new ControlService(control, (port, accept) => network.tcp.listen(port, accept), ports, notice);
+const listen: Listen = (port, accept) => network.tcp.listen(port, accept);
+const service = new ControlService(control, listen, ports, network, notice);
+setControlView(service);
 const shell = new Shell(domains, readInput);
 
 prepareAcpi();
@@ -65,15 +70,16 @@ function start(): void {
   onVirq(VIRQ_TIMER, timerFired);
   openSuspects();
   const taken = domains.start();
+  const kept = parseKept(domains.ownRecord);
   io.open();
   domains.devices.start();
-  network.start(() => domains.devices.whenReady(), notice);
+  network.start(kept.network ?? bootOption("control"), () => domains.devices.whenReady(), notice);
   installGlobals(domains, io, control);
   openInput(shell);
   reportFailuresTo(notice);
   detach("the session", async () => {
     await taken;
-    service.start(parseKept(domains.ownRecord).key);
+    service.start(kept);
     await startSession(shell, domains);
   });
 }

@@ -15,6 +15,7 @@ process.env.XDG_RUNTIME_DIR = folder;
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
 const NUMBER = "0123456789abcdef";
+const EARLIER = "fedcba9876543210";
 
 /** A port; with `greets`, domain 0 is behind it, and sends back what it gets behind the answer. */
 async function listen(name: string, greets: boolean): Promise<{ file: string; server: net.Server; seen: number }> {
@@ -23,9 +24,8 @@ async function listen(name: string, greets: boolean): Promise<{ file: string; se
     port.seen++;
     socket.on("error", () => {});
     if (!greets) return;
-    socket.write("what was on its way to another ");
-    socket.write(greetingOf(NUMBER).slice(0, 11));
-    socket.write(greetingOf(NUMBER).slice(11));
+    // What was on its way to another, a greeting too.
+    socket.write(`some bytes, ${greetingOf(EARLIER)}more${greetingOf(NUMBER)}`);
     const finder = answerFinder(NUMBER);
     let answered = false;
     socket.on("data", (bytes) => {

@@ -14,7 +14,9 @@ import { connectSerial } from "./serial.ts";
 const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
 const CONNECT_MS = 10_000;
 /** Attempts on a serial port that the client before has left just now: what was on its way to that one may come to this one. */
-const SERIAL_ATTEMPTS = 3;
+const SERIAL_ATTEMPTS = 5;
+/** How long a client waits for a port that is free. */
+const SERIAL_MS = 15_000;
 const UNIX = "unix:";
 
 export type Target = Place & {
@@ -81,7 +83,7 @@ async function secure(target: Target, { identity, key }: ControlKey): Promise<tl
   try {
     socket = tls.connect({
       ...("sockets" in target
-        ? { socket: await connectSerial(target.sockets, CONNECT_MS) }
+        ? { socket: await connectSerial(target.sockets, SERIAL_MS) }
         : { host: target.address, port: target.port }),
       ciphers: CIPHER,
       ecdhCurve: "X25519",

@@ -67,11 +67,12 @@ async function greeted(socket: net.Socket): Promise<net.Socket> {
     const ended = () => finish(() => reject(new Error("the connection was closed")));
     const failed = (error: Error) => finish(() => reject(error));
     const take = (bytes: Buffer) => {
-      const found = finder.push(bytes);
-      if (found === null) return;
+      // The latest one counts: an earlier one may have been for the client before.
+      let number: string | null = null;
+      for (let found = finder.push(bytes); found !== null; found = finder.push(found.rest)) number = found.says;
+      if (number === null) return;
       socket.pause();
-      // Domain 0 says nothing more until it is answered.
-      socket.write(answerOf(found.says));
+      socket.write(answerOf(number));
       finish(resolve);
     };
     const finish = (how: () => void) => {

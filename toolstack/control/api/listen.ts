@@ -3,6 +3,7 @@
  * given, as a boot module or at its console.
  */
 import { CONTROL_PORT } from "../../api/protocol.ts";
+import { CommandError } from "../../api/command-error.ts";
 import { formatKey, KEY_MODULE, parseKey, type ControlKey } from "../../api/key.ts";
 import { hexOf } from "../../api/hex.ts";
 import { ownModule } from "../boot-info.ts";
@@ -11,6 +12,9 @@ import { sha256 } from "../tls/sha256.ts";
 import { decodeUtf8, encodeUtf8 } from "../text.ts";
 import type { TlsServer } from "../tls/listen.ts";
 import { openTls } from "../tls/machine.ts";
+import { parseControlOption, type ControlOption } from "../net/option.ts";
+import type { ControlView, KeyDescription } from "./current.ts";
+import { keep, type Kept } from "./kept.ts";
 import type { ControlServer } from "./server.ts";
 
 /** Bytes of a module that can be a key. */
@@ -25,16 +29,15 @@ export interface Ports {
   listen(accept: (connection: Connection) => void): void;
 }
 
-/** A key, without its secret. */
-export interface KeyDescription {
-  name: string;
-  /** The first 16 digits that `sha256sum` shows of the key's file. */
-  fingerprint: string;
-  from: "boot module" | "console";
+/** Domain 0's own address, as far as it is said here. */
+export interface OwnNetwork {
+  set(option: ControlOption): Promise<void>;
+  describe(): string;
 }
 
-export class ControlService {
+export class ControlService implements ControlView {
   private key: { key: ControlKey; from: KeyDescription["from"] } | null = null;
+  private kept: Kept = { key: null, network: null };
   private tls: TlsServer | null = null;
   private reason = "it is being started";
 
@@ -43,16 +46,18 @@ export class ControlService {
     private readonly server: ControlServer,
     private readonly listen: Listen,
     private readonly ports: Ports,
+    private readonly network: OwnNetwork,
     private readonly log: (text: string) => void,
   ) {}
 
   /**
    * Begins, if there is a key: without one nobody can authenticate.
-   * @param said at the console to an earlier domain 0
+   * @param kept what was said at the console to an earlier domain 0
    */
-  start(said: ControlKey | null): void {
-    if (said !== null) {
-      this.key = { key: said, from: "console" };
+  start(kept: Kept): void {
+    this.kept = kept;
+    if (kept.key !== null) {
+      this.key = { key: kept.key, from: "console" };
     } else {
       const module = ownModule(KEY_MODULE);
       if (module === undefined) {
@@ -83,16 +88,32 @@ export class ControlService {
     if (this.tls === null) this.open(key);
     else this.tls.setKeys([key]);
     this.key = { key, from: "console" };
+    this.keep({ ...this.kept, key });
   }
 
-  /** Null: there is none. */
+  /** As ControlView's. */
+  async setNetwork(text: string): Promise<void> {
+    const option = parseControlOption(text);
+    if (typeof option === "object" && "wrong" in option) throw new CommandError(option.wrong.replace(/^control=/, ""));
+    this.keep({ ...this.kept, network: text });
+    await this.network.set(option);
+  }
+
+  describeNetwork(): string {
+    return this.network.describe();
+  }
+
+  private keep(kept: Kept): void {
+    this.kept = kept;
+    if (!keep(kept)) this.log("control: there is no room to keep this: a restart of domain 0 forgets it");
+  }
+
   describeKey(): KeyDescription | null {
     if (this.key === null) return null;
     const { key, from } = this.key;
     return { name: key.identity, fingerprint: fingerprintOf(key), from };
   }
 
-  /** For people: why nobody can connect; null: clients that have the key can. */
   get refusal(): string | null {
     return this.tls === null ? this.reason : null;
   }

@@ -3,6 +3,7 @@ import { memSetCommand, rebootCommand, shutdownCommand, sysrqCommand, vcpuSetCom
 import { bridgeCommand } from "./devices/bridge.ts";
 import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
+import { controlCommand } from "./control.ts";
 import { consoleCommand, logsCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
 import { debugKeysCommand } from "./debug-keys.ts";
@@ -69,6 +70,7 @@ export const commands: Command[] = [
   xenstoreWriteCommand,
   xenstoreRemoveCommand,
   xenctxCommand,
+  controlCommand,
   ioRestartCommand,
   debugKeysCommand,
   dmesgCommand,

@@ -12,7 +12,6 @@ import { VIF_CONNECTED } from "../../../abi/io/control-net.ts";
 import { IO_VIF_ADD } from "../../../abi/io/control.ts";
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { NET_CONFIGURE, NET_RECONNECT, NET_SHARED_PAGES, NET_TX_BUFFERS, NetMailbox } from "../../../abi/net.ts";
-import { bootOption } from "../boot-info.ts";
 import { systemTime } from "../clock.ts";
 import { DOMAIN_0 } from "../domains/system-domains.ts";
 import { closeChannel, onUnbound } from "../events.ts";
@@ -56,6 +55,7 @@ export class Network {
   private option: ControlOption = "off";
   private io: IoRequests | null = null;
   private notice: (text: string) => void = () => {};
+  private ready: () => Promise<IoRequests> = () => Promise.reject(new Error("not started"));
   private mac: Uint8Array = new Uint8Array(6);
   private port = 0;
   /** Why there is no interface. */
@@ -69,12 +69,14 @@ export class Network {
 
   /**
    * Makes the interface, if it is to be.
+   * @param wanted as `control=` says it; undefined: off
    * @param ready resolves to the I/O domain when the default bridge has been made
    * @param notice prints a line about something that happened by itself
    */
-  start(ready: () => Promise<IoRequests>, notice: (text: string) => void): void {
+  start(wanted: string | undefined, ready: () => Promise<IoRequests>, notice: (text: string) => void): void {
     this.notice = notice;
-    const option = parseControlOption(bootOption("control"));
+    this.ready = ready;
+    const option = parseControlOption(wanted);
     if (typeof option === "object" && "wrong" in option) {
       notice(option.wrong);
       this.reason = option.wrong;
@@ -87,6 +89,25 @@ export class Network {
       this.io = await ready();
       await this.make(this.io);
     });
+  }
+
+  /** Has another address from now on, or none: all connections end. Resolves when that is done, or `describe` says why it is not. */
+  async set(option: ControlOption): Promise<void> {
+    this.do(async () => {
+      const io = (this.io ??= await this.ready());
+      if (this.module.isOpen || this.port !== 0) {
+        this.withdraw();
+        this.armed = 0;
+        await this.shut(io);
+        this.tcp.dispatch();
+      }
+      this.option = option;
+      this.restarts = 0;
+      this.hadAddress = false;
+      this.reason = option === "off" ? "control=off" : "it is being set up";
+      if (option !== "off") await this.make(io);
+    });
+    await this.work;
   }
 
   /** The I/O domain may have been restarted. */

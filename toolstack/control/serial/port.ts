@@ -1,7 +1,7 @@
 /**
  * The clients of a serial port, one after the other. A client is there from when it has said the number of the latest greeting
  * (toolstack/api/serial.ts) until the host's end is closed, or it is ended here: then whoever has the host's end is greeted again, with
- * another number.
+ * another number, as soon as anything comes from there.
  */
 import { answerFinder, greetingOf, type LineFinder } from "../../api/serial.ts";
 import { reportFailure } from "../failures.ts";
@@ -82,6 +82,8 @@ export class SerialPort {
   private finder: LineFinder | null = null;
   private client: SerialConnection | null = null;
   private news = false;
+  /** The connection that was ended here and is there yet: not greeted again before it says something, for it is about to leave. */
+  private ended: number | null = null;
 
   /**
    * @param name for logs; the same for each of its clients
@@ -112,6 +114,8 @@ export class SerialPort {
       // What a client has left that is gone.
       return this.line.read(piece) > 0;
     }
+    if (this.ended === connection && this.line.available === 0) return false;
+    this.ended = null;
     if (this.greeted !== connection) this.greet(connection);
     if (this.unsent.length > 0) this.unsent = this.unsent.subarray(this.line.write(this.unsent));
     const bytes = this.line.read(piece);
@@ -145,6 +149,7 @@ export class SerialPort {
     if (client.ended === null) return false;
     this.client = null;
     this.greeted = null;
+    if (client.ended === "local") this.ended = client.connection;
     return true;
   }
 

@@ -14,6 +14,7 @@ import { SEED_MODULE } from "../../api/key.ts";
 import { ownModule } from "../boot-info.ts";
 import { clockWords } from "../clock.ts";
 import { hostRandom, memory } from "../host.ts";
+import { sha256 } from "./sha256.ts";
 
 /** Words of 64 bits of a seed that come from the processor: four times what a key has, should they be worth less than they claim. */
 const SEED_WORDS = 16;
@@ -70,6 +71,23 @@ function time(): Uint8Array {
   return new Uint8Array(Uint32Array.from(clockWords()).buffer);
 }
 
+/**
+ * A key that nobody can guess, of what the processor gives: a boot module's bytes may be those of another start.
+ * @throws Error that says why there is none
+ */
+export function randomKey(): Uint8Array {
+  const { source, bytes, good } = processorWords(SEED_WORDS);
+  if (!good)
+    throw new Error(`no key can be made here: ${processorLacks(source)}; \`chaos key FILE\` makes one elsewhere`);
+  return sha256(join(bytes, time()));
+}
+
+function processorLacks(source: number): string {
+  return source === RANDOM_NONE
+    ? "the processor has neither RDSEED nor RDRAND"
+    : `the processor's ${source === RANDOM_RDSEED ? "RDSEED" : "RDRAND"} repeats itself`;
+}
+
 /** In words: where this machine's random numbers come from. */
 export function describeEntropy(): string {
   const { source, good } = processorWords(SEED_WORDS);
@@ -89,12 +107,8 @@ export function freshSeed(): Uint8Array {
   const { source, bytes, good } = processorWords(SEED_WORDS);
   const module = moduleBytes();
   if (!good && module.length === 0) {
-    const processor =
-      source === RANDOM_NONE
-        ? "the processor has neither RDSEED nor RDRAND"
-        : `the processor's ${source === RANDOM_RDSEED ? "RDSEED" : "RDRAND"} repeats itself`;
     throw new Error(
-      `TLS: there are no random numbers for it: ${processor}, and there is no boot module "${SEED_MODULE}" of ${SEED_LEAST} bytes or more`,
+      `TLS: there are no random numbers for it: ${processorLacks(source)}, and there is no boot module "${SEED_MODULE}" of ${SEED_LEAST} bytes or more`,
     );
   }
   // What is worth most first: the generator starts with TLS_SEED_BYTES of it.
