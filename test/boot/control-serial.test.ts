@@ -90,7 +90,7 @@ test.serial("without a network: listed, created, uploaded to, restarted, by seve
   t.log(`an upload of 16 MiB over the virtio console: ${(bytes.length / 1e6 / seconds).toFixed(1)} MB/s`);
   await good(t, "image", "rm", hash);
 
-  const script = path.join(folder, "uploads.ts");
+  const script = path.join(folder, "uploads.mts");
   writeFileSync(
     script,
     `import { connect, findTarget } from ${JSON.stringify(fromRoot("toolstack/cli/connection/connect.ts"))};
@@ -100,8 +100,12 @@ const put = client.request(imagePutRequest, { hash: "sha256:${"0".repeat(64)}", 
 put.stream.write(Buffer.alloc(4 << 20), () => console.log("uploading"));
 `,
   );
-  const child = spawn(process.execPath, ["--import=tsx", script], { cwd: fromRoot(".") });
-  await once(child.stdout, "data");
+  const child = spawn(process.execPath, ["--import=tsx", script], {
+    cwd: fromRoot("."),
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const uploading = once(child.stdout!, "data").then(() => true);
+  t.true(await Promise.race([uploading, once(child, "exit").then(() => false)]), "it uploads");
   t.is(await evaluate<number>(machine, "control.count"), 2);
   child.kill("SIGKILL");
   await awaitValue(machine, "control.count", 1);
