@@ -26,7 +26,10 @@ export function chaosProgram(): Command {
   const program = new Command("chaos")
     .description("Manages a Typevisor: its domains, devices and itself.")
     .version(VERSION)
-    .option("--host <name>", "which machine: a name (`chaos machines`), ADDRESS[:PORT] or unix:SOCKET; CHAOS_HOST says it too")
+    .option(
+      "--host <name>",
+      "which machine: a name (`chaos machines`), ADDRESS[:PORT] or unix:SOCKET; CHAOS_HOST says it too",
+    )
     .option("--key <file>", "the key of a machine that was not started on this computer; CHAOS_KEY says it too")
     .showHelpAfterError("`chaos --help` lists the commands, `chaos COMMAND --help` explains one");
   const within = async (run: (session: ToolSession) => Promise<void>) => {
@@ -48,8 +51,7 @@ export function chaosProgram(): Command {
     .action(({ json }: { json?: boolean }) => {
       const machines = listMachines();
       if (json) process.stdout.write(`${JSON.stringify(machines)}\n`);
-      else
-        for (const machine of machines) process.stdout.write(`${machine.name.padEnd(20)} ${placeText(machine)}\n`);
+      else for (const machine of machines) process.stdout.write(`${machine.name.padEnd(20)} ${placeText(machine)}\n`);
     });
   program
     .command("key <FILE>")

@@ -1,10 +1,10 @@
 /** How Typevisor is managed from outside, shown and set at the console: whoever sits there is asked for no key. */
-import { CommandError } from "../../api/command-error.ts";
-import { type ControlKey, formatKey, isKeyName, parseKey } from "../../api/key.ts";
-import { controlView } from "../api/current.ts";
-import { print } from "../console/output.ts";
-import { randomKey } from "../tls/entropy.ts";
-import type { Command, CommandContext } from "./command.ts";
+import { CommandError } from "../../../api/command-error.ts";
+import { type ControlKey, formatKey, isKeyName, parseKey } from "../../../api/key.ts";
+import { controlView } from "../../api/current.ts";
+import { print } from "../../console/output.ts";
+import { randomKey } from "../../tls/entropy.ts";
+import type { Command, CommandContext } from "../command.ts";
 
 /** The name of a key of which none is said. */
 const DEFAULT_NAME = "operator";

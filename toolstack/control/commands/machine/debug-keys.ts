@@ -1,8 +1,8 @@
-import { CommandError } from "../../api/command-error.ts";
-import { debugKeysRequest } from "../../api/requests/machine.ts";
-import { debugKeys } from "../hypercalls/sysctl.ts";
-import { handler } from "./handler.ts";
-import { requestCommand } from "./request-command.ts";
+import { CommandError } from "../../../api/command-error.ts";
+import { debugKeysRequest } from "../../../api/requests/machine.ts";
+import { debugKeys } from "../../hypercalls/sysctl.ts";
+import { handler } from "../handler.ts";
+import { requestCommand } from "../request-command.ts";
 
 const KEYS_MAX = 64;
 
