@@ -18,8 +18,9 @@ import { connect, findTarget } from "../../toolstack/cli/connection/connect.ts";
 import { makeKey, writeKey } from "../../toolstack/cli/connection/key.ts";
 import { listMachines, removeMachine } from "../../toolstack/cli/connection/machines.ts";
 import { connectSerial } from "../../toolstack/cli/connection/serial.ts";
-import { bootToPrompt, COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
+import { BOOT_MS, bootToPrompt, COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
 import { awaitValue } from "./support/control-network.ts";
+import { Start } from "./support/start.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-serial-"));
 process.env.XDG_RUNTIME_DIR = folder;
@@ -233,6 +234,27 @@ test.serial("a key that is made or typed at the console, and an address that is 
   writeKey(otherFile, other);
   t.regex(await good(t, "--host", `unix:${socket}`, "--key", otherFile, "list"), /^Name /);
   await powerOff(t, machine);
+});
+
+test.serial("npm start without a network card: `chaos` finds it by its sockets; nothing is left of it", async (t) => {
+  const begun = Start.run(t, ["--nic", "none", "--disk", "none", "--name", "lonely"]);
+  await begun.waitFor(/^In another terminal: npx chaos --host lonely list$/m, BOOT_MS);
+  t.regex(await good(t, "--host", "lonely", "list"), /^Name .*\nDomain-0 /);
+  begun.child.kill("SIGTERM");
+  t.is(await begun.end(COMMAND_MS), 143);
+  t.deepEqual(
+    readdirSync(path.join(folder, "typevisor")).filter((name) => name.startsWith("lonely")),
+    [],
+  );
+  for (const [args, wanted] of [
+    [["--control", "network", "--nic", "none"], /--control network: the machine has no network card/],
+    [["--control", "virtio-console", "--exec", "list"], /--control is for a machine with a prompt/],
+    [["--control", "virtio-console", "--machine", "bochs-vmx"], /Bochs has no virtio devices/],
+  ] as const) {
+    const refused = Start.run(t, [...args]);
+    t.is(await refused.end(BOOT_MS), 1);
+    t.regex(refused.text, wanted);
+  }
 });
 
 function digest(text: string): string {
