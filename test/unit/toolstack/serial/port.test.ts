@@ -97,6 +97,16 @@ test("closed and opened before it was noticed is another client", (t) => {
   t.is(fake.sent(), greetingOf(number(1)) + greetingOf(number(2)));
 });
 
+test("one that leaves before it has answered: the next is greeted anew", (t) => {
+  const fake = new FakePort();
+  fake.change();
+  t.is(fake.sent(), greetingOf(number(1)));
+  fake.page.writeUInt32LE(fake.page.readUInt32LE(SerialPage.connection) + 2, SerialPage.connection);
+  fake.receive(text(answerOf(number(1))));
+  t.is(fake.clients.length, 0);
+  t.is(fake.sent(), greetingOf(number(2)));
+});
+
 test("a client that reads nothing, and one that is not read, wait", (t) => {
   const fake = new FakePort();
   fake.change();
