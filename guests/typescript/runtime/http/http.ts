@@ -127,6 +127,7 @@ export class Server extends NetServer {
   private serve(socket: Socket): void {
     let wanted = true;
     let peerEnded = false;
+    let response: ServerResponse | undefined;
     const answered = (request: IncomingMessage, keepAlive: boolean) => {
       if (!keepAlive || peerEnded || !this.listening) {
         socket.end();
@@ -155,10 +156,7 @@ export class Server extends NetServer {
           this.emit("upgrade", request, socket, parser.takeRest());
           return true;
         }
-        const response = new ServerResponse(request, (keepAlive) => answered(request, keepAlive));
-        socket.once("close", () => {
-          if (!response.writableFinished) response.destroy();
-        });
+        response = new ServerResponse(request, (keepAlive) => answered(request, keepAlive));
         if (/^100-continue$/i.test(String(request.headers.expect ?? ""))) response.writeContinue();
         this.emit("request", request, response);
         return false;
@@ -170,7 +168,10 @@ export class Server extends NetServer {
       if (wanted || this.timeout > 0) socket.destroy();
     });
     this.idle.set(socket, parser);
-    socket.on("close", () => this.idle.delete(socket));
+    socket.on("close", () => {
+      this.idle.delete(socket);
+      if (response?.writableFinished === false) response.destroy();
+    });
     socket.on("malformed", (error: Error) => {
       if (this.listenerCount("clientError") > 0) this.emit("clientError", error, socket);
       else if (socket.writable)

@@ -15,6 +15,9 @@ const SERVER = `
     } else if (request.url === "/parts") {
       response.write("one");
       setTimeout(() => response.end("two"), 10);
+    } else if (request.url === "/listeners") {
+      const { socket } = request;
+      response.end(String(socket.eventNames().reduce((sum, name) => sum + socket.listenerCount(name), 0)));
     } else if (request.url === "/empty") {
       response.writeHead(204).end();
     } else if (request.url === "/bad") {
@@ -64,6 +67,14 @@ test("a request in any pieces, and its answer with a length; the connection stay
   const { text, peer } = await exchange([...whole]);
   t.is(text, answer);
   t.false(peer.ended);
+});
+
+test("a connection that stays keeps nothing of its requests", async (t) => {
+  const { text, guest } = await exchange(Array.from({ length: 30 }, () => GET("/listeners")));
+  const counts = [...text.matchAll(/\r\n\r\n(\d+)/g)].map(([, count]) => count);
+  t.is(counts.length, 30);
+  t.is(new Set(counts.slice(1)).size, 1, counts.join(" "));
+  t.notRegex(guest.printed, /Warning/);
 });
 
 test("requests behind each other are answered one after the other, also when TCP takes only little at once", async (t) => {
