@@ -38,7 +38,8 @@ export function dependencyTree(names: string[]): Map<string, string[]> {
   for (const name of names) preparePackages(name);
   const tree = new Map<string, string[]>();
   let dependencies: string[] = [];
-  for (const line of aptCache(["depends", "--recurse", ...DEPENDS_ONLY, ...names]).split("\n")) {
+  const versions = names.map((name) => `${name}=${candidateOf(name)}`);
+  for (const line of aptCache(["depends", "--recurse", ...DEPENDS_ONLY, ...versions]).split("\n")) {
     if (/^[a-z0-9]/.test(line)) tree.set(line, (dependencies = []));
     const dependency = /^ [ |](?:Pre)?Depends: ([a-z0-9][a-z0-9.+-]*)$/.exec(line)?.[1];
     if (dependency !== undefined && !dependencies.includes(dependency)) dependencies.push(dependency);
@@ -47,20 +48,34 @@ export function dependencyTree(names: string[]): Map<string, string[]> {
   return tree;
 }
 
-/** Versions that apt would install, as far as it was asked: it takes a third of a second to say. */
+/** Versions that apt would fetch, as far as it was asked: it takes a third of a second to say. */
 const candidates = new Map<string, string | undefined>();
 
-function learnCandidates(names: string[]): void {
-  for (const name of names) candidates.set(name, undefined);
-  let name = "";
-  for (const line of aptCache(["policy", ...names]).split("\n")) {
-    name = /^(\S+):$/.exec(line)?.[1] ?? name;
-    const version = /^ {2}Candidate: (\S+)$/.exec(line)?.[1];
-    if (version !== undefined && version !== "(none)") candidates.set(name, version);
+/**
+ * What `apt-cache policy` says of packages: the version that apt would install, or, where that is an installed one that no
+ * archive has (any more), the latest that one has.
+ */
+export function versionsToFetch(policy: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const part of policy.split(/^(?=\S+:$)/m)) {
+    const name = /^(\S+):$/m.exec(part)?.[1];
+    const candidate = /^ {2}Candidate: (\S+)$/m.exec(part)?.[1];
+    if (name === undefined || candidate === undefined) continue;
+    // Each version, and below it where it is: a URL, or what dpkg has installed.
+    const table = [...part.matchAll(/^ (?: {4}|\*\*\* )(\S+)(?: \d+)?\n((?: {8}.*\n?)*)/gm)];
+    const remote = table.filter(([, , places]) => /^ +-?\d+ [a-z]+:/m.test(places!)).map(([, version]) => version!);
+    const version = remote.includes(candidate) ? candidate : remote[0];
+    if (version !== undefined) found.set(name, version);
   }
+  return found;
 }
 
-/** The version that apt would install; undefined when it knows none. */
+function learnCandidates(names: string[]): void {
+  const found = versionsToFetch(aptCache(["policy", ...names]));
+  for (const name of names) candidates.set(name, found.get(name));
+}
+
+/** The version that apt would fetch; undefined when it knows none. */
 export function candidateOf(name: string): string | undefined {
   if (!candidates.has(name)) learnCandidates([name]);
   return candidates.get(name);
