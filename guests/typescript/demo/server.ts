@@ -1,4 +1,4 @@
-/** An HTTP server: a page, files that were packed in, an echo, and what is known of the guest as JSON. */
+/** An HTTP server: a page, a greeting, files that were packed in, an echo, and what is known of the guest as JSON. */
 import { createReadStream, existsSync, readdirSync, statSync } from "node:fs";
 import http from "node:http";
 
@@ -30,6 +30,9 @@ const server = http.createServer((request, response) => {
   const url = new URL(request.url ?? "/", "http://guest");
   if (url.pathname === "/") {
     response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(page());
+  } else if (url.pathname === "/hello") {
+    response.setHeader("content-type", "text/plain; charset=utf-8");
+    response.end(`Hello, ${url.searchParams.get("name") ?? "world"}!\n`);
   } else if (url.pathname === "/status") {
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify({ requests, arguments: process.argv.slice(2), memory: process.memoryUsage().rss }));

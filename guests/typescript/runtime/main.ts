@@ -13,7 +13,7 @@ import { MODULES } from "./modules.ts";
 import { performance, startClock } from "./guest/performance.ts";
 import { process, uncaught, unhandled } from "./program/process.ts";
 import { seedRandom } from "./guest/random.ts";
-import { addTick } from "./guest/ticks.ts";
+import { addJob } from "./guest/ticks.ts";
 import { TextDecoder, TextEncoder } from "./data/text.ts";
 import { clearImmediate, clearInterval, clearTimeout, setImmediate, setInterval, setTimeout } from "./guest/timers.ts";
 import { URL, URLSearchParams } from "./data/url.ts";
@@ -46,7 +46,7 @@ const globals = {
   process,
   TextEncoder,
   TextDecoder,
-  queueMicrotask: addTick,
+  queueMicrotask: addJob,
   setTimeout,
   setInterval,
   setImmediate,

@@ -2,11 +2,24 @@
 import { Buffer } from "buffer/";
 import { decodeUtf8, encodeUtf8 } from "./text.ts";
 
-const isUtf8 = (encoding: unknown) => encoding === undefined || encoding === null || /^utf-?8$/i.test(String(encoding));
+const isUtf8 = (encoding: unknown) =>
+  encoding === undefined || encoding === null || encoding === "utf8" || /^utf-?8$/i.test(String(encoding));
 
 /** A view of the same bytes. */
 export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length);
+  return ownBuffer(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length));
+}
+
+/** The same bytes, which nobody else has, as a Buffer: the npm package's are arrays with another prototype, too. */
+export function ownBuffer(bytes: Uint8Array): Buffer {
+  return Object.setPrototypeOf(bytes, Buffer.prototype) as Buffer;
+}
+
+/** Text of characters up to U+00FF, a byte each. */
+export function latin1Bytes(text: string): Buffer {
+  const bytes = encodeUtf8(text);
+  // As many bytes as characters: they are all ASCII.
+  return bytes.length === text.length ? ownBuffer(bytes) : slowFrom(text, "latin1");
 }
 
 type From = (value: unknown, encoding?: unknown, length?: unknown) => Buffer;
@@ -18,7 +31,7 @@ const { toString: slowText } = Buffer.prototype;
 
 Object.assign(Buffer, {
   from: (value: unknown, encoding?: unknown, length?: unknown): Buffer =>
-    typeof value === "string" && isUtf8(encoding) ? asBuffer(encodeUtf8(value)) : slowFrom(value, encoding, length),
+    typeof value === "string" && isUtf8(encoding) ? ownBuffer(encodeUtf8(value)) : slowFrom(value, encoding, length),
   byteLength: (value: unknown, encoding?: unknown): number =>
     typeof value === "string" && isUtf8(encoding) ? encodeUtf8(value).length : slowLength(value, encoding),
 });

@@ -246,6 +246,8 @@ export class Writable extends EventEmitter {
   declare writes: Write[];
   declare writingSize: number;
   declare writing: boolean;
+  /** Set by streams whose _write takes further chunks before it is done with one, in order: they get them as they come. */
+  declare writesThrough: boolean;
   declare writingObjects: boolean;
   declare writingLimit: number;
 
@@ -302,10 +304,10 @@ export class Writable extends EventEmitter {
   }
   /** Begins the next write, or what follows the last. */
   writeNext(): void {
-    if (this.writing || this.destroyed) return;
+    if ((this.writing && !this.writesThrough) || this.destroyed) return;
     const write = this.writes.shift();
     if (write === undefined) {
-      if (this.writableEnded && !this.writableFinished) this.finishWriting();
+      if (!this.writing && this.writingSize === 0 && this.writableEnded && !this.writableFinished) this.finishWriting();
       return;
     }
     this.writing = true;
@@ -360,7 +362,7 @@ export class Writable extends EventEmitter {
 function initWriting(stream: Writable, options: WritableOptions): void {
   stream.writes = [];
   stream.writingSize = 0;
-  stream.writing = false;
+  stream.writing = stream.writesThrough = false;
   stream.writingObjects = options.objectMode ?? false;
   stream.writingLimit = options.highWaterMark ?? (stream.writingObjects ? 16 : HIGH_WATER);
   if (options.write) stream._write = options.write;
@@ -395,7 +397,7 @@ export interface Duplex extends Pick<
       | "finishedWriting"
     )
   | ("writable" | "writableEnded" | "writableFinished" | "writableNeedDrain" | "writableLength")
-  | ("writes" | "writingSize" | "writing" | "writingObjects" | "writingLimit")
+  | ("writes" | "writingSize" | "writing" | "writesThrough" | "writingObjects" | "writingLimit")
 > {
   _write(chunk: Buffer, encoding: string, done: Done): void;
   _final(done: Done): void;

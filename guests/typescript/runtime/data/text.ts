@@ -78,6 +78,13 @@ function unfinished(bytes: Uint8Array): number {
   return 0;
 }
 
+/** Text of bytes that are all ASCII, and not NUL, at most as many as the transfer buffer has; undefined for others. */
+export function decodeAscii(bytes: Uint8Array): string | undefined {
+  transfer.set(bytes);
+  const text = decodePiece(bytes.length);
+  return text?.length === bytes.length ? text : undefined;
+}
+
 /** Text of UTF-8; `broken` hears of each place that is none. */
 export function decodeUtf8(bytes: Uint8Array, broken: () => void = () => {}): string {
   let text = "";

@@ -107,7 +107,10 @@ const PHASES: (() => Callback | undefined)[] = [
   () => immediates.shift(),
   () => {
     if (call(OPERATION.takeEvent) !== 1) return undefined;
-    const [handle, events, error, listener] = [word(0), word(1), word(2), word(3)];
+    const handle = word(0);
+    const events = word(1);
+    const error = word(2);
+    const listener = word(3);
     return () => {
       if ((events & EVENT.accepted) !== 0) onConnection(handle, listener);
       sockets.get(handle)?.(events & ~EVENT.accepted, error);

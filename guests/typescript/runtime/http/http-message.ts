@@ -3,6 +3,7 @@ import { Buffer } from "../data/buffer.ts";
 import { codedError } from "../program/errors.ts";
 import type { Socket } from "../network/net.ts";
 import { Readable } from "../data/streams.ts";
+import { decodeAscii } from "../data/text.ts";
 
 const HEAD_MOST = 16 * 1024;
 /** The longest line with a chunk's size. */
@@ -63,28 +64,57 @@ function addField(headers: Headers, name: string, value: string): void {
 /** A field's name: a token of RFC 9110. */
 export const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 
-function parseHead(head: string, message: IncomingMessage): void {
-  const [first, ...lines] = head.split("\r\n");
-  const request = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+) (\S+) HTTP\/1\.([01])$/.exec(first!);
-  const answer = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(first!);
-  if (request) {
-    [message.method, message.url, message.httpVersion] = [request[1], request[2], `1.${request[3]}`];
-  } else if (answer) {
-    [message.httpVersion, message.statusCode, message.statusMessage] = [
-      `1.${answer[1]}`,
-      Number(answer[2]),
-      answer[3] ?? "",
-    ];
-  } else {
-    throw codedError("HPE_INVALID_CONSTANT", "this is no HTTP/1.1");
+/** Names in lower case by names as they are usually sent: those need not be looked at character by character. */
+const USUAL_NAMES = new Map(
+  (
+    "Accept Accept-Charset Accept-Encoding Accept-Language Authorization Cache-Control Connection Content-Length " +
+    "Content-Type Cookie Date ETag Expect Host If-Modified-Since If-None-Match Last-Modified Location Origin Pragma Range " +
+    "Referer Server Set-Cookie Transfer-Encoding Upgrade-Insecure-Requests User-Agent Vary X-Forwarded-For"
+  )
+    .split(" ")
+    .flatMap((name): [string, string][] => [
+      [name, name.toLowerCase()],
+      [name.toLowerCase(), name.toLowerCase()],
+    ]),
+);
+
+/** A field's name in lower case; undefined for what is no name. */
+export function fieldName(name: string): string | undefined {
+  return USUAL_NAMES.get(name) ?? (TOKEN.test(name) ? name.toLowerCase() : undefined);
+}
+
+function parseFirstLine(line: string, message: IncomingMessage): void {
+  const version = line.endsWith(" HTTP/1.1") ? "1.1" : line.endsWith(" HTTP/1.0") ? "1.0" : undefined;
+  const space = line.indexOf(" ");
+  const url = line.slice(space + 1, -9);
+  const method = line.slice(0, space);
+  if (version !== undefined && space > 0 && url !== "" && !/\s/.test(url) && TOKEN.test(method)) {
+    message.httpVersion = version;
+    message.method = method;
+    message.url = url;
+    return;
   }
-  for (const line of lines) {
+  const answer = /^HTTP\/1\.([01]) (\d{3})(?: (.*))?$/.exec(line);
+  if (!answer) throw codedError("HPE_INVALID_CONSTANT", "this is no HTTP/1.1");
+  message.httpVersion = `1.${answer[1]}`;
+  message.statusCode = Number(answer[2]);
+  message.statusMessage = answer[3] ?? "";
+}
+
+function parseHead(head: string, message: IncomingMessage): void {
+  let end = head.indexOf("\r\n");
+  parseFirstLine(end < 0 ? head : head.slice(0, end), message);
+  while (end >= 0) {
+    const start = end + 2;
+    end = head.indexOf("\r\n", start);
+    const line = end < 0 ? head.slice(start) : head.slice(start, end);
     const colon = line.indexOf(":");
     const name = line.slice(0, colon);
-    if (colon < 1 || !TOKEN.test(name)) throw codedError("HPE_INVALID_HEADER_TOKEN", "a malformed header field");
+    const lower = colon < 1 ? undefined : fieldName(name);
+    if (lower === undefined) throw codedError("HPE_INVALID_HEADER_TOKEN", "a malformed header field");
     const value = line.slice(colon + 1).trim();
     message.rawHeaders.push(name, value);
-    addField(message.headers, name.toLowerCase(), value);
+    addField(message.headers, lower, value);
   }
 }
 
@@ -261,6 +291,8 @@ export class Parser {
 
 /** Bytes as characters: heads are ASCII, and may have other bytes in values. */
 function latin1(bytes: Uint8Array): string {
+  const ascii = decodeAscii(bytes);
+  if (ascii !== undefined) return ascii;
   let text = "";
   for (let at = 0; at < bytes.length; at += 4096) text += String.fromCharCode(...bytes.subarray(at, at + 4096));
   return text;

@@ -1,7 +1,7 @@
 /** What HTTP messages that are sent have in common: fields, and the body's framing. */
-import { type Buffer, toBuffer } from "../data/buffer.ts";
+import { type Buffer, latin1Bytes, toBuffer } from "../data/buffer.ts";
 import { codedError } from "../program/errors.ts";
-import { type Headers, TOKEN } from "./http-message.ts";
+import { fieldName, type Headers } from "./http-message.ts";
 import type { Socket } from "../network/net.ts";
 import { Writable } from "../data/streams.ts";
 
@@ -18,12 +18,16 @@ export abstract class OutgoingMessage extends Writable {
   setHeader(name: string, value: number | string | readonly string[]): this {
     if (this.headersSent) throw codedError("ERR_HTTP_HEADERS_SENT", "the head has been sent");
     const text = Array.isArray(value) ? value.map(String) : String(value);
-    if (!TOKEN.test(name)) throw codedError("ERR_INVALID_HTTP_TOKEN", `"${name}" is no name of a header field`);
-
+    const lower = fieldName(name);
+    if (lower === undefined) throw codedError("ERR_INVALID_HTTP_TOKEN", `"${name}" is no name of a header field`);
     if (/[^\t\x20-\x7e\x80-\xff]/.test(String(text)))
       throw codedError("ERR_INVALID_CHAR", `the value of ${name} has forbidden characters`);
-    this.fields.set(name.toLowerCase(), { name, value: text });
+    this.fields.set(lower, { name, value: text });
     return this;
+  }
+  /** A field of ours, whose name and value need no look. */
+  protected addField(name: string, lower: string, value: string): void {
+    this.fields.set(lower, { name, value });
   }
   setHeaders(headers: Iterable<[string, string]>): this {
     for (const [name, value] of headers) this.setHeader(name, value);
@@ -58,9 +62,10 @@ export abstract class OutgoingMessage extends Writable {
     this.headersSent = true;
     let text = `${this.startLine()}\r\n`;
     for (const { name, value } of this.fields.values()) {
-      for (const one of Array.isArray(value) ? value : [value]) text += `${name}: ${one}\r\n`;
+      if (typeof value === "string") text += `${name}: ${value}\r\n`;
+      else for (const one of value) text += `${name}: ${one}\r\n`;
     }
-    return toBuffer(`${text}\r\n`, "latin1");
+    return latin1Bytes(`${text}\r\n`);
   }
   flushHeaders(): void {
     if (!this.headersSent) this.sendBytes([this.headBytes(undefined)]);

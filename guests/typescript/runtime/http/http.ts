@@ -16,6 +16,19 @@ type HeaderInput = Record<string, number | string | string[] | undefined> | [str
 
 const withoutBody = (status: number) => status === 204 || status === 304 || status < 200;
 
+const date = { second: -1, text: "" };
+
+/** The time as fields have it: made once a second. */
+function dateText(): string {
+  const now = Date.now();
+  const second = Math.floor(now / 1000);
+  if (second !== date.second) {
+    date.second = second;
+    date.text = new Date(now).toUTCString();
+  }
+  return date.text;
+}
+
 export class ServerResponse extends OutgoingMessage {
   statusCode = 200;
   statusMessage = "";
@@ -62,18 +75,20 @@ export class ServerResponse extends OutgoingMessage {
   protected completeFields(length: number | undefined): void {
     const none = withoutBody(this.statusCode);
     this.bodyAllowed = !none && this.req.method !== "HEAD";
-    if (this.sendDate && !this.hasHeader("date")) this.setHeader("Date", new Date().toUTCString());
+    const { fields } = this;
+    if (this.sendDate && !fields.has("date")) this.addField("Date", "date", dateText());
     if (none) {
-      this.removeHeader("transfer-encoding");
-    } else if (!this.hasHeader("content-length") && !this.hasHeader("transfer-encoding")) {
+      fields.delete("transfer-encoding");
+    } else if (!fields.has("content-length") && !fields.has("transfer-encoding")) {
       if (length !== undefined && !(length === 0 && this.req.method === "HEAD"))
-        this.setHeader("Content-Length", length);
+        this.addField("Content-Length", "content-length", String(length));
       else if (this.req.httpVersion === "1.0") this.keepAlive = false;
-      else if (length === undefined) this.setHeader("Transfer-Encoding", "chunked");
+      else if (length === undefined) this.addField("Transfer-Encoding", "transfer-encoding", "chunked");
     }
-    this.chunked = /chunked/i.test(String(this.getHeader("transfer-encoding") ?? ""));
-    const connection = this.getHeader("connection");
-    if (connection === undefined) this.setHeader("Connection", this.keepAlive ? "keep-alive" : "close");
+    const encoding = fields.get("transfer-encoding");
+    this.chunked = encoding !== undefined && /chunked/i.test(String(encoding.value));
+    const connection = fields.get("connection")?.value;
+    if (connection === undefined) this.addField("Connection", "connection", this.keepAlive ? "keep-alive" : "close");
     else if (/close/i.test(String(connection))) this.keepAlive = false;
   }
   protected sendBytes(parts: Buffer[], done: Done = () => {}): void {

@@ -1,8 +1,8 @@
 /** node:net: TCP over lwIP. */
 import EventEmitter from "events";
-import { Buffer } from "../data/buffer.ts";
+import { type Buffer, ownBuffer } from "../data/buffer.ts";
 import { codedError, networkError } from "../program/errors.ts";
-import { call, OPERATION, transfer, TRANSFER_SIZE, word } from "../guest/host.ts";
+import { call, clockNs, OPERATION, transfer, TRANSFER_SIZE, word } from "../guest/host.ts";
 import { EVENT, forgetSocket, hold, watchConnections, watchSocket } from "../guest/loop.ts";
 import { addressText, listenAddress, openNetwork, parseAddress, whenReady } from "./network.ts";
 import { lookup } from "./dns.ts";
@@ -44,6 +44,9 @@ export class Socket extends Duplex {
   private handle = 0;
   private release: () => void = () => {};
   private timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer is due, and when something happened last: system time, ns. */
+  private timerAt = 0;
+  private latest = 0;
   private readonly halfOpen: boolean;
   /** Bytes that are still to be passed to TCP, and who hears of it. */
   private outgoing: Uint8Array[] = [];
@@ -55,6 +58,7 @@ export class Socket extends Duplex {
 
   constructor(options: { allowHalfOpen?: boolean } = {}) {
     super();
+    this.writesThrough = true;
     this.halfOpen = options.allowHalfOpen ?? false;
   }
   /** Takes over a connection of the guest's. */
@@ -137,7 +141,9 @@ export class Socket extends Duplex {
       const length = call(OPERATION.read, this.handle, TRANSFER_SIZE);
       if (length <= 0) break;
       this.bytesRead += length;
-      this.paused = !this.push(transfer.slice(0, length));
+      this.paused = !this.push(ownBuffer(transfer.slice(0, length)));
+      // Less than there was room for: there is nothing more.
+      if (length < TRANSFER_SIZE) break;
     }
     if (this.peerClosed && !this.paused) {
       this.peerClosed = false;
@@ -223,10 +229,26 @@ export class Socket extends Duplex {
     this.touch();
     return this;
   }
+  /** Something happened. The timer is left as it is, if it comes early enough: then it looks how long that is ago. */
   private touch(): void {
+    if (this.timeout <= 0 || this.destroyed) return;
+    this.latest = clockNs();
+    const due = this.latest + this.timeout * 1e6;
+    if (this.timer !== undefined && this.timerAt <= due) return;
     clearTimeout(this.timer);
-    this.timer =
-      this.timeout > 0 && !this.destroyed ? setTimeout(() => this.emit("timeout"), this.timeout).unref() : undefined;
+    this.arm(due, this.latest);
+  }
+  private arm(due: number, now: number): void {
+    this.timerAt = due;
+    this.timer = setTimeout(() => this.look(), (due - now) / 1e6).unref();
+  }
+  private look(): void {
+    this.timer = undefined;
+    if (this.timeout <= 0 || this.destroyed) return;
+    const due = this.latest + this.timeout * 1e6;
+    const now = clockNs();
+    if (due <= now) this.emit("timeout");
+    else this.arm(due, now);
   }
   address(): AddressInfo | object {
     return this.localAddress === undefined ? {} : { address: this.localAddress, family: "IPv4", port: this.localPort };
