@@ -38,7 +38,11 @@ const ENCODED = {
   user: set(' "#<>?`{}/:;=@[]\\^|'),
 };
 
+/** What is in no set but that of user names. */
+const PLAIN = /^[\w.~%&+=-]*$/;
+
 function encode(text: string, which: RegExp): string {
+  if (which !== ENCODED.user && PLAIN.test(text)) return text;
   return text
     .toWellFormed()
     .replace(which, (character) =>
@@ -130,14 +134,17 @@ export function parsePort(text: string, protocol: string): string {
   return text === "" || String(Number(text)) === defaultPort(protocol) ? "" : String(Number(text));
 }
 
-const isDot = (part: string) => /^(\.|%2e)$/i.test(part);
-const isDots = (part: string) => /^(\.|%2e){2}$/i.test(part);
+const DOT = [".", "%2e"];
+const DOTS = ["..", ".%2e", "%2e.", "%2e%2e"];
+const isOneOf = (part: string, all: string[]) => part.length <= 6 && all.includes(part.toLowerCase());
+const isDot = (part: string) => isOneOf(part, DOT);
+const isDots = (part: string) => isOneOf(part, DOTS);
 const isDrive = (part: string) => /^[a-z][:|]$/i.test(part);
 
 /** Appends a path to one that is there, component by component. */
 export function appendPath(path: string[], text: string, protocol: string): string[] {
   const out = [...path];
-  const parts = text.split(isSpecial(protocol) ? /[/\\]/ : "/");
+  const parts = (isSpecial(protocol) ? text.replaceAll("\\", "/") : text).split("/");
   parts.forEach((part, i) => {
     const last = i === parts.length - 1;
     if (isDots(part)) {
@@ -238,7 +245,7 @@ function parseRelative(parts: Parts, base: Parts, front: string, hasQuery: boole
 
 /** Parses a URL. @throws TypeError when the text is none */
 export function parseUrl(text: string, base?: Parts): Parts {
-  const clean = text.replace(/^[\0- ]+|[\0- ]+$/g, "").replace(/[\t\n\r]/g, "");
+  const clean = /[\0- ]/.test(text) ? text.replace(/^[\0- ]+|[\0- ]+$/g, "").replace(/[\t\n\r]/g, "") : text;
   const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(clean)?.[0];
   const { front, query, fragment } = cutEnd(scheme === undefined ? clean : clean.slice(scheme.length));
   const parts: Parts = {

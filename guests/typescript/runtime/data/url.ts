@@ -21,6 +21,7 @@ function formEncode(text: string): string {
 }
 
 function formDecode(text: string): string {
+  if (!text.includes("%") && !text.includes("+")) return text.toWellFormed();
   const spaced = text.replace(/\+/g, " ");
   try {
     return decodeURIComponent(spaced);
@@ -37,10 +38,9 @@ type ParamsInput = string | Iterable<[string, string]> | Record<string, string> 
 export class URLSearchParams {
   private list: [string, string][] = [];
   /** Called when it has changed. */
-  changed: () => void = () => {};
+  declare changed: () => void;
 
   constructor(from?: ParamsInput) {
-    Object.defineProperty(this, "changed", { enumerable: false });
     if (from === undefined || from === null) return;
     if (typeof from === "string") this.replace(from);
     else if (Symbol.iterator in from) this.list = [...from].map(([name, value]) => [String(name), String(value)]);
@@ -48,8 +48,7 @@ export class URLSearchParams {
   }
   /** All of it anew, from a query. */
   replace(query: string): void {
-    this.list = query
-      .replace(/^\?/, "")
+    this.list = (query.startsWith("?") ? query.slice(1) : query)
       .split("&")
       .filter((pair) => pair !== "")
       .map((pair) => {
@@ -109,17 +108,39 @@ export class URLSearchParams {
   }
 }
 
+// Who makes one for a URL says what is to happen when it changes.
+Object.defineProperty(URLSearchParams.prototype, "changed", { value: () => {}, writable: true, enumerable: false });
+
+/** The latest base: servers give the same with every request. */
+const latestBase: { text: string; parts: Parts | undefined } = { text: "", parts: undefined };
+
+function parseBase(base: string): Parts {
+  if (latestBase.parts === undefined || latestBase.text !== base) {
+    latestBase.parts = parseUrl(base);
+    latestBase.text = base;
+  }
+  return latestBase.parts;
+}
+
 export class URL {
   private parts: Parts;
-  readonly searchParams: URLSearchParams;
+  private params: URLSearchParams | undefined;
 
   constructor(text: string | URL, base?: string | URL) {
-    this.parts = parseUrl(String(text), base === undefined ? undefined : parseUrl(String(base)));
-    this.searchParams = new URLSearchParams(this.parts.search ?? "");
-    this.searchParams.changed = () => {
-      const query = String(this.searchParams);
-      this.parts.search = query === "" ? null : query;
-    };
+    this.parts = parseUrl(String(text), base === undefined ? undefined : parseBase(String(base)));
+  }
+  /** Made when it is asked for. */
+  get searchParams(): URLSearchParams {
+    if (this.params === undefined) {
+      const params = new URLSearchParams(this.parts.search ?? "");
+      const changed = () => {
+        const query = String(params);
+        this.parts.search = query === "" ? null : query;
+      };
+      Object.defineProperty(params, "changed", { value: changed });
+      this.params = params;
+    }
+    return this.params;
   }
   static canParse(text: string | URL, base?: string | URL): boolean {
     return URL.parse(text, base) !== null;
@@ -142,7 +163,7 @@ export class URL {
   }
   set href(text: string) {
     this.parts = parseUrl(text);
-    this.searchParams.replace(this.parts.search ?? "");
+    this.params?.replace(this.parts.search ?? "");
   }
   get origin(): string {
     const { protocol } = this.parts;
@@ -211,7 +232,7 @@ export class URL {
   set search(text: string) {
     const query = text.replace(/^\?/, "");
     this.parts.search = query === "" ? null : encodeQuery(query.replace(/#/g, "%23"), this.protocol);
-    this.searchParams.replace(query);
+    this.params?.replace(query);
   }
   get hash(): string {
     return this.parts.hash ? `#${this.parts.hash}` : "";
