@@ -95,6 +95,8 @@ export class Readable extends EventEmitter {
   }
   private schedule(): void {
     if (this.scheduled || this.destroyed) return;
+    // Nobody reads yet: who begins to, schedules.
+    if (this.readableFlowing === null && this.listenerCount("readable") === 0) return;
     this.scheduled = true;
     addTick(() => {
       this.scheduled = false;
@@ -157,6 +159,7 @@ export class Readable extends EventEmitter {
     return this;
   }
   resume(): this {
+    if (this.readableFlowing === true && this.chunks.length === 0) return this;
     this.readableFlowing = true;
     this.schedule();
     return this;
@@ -332,17 +335,19 @@ export class Writable extends EventEmitter {
   }
   finishWriting(): void {
     this.writing = true;
-    this._final((error) => {
-      this.writing = false;
-      if (error) {
-        this.destroy(error);
-        return;
-      }
-      this.writableFinished = true;
-      addTick(() => {
-        this.emit("finish");
-        this.finishedWriting();
-      });
+    this._final((error) => this.wroteAll(error));
+  }
+  /** The end of the last write. */
+  wroteAll(error?: Error | null): void {
+    this.writing = false;
+    if (error) {
+      this.destroy(error);
+      return;
+    }
+    this.writableFinished = true;
+    addTick(() => {
+      this.emit("finish");
+      this.finishedWriting();
     });
   }
   /** Both directions of a stream have ended: it closes. */
@@ -394,6 +399,7 @@ export interface Duplex extends Pick<
       | "queueWrite"
       | "writeNext"
       | "finishWriting"
+      | "wroteAll"
       | "finishedWriting"
     )
   | ("writable" | "writableEnded" | "writableFinished" | "writableNeedDrain" | "writableLength")

@@ -80,6 +80,25 @@ export abstract class OutgoingMessage extends Writable {
     if (!this.chunked) return [chunk];
     return [toBuffer(`${chunk.length.toString(16)}\r\n`), chunk, toBuffer("\r\n")];
   }
+  /** The usual answer, a body in one piece and nothing before it, takes none of the stream's steps. */
+  override end(data?: string | Uint8Array | Done | null, encoding?: string | Done, done?: Done): this {
+    const whole = data === undefined || typeof data === "string" || data instanceof Uint8Array;
+    if (!whole || typeof encoding === "function" || this.headersSent || this.writableEnded || this.destroyed)
+      return super.end(data, encoding, done);
+    if (this.writing || this.writes.length > 0) return super.end(data, encoding, done);
+    if (done) this.once("finish", done as () => void);
+    const chunk = data === undefined ? undefined : toBuffer(data, encoding);
+    this.writableEnded = this.writing = true;
+    this.writable = false;
+    const parts = [this.headBytes(chunk?.length ?? 0)];
+    if (chunk !== undefined) parts.push(...this.framed(chunk));
+    if (this.chunked && this.bodyAllowed) parts.push(toBuffer("0\r\n\r\n"));
+    this.sendBytes(parts, (error) => {
+      this.wroteAll(error);
+      if (!error) this.sentAll();
+    });
+    return this;
+  }
   override _write(chunk: Buffer, _encoding: string, done: Done): void {
     const parts = this.headersSent
       ? []

@@ -92,10 +92,8 @@ export class ServerResponse extends OutgoingMessage {
     else if (/close/i.test(String(connection))) this.keepAlive = false;
   }
   protected sendBytes(parts: Buffer[], done: Done = () => {}): void {
-    const last = parts.pop();
-    for (const part of parts) this.socket.write(part);
-    if (last === undefined) done();
-    else this.socket.write(last, undefined, done);
+    if (parts.length === 0) done();
+    else this.socket.send(parts, done);
   }
   protected sentAll(): void {
     this.onSent(this.keepAlive);
@@ -172,7 +170,8 @@ export class Server extends NetServer {
           return true;
         }
         response = new ServerResponse(request, (keepAlive) => answered(request, keepAlive));
-        if (/^100-continue$/i.test(String(request.headers.expect ?? ""))) response.writeContinue();
+        const { expect } = request.headers;
+        if (expect !== undefined && /^100-continue$/i.test(String(expect))) response.writeContinue();
         this.emit("request", request, response);
         return false;
       },
@@ -323,10 +322,8 @@ export class ClientRequest extends OutgoingMessage {
     if (!this.hasHeader("connection")) this.setHeader("Connection", "close");
   }
   protected sendBytes(parts: Buffer[], done: Done = () => {}): void {
-    const last = parts.pop();
-    for (const part of parts) this.socket.write(part);
-    if (last === undefined) done();
-    else this.socket.write(last, undefined, done);
+    if (parts.length === 0) done();
+    else this.socket.send(parts, done);
   }
   protected sentAll(): void {}
   /** The answer is still to come. */

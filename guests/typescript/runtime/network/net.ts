@@ -133,6 +133,8 @@ export class Socket extends Duplex {
     else this.destroy(networkError(value === 13 ? 3 : value, "connect", address, port));
   }
   override _read(): void {
+    // Unless it had enough, all that had come was read when it came.
+    if (!this.paused) return;
     this.paused = false;
     this.receive();
   }
@@ -160,6 +162,22 @@ export class Socket extends Duplex {
     this.outgoing.push(chunk);
     this.outgoingDone.push(done);
     this.bytesWritten += chunk.length;
+    this.scheduleFlush();
+  }
+  /** What a message of HTTP sends: as several writes of which the last has `done`, without a stream's steps between them. */
+  send(parts: Uint8Array[], done: Done): void {
+    if (this.writableEnded || this.destroyed || this.writes.length > 0) {
+      const last = parts.pop();
+      for (const part of parts) this.write(part);
+      if (last === undefined) done();
+      else this.write(last, undefined, done);
+      return;
+    }
+    for (const part of parts) {
+      this.outgoing.push(part);
+      this.bytesWritten += part.length;
+    }
+    this.outgoingDone.push(done);
     this.scheduleFlush();
   }
   override _final(done: Done): void {
