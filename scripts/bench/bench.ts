@@ -16,7 +16,7 @@ export interface BenchFigure {
   /** What is measured: one row may have several figures, distinguished here. */
   what: string;
   value: number;
-  unit: "instructions" | "KiB" | "ms";
+  unit: "instructions" | "KiB" | "ms" | "1/s";
   /** Real Xen's figure for the same, measured in the same emulator, where it has the operation. */
   xen?: number;
 }

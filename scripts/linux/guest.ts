@@ -61,13 +61,21 @@ function label(choice: PackageChoice): string {
   return `${choice.name}-${createHash("sha256").update(choice.files.source).digest("hex").slice(0, 8)}`;
 }
 
+/** Files of an initramfs that are of no package; a name for them, which becomes a part of the archive's. */
+export interface OwnFiles {
+  name: string;
+  files: CpioEntry[];
+}
+
 /**
  * The initramfs, rebuilt when anything in it has changed.
  * @param packages Debian packages whose programs it is to have beside BusyBox
+ * @param own files beside them, which go before files of ours of the same path
  */
-export function debianInitramfs(packages: PackageChoice[] = []): string {
-  const file = path.join(FOLDER, `${["initrd", ...packages.map(label)].join("+")}.cpio`);
-  writeIfChanged(file, makeInitramfs(busybox(), [...debianFiles(packages), ...frontends()]));
+export function debianInitramfs(packages: PackageChoice[] = [], own?: OwnFiles): string {
+  const names = ["initrd", ...packages.map(label), ...(own === undefined ? [] : [own.name])];
+  const file = path.join(FOLDER, `${names.join("+")}.cpio`);
+  writeIfChanged(file, makeInitramfs(busybox(), [...debianFiles(packages), ...frontends(), ...(own?.files ?? [])]));
   return file;
 }
 
