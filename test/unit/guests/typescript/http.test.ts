@@ -18,6 +18,9 @@ const SERVER = `
     } else if (request.url === "/listeners") {
       const { socket } = request;
       response.end(String(socket.eventNames().reduce((sum, name) => sum + socket.listenerCount(name), 0)));
+    } else if (request.url === "/framed") {
+      response.setHeader("transfer-encoding", "chunked").setHeader("x-a", request.headers["x-a"]);
+      response.end("whole", () => console.log("sent", response.writableFinished));
     } else if (request.url === "/empty") {
       response.writeHead(204).end();
     } else if (request.url === "/bad") {
@@ -67,6 +70,13 @@ test("a request in any pieces, and its answer with a length; the connection stay
   const { text, peer } = await exchange([...whole]);
   t.is(text, answer);
   t.false(peer.ended);
+});
+
+test("an answer in one piece, in the framing that was asked for, with characters beyond ASCII in a field; its end is told", async (t) => {
+  const { text, guest } = await exchange([GET("/framed", "X-A: gr\xfcn\r\n") + GET("/x")]);
+  const head = `${OK}transfer-encoding: chunked\r\nx-a: gr\xfcn\r\nConnection: keep-alive\r\n\r\n`;
+  t.is(text, `${head}5\r\nwhole\r\n0\r\n\r\n${OK}Content-Length: 3\r\nConnection: keep-alive\r\n\r\n/x `);
+  t.is(guest.printed, "sent true\n");
 });
 
 test("a connection that stays keeps nothing of its requests", async (t) => {
@@ -135,6 +145,10 @@ test("what is no HTTP is refused with 400, and does not end the program; nothing
     "nonsense\r\n\r\n",
     "GET / HTTP/2.0\r\n\r\n",
     "GET /\r\n\r\n",
+    "GET  HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET HTTP/1.1\r\nHost: h\r\n\r\n",
+    "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n",
+    "G(T / HTTP/1.1\r\nHost: h\r\n\r\n",
     "GET / HTTP/1.1\r\n\r\n",
     GET("/", "no colon\r\n"),
     GET("/", "bad name: x\r\n"),
