@@ -14,6 +14,8 @@
 #define FUNCTION_TABLE_PAGES(bytes) (((bytes) + 4095) / 4096)
 /* Pages that the heap leaves to the rest of the guest: page tables, stack and rings, and a share for the network's buffers. */
 #define RESERVE 80
+/* Pages below the image that pages_take gives as well, last: 159, less what the domain builder has put there. */
+#define LOW_PAGES 150
 #define RESERVE_SHARE(pages) ((pages) / 5 < 300 ? (pages) / 5 : 300)
 
 /* Behind the image; lib/engine/program.lds. */
@@ -38,7 +40,7 @@ void engine_crash(const char *format, ...) {
 
 uint64_t engine_pages_left(void) {
   uint64_t all = memory_bytes() >> 12, used = ((uint64_t)image_end + image_appended) >> 12;
-  uint64_t taken = used + linear_frames + RESERVE + RESERVE_SHARE(all);
+  uint64_t taken = used - LOW_PAGES + linear_frames + RESERVE + RESERVE_SHARE(all);
   return all > taken ? all - taken : 0;
 }
 
