@@ -46,6 +46,11 @@ export const NET_CLOSE: u32 = 9;
 /** Stream: resets it. The stream is free afterwards. */
 export const NET_ABORT: u32 = 10;
 
+/** Address as its four bytes lie in memory, port: begins to connect. Returns the stream's number and 1, or 0 when there is no room. */
+export const NET_CONNECT: u32 = 11;
+/** Stream: sends what was accepted, then tells the peer that nothing more comes. What it sends can still be read. */
+export const NET_END: u32 = 12;
+
 export namespace NetMailbox {
   // Out, once: where other things are.
   export const shared: u32 = 0; // NET_SHARED_PAGES pages for the back end: TX ring, RX ring, TX buffers, RX buffers
@@ -71,6 +76,8 @@ export const STREAM_FREE: u32 = 0;
 export const STREAM_OPEN: u32 = 1;
 export const STREAM_CLOSED: u32 = 2; // by the peer, in order; what it had sent can be read, and something be sent still
 export const STREAM_RESET: u32 = 3; // by the peer, or timed out, or dropped for another
+export const STREAM_CONNECTING: u32 = 4; // of NET_CONNECT: open, refused or reset some time
+export const STREAM_REFUSED: u32 = 5; // nobody listens there
 
 export namespace NetStream {
   export const state: u32 = 0; // STREAM_*

@@ -14,9 +14,9 @@ export type Params<A extends Arguments> = { [K in keyof A]: A[K] extends Argumen
 
 /**
  * What passes besides the answer: `none`; `output`, bytes from Typevisor; `console`, bytes both ways until either side ends it;
- * `upload`, bytes to Typevisor, whose number is one of the arguments.
+ * `tunnel`, bytes both ways, each of which ends by itself (DATA_END); `upload`, bytes to Typevisor, whose number is one of the arguments.
  */
-export type Stream = "none" | "output" | "console" | "upload";
+export type Stream = "none" | "output" | "console" | "tunnel" | "upload";
 
 export interface RequestDefinition<A extends Arguments = Arguments, R = unknown> {
   readonly name: string;

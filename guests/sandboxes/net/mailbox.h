@@ -24,9 +24,11 @@ enum net_operation {
   NET_WRITE,
   NET_CLOSE,
   NET_ABORT,
+  NET_CONNECT,
+  NET_END,
 };
 
-enum net_stream_state { STREAM_FREE, STREAM_OPEN, STREAM_CLOSED, STREAM_RESET };
+enum net_stream_state { STREAM_FREE, STREAM_OPEN, STREAM_CLOSED, STREAM_RESET, STREAM_CONNECTING, STREAM_REFUSED };
 
 struct net_stream {
   uint32_t state, generation, address, port, produced, consumed, room, trusted, wanted;

@@ -166,6 +166,11 @@ __attribute__((export_name("call"))) uint32_t call(uint32_t operation, uint32_t 
   case NET_ABORT:
     stream_abort(a);
     return 0;
+  case NET_CONNECT:
+    return stream_connect(a, b);
+  case NET_END:
+    stream_end(a);
+    return 0;
   default:
     return 0;
   }

@@ -27,6 +27,8 @@ static uint8_t staging[NET_STAGING_BYTES];
 static struct tcp_pcb *pcbs[NET_STREAMS];
 /* When each was accepted, counted; 0 of a free one. */
 static uint32_t ages[NET_STREAMS], accepted;
+/* Nothing more will be written to it: stream_end. */
+static bool ended_here[NET_STREAMS];
 /* Something could not be written for want of memory: it is to be tried again. */
 static bool starved[NET_STREAMS];
 
@@ -55,13 +57,18 @@ static uint32_t lacks(const struct net_stream *stream) {
 /* --- lwIP's callbacks ------------------------------------------------------------------------------------------------- */
 
 static void ended(void *argument, err_t error) {
-  (void)error;
   uint32_t number = number_of(argument);
+  struct net_stream *stream = argument;
   pcbs[number] = NULL; /* it is gone */
-  mailbox.streams[number].state = STREAM_RESET;
+  if (stream->state == STREAM_CONNECTING && error == ERR_RST)
+    stream->state = STREAM_REFUSED;
+  else if (error != ERR_CLSD) /* that is the end of one that both sides have ended */
+    stream->state = STREAM_RESET;
   measure(number);
   changed(number);
 }
+
+static void abandon(uint32_t number);
 
 static err_t arrived(void *argument, struct tcp_pcb *pcb, struct pbuf *packet, err_t error) {
   (void)pcb;
@@ -71,6 +78,8 @@ static err_t arrived(void *argument, struct tcp_pcb *pcb, struct pbuf *packet, e
   if (!packet) {
     stream->state = STREAM_CLOSED;
     changed(number);
+    if (ended_here[number])
+      abandon(number);
     return ERR_OK;
   }
   for (struct pbuf *part = packet; part; part = part->next) {
@@ -110,6 +119,16 @@ static void let_go(struct tcp_pcb *pcb) {
   tcp_err(pcb, NULL);
 }
 
+/* Both sides have ended it, or nobody wants it any more: lwIP has a while to send what was accepted, then forgets it without a word. */
+static void abandon(uint32_t number) {
+  struct tcp_pcb *pcb = pcbs[number];
+  let_go(pcb);
+  pcbs[number] = NULL;
+  /* Without an owner it only waits for its end: the field has the tick of that. */
+  pcb->so_options &= ~SOF_KEEPALIVE;
+  pcb->keep_idle = tcp_ticks + LINGER_TICKS;
+}
+
 static void reset(uint32_t number) {
   struct tcp_pcb *pcb = pcbs[number];
   pcbs[number] = NULL;
@@ -132,24 +151,18 @@ static uint32_t find_place(void) {
   return best;
 }
 
-static err_t accepted_one(void *argument, struct tcp_pcb *pcb, err_t error) {
-  (void)argument;
-  if (error != ERR_OK || !pcb)
-    return ERR_VAL;
-  uint32_t number = find_place();
-  if (number == NET_STREAMS) {
-    tcp_abort(pcb);
-    return ERR_ABRT;
-  }
+/* Makes a connection the stream of a place that was found. */
+static void adopt(uint32_t number, struct tcp_pcb *pcb, enum net_stream_state state) {
   reset(number);
   struct net_stream *stream = &mailbox.streams[number];
   *stream = (struct net_stream){
-      .state = STREAM_OPEN,
+      .state = state,
       .generation = ++accepted,
       .address = ip4_addr_get_u32(ip_2_ip4(&pcb->remote_ip)),
       .port = pcb->remote_port | (uint32_t)pcb->local_port << 16,
   };
   ages[number] = accepted;
+  ended_here[number] = false;
   pcbs[number] = pcb;
   tcp_arg(pcb, stream);
   tcp_recv(pcb, arrived);
@@ -160,6 +173,28 @@ static err_t accepted_one(void *argument, struct tcp_pcb *pcb, err_t error) {
   pcb->keep_idle = KEEP_IDLE_MS;
   pcb->keep_intvl = KEEP_INTERVAL_MS;
   pcb->keep_cnt = KEEP_COUNT;
+  measure(number);
+}
+
+static err_t accepted_one(void *argument, struct tcp_pcb *pcb, err_t error) {
+  (void)argument;
+  if (error != ERR_OK || !pcb)
+    return ERR_VAL;
+  uint32_t number = find_place();
+  if (number == NET_STREAMS) {
+    tcp_abort(pcb);
+    return ERR_ABRT;
+  }
+  adopt(number, pcb, STREAM_OPEN);
+  changed(number);
+  return ERR_OK;
+}
+
+static err_t connected(void *argument, struct tcp_pcb *pcb, err_t error) {
+  (void)pcb;
+  (void)error; /* always ERR_OK */
+  uint32_t number = number_of(argument);
+  mailbox.streams[number].state = STREAM_OPEN;
   measure(number);
   changed(number);
   return ERR_OK;
@@ -215,7 +250,7 @@ void stream_consumed(uint32_t number, uint32_t bytes) {
 
 uint32_t stream_write(uint32_t number, uint32_t bytes) {
   struct net_stream *stream = stream_of(number);
-  if (!stream || !pcbs[number] || bytes > NET_STAGING_BYTES)
+  if (!stream || !pcbs[number] || bytes > NET_STAGING_BYTES || ended_here[number] || stream->state == STREAM_CONNECTING)
     return 0;
   struct tcp_pcb *pcb = pcbs[number];
   measure(number);
@@ -244,12 +279,9 @@ void stream_close(uint32_t number) {
     return;
   struct tcp_pcb *pcb = pcbs[number];
   if (pcb) {
-    let_go(pcb);
     /* What nobody will read any more would make lwIP reset the connection, and forget what is to be sent. */
     tcp_recved(pcb, stream->produced - stream->consumed);
-    /* Without an owner it only waits for its end: the field has the tick of that. */
-    pcb->so_options &= ~SOF_KEEPALIVE;
-    pcb->keep_idle = tcp_ticks + LINGER_TICKS;
+    abandon(number);
     if (tcp_close(pcb) != ERR_OK)
       tcp_abort(pcb);
   }
@@ -261,6 +293,37 @@ void stream_abort(uint32_t number) {
     return;
   reset(number);
   release(number);
+}
+
+uint32_t stream_connect(uint32_t address, uint32_t port) {
+  ip_addr_t peer = {address};
+  uint32_t number = find_place();
+  struct tcp_pcb *pcb = number < NET_STREAMS && port - 1 < 65535 ? tcp_new() : NULL;
+  if (!pcb)
+    return 0;
+  if (tcp_connect(pcb, &peer, port, connected) != ERR_OK) {
+    tcp_abort(pcb);
+    return 0;
+  }
+  adopt(number, pcb, STREAM_CONNECTING);
+  mailbox.streams[number].trusted = 1; /* it is domain 0's own */
+  return number + 1;
+}
+
+void stream_end(uint32_t number) {
+  struct net_stream *stream = stream_of(number);
+  struct tcp_pcb *pcb = stream ? pcbs[number] : NULL;
+  if (!pcb || stream->state == STREAM_CONNECTING || ended_here[number])
+    return;
+  ended_here[number] = true;
+  if (stream->state == STREAM_CLOSED) {
+    tcp_recved(pcb, stream->produced - stream->consumed);
+    abandon(number);
+    if (tcp_close(pcb) != ERR_OK)
+      tcp_abort(pcb);
+  } else if (tcp_shutdown(pcb, 0, 1) != ERR_OK)
+    reset(number);
+  measure(number);
 }
 
 /* The oldest half-open connection of a port whose backlog is full makes way for the next one. */

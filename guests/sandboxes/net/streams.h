@@ -14,6 +14,8 @@ void stream_consumed(uint32_t number, uint32_t bytes);
 uint32_t stream_write(uint32_t number, uint32_t bytes);
 void stream_close(uint32_t number);
 void stream_abort(uint32_t number);
+uint32_t stream_connect(uint32_t address, uint32_t port);
+void stream_end(uint32_t number);
 /*
  * In each poll: the room that streams have; connections that have been half open, or closing, for too long. Returns the fewest bytes that
  * a stream lacks of what is wanted of it; 0: none lacks any.

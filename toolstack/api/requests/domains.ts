@@ -256,6 +256,35 @@ export const consoleRequest = defineRequest({
   result: ended,
 });
 
+export const waitRequest = defineRequest({
+  name: "wait",
+  summary: "wait until a domain has ended, and say how",
+  arguments: { id: domainId() },
+  result: v.object({ ended: v.string() }),
+  lines: ({ ended: how }) => [how],
+});
+
+/** Tunnels of all clients at a time: each has one of the streams of domain 0's TCP, of which its clients need some themselves. */
+export const TUNNELS_MOST = 32;
+
+/** A tunnel to one TCP port of a guest; refused when nobody listens there. */
+export const forwardRequest = defineRequest({
+  name: "forward",
+  summary: "connect to a TCP port of a domain, and pass bytes both ways",
+  details: [
+    "The address is one of the domain's vifs, as their settings say (ip=), on the default bridge and in domain 0's own network:",
+    "domain 0 connects to nothing else.",
+    `At most ${TUNNELS_MOST} connections at a time, of all clients.`,
+  ],
+  arguments: {
+    id: domainId(),
+    port: countWord("PORT", "0: only say whether there is such an address", 0, 65_535),
+    address: option("IP", "which of the domain's addresses; the first one that domain 0 reaches if not given"),
+  },
+  stream: "tunnel",
+  result: v.object({ address: v.string(), toGuest: v.number(), fromGuest: v.number() }),
+});
+
 export const logsRequest = defineRequest({
   name: "logs",
   summary: "show the latest output of a domain, or of one that has ended, that nobody has seen yet; it stays",

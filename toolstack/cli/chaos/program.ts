@@ -12,12 +12,13 @@ import { makeKey, writeKey } from "../connection/key.ts";
 import { listMachines, placeText } from "../connection/machines.ts";
 import { talk } from "./console.ts";
 import { configUpdateCommand, createCommand } from "./create.ts";
+import { forwardCommand } from "./forward.ts";
 import { runCommand } from "./run.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
 
 /** Requests that are commands of their own here. */
-const OWN = new Set(["console", "create", "config-update", "image put"]);
+const OWN = new Set(["console", "create", "config-update", "forward", "image put"]);
 
 /** Commands that LightVM's chaos has, and this one does not have yet. */
 const LATER = ["save", "restore", "migrate"];
@@ -76,6 +77,7 @@ export function chaosProgram(): Command {
   program.addCommand(configUpdateCommand(within));
   program.addCommand(buildCommand);
   program.addCommand(runCommand(within));
+  program.addCommand(forwardCommand(within));
   for (const name of LATER) {
     program
       .command(name)
@@ -94,7 +96,7 @@ export async function runChaos(words: string[]): Promise<number> {
   const program = chaosProgram();
   try {
     await program.parseAsync(words, { from: "user" });
-    return 0;
+    return Number(process.exitCode ?? 0); // of a command that was ended by Ctrl-C: its own
   } catch (error) {
     if (!isToolError(error)) throw error;
     process.stderr.write(`chaos: ${error.message}\n`);

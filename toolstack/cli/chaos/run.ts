@@ -7,8 +7,10 @@ import { CommandError } from "../../api/command-error.ts";
 import { parseMib } from "../../api/options.ts";
 import { consoleRequest, createRequest, destroyRequest, unpauseRequest } from "../../api/requests/domains.ts";
 import { imageRemoveRequest } from "../../api/requests/images.ts";
+import { fromRoot } from "../../../scripts/paths.ts";
 import { buildApp } from "../app/build.ts";
 import { variable } from "./build.ts";
+import { Forwarder, FORWARD_FORMS, freeOr, LOCAL, parseForward } from "./forward.ts";
 import type { ToolSession } from "./session.ts";
 import { provideImage } from "./upload.ts";
 
@@ -18,18 +20,41 @@ const MAX_MEMORY_MIB = 1024 * 1024;
 /** The exit status of what Ctrl-C has ended. */
 const INTERRUPTED = 130;
 
+/** What runs where no program is named. */
+const DEMO = {
+  file: fromRoot("guests/typescript/demo/server.ts"),
+  files: fromRoot("guests/typescript/demo/files"),
+  port: 80,
+  /** Taken if it is free, else any other. */
+  hostPort: 8090,
+};
+/** The vif that `--forward` implies: on the default bridge, with an address that domain 0 chooses. */
+const FORWARD_VIF = "ip=auto";
+
 interface Options {
   files?: string;
   env?: Record<string, string>;
   memory: string;
   name?: string;
   vif?: string[];
+  forward?: string[];
+}
+
+interface GuestOptions extends Omit<Options, "memory"> {
+  memory: number;
+  /** Null: nothing is forwarded. */
+  forwarder: Forwarder | null;
 }
 
 const collect = (text: string, before: string[] = []) => [...before, text];
 
 /** The image in domain 0. */
-async function upload(session: ToolSession, file: string, words: string[], { files, env }: Options): Promise<string> {
+async function upload(
+  session: ToolSession,
+  file: string,
+  words: string[],
+  { files, env }: Pick<Options, "files" | "env">,
+): Promise<string> {
   const image = await buildApp({ file, files, arguments: words, environment: env });
   const folder = mkdtempSync(path.join(os.tmpdir(), "chaos-run-"));
   try {
@@ -51,13 +76,31 @@ async function watch(session: ToolSession, id: string): Promise<string | null> {
 
 async function run(session: ToolSession, file: string, words: string[], options: Options): Promise<void> {
   const memory = parseMib("--memory", options.memory, 1, MAX_MEMORY_MIB);
+  const forwards = (options.forward ?? []).map((text) => parseForward("--forward", text));
+  const forwarder = new Forwarder(session);
+  try {
+    // Before anything is built or uploaded: a port may be in use.
+    for (const each of forwards) {
+      const hostPort = await forwarder.listen(each);
+      process.stderr.write(`[typevisor] ${LOCAL}:${hostPort} is forwarded to port ${each.port} of the guest\n`);
+    }
+    await runGuest(session, file, words, { ...options, memory, forwarder: forwards.length > 0 ? forwarder : null });
+  } finally {
+    forwarder.close();
+  }
+}
+
+async function runGuest(session: ToolSession, file: string, words: string[], options: GuestOptions): Promise<void> {
+  const { memory, forwarder } = options;
   const kernel = await upload(session, file, words, options);
   let id: string | null = null;
   try {
-    const { name, vif } = options;
+    const { name } = options;
+    const vif = options.vif ?? (forwarder === null ? undefined : [FORWARD_VIF]);
     const params = { kernel, memory, name, vif, paused: true, onReboot: "destroy" };
     const made = await session.ask(createRequest, params as never);
     id = String(made.id);
+    await forwarder?.serve(id);
     const reason = await watch(session, id);
     if (session.interrupted) process.exitCode = INTERRUPTED;
     else if (reason !== "poweroff") throw new CommandError(`${path.basename(file)} has ended: ${reason}`);
@@ -68,19 +111,37 @@ async function run(session: ToolSession, file: string, words: string[], options:
   }
 }
 
+/** The demo, where no program is named. */
+async function runDemo(session: ToolSession, options: Options): Promise<void> {
+  const { file, files, port } = DEMO;
+  const forward = options.forward ?? [`${await freeOr(DEMO.hostPort)}:${port}`];
+  const first = parseForward("--forward", forward[0]!);
+  process.stderr.write(
+    `[typevisor] no program is named: this is the demo, an HTTP server, ${path.relative(process.cwd(), file)}\n` +
+      `[typevisor] when it listens: curl http://${LOCAL}:${first.hostPort}/ ; Ctrl-C ends it\n`,
+  );
+  await run(session, file, [], { files, ...options, forward });
+}
+
 /** @param within runs something with a session */
 export function runCommand(within: (run: (session: ToolSession) => Promise<void>) => Promise<void>): Command {
   return new Command("run")
     .description("run a TypeScript program as a guest of its own and show its output; Ctrl-C ends it")
-    .argument("<app.ts>", "the program")
+    .argument("[app.ts]", "the program; without one the demo, an HTTP server, runs and is forwarded")
     .argument("[words...]", "behind `--`: for its process.argv")
     .option("--files <folder>", "a folder whose contents the program finds under /, read-only")
     .option("--env <name=value>", "for its process.env (repeatable)", variable)
     .option("--memory <SIZE>", "of the guest, MiB or such as 1G", DEFAULT_MEMORY_MIB)
     .option("--name <STR>", "of the guest; the program's if not given")
     .option("--vif <SETTINGS>", "a network interface, as of `create` (repeatable)", collect)
+    .option(
+      "--forward <PORTS>",
+      `connect a port of this computer, on ${LOCAL}, with one of the guest's (repeatable): ${FORWARD_FORMS}; HOSTPORT 0: any that is ` +
+        `free; without --vif the guest gets one with ${FORWARD_VIF}`,
+      collect,
+    )
     .addHelpText("after", "\nThe exit status is 0 if the program has ended by itself without an error.")
-    .action((file: string, words: string[], options: Options) =>
-      within((session) => run(session, file, words, options)),
+    .action((file: string | undefined, words: string[], options: Options) =>
+      within((session) => (file === undefined ? runDemo(session, options) : run(session, file, words, options))),
     );
 }

@@ -36,11 +36,22 @@ export class ToolSession {
     return this.client;
   }
 
-  /** Makes a request; progress goes to standard error. */
-  async start<A extends Arguments, R>(request: RequestDefinition<A, R>, params: Params<A>): Promise<Pending<R>> {
+  /**
+   * Makes a request; progress goes to standard error.
+   * @param signal cancels this request alone, besides Ctrl-C
+   */
+  async start<A extends Arguments, R>(
+    request: RequestDefinition<A, R>,
+    params: Params<A>,
+    signal?: AbortSignal,
+  ): Promise<Pending<R>> {
     const client = await this.connected();
     const onProgress = (text: string) => process.stderr.write(`${text}\n`);
-    const pending = client.request(request, params, { onProgress, signal: this.aborter.signal });
+    const own = this.aborter.signal;
+    const pending = client.request(request, params, {
+      onProgress,
+      signal: signal === undefined ? own : AbortSignal.any([own, signal]),
+    });
     // Reported where it is awaited.
     pending.result.catch(() => {});
     return pending;

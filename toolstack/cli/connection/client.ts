@@ -111,9 +111,18 @@ class RequestStream extends Duplex {
     done();
   }
 
+  private outputEnded = false;
+
+  /** Nothing more comes from Typevisor. */
+  endOutput(): void {
+    if (this.outputEnded) return;
+    this.outputEnded = true;
+    this.push(null);
+  }
+
   /** The request was answered. */
   finish(): void {
-    this.push(null);
+    this.endOutput();
     const unsent = this.unsent;
     this.unsent = null;
     unsent?.done();
@@ -232,6 +241,9 @@ export class Client {
         break;
       case DATA:
         open.stream.receive(body);
+        break;
+      case DATA_END:
+        open.stream.endOutput();
         break;
       case WINDOW:
         open.stream.allow(decodeWindow(body));

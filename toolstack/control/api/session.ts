@@ -163,6 +163,7 @@ export class Session {
     const stream = new ServerStream({
       hasRoom: () => this.outBytes < OUT_FULL,
       data: (bytes) => this.put(encodeFrame(DATA, id, bytes)),
+      dataEnd: () => this.put(encodeFrame(DATA_END, id)),
       window: (bytes) => this.put(encodeFrame(WINDOW, id, encodeWindow(bytes))),
     });
     this.active.set(id, { interruption, stream });

@@ -13,6 +13,8 @@ export interface StreamSink {
   hasRoom(): boolean;
   /** Sends bytes of the stream, BODY_MOST at most. */
   data(bytes: Uint8Array): void;
+  /** Tells the client that no data will follow, though the answer may still be some time away. */
+  dataEnd(): void;
   /** Tells the client of room for so many bytes more. */
   window(bytes: number): void;
 }
@@ -28,6 +30,9 @@ export class ServerStream implements OutputFlow {
   private freed = 0;
   private listeners: (() => void)[] = [];
   private ended = false;
+  /** `endOutput` was called, and the client told. */
+  private outputEnds = false;
+  private outputEnded = false;
   /** Takes what the client has sent, and says `consumed` when it has room for as much again. */
   onInput: (bytes: Uint8Array) => void = (bytes) => this.consumed(bytes.length);
   onInputEnd: () => void = () => {};
@@ -41,6 +46,12 @@ export class ServerStream implements OutputFlow {
     if (this.ended) return;
     for (let at = 0; at < bytes.length; at += BODY_MOST) this.waiting.push(bytes.slice(at, at + BODY_MOST));
     this.waitingBytes += bytes.length;
+    this.pump();
+  }
+
+  /** Nothing more will be written: the client is told behind what was. */
+  endOutput(): void {
+    this.outputEnds = true;
     this.pump();
   }
 
@@ -73,6 +84,10 @@ export class ServerStream implements OutputFlow {
       this.allowed -= part.length;
       this.waitingBytes -= part.length;
       this.sink.data(part);
+    }
+    if (this.outputEnds && !this.outputEnded && !this.ended && this.waiting.length === 0) {
+      this.outputEnded = true;
+      this.sink.dataEnd();
     }
     if (this.waitingBytes > FULL / 2) return;
     this.wake();

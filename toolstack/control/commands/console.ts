@@ -5,7 +5,7 @@ import type { EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { readWords } from "../../api/command-line.ts";
 import { WINDOW_FIRST } from "../../api/protocol.ts";
-import { consoleRequest, logsRequest } from "../../api/requests/domains.ts";
+import { consoleRequest, logsRequest, waitRequest } from "../../api/requests/domains.ts";
 import { ByteRing } from "../byte-ring.ts";
 import type { GuestConsole } from "../domains/guest-console.ts";
 import type { Command, CommandContext } from "./command.ts";
@@ -64,6 +64,21 @@ const logs = handler(logsRequest, ({ id }, { domains, output }) => {
 });
 
 export const logsCommand = requestCommand(logs);
+
+const wait = handler(waitRequest, async ({ id }, { domains, interruption }) => {
+  const domain = domains.find(id) ?? domains.findEnded(id) ?? namedDomain(id, domains);
+  if (domain.ended !== null) return { ended: domain.ended };
+  let withdraw = () => {};
+  const reason = await new Promise<EndReason | null>((resolve) => {
+    withdraw = domain.onEnd(resolve);
+    interruption.onRaise(() => resolve(null));
+  });
+  withdraw();
+  if (reason === null) throw new CommandError(`no longer waiting for ${domain}: it runs on`);
+  return { ended: reason };
+});
+
+export const waitCommand = requestCommand(wait);
 
 export const consoleCommand: Command = {
   ...requestCommand(talkRemotely),

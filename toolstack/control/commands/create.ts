@@ -9,12 +9,15 @@ import { guestShow } from "../console/guest-output.ts";
 import { atLineStart, flushConsole, print } from "../console/output.ts";
 import { withAffinity, type Affinity } from "../domains/affinity.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import type { Domains } from "../domains/domains.ts";
 import type { CreateRequest } from "../domains/request.ts";
 import { isFailure, type EndReason } from "../domains/shutdown.ts";
 import { isUuid } from "../domains/uuid.ts";
 import { physicalInfo } from "../hypercalls/sysctl.ts";
 import { imageArgument } from "../images/find.ts";
 import { formatVbd, parseVbd } from "../noxs/vbd-config.ts";
+import { AddressChoice } from "../net/guest-address.ts";
+import { network } from "../net/network.ts";
 import { formatVif, parseVif } from "../noxs/vif-config.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { handler, type RequestContext } from "./handler.ts";
@@ -66,7 +69,7 @@ function affinityArguments({ cpus, cpusSoft }: MakingParams, vcpus: number): Cre
 }
 
 /** What is to be made, but for its name and UUID. @throws CommandError */
-export function makingArguments(params: MakingParams): CreateRequest {
+export function makingArguments(params: MakingParams, domains: Domains): CreateRequest {
   const { kernel, ramdisk, cmdline, memory, vcpus, maxVcpus, weight, cpus, cpusSoft, vif, vbd, noxs, xenbus } = params;
   if (noxs && xenbus) throw new CommandError("--noxs and --xenbus exclude each other");
   const most = maxVcpus ?? vcpus ?? 1;
@@ -81,7 +84,7 @@ export function makingArguments(params: MakingParams): CreateRequest {
     weight,
     affinity: (cpus ?? cpusSoft) === undefined ? undefined : affinityArguments(params, most),
     policy: policyArgument(params),
-    vifs: vif?.map((settings) => formatVif(parseVif("--vif", settings))),
+    vifs: vif?.map((settings) => vifArgument("--vif", settings, domains)),
     vbds: vbdArguments(vbd),
     model: noxs ? "noxs" : xenbus ? "xenbus" : undefined,
   };
@@ -94,9 +97,17 @@ function checkUuid(uuid: string): void {
   );
 }
 
+const addresses = new AddressChoice();
+
+/** A vif's settings, complete: with `ip=auto` an address is chosen. */
+export function vifArgument(what: string, settings: string, domains: Domains): string {
+  const config = parseVif(what, settings);
+  return formatVif(config.chooseIp ? addresses.choose(config, domains.all(), network) : config);
+}
+
 /** Creates a domain that does not run yet. */
 function createPaused(params: CreateParams, { domains, progress }: RequestContext): Promise<GuestDomain> {
-  const request = makingArguments(params);
+  const request = makingArguments(params, domains);
   request.name = params.name;
   request.uuid = params.uuid;
   if (params.uuid !== undefined) checkUuid(params.uuid);

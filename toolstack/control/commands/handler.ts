@@ -20,6 +20,8 @@ export interface RequestContext {
 /** Bytes both ways between a handler and who makes the request. */
 export interface ByteStream extends OutputFlow {
   write(bytes: Uint8Array): void;
+  /** Nothing more will be written, though the answer comes later. */
+  endOutput(): void;
   /** Takes what comes, valid during the call, and says `consumed` when it has room for as much again. */
   onInput: (bytes: Uint8Array) => void;
   onInputEnd: () => void;

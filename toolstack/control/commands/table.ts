@@ -4,7 +4,7 @@ import { bridgeCommand } from "./devices/bridge.ts";
 import { checkCommand } from "./check.ts";
 import type { Command } from "./command.ts";
 import { controlCommand } from "./machine/control.ts";
-import { consoleCommand, logsCommand } from "./console.ts";
+import { consoleCommand, logsCommand, waitCommand } from "./console.ts";
 import { createCommand } from "./create.ts";
 import { debugKeysCommand } from "./machine/debug-keys.ts";
 import { dmesgCommand } from "./dmesg.ts";
@@ -18,6 +18,7 @@ import { jsCommand } from "./js.ts";
 import { destroyCommand, pauseCommand, unpauseCommand } from "./life.ts";
 import { listCommand } from "./list.ts";
 import { modulesCommand } from "./modules.ts";
+import { forward } from "./devices/forward.ts";
 import { exitCommand, poweroffCommand } from "./power.ts";
 import { configUpdateCommand } from "./domains/config-update.ts";
 import { memMaxCommand } from "./domains/mem-max.ts";
@@ -47,6 +48,7 @@ export const commands: Command[] = [
   topCommand,
   consoleCommand,
   logsCommand,
+  waitCommand,
   pauseCommand,
   unpauseCommand,
   renameCommand,
@@ -83,7 +85,7 @@ export const commands: Command[] = [
 
 /** The requests that can be made from outside, by name. */
 export const handlers: ReadonlyMap<string, AnyHandler> = new Map(
-  [...commands.flatMap((command) => command.handlers ?? []), imagePut].map((handler) => [
+  [...commands.flatMap((command) => command.handlers ?? []), imagePut, forward].map((handler) => [
     handler.request.name,
     handler,
   ]),

@@ -22,5 +22,15 @@ export interface Connection {
   abort(): void;
 }
 
+/** A connection that was made from here, whose two directions end each by itself. */
+export interface OutgoingConnection extends Connection {
+  /** How far it is; `refused`: nobody listens there. */
+  readonly progress: "connecting" | "connected" | "refused";
+  /** The peer sends nothing more, and everything was read. It ends when this side has said the same, by `finish`. */
+  readonly peerFinished: boolean;
+  /** Sends what was accepted, and tells the peer that nothing more comes. */
+  finish(): void;
+}
+
 /** Connections to a port; each accepted one is given to `accept`. */
 export type Listen = (port: number, accept: (connection: Connection) => void) => { close(): void };

@@ -115,6 +115,18 @@ export class Network {
     if (this.io !== null) this.do(() => this.check(this.io!));
   }
 
+  /** Domain 0's own address and its network's mask, four bytes each in network order; null when it has none now. */
+  get own(): { address: Uint8Array; mask: Uint8Array } | null {
+    if (!this.hadAddress || !this.module.isOpen) return null;
+    const [address, mask] = [NetMailbox.address, NetMailbox.mask].map((field) => this.module.addressField(field));
+    return { address: address!, mask: mask! };
+  }
+
+  /** The gateway and whether a DHCP server has given the address, where that matters to who chooses another in the same network. */
+  get neighbourhood(): { gateway: Uint8Array; byDhcp: boolean } {
+    return { gateway: this.module.addressField(NetMailbox.gateway), byDhcp: this.option === "dhcp" };
+  }
+
   /** For people: the address, or why there is none. */
   describe(): string {
     if (!this.module.isOpen || this.port === 0) return `no address: ${this.reason}`;

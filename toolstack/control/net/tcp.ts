@@ -2,19 +2,23 @@
 import {
   NET_ABORT,
   NET_CLOSE,
+  NET_CONNECT,
+  NET_END,
   NET_LISTEN,
   NET_RECEIVE_BYTES,
   NET_STREAMS,
   NET_UNLISTEN,
   NetStream,
   STREAM_CLOSED,
+  STREAM_CONNECTING,
   STREAM_FREE,
   STREAM_OPEN,
+  STREAM_REFUSED,
 } from "../../../abi/net.ts";
 import { reportFailure } from "../failures.ts";
 import { formatIpv4 } from "../noxs/addresses.ts";
 import { after } from "../timers.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection, OutgoingConnection } from "./connection.ts";
 import type { NetModule } from "./module.ts";
 
 /** A peer that has said nothing for so long after it has connected is dropped, unless it is trusted. */
@@ -30,13 +34,13 @@ export class TcpConnection implements Connection {
   readonly peer: string;
   /** Withdraws the timer that drops it when it says nothing. */
   withdraw: () => void = () => {};
-  private over: Connection["ended"] = null;
+  protected over: Connection["ended"] = null;
   private isTrusted = false;
 
   /** @param tcp its owner, by which it ends and is called */
   constructor(
-    private readonly tcp: Tcp,
-    private readonly module: NetModule,
+    protected readonly tcp: Tcp,
+    protected readonly module: NetModule,
     readonly number: number,
     readonly generation: number,
   ) {
@@ -97,6 +101,11 @@ export class TcpConnection implements Connection {
     if (this.over !== null) return false;
     const state = this.module.isOpen ? this.module.stream(this.number, NetStream.state) : STREAM_FREE;
     if (state === STREAM_OPEN || (this.module.isOpen && this.module.available(this.number) > 0)) return false;
+    return this.streamEnded(state);
+  }
+
+  /** Its stream is no longer open, and everything was read; true when it has ended by that. */
+  protected streamEnded(state: number): boolean {
     this.end(state === STREAM_CLOSED ? "closed" : "reset", NET_CLOSE);
     return true;
   }
@@ -109,13 +118,50 @@ export class TcpConnection implements Connection {
     this.tcp.forget(this);
   }
 
-  private end(reason: "closed" | "reset" | "local", operation: number): void {
+  protected end(reason: "closed" | "reset" | "local", operation: number): void {
     if (this.over !== null) return;
     this.over = reason;
     this.withdraw();
     this.tcp.forget(this);
     this.module.call(operation, this.number);
     this.tcp.soon();
+  }
+}
+
+class OutgoingTcp extends TcpConnection implements OutgoingConnection {
+  progress: OutgoingConnection["progress"] = "connecting";
+  peerFinished = false;
+  private finished = false;
+
+  finish(): void {
+    if (this.over !== null || this.finished) return;
+    this.finished = true;
+    if (this.peerFinished) {
+      this.end("closed", NET_CLOSE);
+      this.tcp.tellLater(this);
+      return;
+    }
+    this.module.call(NET_END, this.number);
+    this.tcp.soon();
+  }
+
+  override look(): boolean {
+    if (this.over === null && this.progress === "connecting" && this.module.isOpen) {
+      const state = this.module.stream(this.number, NetStream.state);
+      if (state === STREAM_OPEN || state === STREAM_CLOSED) this.progress = "connected";
+      else if (state === STREAM_REFUSED) this.progress = "refused";
+    }
+    return super.look();
+  }
+
+  protected override streamEnded(state: number): boolean {
+    if (state === STREAM_CONNECTING) return false;
+    if (state === STREAM_CLOSED && !this.finished) {
+      this.peerFinished = true;
+      return false;
+    }
+    if (state === STREAM_CLOSED) this.peerFinished = true;
+    return super.streamEnded(state);
   }
 }
 
@@ -154,6 +200,26 @@ export class Tcp {
         this.module.call(NET_UNLISTEN, port);
       },
     };
+  }
+
+  /**
+   * Begins to connect to an address, four bytes in network order. `onReady` is called when that has succeeded or failed. It is not dropped
+   * for another connection, and its two directions end each by itself.
+   * @returns null when there is no room for one more
+   */
+  connect(address: Uint8Array, port: number): OutgoingConnection | null {
+    const word = new DataView(address.buffer, address.byteOffset).getUint32(0, true);
+    const number = (this.module.call(NET_CONNECT, word, port) ?? 0) - 1;
+    if (number < 0) return null;
+    const before = this.connections[number]!;
+    if (before !== null) {
+      before.lost();
+      this.tellLater(before);
+    }
+    const connection = new OutgoingTcp(this, this.module, number, this.module.stream(number, NetStream.generation));
+    this.connections[number] = connection;
+    this.soon();
+    return connection;
   }
 
   /** The module is open: it listens where somebody does. */

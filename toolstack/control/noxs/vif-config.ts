@@ -12,6 +12,8 @@ export interface VifConfig {
   mac?: Uint8Array;
   /** Four bytes, network order: the only address that the guest may send from. */
   ip?: Uint8Array;
+  /** `ip=auto`: one is to be chosen (net/guest-address.ts) before the vif is made. */
+  chooseIp?: true;
   bridge: string;
   /** Bytes a second that the guest may send, and in a burst; unlimited if not given. */
   rate?: { bytesPerSecond: number; burstBytes: number };
@@ -39,7 +41,7 @@ export const BRIDGE_NAME_BYTES = 15;
 
 const SETTINGS = {
   mac: "00:16:3e:XX:XX:XX",
-  ip: "A.B.C.D",
+  ip: "A.B.C.D|auto",
   bridge: "NAME",
   rate: "10Mb/s",
   model: "noxs|xenbus",
@@ -65,7 +67,8 @@ function readVif(what: string, text: string): VifConfig {
   const mac = settings.get("mac");
   if (mac !== undefined) config.mac = parsed(what, "mac", parseMac(mac));
   const ip = settings.get("ip");
-  if (ip !== undefined) config.ip = parsed(what, "ip", parseIpv4(ip));
+  if (ip === "auto") config.chooseIp = true;
+  else if (ip !== undefined) config.ip = parsed(what, "ip", parseIpv4(ip));
   const rate = settings.get("rate");
   if (rate !== undefined) config.rate = parseRate(what, rate);
   const model = settings.get("model");

@@ -21,6 +21,7 @@ import { parseVif } from "../../noxs/vif-config.ts";
 import { dropsByReason } from "./bridge.ts";
 import { handler } from "../handler.ts";
 import { namedDomain } from "../life.ts";
+import { vifArgument } from "../create.ts";
 import { commandOf, requestSubcommand } from "../subcommands.ts";
 
 const STATES: Readonly<Record<number, string>> = {
@@ -66,7 +67,10 @@ const list = handler(vifListRequest, async (_params, { domains }) =>
 
 const attach = handler(vifAttachRequest, async ({ id, settings }, { domains }) => {
   const domain = namedDomain(id, domains);
-  const vif = await domains.devices.attachVif(domain, parseVif("vif attach", settings ?? ""));
+  const vif = await domains.devices.attachVif(
+    domain,
+    parseVif("vif attach", vifArgument("vif attach", settings ?? "", domains)),
+  );
   domains.saveNow(domain);
   return { vif };
 });

@@ -14,7 +14,7 @@ export const configUpdateCommand = requestCommand(
   handler(configUpdateRequest, ({ id, ...making }, { domains }) => {
     const domain = namedDomain(id, domains);
     if (domain.ended !== null) throw new CommandError(`${domain} has ended: it is not restarted`);
-    const next = makingArguments(making);
+    const next = makingArguments(making, domains);
     // What is free then is not known.
     const most = Math.floor((physicalInfo().totalPages * PAGE_SIZE) / MIB);
     if (next.memoryMib > most) throw new CommandError(`--memory: the machine has ${most} MiB`);
