@@ -78,6 +78,10 @@ static int32_t (*const operations[])(uint32_t *words) = {
     [16] = network_datagrams,
     [17] = network_send,
     [18] = network_receive,
+    [20] = disk_open,
+    [21] = disk_read,
+    [22] = disk_write,
+    [23] = disk_flush,
 };
 
 void engine_operation(void) {

@@ -9,6 +9,7 @@ import { fromRoot } from "../../scripts/paths.ts";
 import type { BootModule } from "../../scripts/modules.ts";
 import { type AppOptions, buildApp } from "../../toolstack/cli/app/build.ts";
 import { findXen, runOnXen } from "../../scripts/oracle/xen.ts";
+import { diskFile } from "./support/disk-file.ts";
 import { bootToPrompt, COMMAND_MS, consoleSays, GUEST_MS, powerOff } from "./support/boot.ts";
 
 const program = (name: string) => fromRoot(`test/boot/support/typescript/${name}.ts`);
@@ -132,6 +133,36 @@ test.serial("the demo's HTTP server answers this computer; two programs talk by 
   await machine.command("destroy demo server", COMMAND_MS);
   await powerOff(t, machine);
 });
+
+test.serial(
+  "files on a volume: what was answered is there after the guest was destroyed, again and again",
+  async (t) => {
+    const store = await module(t, "store", { file: program("store") });
+    const machine = await bootToPrompt(t, { modules: [store], disks: [{ file: diskFile(t, 64 * 1024 * 1024) }] });
+    await machine.command("volume format 0", COMMAND_MS);
+    await machine.command("volume create data 16M", COMMAND_MS);
+    const create = (words: string, cmdline: string) =>
+      machine.command(
+        `create --kernel store --memory 8 --vbd target=data,vdev=xvda ${words} --cmdline "-- ${cmdline}"`,
+        GUEST_MS,
+      );
+    let last = 0;
+    for (let round = 0; round < 4; round++) {
+      const id = (await create("", "write")).trim();
+      const wanted = last + 3 + round;
+      await consoleSays(machine, id, new RegExp(`answered ${wanted}\\D`), COMMAND_MS);
+      await machine.command(`destroy ${id}`, COMMAND_MS);
+      const said = await create("--wait", "check");
+      const [, found, lines, line] =
+        /found (\d+), log (\d+) lines ending with line (\d+), files whole/.exec(said) ?? [];
+      t.true(Number(found) >= wanted, said);
+      // The line is written before the count.
+      t.true([Number(found), Number(found) + 1].includes(Number(lines)) && lines === line, said);
+      last = Number(found);
+    }
+    await powerOff(t, machine);
+  },
+);
 
 test.serial("five packages from npm run in a program", async (t) => {
   const packages = await module(t, "packages", { file: program("packages") });

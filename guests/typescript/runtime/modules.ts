@@ -12,7 +12,7 @@ import * as timers from "./guest/timers.ts";
 import * as url from "./data/url.ts";
 import * as util from "./program/util.ts";
 import { assert } from "./program/assert.ts";
-import { fs, promises as fsPromises } from "./program/fs.ts";
+import { fs, promises as fsPromises } from "./files/fs.ts";
 import { process } from "./program/process.ts";
 import { performance } from "./guest/performance.ts";
 import { querystring } from "./data/querystring.ts";

@@ -6,6 +6,7 @@ import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { parseMib } from "../../api/options.ts";
 import { consoleRequest, createRequest, destroyRequest, unpauseRequest } from "../../api/requests/domains.ts";
+import { volumeCreateRequest } from "../../api/requests/devices.ts";
 import { imageRemoveRequest } from "../../api/requests/images.ts";
 import { fromRoot } from "../../../scripts/paths.ts";
 import { buildApp } from "../app/build.ts";
@@ -38,6 +39,19 @@ interface Options {
   name?: string;
   vif?: string[];
   forward?: string[];
+  volume?: string;
+}
+
+/** `--volume NAME[:SIZE][:/PATH]`. @throws CommandError */
+export function parseVolume(text: string): { name: string; size?: string; path?: string } {
+  const match = /^([^:/]+)(?::([0-9][^:/]*))?(?::(\/[^:\s]*))?$/.exec(text);
+  if (match === null) {
+    throw new CommandError(
+      `--volume: "${text}" is not NAME[:SIZE][:/PATH], such as data, data:64M or data:64M:/var/lib`,
+    );
+  }
+  const [, name, size, path] = match;
+  return { name: name!, ...(size === undefined ? {} : { size }), ...(path === undefined ? {} : { path }) };
 }
 
 interface GuestOptions extends Omit<Options, "memory"> {
@@ -76,6 +90,7 @@ async function watch(session: ToolSession, id: string): Promise<string | null> {
 
 async function run(session: ToolSession, file: string, words: string[], options: Options): Promise<void> {
   const memory = parseMib("--memory", options.memory, 1, MAX_MEMORY_MIB);
+  if (options.volume !== undefined) parseVolume(options.volume);
   const forwards = (options.forward ?? []).map((text) => parseForward("--forward", text));
   const forwarder = new Forwarder(session);
   try {
@@ -97,7 +112,13 @@ async function runGuest(session: ToolSession, file: string, words: string[], opt
   try {
     const { name } = options;
     const vif = options.vif ?? (forwarder === null ? undefined : [FORWARD_VIF]);
-    const params = { kernel, memory, name, vif, paused: true, onReboot: "destroy" };
+    const volume = options.volume === undefined ? null : parseVolume(options.volume);
+    if (volume?.size !== undefined) {
+      await session.ask(volumeCreateRequest, { name: volume.name, size: volume.size, ifAbsent: true, disk: undefined });
+    }
+    const vbd = volume === null ? undefined : [`target=${volume.name},vdev=xvda`];
+    const cmdline = volume?.path === undefined ? undefined : `volume=${volume.path}`;
+    const params = { vbd, cmdline, kernel, memory, name, vif, paused: true, onReboot: "destroy" };
     const made = await session.ask(createRequest, params as never);
     id = String(made.id);
     await forwarder?.serve(id);
@@ -139,6 +160,10 @@ export function runCommand(within: (run: (session: ToolSession) => Promise<void>
       `connect a port of this computer, on ${LOCAL}, with one of the guest's (repeatable): ${FORWARD_FORMS}; HOSTPORT 0: any that is ` +
         `free; without --vif the guest gets one with ${FORWARD_VIF}`,
       collect,
+    )
+    .option(
+      "--volume <NAME>",
+      "NAME[:SIZE][:/PATH]: a volume for files that the program writes, under /data or PATH; with SIZE it is made if it is not there",
     )
     .addHelpText("after", "\nThe exit status is 0 if the program has ended by itself without an error.")
     .action((file: string | undefined, words: string[], options: Options) =>

@@ -80,8 +80,20 @@ export function endTurn(more: boolean, deadlineNs: number): void {
   words[DEADLINE + 1] = deadlineNs / 0x1_0000_0000;
 }
 
+let atEnd = () => {};
+
+/** Says what is done before the program ends by itself. */
+export function onDomainEnd(run: () => void): void {
+  atEnd = run;
+}
+
 /** Ends the domain: SHUTDOWN_POWEROFF or SHUTDOWN_CRASH. Nothing follows in a guest; a simulated one ignores what does. */
 export function endDomain(reason: number): never {
+  try {
+    atEnd();
+  } catch {
+    // It ends all the same.
+  }
   call(OPERATION.end, reason);
   return undefined as never;
 }

@@ -23,6 +23,10 @@ export const OPERATION = {
   receive: 18,
   /** engine.c's own: gives the reason of a rejected promise that nobody handles; the result is 0 when there is none. */
   takeRejection: 19,
+  diskOpen: 20,
+  diskRead: 21,
+  diskWrite: 22,
+  diskFlush: 23,
 } as const;
 
 /** sched.h. */

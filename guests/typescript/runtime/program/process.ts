@@ -8,23 +8,13 @@ import {
   programInfo,
   SHUTDOWN_CRASH,
   SHUTDOWN_POWEROFF,
-  transfer,
   word,
 } from "../guest/host.ts";
+import { commandLine } from "../guest/command-line.ts";
 import { errorText, inspect } from "./inspect.ts";
 import { print } from "../guest/output.ts";
 import { addTick, reportTo } from "../guest/ticks.ts";
 import { decodeUtf8 } from "../data/text.ts";
-
-/** What follows "--" on the domain's command line, and the options before it. */
-function commandLine(): { options: string[]; arguments: string[] } {
-  const length = call(OPERATION.commandLine);
-  const words = decodeUtf8(transfer.slice(0, length))
-    .split(" ")
-    .filter((text) => text !== "");
-  const at = words.indexOf("--");
-  return { options: at < 0 ? words : words.slice(0, at), arguments: at < 0 ? [] : words.slice(at + 1) };
-}
 
 class Process extends EventEmitter {
   readonly title = "typevisor";

@@ -2,7 +2,9 @@
 import { randomBytes } from "node:crypto";
 import vm from "node:vm";
 import { OPERATION, SHUTDOWN_POWEROFF } from "../../../../guests/typescript/runtime/guest/operations.ts";
+import type { Disk } from "../../../../guests/typescript/runtime/volume/disk.ts";
 import { bundleRuntime } from "../../../../toolstack/cli/app/bundle.ts";
+import { PowerCut } from "./cut-disk.ts";
 
 const TRANSFER = 0x1000;
 const FILES = 0x10000;
@@ -19,6 +21,8 @@ export interface GuestOptions {
   environment?: Record<string, string>;
   /** How many bytes TCP takes at once. */
   window?: number;
+  /** The domain's disk. */
+  disk?: Disk;
 }
 
 /** The other side of a connection to the program's server. */
@@ -45,7 +49,7 @@ export class FakeGuest {
   printed = "";
   /** The other sides of the program's own connections, in their order. */
   readonly dialled: Peer[] = [];
-  /** How the domain has ended: "poweroff" or "crash". */
+  /** How the domain has ended: "poweroff", "crash", or "power": its disk lost it. */
   ended: string | undefined;
   private nowNs = 5e9;
   private readonly events: [number, number, number, number][] = [];
@@ -190,8 +194,35 @@ export class FakeGuest {
       case OPERATION.listen:
         this.listeners.set(++this.handles, b);
         return this.handles;
+      case OPERATION.diskOpen: {
+        const { disk } = this.options;
+        if (disk === undefined) return 0;
+        const sectors = (disk.sectors * disk.sectorBytes) / 512;
+        this.answer(sectors % 2 ** 32, Math.floor(sectors / 2 ** 32), disk.sectorBytes, disk.readOnly ? 1 : 0);
+        return 1;
+      }
+      case OPERATION.diskRead:
+      case OPERATION.diskWrite:
+      case OPERATION.diskFlush:
+        return this.disk(operation, a + b * 2 ** 32, this.words[3]! * 512);
       default:
         return this.stream(operation, a, b);
+    }
+  }
+  /** One operation of the disk; a power cut ends the domain. */
+  private disk(operation: number, sector: number, length: number): number {
+    const disk = this.options.disk!;
+    const at = (sector * 512) / disk.sectorBytes;
+    if (length > 32 * 1024) throw new Error(`${length} bytes in one operation`);
+    try {
+      if (operation === OPERATION.diskRead) disk.read(at, this.transfer.subarray(0, length));
+      else if (operation === OPERATION.diskWrite) disk.write(at, this.transfer.slice(0, length));
+      else disk.flush();
+      return 0;
+    } catch (error) {
+      if (!(error instanceof PowerCut)) throw error;
+      this.ended = "power";
+      return -1;
     }
   }
   private stream(operation: number, handle: number, b: number): number {
