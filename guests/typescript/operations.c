@@ -82,6 +82,8 @@ static int32_t (*const operations[])(uint32_t *words) = {
     [21] = disk_read,
     [22] = disk_write,
     [23] = disk_flush,
+    [24] = names_lookup,
+    [25] = names_result,
 };
 
 void engine_operation(void) {

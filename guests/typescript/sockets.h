@@ -18,10 +18,11 @@ enum socket_event {
   EVENT_PEER_CLOSED = 16, /* nothing more will be readable behind what is */
   EVENT_FAILED = 32,      /* the connection is gone; `error` says why */
   EVENT_NETWORK = 64,     /* handle 0: the network has an address */
+  EVENT_RESOLVED = 128,   /* names_result() has the answer */
 };
 
 struct socket {
-  enum { SOCKET_FREE, SOCKET_LISTENER, SOCKET_STREAM, SOCKET_DATAGRAM } kind;
+  enum { SOCKET_FREE, SOCKET_LISTENER, SOCKET_STREAM, SOCKET_DATAGRAM, SOCKET_NAME } kind;
   struct tcp_pcb *tcp;  /* null: gone, or a datagram socket */
   struct udp_pcb *udp;
   struct pbuf *pending; /* received, not yet read */
@@ -30,6 +31,7 @@ struct socket {
   uint32_t error;    /* lwIP's err_t, negated */
   uint32_t listener; /* handle */
   struct datagrams *datagrams;
+  uint32_t resolved; /* a name's address; 0: it has none */
 };
 
 /* Socket by handle and kind (a SOCKET_...); null when there is none. */

@@ -31,6 +31,9 @@ int32_t network_datagrams(uint32_t *words);
 int32_t network_send(uint32_t *words);
 int32_t network_receive(uint32_t *words);
 
+/* Names: names.c. */
+int32_t names_lookup(uint32_t *words);
+int32_t names_result(uint32_t *words);
 /* Operations of the disk: disk.c. */
 int32_t disk_open(uint32_t *words);
 int32_t disk_read(uint32_t *words);

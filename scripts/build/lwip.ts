@@ -12,9 +12,9 @@ export function lwipSources(folder: string): string[] {
   return [...SOURCES, "src/netif/ethernet.c"].map((file) => path.join(folder, file));
 }
 
-/** What is compiled of lwIP: IPv4 over Ethernet, with TCP, UDP, ICMP, ARP and DHCP. */
+/** What is compiled of lwIP: IPv4 over Ethernet, with TCP, UDP, ICMP, ARP, DHCP and DNS. */
 const SOURCES = [
-  ...["def", "inet_chksum", "init", "ip", "mem", "memp", "netif", "pbuf", "tcp", "tcp_in", "tcp_out", "udp"],
+  ...["def", "dns", "inet_chksum", "init", "ip", "mem", "memp", "netif", "pbuf", "tcp", "tcp_in", "tcp_out", "udp"],
   ...["ipv4/dhcp", "ipv4/etharp", "ipv4/icmp", "ipv4/ip4", "ipv4/ip4_addr", "ipv4/ip4_frag"],
 ].map((name) => `src/core/${name}.c`);
 

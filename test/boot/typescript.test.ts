@@ -164,6 +164,26 @@ test.serial(
   },
 );
 
+test.serial("names are looked up: the server is said by the command line or by DHCP, or there is none", async (t) => {
+  const names = await module(t, "names", { file: program("names") });
+  const machine = await bootToPrompt(t, { modules: [names] });
+  await machine.command("bridge create inner --dhcp 10.1.0.1/24 --dns 10.1.0.2", COMMAND_MS);
+  const create = (name: string, ip: string, cmdline: string, more = "") =>
+    machine.command(
+      `create --kernel names --name ${name} --memory 16 --vif bridge=inner,ip=${ip} --cmdline "${cmdline}" ${more}`,
+      GUEST_MS,
+    );
+  for (const how of ["dns=10.1.0.2", "ip=dhcp"]) {
+    await create("server", "10.1.0.2", "ip=10.1.0.2/24 -- serve 10.1.0.2");
+    await consoleSays(machine, "server", /names are served/, COMMAND_MS);
+    const said = await create("client", "10.1.0.3", `${how} -- check 10.1.0.2`, "--wait");
+    t.regex(said, /names are as expected\n[^]*has ended: poweroff/, how);
+    await machine.command("destroy server", COMMAND_MS);
+  }
+  t.regex(await create("alone", "10.1.0.4", "-- alone", "--wait"), /without a server EAI_FAIL\n/);
+  await powerOff(t, machine);
+});
+
 test.serial("five packages from npm run in a program", async (t) => {
   const packages = await module(t, "packages", { file: program("packages") });
   const [port] = (await freePorts(1)) as [number];

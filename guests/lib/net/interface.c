@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "lwip/dhcp.h"
+#include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/init.h"
 #include "netif/ethernet.h"
@@ -61,9 +62,28 @@ const char *net_address_text(const ip4_addr_t *address) {
   return text;
 }
 
+/* Option dns: one server, or two with a comma between them, in the place of what DHCP has given. */
+static void set_name_servers(void) {
+  const char *given = option_text("dns");
+  char text[16];
+  for (unsigned server = 0; given && *given && server < DNS_MAX_SERVERS; server++) {
+    unsigned length = 0;
+    while (given[length] && given[length] != ',')
+      length++;
+    ip4_addr_t address;
+    memcpy(text, given, length < sizeof text ? length : 0);
+    text[length < sizeof text ? length : 0] = 0;
+    if (!net_parse_address(text, &address))
+      guest_fail("dns=%s is no address, nor two", option_text("dns"));
+    dns_setserver(server, &address);
+    given += given[length] ? length + 1 : length;
+  }
+}
+
 static void status_changed(struct netif *interface) {
   if (!net_ready())
     return;
+  set_name_servers();
   unsigned prefix = 0;
   for (uint32_t mask = lwip_ntohl(ip4_addr_get_u32(netif_ip4_netmask(interface))); mask; mask <<= 1)
     prefix++;

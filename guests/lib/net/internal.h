@@ -22,6 +22,9 @@ uint16_t net_checksum(const void *data, int length);
 bool net_timers_run(void);
 /* An ARP frame was sent: its timer has something to do, which lwIP does not tell otherwise. */
 void net_timers_arp_sent(void);
+/* A name is being looked up; it was, well or not: lwIP's timer of names has something to do until it is forgotten. */
+void net_timers_name_asked(void);
+void net_timers_name_answered(void);
 /* System time in ns of the next one that has something to do; 0 when there is none. */
 uint64_t net_timers_deadline(void);
 

@@ -16,7 +16,8 @@
 
 /*
  * Opens the device and begins to configure its address: ip=A.B.C.D[/N] and gw=A.B.C.D on the command line, else the address in
- * the NoXS control page (a /24), else by DHCP, as with ip=dhcp. The interface joins the loop. False when the domain has no
+ * the NoXS control page (a /24), else by DHCP, as with ip=dhcp. dns=A.B.C.D[,A.B.C.D] are the servers of names, else DHCP's. The
+ * interface joins the loop. False when the domain has no
  * network device. Options rx=N and tx=N set the numbers of buffers, each a page; few for a domain with little memory.
  */
 bool net_open(void);

@@ -9,6 +9,7 @@
 
 #include "hooks.h"
 #include "lwip/dhcp.h"
+#include "lwip/dns.h"
 #include "lwip/etharp.h"
 #include "lwip/ip4_frag.h"
 #include "lwip/netif.h"
@@ -25,6 +26,9 @@
 
 /* Between two looks at what grows old. */
 #define LAZY (30 * SECOND)
+
+/* Rounds of the timer of names (a second each) in which one that was looked up may still be remembered, or asked for. */
+#define NAME_ROUNDS (DNS_MAX_TTL + 60)
 
 static unsigned fragment_rounds, request_rounds;
 
@@ -70,6 +74,30 @@ static bool arp_busy(void) {
 
 static bool arp_asks(void) { return request_rounds > 0; }
 
+#if LWIP_DNS
+static unsigned name_rounds, names_asked;
+
+void net_timers_name_asked(void) {
+  names_asked++;
+  name_rounds = NAME_ROUNDS;
+}
+
+void net_timers_name_answered(void) {
+  names_asked--;
+  name_rounds = NAME_ROUNDS;
+}
+
+static bool names_busy(void) { return names_asked > 0 || name_rounds > 0; }
+
+static bool names_wait(void) { return names_asked > 0; }
+
+static void name_timer(void) {
+  if (name_rounds > 0)
+    name_rounds--;
+  dns_tmr();
+}
+#endif
+
 static const struct dhcp *dhcp(void) { return netif_default ? netif_dhcp_data(netif_default) : NULL; }
 
 /* A lease is being asked for, and each request has its time. */
@@ -89,6 +117,9 @@ static struct timer {
     {ARP_TMR_INTERVAL * MILLISECOND, arp_timer, arp_busy, arp_asks, 0},
     {DHCP_FINE_TIMER_MSECS * MILLISECOND, dhcp_fine_tmr, dhcp_asks, NULL, 0},
     {DHCP_COARSE_TIMER_MSECS * MILLISECOND, dhcp_coarse_tmr, dhcp_runs, NULL, 0},
+#if LWIP_DNS
+    {DNS_TMR_INTERVAL * MILLISECOND, name_timer, names_busy, names_wait, 0},
+#endif
 };
 
 #define TIMERS (sizeof timers / sizeof timers[0])

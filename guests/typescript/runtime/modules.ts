@@ -26,6 +26,7 @@ export const MODULES: Record<string, unknown> = {
   crypto: { ...crypto, webcrypto: crypto.webcrypto },
   dgram,
   dns,
+  "dns/promises": dns.promises,
   events: EventEmitter,
   fs,
   "fs/promises": fsPromises,

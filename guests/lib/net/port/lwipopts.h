@@ -24,7 +24,10 @@
 #define LWIP_TCP 1
 #define LWIP_DHCP 1
 #define LWIP_RAW 0
-#define LWIP_DNS 0
+#define LWIP_DNS 1
+/* Names under way or remembered, none for longer than this (s): timers.c has the timer run so long. */
+#define DNS_TABLE_SIZE 8
+#define DNS_MAX_TTL 600
 #define LWIP_IGMP 0
 #define LWIP_AUTOIP 0
 #define IP_FORWARD 0
@@ -47,7 +50,8 @@
 #define MEMP_NUM_TCP_PCB 64
 #define MEMP_NUM_TCP_PCB_LISTEN 8
 #define MEMP_NUM_TCP_SEG 768
-#define MEMP_NUM_UDP_PCB 8
+/* Eight of the program's, one for DHCP, one for each name under way. */
+#define MEMP_NUM_UDP_PCB (8 + 1 + DNS_TABLE_SIZE)
 #define MEMP_NUM_REASSDATA 8
 #define MEMP_NUM_ARP_QUEUE 32
 

@@ -4,6 +4,10 @@
 
 #include "../../../lib/net/port/lwipopts.h"
 
+/* Domain 0 looks no names up. */
+#undef LWIP_DNS
+#define LWIP_DNS 0
+
 /* A receive window is a stream's buffer (streams.c). */
 #undef TCP_WND
 #define TCP_WND (22 * TCP_MSS)

@@ -15,6 +15,7 @@ export const EVENT = {
   peerClosed: 16,
   failed: 32,
   network: 64,
+  resolved: 128,
 } as const;
 
 interface Timer {

@@ -27,6 +27,8 @@ export const OPERATION = {
   diskRead: 21,
   diskWrite: 22,
   diskFlush: 23,
+  lookup: 24,
+  lookupResult: 25,
 } as const;
 
 /** sched.h. */

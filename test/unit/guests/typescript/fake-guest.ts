@@ -8,7 +8,7 @@ import { PowerCut } from "./cut-disk.ts";
 
 const TRANSFER = 0x1000;
 const FILES = 0x10000;
-const EVENT = { accepted: 1, connected: 2, readable: 4, writable: 8, peerClosed: 16, network: 64 };
+const EVENT = { accepted: 1, connected: 2, readable: 4, writable: 8, peerClosed: 16, network: 64, resolved: 128 };
 
 /** Made once: it takes a moment. */
 let runtime: Promise<string> | undefined;
@@ -21,6 +21,9 @@ export interface GuestOptions {
   environment?: Record<string, string>;
   /** How many bytes TCP takes at once. */
   window?: number;
+  /** Addresses by name; others have none. `busy`: so many lookups at a time. */
+  names?: Record<string, number>;
+  busy?: number;
   /** The domain's disk. */
   disk?: Disk;
 }
@@ -56,6 +59,7 @@ export class FakeGuest {
   private readonly listeners = new Map<number, number>();
   private readonly peers = new Map<number, Peer>();
   private handles = 0;
+  private readonly lookups = new Map<number, number>();
   private readonly window: number;
   private readonly words: Uint32Array;
   private readonly transfer: Uint8Array;
@@ -194,6 +198,21 @@ export class FakeGuest {
       case OPERATION.listen:
         this.listeners.set(++this.handles, b);
         return this.handles;
+      case OPERATION.lookup: {
+        const { names, busy = Infinity } = this.options;
+        if (names === undefined) return -6;
+        if (this.lookups.size >= busy) return -1;
+        const handle = ++this.handles;
+        this.lookups.set(handle, names[Buffer.from(this.transfer.subarray(0, a)).toString()] ?? 0);
+        this.notify(handle, EVENT.resolved);
+        return handle;
+      }
+      case OPERATION.lookupResult: {
+        const address = this.lookups.get(a) ?? 0;
+        this.lookups.delete(a);
+        this.answer(address);
+        return address === 0 ? -1 : 0;
+      }
       case OPERATION.diskOpen: {
         const { disk } = this.options;
         if (disk === undefined) return 0;
