@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -10,6 +10,7 @@ import test, { type ExecutionContext } from "ava";
 import { prepareControl } from "../../scripts/control.ts";
 import { freePorts } from "../../scripts/devices.ts";
 import { fromRoot } from "../../scripts/paths.ts";
+import { diskFile } from "./support/disk-file.ts";
 import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-forward-"));
@@ -80,6 +81,7 @@ test.serial(
       commandLine: control.word,
       modules: control.modules,
       forwards: [control.forward],
+      disks: [{ file: diskFile(t, 64 * 1024 * 1024) }],
     });
     await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
     control.record();
@@ -88,6 +90,7 @@ test.serial(
     const [, url] = await demo.says(
       /this is the demo, an HTTP server, guests\/typescript\/demo\/server\.ts\n.*curl (\S+) /,
     );
+    await demo.says(/network: 10\.0\.2\.254\/24, gateway 10\.0\.2\.2, as configured/);
     await demo.says(/the server listens on port 80/);
     t.regex(await (await fetch(url!)).text(), /<h1>A TypeScript program as a guest<\/h1>/);
     const bytes = randomBytes(300_000);
@@ -127,6 +130,21 @@ test.serial(
     t.regex(forward.err, /chaos: server has ended: destroyed\n$/);
     t.notRegex(await machine.command("list", COMMAND_MS), /server/);
     t.regex(await machine.command("js net.describe()", COMMAND_MS), /10\.0\.2\.4\/24/);
+    // A volume that is made when it is needed, and stays.
+    await machine.command("volume format 0", COMMAND_MS);
+    const program = path.join(folder, "count.ts");
+    writeFileSync(
+      program,
+      'import fs from "node:fs";\nconst n = fs.existsSync("/var/n") ? Number(fs.readFileSync("/var/n", "utf8")) + 1 : 1;\n' +
+        'fs.writeFileSync("/var/n", String(n));\nconsole.log("run", n);\n',
+    );
+    for (const n of [1, 2]) {
+      const run = new Chaos(t, "run", program, "--volume", "kept:16M:/var");
+      t.is(await run.status, 0, run.err);
+      t.is(run.out, `run ${n}\n`);
+    }
+    await refused(/^chaos: --volume: "kept:x" is not NAME/, "run", program, "--volume", "kept:x");
+    await refused(/no volume "?other/, "run", program, "--volume", "other");
     await powerOff(t, machine);
   },
 );

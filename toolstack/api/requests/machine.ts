@@ -79,6 +79,8 @@ const machineInfo = v.object({
   domains: v.number(),
   /** Domain 0's address, or why it has none. */
   network: v.string(),
+  /** Its gateway; null: none, or no address. */
+  gateway: v.nullable(v.string()),
   /** Where random numbers come from. */
   random: v.string(),
   uptimeNs: v.number(),

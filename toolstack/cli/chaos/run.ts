@@ -7,6 +7,7 @@ import { CommandError } from "../../api/command-error.ts";
 import { parseMib } from "../../api/options.ts";
 import { consoleRequest, createRequest, destroyRequest, unpauseRequest } from "../../api/requests/domains.ts";
 import { volumeCreateRequest } from "../../api/requests/devices.ts";
+import { infoRequest } from "../../api/requests/machine.ts";
 import { imageRemoveRequest } from "../../api/requests/images.ts";
 import { fromRoot } from "../../../scripts/paths.ts";
 import { buildApp } from "../app/build.ts";
@@ -40,6 +41,7 @@ interface Options {
   vif?: string[];
   forward?: string[];
   volume?: string;
+  cmdline?: string;
 }
 
 /** `--volume NAME[:SIZE][:/PATH]`. @throws CommandError */
@@ -105,6 +107,12 @@ async function run(session: ToolSession, file: string, words: string[], options:
   }
 }
 
+/** With an address of domain 0's choice: the way out of its network. */
+async function gatewayWords(session: ToolSession): Promise<string[]> {
+  const info = await session.ask(infoRequest, { id: undefined });
+  return "gateway" in info && info.gateway !== null ? [`gw=${info.gateway}`] : [];
+}
+
 async function runGuest(session: ToolSession, file: string, words: string[], options: GuestOptions): Promise<void> {
   const { memory, forwarder } = options;
   const kernel = await upload(session, file, words, options);
@@ -117,7 +125,11 @@ async function runGuest(session: ToolSession, file: string, words: string[], opt
       await session.ask(volumeCreateRequest, { name: volume.name, size: volume.size, ifAbsent: true, disk: undefined });
     }
     const vbd = volume === null ? undefined : [`target=${volume.name},vdev=xvda`];
-    const cmdline = volume?.path === undefined ? undefined : `volume=${volume.path}`;
+    const cmdline = [
+      ...(volume?.path === undefined ? [] : [`volume=${volume.path}`]),
+      ...(options.vif === undefined && vif !== undefined ? await gatewayWords(session) : []),
+      ...(options.cmdline === undefined ? [] : [options.cmdline]),
+    ].join(" ");
     const params = { vbd, cmdline, kernel, memory, name, vif, paused: true, onReboot: "destroy" };
     const made = await session.ask(createRequest, params as never);
     id = String(made.id);
@@ -165,6 +177,7 @@ export function runCommand(within: (run: (session: ToolSession) => Promise<void>
       "--volume <NAME>",
       "NAME[:SIZE][:/PATH]: a volume for files that the program writes, under /data or PATH; with SIZE it is made if it is not there",
     )
+    .option("--cmdline <STR>", "words for the guest: ip=, gw=, dns=, rx=, tx= (docs/typescript-guests.md)")
     .addHelpText("after", "\nThe exit status is 0 if the program has ended by itself without an error.")
     .action((file: string | undefined, words: string[], options: Options) =>
       within((session) => (file === undefined ? runDemo(session, options) : run(session, file, words, options))),

@@ -8,6 +8,7 @@ import { hostCpuPolicy, performanceCounters, physicalInfo, schedulerInfo } from 
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
 import { network } from "../net/network.ts";
+import { formatIpv4 } from "../noxs/addresses.ts";
 import { guestRefusal } from "../refusal.ts";
 import { describeEntropy } from "../tls/entropy.ts";
 import { PAGE_SIZE } from "../window.ts";
@@ -46,6 +47,11 @@ function describe({ id, name, uuid, policy, request, next: update }: GuestDomain
   return { id, name, uuid, onPoweroff, onReboot, onCrash, made, next };
 }
 
+function gatewayText(): string | null {
+  const { gateway } = network.neighbourhood;
+  return network.own === null || gateway.every((byte) => byte === 0) ? null : formatIpv4(gateway);
+}
+
 function describeMachine(domains: Domains) {
   const machine = physicalInfo();
   const policy = hostCpuPolicy();
@@ -70,6 +76,7 @@ function describeMachine(domains: Domains) {
     guestTypes: xenCapabilities(),
     domains: domains.list().length,
     network: network.describe(),
+    gateway: gatewayText(),
     random: describeEntropy(),
     uptimeNs: systemTime(),
     time: wall === 0 ? null : new Date(wall).toISOString(),

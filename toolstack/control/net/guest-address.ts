@@ -53,7 +53,10 @@ export function forwardAddress(domain: GuestDomain, wanted: string | undefined, 
   return near.ip!;
 }
 
-/** Chooses addresses, from the network's highest downwards. */
+/** Unikernels take an address without a prefix for one of 24 bits: others of domain 0's network would not find it. */
+const GUEST_MASK = 0xffffff00;
+
+/** Chooses addresses, from the highest of domain 0's 256 downwards. */
 export class AddressChoice {
   /** The one that was chosen last: the domain that it was chosen for may not be there yet. */
   private last = 0;
@@ -75,11 +78,11 @@ export class AddressChoice {
     }
     const taken = new Set([asNumber(own.address), asNumber(gateway)]);
     for (const domain of domains) for (const { ip } of vifsOf(domain)) if (ip !== undefined) taken.add(asNumber(ip));
-    const mask = asNumber(own.mask);
+    const mask = (asNumber(own.mask) | GUEST_MASK) >>> 0;
     const first = ((asNumber(own.address) & mask) >>> 0) + 1;
     const end = ((asNumber(own.address) | ~mask) >>> 0) - 1;
     const start = this.last > first && this.last <= end ? this.last - 1 : end;
-    for (let i = 0, at = start; i <= Math.min(end - first, MOST_TRIED); i++, at = at > first ? at - 1 : end) {
+    for (let i = 0, at = start; i <= end - first; i++, at = at > first ? at - 1 : end) {
       if (taken.has(at)) continue;
       this.last = at;
       const { chooseIp: _chosen, ...rest } = config;
@@ -88,6 +91,3 @@ export class AddressChoice {
     throw new CommandError(`ip=auto: no address of ${formatIpv4(asBytes(first - 1))} is free`);
   }
 }
-
-/** Addresses that are looked at in a large network: more than there can be domains. */
-const MOST_TRIED = 65_536;

@@ -59,6 +59,8 @@ test("ip=auto is the highest address that nobody has, and another one each time"
   t.throws(() => choose([], network(null)), { message: /no network to choose from/ });
   t.throws(() => choose([], network([10, 0, 2, 4], 24, true)), { message: /DHCP server's to give: say ip=A\.B\.C\.D/ });
   t.throws(() => choice.choose(parseVif("vif", "ip=auto,bridge=inner"), [], ours), { message: /only on xenbr0/ });
+  const wide = formatVif(new AddressChoice().choose(auto, [], network([10, 0, 2, 4], 8)));
+  t.is(wide, "bridge=xenbr0,ip=10.0.2.254", "where a guest that takes its network for a /24 finds domain 0");
   const other = parseVif("vif", "ip=10.0.2.9");
   t.is(choice.choose(other, [], network(null)), other);
   t.is(
