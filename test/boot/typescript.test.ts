@@ -141,14 +141,14 @@ test.serial(
     const machine = await bootToPrompt(t, { modules: [store], disks: [{ file: diskFile(t, 64 * 1024 * 1024) }] });
     await machine.command("volume format 0", COMMAND_MS);
     await machine.command("volume create data 16M", COMMAND_MS);
-    const create = (words: string, cmdline: string) =>
+    const create = (words: string, cmdline: string, model = "noxs") =>
       machine.command(
-        `create --kernel store --memory 8 --vbd target=data,vdev=xvda ${words} --cmdline "-- ${cmdline}"`,
+        `create --kernel store --memory 8 --vbd target=data,vdev=xvda,model=${model} ${words} --cmdline "-- ${cmdline}"`,
         GUEST_MS,
       );
     let last = 0;
     for (let round = 0; round < 4; round++) {
-      const id = (await create("", "write")).trim();
+      const id = (await create("", "write", round % 2 ? "xenbus" : "noxs")).trim();
       const wanted = last + 3 + round;
       await consoleSays(machine, id, new RegExp(`answered ${wanted}\\D`), COMMAND_MS);
       await machine.command(`destroy ${id}`, COMMAND_MS);
