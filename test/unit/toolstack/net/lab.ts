@@ -10,6 +10,7 @@ import { openHypercalls } from "../../../../toolstack/control/hypercall.ts";
 import { NetModule } from "../../../../toolstack/control/net/module.ts";
 import { Tcp } from "../../../../toolstack/control/net/tcp.ts";
 import { openScratch } from "../../../../toolstack/control/scratch.ts";
+import { beginTurn, runTasks } from "../../../../toolstack/control/tasks.ts";
 import { runTimers } from "../../../../toolstack/control/timers.ts";
 import { Random } from "../../../sim/random.ts";
 import { PagedWindow } from "../paged-window.ts";
@@ -129,6 +130,8 @@ export class Lab {
     runTimers(now);
     if (this.module.isOpen) while (this.module.poll() === 1);
     this.tcp.dispatch();
+    beginTurn(now);
+    runTasks();
     for (const peer of this.peers) peer.poll();
     const ends = [this.backend, ...this.peers.map(({ backend }) => backend)];
     ends.forEach((end, from) => {

@@ -8,6 +8,7 @@ import type { OutgoingConnection } from "../../net/connection.ts";
 import { forwardAddress } from "../../net/guest-address.ts";
 import { network } from "../../net/network.ts";
 import { formatIpv4 } from "../../noxs/addresses.ts";
+import { Task } from "../../tasks.ts";
 import { after } from "../../timers.ts";
 import { handler, type ByteStream } from "../handler.ts";
 import { namedDomain } from "../life.ts";
@@ -30,6 +31,11 @@ class Tunnel {
   private told = false;
   /** It will be called when the client has taken something. */
   private waits = false;
+  /** Behind the other tasks of a turn: what has come in several packets is passed on in one piece. */
+  private readonly task = new Task("a forwarded connection", () => {
+    this.pass();
+    return false;
+  });
 
   /**
    * @param place of the guest's port, for messages
@@ -41,7 +47,7 @@ class Tunnel {
     private readonly place: string,
     private readonly settle: (error?: CommandError) => void,
   ) {
-    connection.onReady = () => this.pass();
+    connection.onReady = () => this.task.request();
     client.onInput = (bytes) => {
       this.pending.add(bytes);
       this.pass();
