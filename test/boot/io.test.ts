@@ -40,7 +40,7 @@ for (const kind of MACHINES) {
     // Crashes are counted; too many, and it stays down until it is asked for.
     const crash = "js hypercall(29, 4, (memory.store32(0xc01ff000, 32751), memory.store32(0xc01ff004, 3), 0xc01ff000))";
     for (let n = 0; n <= RESTARTS; n++) await machine.command(crash, COMMAND_MS);
-    t.regex(await machine.command("list", COMMAND_MS), /^Domain-IO +32751 +\d+ +1 +-b--c- /m);
+    t.regex(await machine.command("list", COMMAND_MS), /^Domain-IO +32751 +\d+ +1 +-b-sc- /m);
     t.regex(await ping(machine, "nobody"), /ENODEV/);
     await machine.command("io-restart", COMMAND_MS);
     t.regex(await ping(machine, "back"), /"back"/);

@@ -90,7 +90,7 @@ test(`Linux reboots, crashes and powers off: each ends as its policy says${why}`
   await settle(machine);
   t.is(await evaluate(machine, "domains.find(6).ended"), "crash");
   // A crashing Linux takes its other vCPU down.
-  t.regex(await machine.command("list", COMMAND_MS), /^asked +6 +256 +1 +----c- /m);
+  t.regex(await machine.command("list", COMMAND_MS), /^asked +6 +256 +1 +---sc- /m);
   t.regex(await machine.command("xenctx asked", COMMAND_MS), /RIP|rip/);
   t.is(await machine.command("destroy asked", COMMAND_MS), "");
   await powerOff(t, machine);
@@ -107,7 +107,7 @@ test(`Linux suspends to RAM and goes on where it was when it is woken, again and
     machine.send("echo mem > /sys/power/state\r");
     await machine.waitFor("domain 1 (linux) sleeps (ACPI S3)", LINUX_MS, "the guest's sleep");
     await shell.leave();
-    t.regex(await machine.command("list", COMMAND_MS), /^linux +1 +256 +\d+ +---s-- /m);
+    t.regex(await machine.command("list", COMMAND_MS), /^linux +1 +256 +\d+ +---ss- /m);
     t.is(await machine.command("trigger linux s3resume", COMMAND_MS), "");
     await shell.enter();
     t.is((await shell.run("echo $here $(nproc)")).trim(), "kept 2");

@@ -61,7 +61,7 @@ test("create --wait and --on-crash preserve: it is there to be looked at", async
   ]);
   const output = await runExec(m);
   t.regex(output, /create: domain 1 \(hello\) has ended: crash; it is kept until `destroy 1`/);
-  t.regex(output, /^hello +1 .* ----c- /m);
+  t.regex(output, /^hello +1 .* ---sc- /m);
   t.is(m.domains.size, 0);
 });
 

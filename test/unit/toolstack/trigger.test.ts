@@ -33,7 +33,7 @@ test("a guest that sleeps is announced, shown by list, and goes on with its cons
   for (let i = 0; i < 2; i++) {
     await fallAsleep(m);
     t.regex(m.takeOutput(), /domain 1 \(g\) sleeps \(ACPI S3\): `trigger 1 s3resume` wakes it/);
-    t.regex(await said(m, "list"), /^g +1 .* ---s-- /m);
+    t.regex(await said(m, "list"), /^g +1 .* ---ss- /m);
     t.regex(await said(m, "shutdown g"), /shutdown: domain 1 \(g\) sleeps: .*`trigger 1 s3resume` wakes it/);
     t.is(await said(m, "trigger g s3resume").then((text) => /trigger: /.test(text)), false);
     t.is(domain.shutdown, null);

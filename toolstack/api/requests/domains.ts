@@ -58,7 +58,8 @@ export const listRequest = defineRequest({
   name: "list",
   summary: "list the domains",
   details: [
-    "Mem in MiB; State: r running, b blocked, p paused, s shut down, c crashed, d dying; Time(s): CPU time used.",
+    "Mem in MiB; Time(s): CPU time used; State: r running, b blocked, p paused, s shut down, behind it why (- poweroff,",
+    "r reboot, s suspend, c crash, w watchdog, S soft reset), d dying.",
   ],
   arguments: {},
   result: v.array(listRow),

@@ -1,19 +1,20 @@
-import { SHUTDOWN_crash } from "../../../abi/sched.ts";
 import { listRequest } from "../../api/requests/domains.ts";
 import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { handler } from "./handler.ts";
 import { requestCommand } from "./request-command.ts";
 
-/** State letters as `xl list` shows them: running, blocked, paused, shut down, crashed, dying. */
+/** By SHUTDOWN_*: poweroff, reboot, suspend, crash, watchdog, soft reset. */
+const SHUTDOWN_LETTERS = "-rscwS";
+
+/** State letters as `xl list` shows them: running, blocked, paused, shut down, why that is, dying. */
 export function stateLetters(info: DomainInfo): string {
-  const crashed = info.shutdown && info.shutdownCode === SHUTDOWN_crash;
   return [
     info.running ? "r" : "-",
     info.blocked ? "b" : "-",
     info.paused ? "p" : "-",
-    info.shutdown && !crashed ? "s" : "-",
-    crashed ? "c" : "-",
+    info.shutdown ? "s" : "-",
+    info.shutdown ? (SHUTDOWN_LETTERS[info.shutdownCode] ?? "?") : "-",
     info.dying ? "d" : "-",
   ].join("");
 }
