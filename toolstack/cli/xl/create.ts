@@ -36,6 +36,7 @@ export async function create(asker: Asker, words: string[], output: XlOutput, ho
     c: {},
     e: {},
     F: {},
+    i: { long: "ignore-global-affinity-masks" },
     q: { long: "quiet" },
     d: {},
     n: { long: "dryrun" },
@@ -47,11 +48,10 @@ export async function create(asker: Asker, words: string[], output: XlOutput, ho
     throw new XlError("", MISUSED, "create");
   }
   const { file, settings } = named;
+  if (file !== undefined && !given.has("q")) output.err(`Parsing config from ${file}\n`);
   const description = describe(file, settings, output);
-  const dryRun = given.has("n") || output.dryRun === true;
-  if (dryRun || given.has("d")) show(description, output);
-  if (dryRun) return;
-  if (file !== undefined && !given.has("q")) output.out(`Parsing config from ${file}\n`);
+  if (given.has("n") || output.dryRun === true) return show(description, output.out);
+  if (given.has("d")) show(description, output.err);
   const params = createParams(description, ...(await provideImages(description, host)));
   const { id } = await asker.ask(createRequest, given.has("p") ? { ...params, paused: true } : params);
   if (given.has("c")) await host.talk(String(id));
@@ -67,7 +67,7 @@ export async function configUpdate(asker: Asker, words: string[], output: XlOutp
   if (named.file === undefined) throw new XlError("Config file not specified");
   const domain = await findDomain(asker, which);
   const description = describe(named.file, named.settings, output);
-  if (output.dryRun || given.has("d")) show(description, output);
+  if (output.dryRun || given.has("d")) show(description, output.out);
   await refuseOther(asker, domain, description, named.file);
   if (output.dryRun) return;
   output.err(`setting dom${domain.id} configuration\n`);

@@ -4,6 +4,7 @@ import { formatProblem } from "../config/problems.ts";
 import { readConfigFile } from "../config/read-file.ts";
 import { readXlConfig } from "../config/xl-cfg.ts";
 import type { XlOutput } from "./arguments.ts";
+import { libxlConfigOf } from "./libxl-json.ts";
 
 /** What commands with files need besides requests. */
 export interface ImageHost {
@@ -19,9 +20,9 @@ export function describe(file: string | undefined, settings: string[], { err }: 
   return description;
 }
 
-/** Shows a description as xl -N and -d do. */
-export function show(description: DomainDescription, { out }: XlOutput): void {
-  out(`${JSON.stringify(description, null, 4)}\n`);
+/** Shows a description as xl -N and -d do: as libxl's JSON, on the stream that is given. */
+export function show(description: DomainDescription, write: (text: string) => void): void {
+  write(`${JSON.stringify(libxlConfigOf(description), null, 4)}\n`);
 }
 
 /** Provides a description's kernel and ramdisk. */

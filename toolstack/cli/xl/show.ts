@@ -6,8 +6,14 @@ import { schedRequest } from "../../api/requests/scheduling.ts";
 import { uptimeText } from "../../api/uptime.ts";
 import { findDomain, isGuest, readArguments, XlError, type Asker, type XlDomain, type XlOutput } from "./arguments.ts";
 import type { XlCommandName } from "./help.ts";
+import { libxlConfig } from "./libxl-json.ts";
 
 const MIB = 1024 * 1024;
+const KIB_PER_MIB = 1024;
+/** Of domains that are no guests, as Xen has it for its domain 0. */
+const NO_UUID = "00000000-0000-0000-0000-000000000000";
+/** The letters of `list` behind an s, by SHUTDOWN_*. */
+const SHUTDOWN_LETTERS = "-rscwS";
 
 /** Columns by their option's letter, and the value of all domains: there are no labels, one pool of CPUs, one node. */
 const MORE_COLUMNS = [
@@ -16,6 +22,23 @@ const MORE_COLUMNS = [
   ["n", " NODE Affinity", " all"],
 ] as const;
 
+type Row = Awaited<ReturnType<typeof rowsOf>>[number];
+
+/** The rows of one domain, or of domain 0 and the guests. Throws XlError as `xl list` does: of an id it is another text than of a name. */
+async function rowsOf(asker: Asker, which: string | undefined) {
+  const rows = await asker.ask(listRequest, {});
+  if (which === undefined) return rows.filter((row) => row.id === 0 || isGuest(row));
+  if (/^[0-9]+$/.test(which) && !rows.some(({ id }) => id === Number(which))) {
+    throw new XlError(`Error: Domain '${which}' does not exist.`);
+  }
+  const one = await findDomain(asker, which);
+  return rows.filter(({ id }) => id === one.id);
+}
+
+/**
+ * `xl list`. The I/O domain is listed only when it is asked for: scripts take each row but domain 0's for a guest, which they may
+ * save, move or shut down.
+ */
 export async function list(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
   const options = {
     l: { long: "long" },
@@ -25,48 +48,47 @@ export async function list(asker: Asker, words: string[], { out }: XlOutput): Pr
     n: { long: "numa" },
   };
   const { rest, given } = readArguments("list", words, options, 0, 1);
-  const one = rest[0] === undefined ? undefined : await findDomain(asker, rest[0]);
-  const rows = (await asker.ask(listRequest, {})).filter(({ id }) => one === undefined || id === one.id);
+  const rows = await rowsOf(asker, rest[0]);
   if (given.has("l")) {
     const details = [];
-    for (const { id } of rows.filter(isGuest)) details.push(await detailsOf(asker, id));
+    for (const row of rows.filter((row) => row.id === 0 || isGuest(row))) details.push(await detailsOf(asker, row));
     out(`${JSON.stringify(details, null, 4)}\n`);
     return;
   }
   const verbose = given.has("v");
-  const more = MORE_COLUMNS.filter(([letter]) => given.has(letter));
-  const titles = `${verbose ? "   UUID" : ""}${more.map(([, title]) => title).join("")}`;
-  out(`Name                                        ID   Mem VCPUs\tState\tTime(s)${titles}\n`);
+  // Labels are among the details of -v already.
+  const more = MORE_COLUMNS.filter(([letter]) => given.has(letter) && !(letter === "Z" && verbose));
+  const titles = verbose ? "   UUID                            Reason-Code\tSecurity Label" : "";
   const values = more.map(([, , value]) => value).join("");
+  out(
+    `Name                                        ID   Mem VCPUs\tState\tTime(s)${titles}${more.map(([, title]) => title).join("")}\n`,
+  );
   for (const row of rows) {
     const { id, name, memoryMib, vcpus, state, cpuSeconds } = row;
     const numbers = `${String(id).padStart(5)} ${String(memoryMib).padStart(5)} ${String(vcpus).padStart(5)}`;
-    const uuid = verbose ? ` ${isGuest(row) ? (await detailsOf(asker, id)).config.c_info.uuid : "-"}` : "";
-    out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${uuid}${values}\n`);
+    const details = verbose ? await verboseColumns(asker, row) : "";
+    out(`${name.padEnd(40)} ${numbers}     ${state}  ${cpuSeconds.toFixed(1).padStart(8)}${details}${values}\n`);
   }
 }
 
-/** A domain as libxl describes it in JSON, as far as it is known. */
-async function detailsOf(asker: Asker, id: number) {
+/** A domain as libxl describes it in JSON, as far as it is known: of domain 0 its name and its size. */
+async function detailsOf(asker: Asker, { id, name, memoryMib, vcpus }: Row) {
+  if (id === 0) {
+    const memory = memoryMib * KIB_PER_MIB;
+    const built = { max_vcpus: vcpus, max_memkb: memory, target_memkb: memory };
+    return { domid: 0, config: { c_info: { type: "pv", name, uuid: NO_UUID }, b_info: built } };
+  }
   const info = await asker.ask(infoRequest, { id: String(id) });
   if (!("uuid" in info)) throw new XlError(`${id} is no guest`);
-  const { name, uuid, onPoweroff, onReboot, onCrash, made } = info;
-  const memory = (made?.memoryMib ?? 0) * 1024;
   const [share] = await asker.ask(schedRequest, { id: String(id), weight: undefined, cap: undefined });
-  const policies = { on_poweroff: onPoweroff, on_reboot: onReboot, on_crash: onCrash };
-  const built =
-    made === null
-      ? {}
-      : {
-          max_vcpus: made.vcpus,
-          max_memkb: memory,
-          target_memkb: memory,
-          kernel: made.kernel,
-          ...(made.ramdisk === null ? {} : { ramdisk: made.ramdisk }),
-          cmdline: made.cmdline,
-          sched_params: { weight: share?.weight, cap: share?.cap },
-        };
-  return { domid: id, config: { c_info: { type: "pvh", name, uuid }, b_info: built, ...policies } };
+  return { domid: id, config: libxlConfig({ ...info, share: share && { weight: share.weight, cap: share.cap } }) };
+}
+
+/** UUID, why it is shut down (SHUTDOWN_*, in hexadecimal), and the label that FLASK would have given it. */
+async function verboseColumns(asker: Asker, row: Row): Promise<string> {
+  const uuid = isGuest(row) ? (await detailsOf(asker, row)).config.c_info.uuid : NO_UUID;
+  const reason = row.state[3] === "s" ? SHUTDOWN_LETTERS.indexOf(row.state[4]!).toString(16) : "-";
+  return ` ${uuid} ${reason.padStart(8)} ${"-".padStart(16)}`;
 }
 
 export async function domid(asker: Asker, words: string[], { out }: XlOutput): Promise<void> {
@@ -97,10 +119,16 @@ export async function info(asker: Asker, words: string[], { out }: XlOutput): Pr
     ["nr_cpus", machine.cpus],
     ["max_cpu_id", machine.cpus - 1],
     ["nr_nodes", 1],
+    ["cores_per_socket", machine.cpus],
+    ["threads_per_core", 1],
     ["cpu_mhz", (machine.cpuKhz / 1000).toFixed(3)],
     ["virt_caps", machine.guestTypes === "" ? "" : "hvm hap"],
     ["total_memory", Math.floor(machine.memoryBytes / MIB)],
     ["free_memory", Math.floor(machine.freeBytes / MIB)],
+    ["sharing_freed_memory", 0],
+    ["sharing_used_memory", 0],
+    ["outstanding_claims", 0],
+    ["free_cpus", 0],
     ["xen_major", major!],
     ["xen_minor", minor!],
     ["xen_extra", extra!],

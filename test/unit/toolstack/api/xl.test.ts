@@ -3,10 +3,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import test from "ava";
+import {
+  SHUTDOWN_crash,
+  SHUTDOWN_poweroff,
+  SHUTDOWN_reboot,
+  SHUTDOWN_suspend,
+  SHUTDOWN_watchdog,
+} from "../../../../abi/sched.ts";
 import { XL_COMMANDS } from "../../../../toolstack/cli/config/xl-commands.ts";
 import { HELP } from "../../../../toolstack/cli/xl/help.ts";
 import { runWords, xlCommand, xlCommandNames, type XlSession } from "../../../../toolstack/cli/xl/program.ts";
-import { SHUTDOWN_reboot } from "../../../../abi/sched.ts";
+import { readInfo, readList } from "../../../boot/support/ganeti.ts";
 import type { FakeMachine } from "../fake-machine.ts";
 import { booted, connect, settled } from "./clients.ts";
 
@@ -149,7 +156,7 @@ test("create, list in xl's columns, domid, domname, pause, unpause, console, des
     "one.cfg",
     'type = "pvh"\nname = "one"\nkernel = "hello"\nmemory = 16\nvcpus = 1\non_reboot = "destroy"\n',
   );
-  t.is((await xl.run("create", one)).out, `Parsing config from ${one}\n`);
+  t.deepEqual(await xl.run("create", one), { status: 0, out: "", err: `Parsing config from ${one}\n` });
   await xl.run("create", "-p", "-q", 'name="two"', 'kernel="hello"', "memory=8");
   const { out } = await xl.run("list");
   t.is(out.split("\n")[0], "Name                                        ID   Mem VCPUs\tState\tTime(s)");
@@ -170,13 +177,16 @@ test("create, list in xl's columns, domid, domname, pause, unpause, console, des
   t.deepEqual(
     long.map(({ domid, config }) => [domid, config.c_info.name]),
     [
+      [0, "Domain-0"],
       [1, "one"],
       [2, "two"],
     ],
   );
-  t.like(long[0], { config: { b_info: { max_memkb: 16384, max_vcpus: 1 }, on_reboot: "destroy" } });
-  t.like(long[0], { config: { b_info: { sched_params: { weight: 256, cap: 0 } } } });
-  t.regex((await xl.run("list", "-v", "one")).out, /UUID\n.* [0-9a-f]{8}-[0-9a-f-]{27}\n$/);
+  t.like(long[1], { config: { b_info: { max_memkb: 16384, max_vcpus: 1 }, on_reboot: "destroy" } });
+  t.like(long[1], { config: { b_info: { sched_params: { weight: 256, cap: 0 } } } });
+  const verbose = (await xl.run("list", "-v", "one")).out;
+  t.regex(verbose, /Security Label\n.* [0-9a-f]{8}-[0-9a-f-]{27} {8}- {16}-\n$/);
+  t.is((await xl.run("list", "-v", "-Z", "one")).out, verbose);
   t.regex(
     (await xl.run("list", "-Z", "-c", "-n", "one")).out,
     /Time\(s\) {3}Security Label {9}Cpupool NODE Affinity\n.* {16}- {10}Pool-0 all\n$/,
@@ -187,19 +197,43 @@ test("create, list in xl's columns, domid, domname, pause, unpause, console, des
 
 test("create -n and xl -N show and make nothing; what a file says that is not possible is told with its line", async (t) => {
   const xl = await Xl.start();
-  for (const words of [
-    ["create", "-n"],
-    ["-N", "create"],
-  ]) {
-    const { out } = await xl.run(...words, 'name="x"', 'kernel="hello"');
-    t.like(JSON.parse(out), { name: "x" });
-  }
+  const settings = [
+    ...['name="x"', 'type="pvh"', 'kernel="hello"', 'ramdisk="module:files"', 'extra="a b"', "memory=64", "vcpus=2"],
+    ...['vif=["mac=00:16:3e:01:02:03,ip=10.0.2.9", ""]', 'disk=["data,raw,xvda,r"]', 'on_poweroff="preserve"'],
+    ...["maxvcpus=3", "cpu_weight=300"],
+  ];
+  const { out, err } = await xl.run("create", "--dryrun", "--quiet", ...settings);
+  t.is(err, "");
+  t.is((await xl.run("-N", "create", ...settings)).out, out);
+  t.deepEqual(JSON.parse(out), {
+    c_info: { type: "pvh", name: "x" },
+    b_info: {
+      max_vcpus: 3,
+      avail_vcpus: [0, 1],
+      max_memkb: 65536,
+      target_memkb: 65536,
+      kernel: "hello",
+      ramdisk: "module:files",
+      cmdline: "a b",
+      sched_params: { weight: 300 },
+      "type.pvh": {},
+    },
+    disks: [{ pdev_path: "volume:data", vdev: "xvda", backend: "phy", format: "raw", readwrite: 0 }],
+    nics: [
+      { devid: 0, mac: "00:16:3e:01:02:03", bridge: "xenbr0", ip: "10.0.2.9", nictype: "vif" },
+      { devid: 1, bridge: "xenbr0", nictype: "vif" },
+    ],
+    on_poweroff: "preserve",
+    on_reboot: "restart",
+    on_crash: "destroy",
+  });
   t.is(xl.m.domains.size, 0);
   const bad = file("bad.cfg", 'name = "bad"\nkernel = "hello"\nbootloader = "pygrub"\nmemory = "much"\n');
-  const { status, err } = await xl.say("create", bad);
-  t.is(status, 1);
-  t.regex(err, /bad\.cfg:3: bootloader/);
-  t.regex(err, /bad\.cfg:4: memory/);
+  const said = await xl.say("create", bad);
+  t.is(said.status, 1);
+  t.true(said.err.startsWith(`Parsing config from ${bad}\n`));
+  t.regex(said.err, /bad\.cfg:3: bootloader/);
+  t.regex(said.err, /bad\.cfg:4: memory/);
   t.is((await xl.say("create", "a", "b")).status, 2);
   t.is(xl.m.domains.size, 0);
 });
@@ -235,6 +269,7 @@ test("what is wrong is said as xl says it, and changes nothing", async (t) => {
   await wrong(["vcpu-pin", "nobody", "0", "0"], nobody);
   await wrong(["sched-credit2", "-d", "nobody"], nobody);
   await wrong(["destroy", "7"], /^7 is an invalid domain identifier \(rc=-6\)\n$/);
+  await wrong(["list", "7"], /^Error: Domain '7' does not exist\.\n$/);
   await wrong(["destroy", "0"], /^Not destroying domain 0/);
   await wrong(["domid", "nobody"], /^Can't get domid of domain name 'nobody', maybe this domain does not exist\.\n$/);
   await wrong(["domname", "9"], /^Can't get domain name of domain id '9'/);
@@ -378,7 +413,7 @@ test("config-update: in effect when the domain is restarted; its name and UUID s
     t.is(said.status, status, words.join(" "));
     t.regex(said.err, err);
   }
-  t.like(JSON.parse((await xl.run("-N", "config-update", "one", next)).out), { memoryMib: 4 });
+  t.like(JSON.parse((await xl.run("-N", "config-update", "one", next)).out), { b_info: { max_memkb: 4096 } });
   xl.m.shutdownGuest(xl.m.domains.get(1)!, SHUTDOWN_reboot);
   await xl.m.pass(1000);
   t.like(JSON.parse((await xl.run("list", "-l", "one")).out)[0], { domid: 2, config: { b_info: { max_memkb: 2048 } } });
@@ -393,6 +428,35 @@ test("config-update: in effect when the domain is restarted; its name and UUID s
   t.like(JSON.parse((await xl.run("list", "-l", "one")).out)[0], {
     config: { c_info: { uuid }, b_info: { max_memkb: 4096, sched_params: { weight: 78 } } },
   });
+});
+
+test("Ganeti reads info, and list in every state that a domain may have", async (t) => {
+  const xl = await Xl.start();
+  await xl.run("create", "-q", "-p", 'name="one.example.com"', 'kernel="hello"');
+  const info = readInfo((await xl.run("info")).out);
+  t.like(info, { total_memory: 512, nr_cpus: 1, nr_nodes: 1, cores_per_socket: 1, cpu_sockets: 1, xen_minor: 17 });
+  const { out } = await xl.run("list");
+  const [, guest] = readList(out);
+  t.like(guest, { name: "one.example.com", id: 1, memoryMib: 32, vcpus: 1, state: "running" });
+  // Also of domains that have ended and are kept; it gives up on those of a watchdog, on real Xen too.
+  const domain = xl.m.domains.get(1)!;
+  domain.shutdown = SHUTDOWN_poweroff;
+  const states = [
+    [SHUTDOWN_poweroff, "shutdown"],
+    [SHUTDOWN_reboot, "running"],
+    [SHUTDOWN_suspend, "running"],
+    [SHUTDOWN_crash, "crashed"],
+  ] as const;
+  for (const [reason, state] of states) {
+    domain.shutdown = reason;
+    t.is(readList((await xl.run("list")).out)[1]!.state, state, String(reason));
+  }
+  domain.shutdown = SHUTDOWN_watchdog;
+  const watchdog = (await xl.run("list")).out;
+  t.regex(watchdog, /^one.* --psw- /m);
+  t.throws(() => readList(watchdog), { message: /does not know the state/ });
+  t.throws(() => readList(out.replace("one.example.com", "one two")), { message: /cannot parse/ });
+  t.throws(() => readInfo("nr_cpus : many\n"), { message: /whole number of total_memory/ });
 });
 
 test("info, whole and by name; dmesg; shutdown -a", async (t) => {
