@@ -9,7 +9,7 @@ import { progress } from "./build/task.ts";
 import { inClone } from "./paths.ts";
 
 /** Purposes for which packages are needed. */
-export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers";
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers" | "clusters";
 
 interface Package {
   name: string;
@@ -72,10 +72,22 @@ const PACKAGES: Package[] = [
     why: "measures the network between guests and this computer",
     for: ["peers"],
   },
+  {
+    name: "resource-agents",
+    file: "/usr/sbin/ocf-tester",
+    why: "Pacemaker's agent for Xen and its tester: the tests let them drive xl",
+    for: ["clusters"],
+  },
+  {
+    name: "libxml2-utils",
+    file: "/usr/bin/xmllint",
+    why: "with it ocf-tester checks what the agent says of itself",
+    for: ["clusters"],
+  },
 ];
 
 /** Everything that the tests use. */
-const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs", "peers"];
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs", "peers", "clusters"];
 
 export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;
