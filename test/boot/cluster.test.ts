@@ -3,8 +3,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
 import { guestsFolder } from "../../scripts/paths.ts";
+import { listMachines } from "../../toolstack/cli/connection/machines.ts";
 import { powerOff } from "./support/boot.ts";
-import { hypervisorMib, readInfo, readList } from "./support/ganeti.ts";
+import { hypervisorMib, readInfo, readList, readUptime } from "./support/ganeti.ts";
 import { XlMachine, type Said } from "./support/xl-machine.ts";
 
 /** Package resource-agents: scripts/setup.ts. */
@@ -92,6 +93,21 @@ async function meetsFailures(t: ExecutionContext, host: XlMachine): Promise<void
   t.regex((await does("migrate_to", crashing, ERR_GENERIC)).err, /Not active locally/);
 }
 
+/** As on a cluster's node: the machine is named by its address and its key, and nothing else is known. */
+async function isFoundByAddress(t: ExecutionContext, host: XlMachine): Promise<void> {
+  const known = listMachines()[0]!;
+  if (!("address" in known)) return t.fail("the machine has no address");
+  const named = {
+    CHAOS_HOST: `${known.address}:${known.port}`,
+    CHAOS_KEY: known.keyFile,
+    XDG_RUNTIME_DIR: "/nonexistent",
+  };
+  t.regex((await host.run("xl", ["list", "Domain-0"], named)).out, /\nDomain-0 /);
+  const keyless = await host.run("xl", ["list"], { ...named, CHAOS_KEY: path.join(host.folder, "no.key") });
+  t.is(keyless.status, 1);
+  t.regex(keyless.err, /no\.key cannot be read/);
+}
+
 /** The agent shares memory out among its guests: it gives xl plain numbers, which are MiB. */
 async function managesMemory(t: ExecutionContext, host: XlMachine): Promise<void> {
   const file = host.config("shared");
@@ -101,7 +117,8 @@ async function managesMemory(t: ExecutionContext, host: XlMachine): Promise<void
   const started = await agent(host, "start", file, parameters);
   t.is(started.status, SUCCESS, `${started.out}${started.err}`);
   t.regex(readFileSync(file, "utf8"), /^memory=6$/m, "all that is not reserved is one guest's");
-  t.regex((await host.xl("list", "shared")).out, /^shared +\d+ +6 +1 /m);
+  const listed = await host.xl("list", "shared");
+  t.regex(listed.out, /^shared +\d+ +6 +1 /m, `${listed.err}${started.out}${started.err}`);
   t.is((await agent(host, "stop", file, parameters)).status, SUCCESS);
 }
 
@@ -129,6 +146,8 @@ async function isReadByGaneti(t: ExecutionContext, host: XlMachine): Promise<voi
   const node = readInfo((await host.xl("info")).out);
   t.like(node, { nr_cpus: 1, nr_nodes: 1, cpu_sockets: 1, xen_major: 4, xen_minor: 17 });
   t.true(hypervisorMib(node, instances) >= 0);
+  const uptimes = readUptime((await host.xl("uptime")).out);
+  for (const { id } of instances) t.regex(uptimes.get(id) ?? "", /^(\d+ days?, +)?\d+:\d\d:\d\d$/);
   // Its check whether xl is there at all.
   t.is((await host.xl("help")).status, 0);
   for (const name of ["ended", ...names]) t.is((await host.xl("destroy", name)).status, 0);
@@ -138,7 +157,12 @@ test("ocf-tester passes; Pacemaker's agent notices crashes, ends what does not o
   t.timeout(900_000);
   const host = await XlMachine.start(t);
   // The agent and the tester mostly sleep.
-  await Promise.all([passesOcfTester(t, host), meetsFailures(t, host), isReadByGaneti(t, host)]);
+  await Promise.all([
+    passesOcfTester(t, host),
+    meetsFailures(t, host),
+    isReadByGaneti(t, host),
+    isFoundByAddress(t, host),
+  ]);
   // It changes the memory of every guest that there is.
   await managesMemory(t, host);
   t.deepEqual(

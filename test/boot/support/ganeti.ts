@@ -80,3 +80,16 @@ export function readInfo(text: string): GanetiNode {
 export function hypervisorMib(node: GanetiNode, instances: readonly GanetiInstance[]): number {
   return node.total_memory - node.free_memory - instances.reduce((sum, { memoryMib }) => sum + memoryMib, 0);
 }
+
+/** `xl uptime`: three titles, and lines of a name, an id, and what it takes as it is; by id. */
+export function readUptime(text: string): Map<number, string> {
+  const [heading, ...lines] = text.trimEnd().split("\n") as [string, ...string[]];
+  if (!/^Name\s+ID\s+Uptime\s*$/.test(heading)) throw new Error(`Ganeti does not know the heading "${heading}"`);
+  return new Map(
+    lines.map((line) => {
+      const [, id, uptime] = /^\S+\s+([0-9]+)\s+(.*)$/.exec(line) ?? [];
+      if (id === undefined || uptime === undefined) throw new Error(`Ganeti cannot parse the line "${line}"`);
+      return [Number(id), uptime];
+    }),
+  );
+}

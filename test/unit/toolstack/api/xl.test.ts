@@ -13,7 +13,7 @@ import {
 import { XL_COMMANDS } from "../../../../toolstack/cli/config/xl-commands.ts";
 import { HELP } from "../../../../toolstack/cli/xl/help.ts";
 import { runWords, xlCommand, xlCommandNames, type XlSession } from "../../../../toolstack/cli/xl/program.ts";
-import { readInfo, readList } from "../../../boot/support/ganeti.ts";
+import { readInfo, readList, readUptime } from "../../../boot/support/ganeti.ts";
 import type { FakeMachine } from "../fake-machine.ts";
 import { booted, connect, settled } from "./clients.ts";
 
@@ -456,6 +456,11 @@ test("Ganeti reads info, and list in every state that a domain may have", async 
   t.regex(watchdog, /^one.* --psw- /m);
   t.throws(() => readList(watchdog), { message: /does not know the state/ });
   t.throws(() => readList(out.replace("one.example.com", "one two")), { message: /cannot parse/ });
+  t.true(readUptime((await xl.run("uptime")).out).has(1));
+  const uptimes =
+    "Name                                ID Uptime\nDomain-0                             0 98 days,  2:27:44\n";
+  t.deepEqual([...readUptime(uptimes)], [[0, "98 days,  2:27:44"]]);
+  t.throws(() => readUptime("Name ID Time\n"), { message: /heading/ });
   t.throws(() => readInfo("nr_cpus : many\n"), { message: /whole number of total_memory/ });
 });
 
