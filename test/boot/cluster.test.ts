@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
+import { PROMPT } from "../../scripts/machine.ts";
 import { guestsFolder } from "../../scripts/paths.ts";
 import { listMachines } from "../../toolstack/cli/connection/machines.ts";
-import { powerOff } from "./support/boot.ts";
+import { COMMAND_MS, powerOff, settle, WATCHDOG_MS } from "./support/boot.ts";
 import { hypervisorMib, readInfo, readList, readUptime } from "./support/ganeti.ts";
 import { XlMachine, type Said } from "./support/xl-machine.ts";
 
@@ -122,6 +123,21 @@ async function managesMemory(t: ExecutionContext, host: XlMachine): Promise<void
   t.is((await agent(host, "stop", file, parameters)).status, SUCCESS);
 }
 
+/** Domain 0 hangs, and is restarted by its watchdog: its guests run on, and the agent does not take them for ended ones. */
+async function survivesDomain0(t: ExecutionContext, host: XlMachine): Promise<void> {
+  const { machine } = host;
+  const file = host.config("steady");
+  t.is((await agent(host, "start", file)).status, SUCCESS);
+  machine.send("js while (true) {}\r");
+  await machine.waitFor("while (true) {}", COMMAND_MS, "what was typed");
+  const looked = await agent(host, "monitor", file);
+  t.is(looked.status, SUCCESS, `${looked.out}${looked.err}`);
+  await machine.waitFor(/domain 0 .*watchdog/i, WATCHDOG_MS, "the watchdog's report");
+  await machine.waitFor(PROMPT, COMMAND_MS, "the new domain 0's prompt");
+  await settle(machine);
+  t.is((await agent(host, "stop", file)).status, SUCCESS);
+}
+
 async function isReadByGaneti(t: ExecutionContext, host: XlMachine): Promise<void> {
   const names = ["server01.example.com", "paused"];
   t.is((await host.xl("create", host.config(names[0]!))).status, 0);
@@ -153,7 +169,7 @@ async function isReadByGaneti(t: ExecutionContext, host: XlMachine): Promise<voi
   for (const name of ["ended", ...names]) t.is((await host.xl("destroy", name)).status, 0);
 }
 
-test("ocf-tester passes; Pacemaker's agent notices crashes, ends what does not obey, tells what is wrong; Ganeti reads it", async (t) => {
+test("ocf-tester passes; Pacemaker's agent notices what ends, ends what does not obey, outlasts domain 0; Ganeti reads it", async (t) => {
   t.timeout(900_000);
   const host = await XlMachine.start(t);
   // The agent and the tester mostly sleep.
@@ -163,6 +179,7 @@ test("ocf-tester passes; Pacemaker's agent notices crashes, ends what does not o
     isReadByGaneti(t, host),
     isFoundByAddress(t, host),
   ]);
+  await survivesDomain0(t, host);
   // It changes the memory of every guest that there is.
   await managesMemory(t, host);
   t.deepEqual(

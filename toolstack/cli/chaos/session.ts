@@ -1,11 +1,14 @@
 /** The connection of one run of `chaos`: made when the first request is, ended by `close`; Ctrl-C cancels what is asked. */
 import type { Arguments, Params, RequestDefinition } from "../../api/request.ts";
 import type { Client, Pending } from "../connection/client.ts";
-import { connect, findTarget } from "../connection/connect.ts";
+import { findTarget } from "../connection/connect.ts";
+import { connectWithin } from "../connection/retry.ts";
 
 export interface Where {
   host?: string;
   key?: string;
+  /** For so long a machine that does not answer is tried again, ms; 0 if not given. */
+  retryMs?: number;
 }
 
 /** What ends a command as Ctrl-C does. */
@@ -32,7 +35,8 @@ export class ToolSession {
   }
 
   private connected(): Promise<Client> {
-    this.client ??= connect(findTarget(this.where.host, this.where.key)).then(({ client }) => client);
+    const { host, key, retryMs = 0 } = this.where;
+    this.client ??= connectWithin(findTarget(host, key), retryMs, this.aborter.signal);
     return this.client;
   }
 

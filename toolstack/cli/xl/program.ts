@@ -14,6 +14,9 @@ import * as life from "./life.ts";
 import * as scheduling from "./scheduling.ts";
 import * as show from "./show.ts";
 
+/** A machine that does not answer is tried again for so long: less than the 30 s that cluster managers give an agent to look at a guest. */
+const RETRY_MS = 20_000;
+
 type Run = (asker: Asker, words: string[], output: XlOutput) => Promise<void>;
 
 /** Commands that are requests and their answers. */
@@ -171,7 +174,7 @@ export async function runWords(
 
 /** Runs `xl` with the words of its command line; returns its exit status. */
 export async function runXl(words: string[]): Promise<number> {
-  const session = new ToolSession({ host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY });
+  const session = new ToolSession({ host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY, retryMs: RETRY_MS });
   const output: XlOutput = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) };
   try {
     return await runWords(words, output, session, hostOf(session));
