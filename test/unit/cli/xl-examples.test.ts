@@ -134,6 +134,26 @@ vif = [ 'bridge=br0' ]
     refused: ["- kernel", "1 bootloader", "6 disk[0].format", "6 disk[0].target"],
   },
   {
+    of: "Ganeti, for an instance of kind PV with a volume of ours",
+    text: `# Automatically generated
+kernel = '/boot/vmlinuz-3-xenU'
+memory = 256
+maxmem = 256
+vcpus = 1
+name = 'instance1.example.com'
+vif = ['mac=aa:00:00:58:8a:2b, ip=192.0.2.7, bridge=xen-br0']
+disk = ['phy:instance1,xvda,w']
+root = '/dev/xvda1'
+on_poweroff = 'preserve'
+on_reboot = 'restart'
+on_crash = 'restart'
+extra = 'ro'
+`,
+    refused: [],
+    // It is PVH if its kernel is.
+    noted: ["- type", "12 on_crash"],
+  },
+  {
     of: "a host that passes a network card to its guest",
     text: `type = "pvh"
 name = "router"
