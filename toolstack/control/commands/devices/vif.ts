@@ -18,6 +18,7 @@ import {
 import { vifAttachRequest, vifDetachRequest, vifListRequest } from "../../../api/requests/devices.ts";
 import { formatIpv4, formatMac } from "../../noxs/addresses.ts";
 import { parseVif } from "../../noxs/vif-config.ts";
+import { DOMAIN_0 } from "../../domains/system-domains.ts";
 import { dropsByReason } from "./bridge.ts";
 import { handler } from "../handler.ts";
 import { namedDomain } from "../life.ts";
@@ -45,6 +46,9 @@ const FAILURES: Readonly<Record<number, string>> = {
   [VIF_FAIL_GONE]: "guest gone",
 };
 
+/** Domain 0's own vif has neither a device page nor nodes in the store: domain 0 tells the I/O domain of its rings itself. */
+const DIRECT = "direct";
+
 const list = handler(vifListRequest, async (_params, { domains }) =>
   (await domains.devices.vifs.list())
     .sort((a, b) => a.domain - b.domain || a.devid - b.devid)
@@ -54,7 +58,7 @@ const list = handler(vifListRequest, async (_params, { domains }) =>
       mac: formatMac(vif.mac),
       ip: vif.ip === null ? null : formatIpv4(vif.ip),
       bridge: vif.bridge,
-      model: vif.model,
+      model: vif.domain === DOMAIN_0 ? DIRECT : vif.model,
       state: STATES[vif.state] ?? String(vif.state),
       txFrames: vif.counters.txFrames,
       txBytes: vif.counters.txBytes,
@@ -84,5 +88,9 @@ const detach = handler(vifDetachRequest, async ({ id, number }, { domains }) => 
 export const vifCommand = commandOf(
   "vif",
   { list: requestSubcommand(list), attach: requestSubcommand(attach), detach: requestSubcommand(detach) },
-  ["--json: one line of JSON", "Failure: what was wrong with the last frontend that was disconnected"],
+  [
+    "--json: one line of JSON",
+    "Model: how the frontend is found: noxs, by the device page; xenbus, by the store; direct, domain 0's own",
+    "Failure: what was wrong with the last frontend that was disconnected",
+  ],
 );
