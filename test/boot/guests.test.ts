@@ -109,7 +109,7 @@ for (const kind of MACHINES) {
     const registers = await machine.command("debug-keys d; dmesg", COMMAND_MS);
     const rip = /^ +rip ([0-9a-f]{16})/m.exec(dump)![1]!.replace(/^0+/, "");
     t.regex(registers, new RegExp(`d${ids[0]}v0 exit=[^]*? rip=0x${rip} `));
-    const top = await machine.command("top --interval 2 --count 1", COMMAND_MS);
+    const top = await machine.command("top --delay 2 --iterations 1", COMMAND_MS);
     t.regex(top, new RegExp(`^spin +${ids[0]} +[-rb]+ .* (interrupt|deadline) \\d+`, "m"));
     await machine.command(ids.map((id) => `destroy ${id}`).join("; "), COMMAND_MS);
     await expectFrames(t, machine, before, "after all of them");

@@ -155,7 +155,7 @@ test.serial("a flood leaves a good sender its share, by frames; top shows both",
   t.true(flooded > 0, "it floods");
   t.true(shared > alone / 3, "a half, less what it costs that there are more of them");
   t.deepEqual((await vifOf(machine, good)).drops, {});
-  const top = await machine.command("top --count 1 --interval 1", GUEST_MS);
+  const top = await machine.command("top --iterations 1 --delay 1", GUEST_MS);
   t.regex(top, /Rx\(B\/s\) +Tx\(B\/s\) +Disk\(r\/s\)/);
   t.regex(top, /^flood +\d+ .* +0 +[1-9]\d+ +- /m);
   t.regex(top, /^sink +\d+ .* +[1-9]\d+ +0 +- /m);

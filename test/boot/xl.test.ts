@@ -128,6 +128,11 @@ test.serial("every command of xl's, with good and bad words", async (t) => {
   t.regex(await good("uptime"), /^Name {32}ID Uptime\nDomain-0 +0 +0:\d\d:\d\d\n[^]*^idle +\d+ +0:\d\d:\d\d$/m);
   t.regex(await good("uptime", "-s", "idle"), /^ \d\d:\d\d:\d\d up +0:\d\d, idle \(\d+\)\n$/);
   await nobody("uptime", "nobody");
+  t.regex(
+    await good("top", "-b", "-i", "1", "-f"),
+    /^ +NAME +STATE +CPU\(sec\) [^\n]* SSID\n[^]*^ +Domain-0 -----r [^]*^ +idle --[b-]--[r-] [^\n]* 4096 /m,
+  );
+  await bad(1, /^delay/, "top", "-d", "0");
   t.regex(await good("help", "uptime"), /^Usage: xl \[-v\] uptime \[-s\] \[Domain\]\n/);
   t.is((await xl.run([])).status, 1);
   xl.bad.add("help");

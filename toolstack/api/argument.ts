@@ -6,6 +6,9 @@ import * as v from "valibot";
 import { CommandError } from "./command-error.ts";
 import { parseCount, parseMib } from "./options.ts";
 
+/** What a value may be the name of: what command lines complete. */
+export type NameKind = "domain" | "bridge" | "volume" | "disk" | "image" | "kernel" | "module";
+
 export interface Argument<T> {
   /** A plain word, or an option with two dashes. */
   readonly place: "word" | "option";
@@ -16,6 +19,12 @@ export interface Argument<T> {
   /** It may be given several times. */
   readonly many: boolean;
   readonly schema: v.GenericSchema<T>;
+  /** Of an option: a letter that stands for it, with one dash. */
+  readonly short?: string;
+  /** Of one of a few: which. */
+  readonly choices?: readonly string[];
+  /** Of a name: what of. */
+  readonly names?: NameKind;
   /**
    * One value from a word.
    * @param what the name of the option or word, for the error
@@ -38,6 +47,16 @@ const asChosen = (choices: readonly string[]) => (what: string, typed: string) =
   if (!choices.includes(typed)) throw new CommandError(`${what}: "${typed}" is none of ${choices.join(", ")}`);
   return typed;
 };
+
+/** The same option, for which a letter stands, too. */
+export function short<T>(letter: string, argument: Argument<T>): Argument<T> {
+  return { ...argument, short: letter };
+}
+
+/** The same argument, whose values are names of such things. */
+export function naming<T>(names: NameKind, argument: Argument<T>): Argument<T> {
+  return { ...argument, names };
+}
 
 /** A word that must be there. */
 export function word(value: string, summary: string): Argument<string> {
@@ -87,6 +106,7 @@ export function choiceWord<T extends string>(
     required: true,
     many: false,
     schema: v.picklist(choices),
+    choices,
     read: asChosen(choices),
   };
 }
@@ -128,7 +148,7 @@ export function choiceOption<T extends string>(
   choices: readonly [T, ...T[]],
 ): Argument<T | undefined> {
   const schema = v.optional(v.picklist(choices));
-  return { place: "option", value, summary, required: false, many: false, schema, read: asChosen(choices) };
+  return { place: "option", value, summary, required: false, many: false, schema, choices, read: asChosen(choices) };
 }
 
 /** `--NAME`, without a value. */

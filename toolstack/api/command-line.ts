@@ -21,9 +21,10 @@ export function usageOf(request: AnyRequest): string {
 
 /** Help on a request's arguments, a line for each that says more than its name, and its details. */
 export function explanationOf(request: AnyRequest): string[] {
-  const lines = Object.entries(request.arguments as Arguments).map(
-    ([key, { place, value, summary }]) => [place === "word" ? value! : `--${optionName(key)}`, summary] as const,
-  );
+  const lines = Object.entries(request.arguments as Arguments).map(([key, { place, value, summary, short }]) => {
+    const letter = short === undefined ? "" : `-${short}, `;
+    return [place === "word" ? value! : `${letter}--${optionName(key)}`, summary] as const;
+  });
   const explained = lines.filter(([, summary]) => summary !== "");
   const width = Math.max(0, ...explained.map(([name]) => name.length)) + 2;
   return [...explained.map(([name, summary]) => `${name.padEnd(width)}${summary}`), ...request.details];
@@ -47,7 +48,7 @@ function grammarOf(request: AnyRequest): Grammar {
   let grammar = grammars.get(request);
   if (grammar !== undefined) return grammar;
   grammar = { options: {}, keys: new Map(), words: [], names: [], merged: new Map() };
-  for (const [key, { place, value, required, many }] of Object.entries(request.arguments as Arguments)) {
+  for (const [key, { place, value, required, many, short }] of Object.entries(request.arguments as Arguments)) {
     if (place === "word") {
       grammar.words.push({ key, name: value!, many });
       grammar.names.push(`${required ? value : `[${value}]`}${many ? "..." : ""}`);
@@ -55,7 +56,7 @@ function grammarOf(request: AnyRequest): Grammar {
     }
     const name = optionName(key);
     grammar.keys.set(name, key);
-    grammar.options[name] = { value: value ?? undefined, required, repeatable: many };
+    grammar.options[name] = { value: value ?? undefined, required, repeatable: many, short };
   }
   grammars.set(request, grammar);
   return grammar;

@@ -7,6 +7,8 @@ export interface OptionSpec {
   required?: boolean;
   /** It may be given several times: its values are in `lists`. */
   repeatable?: boolean;
+  /** A letter that stands for it: `-d VALUE`. */
+  short?: string;
 }
 
 export interface ParsedOptions {
@@ -19,7 +21,7 @@ export interface ParsedOptions {
 }
 
 /**
- * Reads `--name value`, `--name=value`, switches and plain words.
+ * Reads `--name value`, `--name=value`, switches, letters that stand for them, and plain words.
  * @param words the command's words after its name
  * @param specs the options by name, without dashes
  * @param argumentNames the plain words wanted; those in brackets, behind the others, need not be there; the last one may end in
@@ -33,7 +35,11 @@ export function parseOptions(
 ): ParsedOptions {
   const parsed: ParsedOptions = { values: new Map(), lists: new Map(), switches: new Set(), rest: [] };
   for (let i = 0; i < words.length; i++) {
-    const word = words[i]!;
+    let word = words[i]!;
+    if (!word.startsWith("--")) {
+      const letter = word.length === 2 && word[0] === "-" ? longName(specs, word[1]!) : undefined;
+      if (letter !== undefined) word = `--${letter}`;
+    }
     if (!word.startsWith("--")) {
       if (word.startsWith("-") && word.length > 1 && !/^-[0-9]/.test(word)) {
         throw new CommandError(`unknown option ${word}${known(specs)}`);
@@ -67,6 +73,11 @@ export function parseOptions(
     throw new CommandError(`one word too many: "${parsed.rest[argumentNames.length]}"`);
   }
   return parsed;
+}
+
+/** The name of the option that a letter stands for. */
+function longName(specs: Record<string, OptionSpec>, letter: string): string | undefined {
+  return Object.keys(specs).find((name) => specs[name]!.short === letter);
 }
 
 /** The options that must be there, by tables of options: those of commands that keep theirs are looked through once. */

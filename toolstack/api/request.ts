@@ -13,10 +13,21 @@ export type Arguments = Readonly<Record<string, Argument<unknown>>>;
 export type Params<A extends Arguments> = { [K in keyof A]: A[K] extends Argument<infer T> ? T : never };
 
 /**
- * What passes besides the answer: `none`; `output`, bytes from Typevisor; `console`, bytes both ways until either side ends it;
- * `tunnel`, bytes both ways, each of which ends by itself (DATA_END); `upload`, bytes to Typevisor, whose number is one of the arguments.
+ * What passes besides the answer: `none`; `output`, text from Typevisor; `file`, bytes from Typevisor that make a file; `console`,
+ * bytes both ways until either side ends it; `tunnel`, bytes both ways, each of which ends by itself (DATA_END); `upload`, bytes to
+ * Typevisor, whose number is one of the arguments.
  */
-export type Stream = "none" | "output" | "console" | "tunnel" | "upload";
+export type Stream = "none" | "output" | "file" | "console" | "tunnel" | "upload";
+
+/** Of a request that may take long, and can be cancelled. */
+export interface Waiting {
+  /** What is waited for. */
+  for: string;
+  /** What has become of it when it was cancelled. */
+  cancelled: string;
+  /** What was asked for goes on: only who asked is not kept waiting. Otherwise it is the handler that notices. */
+  goesOn?: boolean;
+}
 
 export interface RequestDefinition<A extends Arguments = Arguments, R = unknown> {
   readonly name: string;
@@ -27,15 +38,19 @@ export interface RequestDefinition<A extends Arguments = Arguments, R = unknown>
   readonly params: v.GenericSchema<Params<A>>;
   readonly result: v.GenericSchema<R>;
   readonly stream: Stream;
+  /** null: it is answered at once. */
+  readonly waits: Waiting | null;
   /** The result for people, line by line; null where there is nothing to show. */
   readonly lines: ((result: R) => Iterable<string>) | null;
+  /** Why a command fails although its request was answered, told behind the lines; null: it does not. */
+  readonly failure: (result: R) => string | null;
 }
 
 /** Any request. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type AnyRequest = RequestDefinition<any, any>;
 
-interface Definition<A extends Arguments, R> {
+export interface Definition<A extends Arguments, R> {
   name: string;
   summary: string;
   details?: string[];
@@ -43,6 +58,8 @@ interface Definition<A extends Arguments, R> {
   /** Nothing if not given. */
   result?: v.GenericSchema<R>;
   stream?: Stream;
+  waits?: Waiting;
+  failure?: (result: R) => string | null;
   lines?: (result: R) => Iterable<string>;
   /** Of a listing, instead of lines: its columns. */
   columns?: readonly Column[];
@@ -60,7 +77,9 @@ export function defineRequest<A extends Arguments, R = void>(definition: Definit
     params: v.strictObject(shape) as unknown as v.GenericSchema<Params<A>>,
     result: (definition.result ?? v.void()) as unknown as v.GenericSchema<R>,
     stream,
+    waits: definition.waits ?? null,
     lines: definition.lines ?? table,
+    failure: definition.failure ?? (() => null),
   };
 }
 

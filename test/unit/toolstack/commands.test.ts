@@ -131,7 +131,7 @@ test("top draws its tables in place at the prompt, and as far as the terminal go
   await m.boot();
   await m.type("create --kernel hello; create --kernel hello; create --kernel hello\r");
   m.takeOutput();
-  await m.type("top --count 2 --interval 1\r");
+  await m.type("top --iterations 2 --delay 1\r");
   await m.pass(1100);
   const first = m.takeOutput();
   t.regex(first, /\x1b\[H\x1b\[J512 MiB of memory/);
@@ -141,7 +141,7 @@ test("top draws its tables in place at the prompt, and as far as the terminal go
   const lines = second.slice(3).split("\x1b[J")[0]!.replaceAll("\x1b[K", "").split("\r\n");
   t.is(lines.length, 4);
   t.true(lines.every((line) => line.length <= 59));
-  await m.type("top --count 1 --interval 1\r");
+  await m.type("top --iterations 1 --delay 1\r");
   await m.pass(1100);
   t.notRegex(m.takeOutput(), /\x1b\[H/);
 });

@@ -216,7 +216,7 @@ test("a spinning guest is listed, paused and destroyed from the prompt", async (
   t.regex(typed(machine, "debug-keys ad"), /^\(TV\) Audit: 0 violations\.\r$[^]*^\(TV\) {3}d1v0 exit=/m);
   t.regex(typed(machine, "debug-keys h"), /^\(TV\) Debug keys: a audits/m);
   t.regex(typed(machine, "debug-keys '!'"), /^debug-keys: "!" is not 1 to 64 letters or digits\r$/m);
-  const top = typed(machine, "top --interval 1 --count 1");
+  const top = typed(machine, "top --delay 1 --iterations 1");
   t.regex(top, /^s +1 {2}-----.* interrupt [1-9][0-9]*\r$/m);
   t.regex(top, /^Domain-0 [^a-z]*r-----[ 0-9.-]*\r$/m, "domain 0 is in no guest that it could leave");
   typed(machine, "pause 1");

@@ -184,17 +184,17 @@ test("the xenstore commands: what is wrong is said in words", async (t) => {
 test("top: a table per interval until its count, or Ctrl-C", async (t) => {
   const m = machine();
   await m.boot();
-  await m.type("create --kernel hello --name g; top --interval 1 --count 2\r");
+  await m.type("create --kernel hello --name g; top --delay 1 --iterations 2\r");
   await m.pass(2100);
   const output = m.takeOutput();
   t.is([...output.matchAll(/^Name +ID +State +CPU\(%\)/gm)].length, 2);
   t.regex(output, /^g +1 {2}-b---- +0\.0 +1\.5 +32 +-[^\r]*\x1b\[J\r$/m);
   await m.type("top\r");
-  await m.pass(2100);
+  await m.pass(3100);
   await m.type("\x03");
   t.regex(m.takeOutput(), /32 +-[^\r]*\x1b\[J\r\n\^C\r\ntypevisor> $/);
-  await m.type("top --interval 0\r");
-  t.regex(m.takeOutput(), /--interval: "0" is not a whole number from 1/);
+  await m.type("top --delay 0\r");
+  t.regex(m.takeOutput(), /--delay: "0" is not a whole number from 1/);
 });
 
 test("a guest that takes its xenstore ring's page away is told of once, and costs nothing", async (t) => {

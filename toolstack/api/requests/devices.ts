@@ -1,8 +1,17 @@
 /** Requests about bridges, vifs, disks, volumes and vbds. */
 import * as v from "valibot";
-import { countOption, countWord, option, optionalWord, switchOption, word } from "../argument.ts";
+import {
+  countOption,
+  countWord,
+  naming,
+  option,
+  optionalWord,
+  switchOption,
+  word,
+  type Argument,
+} from "../argument.ts";
 import { VBD_USAGE, VIF_USAGE } from "../device-settings.ts";
-import { defineRequest } from "../request.ts";
+import { defineRequest, type Arguments, type Definition, type RequestDefinition } from "../request.ts";
 import { count } from "../sizes.ts";
 
 const MOST_SECONDS = 0xffffffff;
@@ -15,7 +24,20 @@ const number = v.number();
 const orNone = v.nullable(text);
 const byReason = v.record(text, number);
 
-export const bridgeListRequest = defineRequest({
+const domain = () => naming("domain", word("ID", ""));
+const bridge = () => naming("bridge", word("NAME", ""));
+const volume = () => naming("volume", word("NAME", ""));
+const disk = <T>(argument: Argument<T>) => naming("disk", argument);
+
+/** A request that the I/O domain answers, or does. */
+function deviceRequest<A extends Arguments, R = void>(definition: Definition<A, R>): RequestDefinition<A, R> {
+  return defineRequest({
+    waits: { for: "the I/O domain", cancelled: "whether it was done is not known", goesOn: true },
+    ...definition,
+  });
+}
+
+export const bridgeListRequest = deviceRequest({
   name: "bridge list",
   summary: "show them, with what has passed; in: from vifs and the card, out: to them",
   arguments: {},
@@ -49,7 +71,7 @@ export const bridgeListRequest = defineRequest({
   ],
 });
 
-export const bridgeCreateRequest = defineRequest({
+export const bridgeCreateRequest = deviceRequest({
   name: "bridge create",
   summary: "make one; with --dhcp vifs that have an address get it by DHCP",
   arguments: {
@@ -60,25 +82,62 @@ export const bridgeCreateRequest = defineRequest({
   },
 });
 
-export const bridgeDeleteRequest = defineRequest({
+export const bridgeDeleteRequest = deviceRequest({
   name: "bridge delete",
   summary: "remove one without vifs",
-  arguments: { name: word("NAME", "") },
+  arguments: { name: bridge() },
 });
 
-export const bridgeAttachRequest = defineRequest({
+export const bridgeAttachRequest = deviceRequest({
   name: "bridge attach",
   summary: "make a network card (a number from 0) its uplink",
-  arguments: { name: word("NAME", ""), card: countWord("CARD", "", 0, MOST_CARDS) },
+  arguments: { name: bridge(), card: countWord("CARD", "", 0, MOST_CARDS) },
 });
 
-export const bridgeDetachRequest = defineRequest({
+export const bridgeDetachRequest = deviceRequest({
   name: "bridge detach",
   summary: "take its uplink from it",
-  arguments: { name: word("NAME", "") },
+  arguments: { name: bridge() },
 });
 
-export const vifListRequest = defineRequest({
+/** Of a capture, where nothing is said: seconds, and bytes of each frame. */
+export const CAPTURE_SECONDS = 10;
+export const CAPTURE_BYTES = 1536;
+const MOST_CAPTURE_SECONDS = 86_400;
+const MOST_FRAMES = 1_000_000;
+/** An Ethernet header, and what the I/O domain has of a long frame in one piece. */
+const LEAST_BYTES = 14;
+const MOST_BYTES = 65_535;
+
+export const bridgeDumpRequest = defineRequest({
+  name: "bridge dump",
+  summary:
+    `capture its frames, the first ${CAPTURE_BYTES} or --bytes bytes of each, for ${CAPTURE_SECONDS} seconds, or until there ` +
+    "are --frames, or Ctrl-C, as a pcap file",
+  arguments: {
+    name: bridge(),
+    pcap: switchOption("the form of the file: there is no other"),
+    seconds: countOption("N", "", 1, MOST_CAPTURE_SECONDS),
+    frames: countOption("N", "", 1, MOST_FRAMES),
+    bytes: countOption("N", "", LEAST_BYTES, MOST_BYTES),
+  },
+  stream: "file",
+  result: v.object({
+    frames: number,
+    /** They came faster than they were taken. */
+    lost: number,
+    /** Of the I/O domain. */
+    restarts: number,
+  }),
+  waits: { for: "frames", cancelled: "the file is complete with what has come until then" },
+  lines: ({ frames, lost, restarts }) => [
+    count(frames, "frame") +
+      (lost > 0 ? `, ${lost} lost: they came faster than they were taken` : "") +
+      (restarts > 0 ? `, with ${count(restarts, "restart")} of the I/O domain` : ""),
+  ],
+});
+
+export const vifListRequest = deviceRequest({
   name: "vif list",
   summary: "show them, with what has passed; tx: what the guest has sent",
   arguments: {},
@@ -116,21 +175,21 @@ export const vifListRequest = defineRequest({
   ],
 });
 
-export const vifAttachRequest = defineRequest({
+export const vifAttachRequest = deviceRequest({
   name: "vif attach",
   summary: `give a domain one more, and print its number; SETTINGS: ${VIF_USAGE}`,
-  arguments: { id: word("ID", ""), settings: optionalWord("SETTINGS", "") },
+  arguments: { id: domain(), settings: optionalWord("SETTINGS", "") },
   result: v.object({ vif: v.pipe(v.number(), v.integer()) }),
   lines: ({ vif }) => [String(vif)],
 });
 
-export const vifDetachRequest = defineRequest({
+export const vifDetachRequest = deviceRequest({
   name: "vif detach",
   summary: "take one from a domain",
-  arguments: { id: word("ID", ""), number: countWord("NUMBER", "", 0, MOST_VIFS) },
+  arguments: { id: domain(), number: countWord("NUMBER", "", 0, MOST_VIFS) },
 });
 
-export const diskListRequest = defineRequest({
+export const diskListRequest = deviceRequest({
   name: "disk list",
   summary: "show them, with the requests that they were given",
   arguments: {},
@@ -170,7 +229,7 @@ export const diskListRequest = defineRequest({
   ],
 });
 
-export const volumeListRequest = defineRequest({
+export const volumeListRequest = deviceRequest({
   name: "volume list",
   summary: "show them and their snapshots; used: what has space on the disk, its own or shared",
   arguments: {},
@@ -200,52 +259,52 @@ export const volumeListRequest = defineRequest({
   ],
 });
 
-export const volumeCreateRequest = defineRequest({
+export const volumeCreateRequest = deviceRequest({
   name: "volume create",
   summary: "make one of zeroes, which takes space as it is written; on the first disk with a store",
   arguments: {
     name: word("NAME", ""),
     size: word("SIZE", ""),
-    disk: countOption("DISK", "", 0, MOST_DISKS),
+    disk: disk(countOption("DISK", "", 0, MOST_DISKS)),
     ifAbsent: switchOption(""),
   },
 });
 
-export const volumeDeleteRequest = defineRequest({
+export const volumeDeleteRequest = deviceRequest({
   name: "volume delete",
   summary: "delete a volume or snapshot that no domain has",
-  arguments: { name: word("NAME", "") },
+  arguments: { name: volume() },
 });
 
-export const volumeResizeRequest = defineRequest({
+export const volumeResizeRequest = deviceRequest({
   name: "volume resize",
   summary: "give one another size; smaller only while no domain has it: what is behind the new end is lost",
-  arguments: { name: word("NAME", ""), size: word("SIZE", "") },
+  arguments: { name: volume(), size: word("SIZE", "") },
 });
 
-export const volumeSnapshotRequest = defineRequest({
+export const volumeSnapshotRequest = deviceRequest({
   name: "volume snapshot",
   summary: "of a volume: keep what it is now as NEW, read-only; of a snapshot: make the volume NEW from it",
-  arguments: { name: word("NAME", ""), made: word("NEW", "") },
+  arguments: { name: volume(), made: word("NEW", "") },
 });
 
-export const volumeFormatRequest = defineRequest({
+export const volumeFormatRequest = deviceRequest({
   name: "volume format",
   summary: "make an empty store, in free space of a disk with a GPT, or on one that has nothing on it",
   arguments: {
-    disk: countWord("DISK", "", 0, MOST_DISKS),
+    disk: disk(countWord("DISK", "", 0, MOST_DISKS)),
     replaceStore: switchOption(""),
     overwriteDisk: switchOption(""),
   },
 });
 
-export const volumeCheckRequest = defineRequest({
+export const volumeCheckRequest = deviceRequest({
   name: "volume check",
   summary: "check the store on a disk",
-  arguments: { disk: countWord("DISK", "", 0, MOST_DISKS) },
+  arguments: { disk: disk(countWord("DISK", "", 0, MOST_DISKS)) },
   result: v.object({ disk: number, volumes: number, chunks: number, blocks: number }),
-  lines: ({ disk, volumes, chunks, blocks }) => [
-    `disk ${disk}: no problem; ${checkedText({ volumes, chunks, blocks })}`,
+  lines: ({ disk: of, volumes, chunks, blocks }) => [
+    `disk ${of}: no problem; ${checkedText({ volumes, chunks, blocks })}`,
   ],
 });
 
@@ -257,7 +316,7 @@ export function checkedText({ volumes, chunks, blocks }: { volumes: number; chun
   );
 }
 
-export const vbdListRequest = defineRequest({
+export const vbdListRequest = deviceRequest({
   name: "vbd list",
   summary: "show them, with the requests that they have made",
   arguments: {},
@@ -301,14 +360,14 @@ export const vbdListRequest = defineRequest({
   ],
 });
 
-export const vbdAttachRequest = defineRequest({
+export const vbdAttachRequest = deviceRequest({
   name: "vbd attach",
   summary: `give a domain one more; SETTINGS: ${VBD_USAGE}`,
-  arguments: { id: word("ID", ""), settings: word("SETTINGS", "") },
+  arguments: { id: domain(), settings: word("SETTINGS", "") },
 });
 
-export const vbdDetachRequest = defineRequest({
+export const vbdDetachRequest = deviceRequest({
   name: "vbd detach",
   summary: "take one from a domain, whatever it is doing with it",
-  arguments: { id: word("ID", ""), vdev: word("VDEV", "") },
+  arguments: { id: domain(), vdev: word("VDEV", "") },
 });

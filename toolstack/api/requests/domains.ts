@@ -7,6 +7,7 @@ import {
   listOption,
   mibOption,
   mibWord,
+  naming,
   option,
   requiredOption,
   switchOption,
@@ -32,7 +33,8 @@ export const NAME_BYTES = 64;
 export const DEFAULT_TIMEOUT_S = 60;
 const MAX_TIMEOUT_S = 86_400;
 
-const domainId = () => word("ID", "");
+const domainId = () => naming("domain", word("ID", ""));
+const domainIds = () => naming("domain", words("ID", ""));
 
 const listRow = v.object({
   name: v.string(),
@@ -68,8 +70,8 @@ export const listRequest = defineRequest({
 
 /** What a domain is made of, but for its name and UUID. */
 const making = {
-  kernel: requiredOption("NAME", ""),
-  ramdisk: option("NAME", ""),
+  kernel: naming("kernel", requiredOption("NAME", "")),
+  ramdisk: naming("kernel", option("NAME", "")),
   cmdline: option("STR", ""),
   memory: mibOption("SIZE", "", 1, MAX_MEMORY_MIB),
   vcpus: countOption("N", "", 1, MAX_VCPUS),
@@ -117,6 +119,7 @@ export const createRequest = defineRequest({
   arguments: { ...making, name: option("STR", ""), uuid: option("UUID", ""), paused: switchOption("") },
   result: created,
   lines: ({ id }) => [String(id)],
+  waits: { for: "the domain to be built", cancelled: "no domain is made" },
 });
 
 export const configUpdateRequest = defineRequest({
@@ -154,7 +157,7 @@ export const uptimeRequest = defineRequest({
   name: "uptime",
   summary: "tell for how long domains have been there",
   details: ["A domain that was restarted is a new one. Domain 0's is the machine's."],
-  arguments: { ids: optionalWords("ID", "") },
+  arguments: { ids: naming("domain", optionalWords("ID", "")) },
   result: v.array(uptimeRow),
   lines: uptimeLines,
 });
@@ -162,20 +165,21 @@ export const uptimeRequest = defineRequest({
 export const destroyRequest = defineRequest({
   name: "destroy",
   summary: "end domains at once and return their memory",
-  arguments: { ids: words("ID", "") },
+  waits: { for: "the memory of each, a second at most", cancelled: "those that were not begun with are still there" },
+  arguments: { ids: domainIds() },
 });
 
 export const pauseRequest = defineRequest({
   name: "pause",
   summary: "stop domains' vCPUs",
   details: ["Pauses count: a domain paused twice is to be unpaused twice."],
-  arguments: { ids: words("ID", "") },
+  arguments: { ids: domainIds() },
 });
 
 export const unpauseRequest = defineRequest({
   name: "unpause",
   summary: "let paused domains run",
-  arguments: { ids: words("ID", "") },
+  arguments: { ids: domainIds() },
 });
 
 const WAITING_DETAILS = [
@@ -184,12 +188,15 @@ const WAITING_DETAILS = [
   "What happens when the domain has ended is its --on-poweroff or --on-reboot to say: see `help create`.",
 ];
 
+const END_WAITS = { for: "the domain's end, until --timeout", cancelled: "the domain was asked all the same" };
+
 const waiting = { timeout: countOption("SECONDS", "", 1, MAX_TIMEOUT_S), noWait: switchOption("") };
 
 export const shutdownRequest = defineRequest({
   name: "shutdown",
   summary: "ask a domain to shut down, and wait until it has",
   details: WAITING_DETAILS,
+  waits: END_WAITS,
   arguments: { id: domainId(), ...waiting },
 });
 
@@ -197,7 +204,8 @@ export const rebootRequest = defineRequest({
   name: "reboot",
   summary: "ask a domain to reboot; without ID: end all domains and restart the machine",
   details: WAITING_DETAILS,
-  arguments: { id: optionalWord("ID", ""), ...waiting },
+  waits: END_WAITS,
+  arguments: { id: naming("domain", optionalWord("ID", "")), ...waiting },
 });
 
 export const sysrqRequest = defineRequest({
@@ -255,6 +263,7 @@ export const consoleRequest = defineRequest({
   arguments: { id: domainId() },
   stream: "console",
   result: ended,
+  waits: { for: "the domain's end, or the client's", cancelled: "the console is free again" },
 });
 
 export const waitRequest = defineRequest({

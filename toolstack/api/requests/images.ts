@@ -1,6 +1,6 @@
 /** Requests about kernels and ramdisks that were uploaded. */
 import * as v from "valibot";
-import { countOption, requiredOption, words } from "../argument.ts";
+import { countOption, naming, requiredOption, words } from "../argument.ts";
 import { defineRequest } from "../request.ts";
 
 /** More than there is room for: the answer says how much that is. */
@@ -22,7 +22,10 @@ export const imageRemoveRequest = defineRequest({
   name: "image rm",
   summary: "remove images; domains that were made of one cannot be restarted then",
   arguments: {
-    images: words("IMAGE", "as in `image list`: its name, or sha256:..., or enough of that to tell it from others"),
+    images: naming(
+      "image",
+      words("IMAGE", "as in `image list`: its name, or sha256:..., or enough of that to tell it from others"),
+    ),
   },
 });
 
@@ -36,5 +39,6 @@ export const imagePutRequest = defineRequest({
     bytes: countOption("N", "", 1, MOST_BYTES),
   },
   stream: "upload",
+  waits: { for: "the image's bytes", cancelled: "the image is not there" },
   result: v.object({ hash: v.string(), uploaded: v.boolean() }),
 });

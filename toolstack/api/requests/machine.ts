@@ -1,6 +1,6 @@
 /** Requests about the machine and the hypervisor. */
 import * as v from "valibot";
-import { optionalWord, switchOption, word } from "../argument.ts";
+import { naming, optionalWord, switchOption, word } from "../argument.ts";
 import { defineRequest } from "../request.ts";
 import { count, formatBytes } from "../sizes.ts";
 
@@ -56,6 +56,7 @@ export const jsRequest = defineRequest({
   ],
   arguments: { script: word("SCRIPT", "") },
   result: v.object({ shown: v.string() }),
+  waits: { for: "a promise", cancelled: "it goes on, and its value is lost" },
   lines: ({ shown }) => [shown],
 });
 
@@ -163,7 +164,7 @@ function* domainLines(info: v.InferOutput<typeof domainInfo>): Generator<string>
 export const infoRequest = defineRequest({
   name: "info",
   summary: "show CPU, virtualisation features, memory by owner, uptime; or how a domain was made, and its devices",
-  arguments: { id: optionalWord("ID", "") },
+  arguments: { id: naming("domain", optionalWord("ID", "")) },
   result: v.union([machineInfo, domainInfo]),
   lines: (info) => ("uuid" in info ? domainLines(info) : machineLines(info)),
 });

@@ -1,6 +1,6 @@
 /** Requests about domains' vCPUs: where they may run, and what share of the CPUs they get. */
 import * as v from "valibot";
-import { countOption, optionalWord, optionalWords, word } from "../argument.ts";
+import { countOption, naming, optionalWord, optionalWords, word } from "../argument.ts";
 import { defineRequest } from "../request.ts";
 
 /** Neutral, and xl's default. */
@@ -30,7 +30,7 @@ export const vcpuListRequest = defineRequest({
   details: [
     "State: r running, b blocked, p down; Time(s): CPU time used; Hard: CPUs it may run on; Soft: it would rather.",
   ],
-  arguments: { ids: optionalWords("ID", "") },
+  arguments: { ids: naming("domain", optionalWords("ID", "")) },
   result: v.array(vcpuRow),
   columns: [
     { key: "name", title: "Name" },
@@ -52,7 +52,12 @@ export const vcpuPinRequest = defineRequest({
     "HARD and SOFT: all, 0-3, 1,4, all,^2, nodes:0; - leaves it as it is. HARD is obeyed. SOFT is kept and shown; it has no effect",
     "while Typevisor uses one CPU. Both are the domain's again when it is restarted.",
   ],
-  arguments: { id: word("ID", ""), vcpu: word("VCPU", ""), hard: word("HARD", ""), soft: optionalWord("SOFT", "") },
+  arguments: {
+    id: naming("domain", word("ID", "")),
+    vcpu: word("VCPU", ""),
+    hard: word("HARD", ""),
+    soft: optionalWord("SOFT", ""),
+  },
 });
 
 const schedRow = v.object({ name: v.string(), id: number, weight: number, cap: number });
@@ -67,7 +72,7 @@ export const schedRequest = defineRequest({
     "A weight is the domain's again when it is restarted. Domain 0 and the I/O domain have budgets instead.",
   ],
   arguments: {
-    id: optionalWord("ID", ""),
+    id: naming("domain", optionalWord("ID", "")),
     weight: countOption("W", "", 1, MAX_WEIGHT),
     cap: countOption("PERCENT", "", 0, MAX_WEIGHT),
   },

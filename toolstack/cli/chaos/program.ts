@@ -16,9 +16,10 @@ import { forwardCommand } from "./forward.ts";
 import { runCommand } from "./run.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
 import { ToolSession } from "./session.ts";
+import { topCommand } from "./top.ts";
 
 /** Requests that are commands of their own here. */
-const OWN = new Set(["console", "create", "config-update", "forward", "image put"]);
+const OWN = new Set(["console", "create", "config-update", "forward", "image put", "top"]);
 
 /** Commands that LightVM's chaos has, and this one does not have yet. */
 const LATER = ["save", "restore", "migrate"];
@@ -73,6 +74,7 @@ export function chaosProgram(): Command {
       if (ended !== null) process.stderr.write(`domain ${String(params.id)} has ended: ${ended}\n`);
     }),
   );
+  program.addCommand(topCommand(within));
   program.addCommand(createCommand(within));
   program.addCommand(configUpdateCommand(within));
   program.addCommand(buildCommand);

@@ -10,18 +10,33 @@ import type { ToolSession } from "./session.ts";
 /** What a command does once its words are read. */
 export type Run = (session: ToolSession, params: Record<string, unknown>, json: boolean) => Promise<void>;
 
-/** Prints the answer to a request. */
-export function printAnswer(request: AnyRequest, result: unknown, json: boolean): void {
-  if (json) process.stdout.write(`${JSON.stringify(result ?? null)}\n`);
-  else if (request.lines !== null) for (const line of request.lines(result)) process.stdout.write(`${line}\n`);
+/**
+ * Prints the answer to a request.
+ * @throws CommandError: the command fails although the request was answered
+ */
+export function printAnswer(
+  request: AnyRequest,
+  result: unknown,
+  json: boolean,
+  out: NodeJS.WritableStream = process.stdout,
+): void {
+  if (json) out.write(`${JSON.stringify(result ?? null)}\n`);
+  else if (request.lines !== null) for (const line of request.lines(result)) out.write(`${line}\n`);
+  const failure = request.failure(result);
+  if (failure !== null) throw new CommandError(failure);
 }
 
 function runRequest(request: AnyRequest): Run {
+  const { name, stream: kind } = request;
   return async (session, params, json) => {
+    if (kind === "file" && process.stdout.isTTY === true)
+      throw new CommandError(`its output is no text: \`chaos ${name} ... > FILE\`, or into a pipe`);
     const { result, stream } = await session.start(request, params as never);
-    if (request.stream === "output") stream.pipe(process.stdout, { end: false });
+    const takesOutput = kind === "output" || kind === "file";
+    if (takesOutput) stream.pipe(process.stdout, { end: false });
     else stream.resume();
-    printAnswer(request, await result, json);
+    // What is said of a file is not part of it.
+    printAnswer(request, await result, json, kind === "file" ? process.stderr : process.stdout);
   };
 }
 
@@ -74,7 +89,8 @@ export function requestCommand(
       command.argument(each.required ? `<${each.value}${dots}>` : `[${each.value}${dots}]`, each.summary);
     } else {
       const value = each.value === null ? "" : ` <${each.value}>`;
-      const flags = `--${optionName(key)}${value}`;
+      const letter = each.short === undefined ? "" : `-${each.short}, `;
+      const flags = `${letter}--${optionName(key)}${value}`;
       const collect = (text: string, before: string[] = []) => [...before, text];
       if (each.many) command.option(flags, each.summary, collect);
       else if (each.required && other === undefined) command.requiredOption(flags, each.summary);

@@ -34,6 +34,11 @@ export class ToolSession {
     return this.interrupts > 0;
   }
 
+  /** Aborted by Ctrl-C. */
+  get signal(): AbortSignal {
+    return this.aborter.signal;
+  }
+
   private connected(): Promise<Client> {
     const { host, key, retryMs = 0 } = this.where;
     this.client ??= connectWithin(findTarget(host, key), retryMs, this.aborter.signal);

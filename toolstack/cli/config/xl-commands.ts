@@ -9,10 +9,6 @@ export interface XlCommand {
   note: string;
 }
 
-function planned(...commands: string[]): XlCommand[] {
-  return commands.map((command) => ({ command, verdict: "supported", implemented: false, note: "" }));
-}
-
 function done(...commands: string[]): XlCommand[] {
   return commands.map((command) => ({ command, verdict: "supported", implemented: true, note: "" }));
 }
@@ -55,14 +51,12 @@ export const XL_COMMANDS: Record<string, readonly XlCommand[]> = {
     ...refused("it presses a button of an HVM guest: use trigger", "button-press"),
     ...refused("it shows a part of what list shows: use that", "vm-list"),
     ...refused(NO_SAVING, "save", "restore", "migrate", "migrate-receive", "remus"),
-    ...refused("no memory dump is written: `xenctx` in Typevisor's console shows where a guest is", "dump-core"),
+    ...refused("no memory dump is written: `chaos xenctx` shows where a guest is", "dump-core"),
     ...refused("domains share no memory of this kind", "sharing"),
     ...refused("guests have no display: use console", "vncviewer"),
   ],
   Host: [
-    ...done("info", "dmesg", "debug-keys", "help"),
-    ...done("uptime"),
-    ...planned("top"),
+    ...done("info", "dmesg", "debug-keys", "uptime", "top", "help"),
     ...refused("the hypervisor's parameters are fixed at its start", "set-parameters"),
     ...refused("memory is not claimed ahead of a domain", "claims"),
   ],

@@ -101,6 +101,16 @@ export const HELP = {
     summary: "Show facts of the machine and of Typevisor, or the one with that name",
     options: [["-n, --numa", "the nodes too"]],
   },
+  top: {
+    usage: "[options]",
+    summary: "Show what domains use, again and again",
+    options: [
+      ["-d, --delay=SECONDS", "between updates (3)"],
+      ["-i, --iterations=N", "end after so many"],
+      ["-b, --batch", "one table below the other, also on a terminal"],
+      ["-f, --full-name", "whole names"],
+    ],
+  },
   "sched-credit2": {
     usage: "[-d <Domain> [-w[=WEIGHT]]] [-p CPUPOOL]",
     summary: "Show domains' shares of the CPU, or change one's",

@@ -13,6 +13,7 @@ import { commandHelp, commandList, HELP, type Help, type XlCommandName } from ".
 import * as life from "./life.ts";
 import * as scheduling from "./scheduling.ts";
 import * as show from "./show.ts";
+import { top } from "./top.ts";
 
 /** A machine that does not answer is tried again for so long: less than the 30 s that cluster managers give an agent to look at a guest. */
 const RETRY_MS = 20_000;
@@ -50,7 +51,7 @@ export const COMMANDS: Readonly<Record<string, Run>> = {
 };
 
 /** What makes requests with streams. */
-export type XlSession = Asker & Pick<ToolSession, "start">;
+export type XlSession = Asker & Pick<ToolSession, "start" | "signal">;
 
 type Other = (session: XlSession, words: string[], output: XlOutput, host: CreateHost) => Promise<void>;
 
@@ -67,6 +68,7 @@ const OTHERS: Readonly<Record<string, Other>> = {
     }
     await host.talk(String((await findDomain(session, rest[0]!)).id));
   },
+  top,
   dmesg: async (session, words, { out }) => {
     const { given } = readArguments("dmesg", words, { c: { long: "clear" } }, 0);
     const { result, stream } = await session.start(dmesgRequest, { clear: given.has("c") });

@@ -26,7 +26,7 @@ import {
 } from "../../api/protocol.ts";
 import { API_VERSION, checkParams } from "../../api/request.ts";
 import { errorText, isExpected } from "../commands/error-text.ts";
-import type { AnyHandler, RequestContext } from "../commands/handler.ts";
+import { handled, type AnyHandler, type RequestContext } from "../commands/handler.ts";
 import type { Domains } from "../domains/domains.ts";
 import { RaisableInterruption } from "../interruption.ts";
 import type { Connection } from "../net/connection.ts";
@@ -174,6 +174,7 @@ export class Session {
         if (this.active.has(id)) this.send(PROGRESS, id, { text });
       },
       output: (bytes) => stream.write(bytes),
+      outputRoom: () => stream.room(),
       stream,
     };
     void this.run(id, handler, params, context);
@@ -182,7 +183,7 @@ export class Session {
   private async run(id: number, handler: AnyHandler, given: unknown, context: RequestContext): Promise<void> {
     const stream = context.stream!;
     try {
-      const result: unknown = await handler.handle(checkParams(handler.request, given), context);
+      const result: unknown = await handled(handler, checkParams(handler.request, given), context);
       await stream.sent();
       this.result(id, result);
     } catch (error) {

@@ -1,6 +1,7 @@
 /** The server's end of one request's stream: bytes both ways, each as far as the other side has room. */
 import { BODY_MOST, WINDOW_FIRST } from "../../api/protocol.ts";
 import type { OutputFlow } from "../domains/guest-console.ts";
+import { giveWay } from "../tasks.ts";
 
 /** Bytes that wait for the client beyond which who makes them should wait. */
 const FULL = 32 * 1024;
@@ -61,6 +62,12 @@ export class ServerStream implements OutputFlow {
 
   whenDrained(listener: () => void): void {
     this.listeners.push(listener);
+  }
+
+  /** Waits until there is room for more. */
+  async room(): Promise<void> {
+    while (this.full() && !this.ended) await new Promise<void>((resolve) => this.whenDrained(resolve));
+    await giveWay();
   }
 
   /** Waits until everything that was written has been sent. */

@@ -25,6 +25,7 @@ import { waitUntilGone } from "./life.ts";
 import { consoleRequest, requestCommand } from "./request-command.ts";
 
 const MIB = 1024 * 1024;
+const CANCELLED = "cancelled: no domain was created";
 
 /** Disks' settings, none of them with another's name. */
 function vbdArguments(given: string[] | undefined): string[] | undefined {
@@ -106,21 +107,23 @@ export function vifArgument(what: string, settings: string, domains: Domains): s
 }
 
 /** Creates a domain that does not run yet. */
-function createPaused(params: CreateParams, { domains, progress }: RequestContext): Promise<GuestDomain> {
+function createPaused(params: CreateParams, { domains, progress, interruption }: RequestContext): Promise<GuestDomain> {
   const request = makingArguments(params, domains);
   request.name = params.name;
   request.uuid = params.uuid;
   if (params.uuid !== undefined) checkUuid(params.uuid);
-  return domains.create(request, (done, total) =>
-    progress(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB`),
-  );
+  return domains.create(request, (done, total) => {
+    // What it throws ends the build, and nothing is left of it.
+    if (interruption.raised) throw new CommandError(CANCELLED);
+    progress(`creating: ${Math.floor(done / MIB)} of ${Math.ceil(total / MIB)} MiB`);
+  });
 }
 
 const create = handler(createRequest, async (params, context) => {
   const domain = await createPaused(params, context);
   if (context.interruption.raised) {
     context.domains.destroy(domain);
-    throw new CommandError("cancelled: no domain was created");
+    throw new CommandError(CANCELLED);
   }
   if (!params.paused) context.domains.unpause(domain);
   return { id: domain.id, name: domain.name, uuid: domain.uuid };

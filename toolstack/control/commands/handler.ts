@@ -1,4 +1,5 @@
 /** Handlers of requests (toolstack/api): what they are given, whoever makes the request. */
+import { CommandError } from "../../api/command-error.ts";
 import type { Arguments, Params, RequestDefinition } from "../../api/request.ts";
 import type { Domains } from "../domains/domains.ts";
 import type { OutputFlow } from "../domains/guest-console.ts";
@@ -11,8 +12,10 @@ export interface RequestContext {
   interruption: Interruption;
   /** Tells of progress, a line. */
   progress(text: string): void;
-  /** Bytes of a request whose stream is `output`. */
+  /** Bytes of a request whose stream is `output` or `file`. */
   output(bytes: Uint8Array): void;
+  /** To be awaited between parts of a long output: goes on when there is room for more, and others have had their turns. */
+  outputRoom(): Promise<void>;
   /** Of one whose stream goes both ways. */
   stream?: ByteStream;
 }
@@ -39,6 +42,26 @@ export interface Handler<A extends Arguments = Arguments, R = unknown> {
 /** A handler of any request. */
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type AnyHandler = Handler<any, any>;
+
+/**
+ * Handles a request as whoever makes it sees it: what goes on by itself is not waited for any longer when the interruption is raised.
+ * @throws what the handler does; CommandError when it was not waited for
+ */
+export function handled<A extends Arguments, R>(
+  { request, handle }: Handler<A, R>,
+  params: Params<A>,
+  context: RequestContext,
+): R | Promise<R> {
+  const answer = handle(params, context);
+  const { waits } = request;
+  if (waits?.goesOn !== true || !(answer instanceof Promise)) return answer;
+  return new Promise<R>((resolve, reject) => {
+    const withdraw = context.interruption.onRaise(() =>
+      reject(new CommandError(`no longer waiting for ${waits.for}: ${waits.cancelled}`)),
+    );
+    answer.then(resolve, reject).finally(withdraw);
+  });
+}
 
 /** As it is: for its types. */
 export function handler<A extends Arguments, R>(

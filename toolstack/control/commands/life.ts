@@ -49,8 +49,9 @@ export const unpauseCommand = requestCommand(
 );
 
 export const destroyCommand = requestCommand(
-  handler(destroyRequest, async ({ ids }, { domains, progress }) => {
+  handler(destroyRequest, async ({ ids }, { domains, progress, interruption }) => {
     for (const domain of namedDomains(ids, domains)) {
+      if (interruption.raised) throw new CommandError(`cancelled: ${domain} is still there`);
       // Ended by itself, while the one before was waited for.
       if (domains.find(domain.id) !== domain) continue;
       domains.destroy(domain);

@@ -1,20 +1,18 @@
+import { readWords } from "../../api/command-line.ts";
+import { topRequest } from "../../api/requests/top.ts";
+import { topLines, topTable } from "../../api/results/top.ts";
+import { delaySeconds, topForm } from "../../api/top-command.ts";
 import { systemTime } from "../clock.ts";
 import { print } from "../console/output.ts";
 import { terminalSize } from "../console/terminal.ts";
-import type { DomainInfo } from "../hypercalls/domain-info.ts";
 import { exitCounts, physicalInfo } from "../hypercalls/sysctl.ts";
 import { pause } from "../interruption.ts";
-import { formatBytes } from "../../api/sizes.ts";
 import { PAGE_SIZE } from "../window.ts";
-import type { Command, CommandContext } from "./command.ts";
-import { countDevices, DEVICE_TITLES, deviceRates, type DeviceCounts } from "./devices/rates.ts";
+import type { Command } from "./command.ts";
+import { countDevices, NO_DEVICES } from "./devices/counts.ts";
+import { handled, handler } from "./handler.ts";
 import { stateLetters } from "./list.ts";
-import { parseCount, parseOptions } from "../../api/options.ts";
-
-const DEFAULT_INTERVAL_S = 2;
-const MAX_INTERVAL_S = 3600;
-const MAX_COUNT = 1_000_000;
-const COUNTS = 0x100000000;
+import { consoleRequest, JSON_OPTION, requestCommand } from "./request-command.ts";
 
 /** Terminal control sequences (ECMA-48). */
 const HOME = "\x1b[H";
@@ -22,55 +20,31 @@ const CLEAR = "\x1b[H\x1b[J";
 const TO_LINE_END = "\x1b[K";
 const TO_SCREEN_END = "\x1b[J";
 
-/** The machine at a moment. */
-interface Sample {
-  ns: number;
-  domains: { info: DomainInfo; name: string }[];
-  /** Exits by domain and reason: counts modulo 2^32. */
-  exits: Map<number, Map<string, number>>;
-  devices: DeviceCounts;
-}
+/** Pages beyond which a domain has no limit: more than an address has bits for. */
+const NO_LIMIT_PAGES = 2 ** 40;
 
-async function sample({ domains }: CommandContext): Promise<Sample> {
+const sample = handler(topRequest, async (_params, { domains }) => {
   const devices = await countDevices(domains.devices);
-  return { ns: systemTime(), domains: domains.list(), exits: exitCounts(), devices };
-}
-
-/** Exits per second by reason, most first, in words; "" for a domain that had none, such as domain 0. */
-function exitRates(id: number, before: Sample, now: Sample, seconds: number): string {
-  const earlier = before.exits.get(id);
-  return [...(now.exits.get(id) ?? [])]
-    .map(([reason, count]) => {
-      const more = (count - (earlier?.get(reason) ?? 0) + COUNTS) % COUNTS;
-      // A count that went back is of another domain, which has got the number since.
-      return { reason, rate: Math.round((more < COUNTS / 2 ? more : count) / seconds) };
-    })
-    .filter(({ rate }) => rate > 0)
-    .sort((a, b) => b.rate - a.rate)
-    .map(({ reason, rate }) => `${reason} ${rate}`)
-    .join(", ");
-}
-
-function table(before: Sample, now: Sample): string[] {
-  const seconds = (now.ns - before.ns) / 1e9;
-  const { totalPages, freePages } = physicalInfo();
-  const lines = [
-    `${formatBytes(totalPages * PAGE_SIZE)} of memory, ${formatBytes(freePages * PAGE_SIZE)} free`,
-    `Name                   ID  State    CPU(%)   Time(s)   Mem(MiB)  ${DEVICE_TITLES}  Exits/s by reason`,
-  ];
-  const used = new Map(before.domains.map(({ info }) => [info.id, info.cpuTimeNs]));
-  for (const { info, name } of now.domains) {
-    const percent = ((info.cpuTimeNs - (used.get(info.id) ?? 0)) / 1e7 / seconds).toFixed(1);
-    const mib = ((info.pages * PAGE_SIZE) / (1024 * 1024)).toFixed(0);
-    const line =
-      `${name.padEnd(20)} ${String(info.id).padStart(4)}  ${stateLetters(info)} ${percent.padStart(8)} ` +
-      `${(info.cpuTimeNs / 1e9).toFixed(1).padStart(9)} ${mib.padStart(10)}  ` +
-      `${deviceRates(before.devices.get(info.id), now.devices.get(info.id), seconds)}  ` +
-      exitRates(info.id, before, now, seconds);
-    lines.push(line.trimEnd());
-  }
-  return lines;
-}
+  const { totalPages, freePages, cpus } = physicalInfo();
+  const exits = exitCounts();
+  return {
+    ns: systemTime(),
+    cpus,
+    memoryBytes: totalPages * PAGE_SIZE,
+    freeBytes: freePages * PAGE_SIZE,
+    domains: domains.list().map(({ info, name }) => ({
+      id: info.id,
+      name,
+      state: stateLetters(info),
+      vcpus: info.onlineVcpus,
+      cpuNs: info.cpuTimeNs,
+      memoryBytes: info.pages * PAGE_SIZE,
+      maxMemoryBytes: info.maxPages >= NO_LIMIT_PAGES ? null : info.maxPages * PAGE_SIZE,
+      ...(devices.get(info.id) ?? NO_DEVICES),
+      exits: Object.fromEntries([...(exits.get(info.id) ?? [])].filter(([, count]) => count > 0)),
+    })),
+  };
+});
 
 /** Draws a table where the one before was: what finds no room on the screen is left out. */
 function draw(lines: string[], first: boolean): void {
@@ -82,30 +56,40 @@ function draw(lines: string[], first: boolean): void {
   });
 }
 
+const form = requestCommand({ request: topForm, handle: () => {} });
+
 export const topCommand: Command = {
-  name: "top",
-  usage: "[--interval SECONDS] [--count N]",
-  summary: "show what the domains use, again and again, in place",
+  ...form,
+  usage: `${form.usage} [--json]`,
   details: [
-    `--interval  between two tables, ${DEFAULT_INTERVAL_S} seconds if not given`,
-    "--count     end after so many tables; without: Ctrl-C ends it (in exec mode: one table)",
-    "CPU(%) is of one CPU, within the interval. Rx and Tx are what the domain's vifs have received and sent, in bytes a second;",
-    "Disk is requests of its vbds a second.",
-    "An exit is when a vCPU leaves its guest for the hypervisor.",
+    ...(form.details ?? []),
+    "--json: a line of JSON a table",
+    "Without --iterations Ctrl-C ends it; in exec mode there is one table then.",
   ],
+  handlers: [sample],
   async run(words, context) {
-    const { values } = parseOptions(words, { interval: { value: "SECONDS" }, count: { value: "N" } });
-    const interval = parseCount("--interval", values.get("interval") ?? String(DEFAULT_INTERVAL_S), 1, MAX_INTERVAL_S);
-    const endless = context.interactive ? MAX_COUNT : 1;
-    const tables = parseCount("--count", values.get("count") ?? String(endless), 1, MAX_COUNT);
-    let before = await sample(context);
-    for (let i = 0; i < tables && !context.interruption.raised; i++) {
-      await pause(interval * 1000, context.interruption);
-      if (context.interruption.raised) return;
-      const now = await sample(context);
-      const lines = table(before, now);
-      if (context.interactive && tables > 1) draw(lines, i === 0);
-      else for (const line of lines) print(`${line}\n`);
+    const { params, switches } = readWords(topForm, words, JSON_OPTION);
+    const json = switches.has("json");
+    const tables = params.iterations ?? (context.interactive ? Infinity : 1);
+    const inPlace = context.interactive && tables > 1 && !params.batch && !json;
+    const { interruption } = context;
+    /** null: nobody waits for it any longer. */
+    const take = async () => {
+      try {
+        return await handled(sample, {}, consoleRequest(context));
+      } catch (error) {
+        if (interruption.raised) return null;
+        throw error;
+      }
+    };
+    let before = await take();
+    for (let i = 0; i < tables && before !== null; i++) {
+      await pause(delaySeconds(params) * 1000, interruption);
+      const now = interruption.raised ? null : await take();
+      if (now === null) return;
+      if (inPlace) draw(topLines(before, now), i === 0);
+      else if (json) print(`${JSON.stringify(topTable(before, now))}\n`);
+      else for (const line of topLines(before, now)) print(`${line}\n`);
       before = now;
     }
   },

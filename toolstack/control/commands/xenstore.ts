@@ -1,11 +1,28 @@
 /** Looking into the store, and changing it: as xenstore-ls, -read, -write and -rm do. */
+import { CommandError } from "../../api/command-error.ts";
+import { readWords } from "../../api/command-line.ts";
+import { formatBytes } from "../../api/sizes.ts";
+import {
+  xenstoreListRequest,
+  xenstoreReadRequest,
+  xenstoreRemoveRequest,
+  xenstoreWriteRequest,
+} from "../../api/requests/store.ts";
+import { storeLine, type StoreListing } from "../../api/results/store.ts";
 import { print, printed } from "../console/output.ts";
-import { absolutePath, baseName, homeOf, isValidPath } from "../store/path.ts";
+import type { Domains } from "../domains/domains.ts";
+import { absolutePath, homeOf, isValidPath } from "../store/path.ts";
 import { formatPermissions } from "../store/permissions.ts";
 import { StoreError } from "../store/store-error.ts";
-import { CommandError } from "../../api/command-error.ts";
+import { giveWay } from "../tasks.ts";
 import type { Command } from "./command.ts";
-import { parseOptions } from "../../api/options.ts";
+import { handler } from "./handler.ts";
+import { JSON_OPTION, requestCommand, runRequest } from "./request-command.ts";
+
+/** Characters of a listing that is answered as one: it waits in memory for who asked. The prompt shows what is longer. */
+const LISTING_MOST = 2 * 1024 * 1024;
+/** Nodes between which others have their turns. */
+const NODES_AT_ONCE = 256;
 
 /** A path as the user wrote it, relative ones from domain 0's own. Throws CommandError. */
 function pathArgument(text: string): string {
@@ -25,78 +42,77 @@ function attempt<T>(path: string, work: () => T): T {
   }
 }
 
-const ESCAPES: Record<string, string> = { "\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\" };
-
-/** A guest's bytes as Xen's xenstore-read and -ls print them: nothing of them can steer a terminal. */
-function printable(data: string): string {
-  return data.replace(/[^\x20-\x7e]|\\/g, (c) => {
-    const code = c.charCodeAt(0);
-    return (
-      ESCAPES[c] ?? (code < 8 ? `\\${code.toString(8).padStart(3, "0")}` : `\\x${code.toString(16).padStart(2, "0")}`)
-    );
-  });
+/** The nodes below `top`, one by one. @throws CommandError where there is none at `top` */
+function* nodesBelow(domains: Domains, top: string): Generator<StoreListing["nodes"][number]> {
+  const nodes = domains.store.local.walk(top);
+  for (;;) {
+    const next = attempt(top, () => nodes.next());
+    if (next.done === true) return;
+    const { path, node, depth } = next.value;
+    // As xenstore-ls: the node itself is not shown but by what is below it.
+    if (depth > 0) yield { path, value: node.data, permissions: formatPermissions(node.permissions) };
+  }
 }
 
+const list = handler(
+  xenstoreListRequest,
+  async ({ path: given, full = false, permissions = false }, { domains, interruption }) => {
+    const path = pathArgument(given ?? "/");
+    const nodes: StoreListing["nodes"] = [];
+    let length = 0;
+    for (const node of nodesBelow(domains, path)) {
+      nodes.push(node);
+      length += node.path.length + node.value.length;
+      if (length > LISTING_MOST)
+        throw new CommandError(`more than ${formatBytes(LISTING_MOST)} are below ${path}: list parts of it`);
+      if (nodes.length % NODES_AT_ONCE === 0) await giveWay();
+      if (interruption.raised) throw new CommandError("cancelled");
+    }
+    return { path, full, permissions, nodes };
+  },
+);
+
 export const xenstoreListCommand: Command = {
-  name: "xenstore-ls",
-  usage: "[PATH] [-f] [-p]",
-  summary: "show the nodes of the store",
-  details: [
-    "-f, --full         whole paths",
-    "-p, --permissions  who may read and write: n none, r, w, b both; the owner first",
-  ],
-  async run(words, { domains, interruption }) {
-    const long = words.map((word) => (word === "-f" ? "--full" : word === "-p" ? "--permissions" : word));
-    const given = long.find((word) => !word.startsWith("-"));
-    const { switches } = parseOptions(long, { full: {}, permissions: {} }, given === undefined ? [] : ["PATH"]);
-    const top = pathArgument(given ?? "/");
-    const nodes = domains.store.local.walk(top);
-    for (;;) {
-      const next = attempt(top, () => nodes.next());
-      if (next.done === true || interruption.raised) return;
-      const { path, node, depth } = next.value;
-      // As xenstore-ls: the node itself is not shown but by what is below it.
-      if (depth === 0) continue;
-      const name = switches.has("full") ? path : `${" ".repeat(depth - 1)}${baseName(path)}`;
-      const permissions = switches.has("permissions") ? `  (${formatPermissions(node.permissions).join(",")})` : "";
-      print(`${name} = "${printable(node.data)}"${permissions}\n`);
-      await printed(interruption);
+  ...requestCommand(list),
+  /** Node by node: there is no limit to how many. */
+  async run(words, context) {
+    const { params, switches } = readWords(xenstoreListRequest, words, JSON_OPTION);
+    if (switches.has("json")) {
+      await runRequest(list, words, context);
+      return;
+    }
+    const { path: given, full = false, permissions = false } = params;
+    const path = pathArgument(given ?? "/");
+    for (const node of nodesBelow(context.domains, path)) {
+      if (context.interruption.raised) return;
+      print(`${storeLine({ path, full, permissions }, node)}\n`);
+      await printed(context.interruption);
     }
   },
 };
 
-export const xenstoreReadCommand: Command = {
-  name: "xenstore-read",
-  usage: "PATH",
-  summary: "show the value of a node",
-  run(words, { domains }) {
-    const path = pathArgument(parseOptions(words, {}, ["PATH"]).rest[0]!);
+export const xenstoreReadCommand = requestCommand(
+  handler(xenstoreReadRequest, ({ path: given }, { domains }) => {
+    const path = pathArgument(given);
     const value = attempt(path, () => domains.store.local.readBytes(path));
     if (value === undefined) throw new CommandError(`${path}: ENOENT`);
-    print(`${printable(value)}\n`);
-  },
-};
+    return { value };
+  }),
+);
 
-export const xenstoreWriteCommand: Command = {
-  name: "xenstore-write",
-  usage: "PATH VALUE",
-  summary: "write a node, making it where there is none",
-  run(words, { domains }) {
-    const [path, value] = parseOptions(words, {}, ["PATH", "VALUE"]).rest as [string, string];
-    const at = pathArgument(path);
-    attempt(at, () => domains.store.local.write(at, value));
-  },
-};
+export const xenstoreWriteCommand = requestCommand(
+  handler(xenstoreWriteRequest, ({ path: given, value }, { domains }) => {
+    const path = pathArgument(given);
+    attempt(path, () => domains.store.local.write(path, value));
+  }),
+);
 
-export const xenstoreRemoveCommand: Command = {
-  name: "xenstore-rm",
-  usage: "PATH",
-  summary: "remove a node with all below it",
-  run(words, { domains }) {
-    const path = pathArgument(parseOptions(words, {}, ["PATH"]).rest[0]!);
+export const xenstoreRemoveCommand = requestCommand(
+  handler(xenstoreRemoveRequest, ({ path: given }, { domains }) => {
+    const path = pathArgument(given);
     attempt(path, () => {
       if (domains.store.local.read(path) === undefined) throw new CommandError(`${path}: ENOENT`);
       domains.store.local.remove(path);
     });
-  },
-};
+  }),
+);

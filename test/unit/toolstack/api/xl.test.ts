@@ -36,6 +36,7 @@ class Xl {
     const m = await booted();
     const { client } = await connect(m);
     return new Xl(m, {
+      signal: new AbortController().signal,
       start: (request, params) => {
         const { result, stream } = client.request(request, params);
         return Promise.resolve({ result: settled(m, result, 100_000), stream });

@@ -1,70 +1,69 @@
-/** `bridge dump`: what passes a bridge, as text that becomes a pcap file on the computer at the other end of the serial line. */
+/**
+ * `bridge dump`: what passes a bridge, as a pcap file; at the prompt as text that becomes one on the computer at the other end of the
+ * serial line.
+ */
+import { CommandError } from "../../../api/command-error.ts";
+import { readWords } from "../../../api/command-line.ts";
+import { bridgeDumpRequest, CAPTURE_BYTES, CAPTURE_SECONDS } from "../../../api/requests/devices.ts";
 import { Base64Lines } from "../../console/base64.ts";
-import { outputFull, print, whenDrained } from "../../console/output.ts";
+import { print } from "../../console/output.ts";
 import { captureBridge } from "../../noxs/capture.ts";
 import { parseBridgeName } from "../../noxs/vif-config.ts";
-import { giveWay } from "../../tasks.ts";
-import { count } from "../../../api/sizes.ts";
-import { CommandError } from "../../../api/command-error.ts";
-import { parseCount, parseOptions } from "../../../api/options.ts";
-import type { Subcommand } from "../subcommands.ts";
+import { handler } from "../handler.ts";
+import { consoleRequest } from "../request-command.ts";
+import { requestSubcommand, type Subcommand } from "../subcommands.ts";
 import { orExplain } from "./bridge-errors.ts";
 
-const DEFAULT_SECONDS = 10;
-const MOST_SECONDS = 86_400;
-const MOST_FRAMES = 1_000_000;
-const DEFAULT_BYTES = 1536;
-/** An Ethernet header, and what the I/O domain has of a long frame in one piece. */
-const LEAST_BYTES = 14;
-const MOST_BYTES = 65_535;
+/** Bridges that are captured: their ring in the I/O domain has one reader each. */
+const captured = new Set<string>();
 
-/** Output that waits for a slow line is not dropped when the user interrupts: the file would have a hole. */
-async function roomForMore(): Promise<void> {
-  if (outputFull()) await new Promise<void>((resolve) => whenDrained(resolve));
-  await giveWay();
-}
-
-export const bridgeDump: Subcommand = {
-  usage: "NAME --pcap [--seconds N] [--frames N] [--bytes N]",
-  summary:
-    `capture its frames, the first ${DEFAULT_BYTES} or --bytes bytes of each, for ${DEFAULT_SECONDS} seconds, ` +
-    "or until there are --frames, or Ctrl-C; printed as base64 of a pcap file: `npm run capture` makes one of it",
-  async run(words, { domains, interruption }) {
-    const { rest, values, switches } = parseOptions(
-      words,
-      { pcap: {}, seconds: { value: "N" }, frames: { value: "N" }, bytes: { value: "N" } },
-      ["NAME"],
+const dump = handler(bridgeDumpRequest, async (params, { domains, interruption, output, outputRoom }) => {
+  const { frames, seconds = frames === undefined ? CAPTURE_SECONDS : Infinity, bytes = CAPTURE_BYTES } = params;
+  const name = parseBridgeName("bridge", params.name);
+  const io = await domains.devices.whenReady();
+  if (captured.has(name)) throw new CommandError(`${name} is captured already`);
+  captured.add(name);
+  try {
+    return await orExplain(io, { bridge: name }, () =>
+      captureBridge(io, name, { frames: frames ?? Infinity, seconds, bytes }, interruption, async (piece) => {
+        output(piece);
+        await outputRoom();
+      }),
     );
-    const name = parseBridgeName("bridge", rest[0]!);
-    if (!switches.has("pcap")) throw new CommandError("--pcap is missing: the only form that there is");
-    const frames = values.get("frames");
-    const seconds = values.get("seconds") ?? (frames === undefined ? String(DEFAULT_SECONDS) : undefined);
-    const limits = {
-      frames: frames === undefined ? Infinity : parseCount("--frames", frames, 1, MOST_FRAMES),
-      seconds: seconds === undefined ? Infinity : parseCount("--seconds", seconds, 1, MOST_SECONDS),
-      bytes: parseCount("--bytes", values.get("bytes") ?? String(DEFAULT_BYTES), LEAST_BYTES, MOST_BYTES),
-    };
-    const io = await domains.devices.whenReady();
+  } finally {
+    captured.delete(name);
+  }
+});
+
+/** In exec mode and at the prompt the file is base64 between two lines: `npm run capture` finds it in the output. */
+export const bridgeDump: Subcommand = {
+  ...requestSubcommand(dump),
+  usage: "NAME --pcap [--seconds N] [--frames N] [--bytes N]",
+  summary: `${bridgeDumpRequest.summary}; here it is printed as base64: \`npm run capture\` makes a file of it`,
+  async run(words, context) {
+    const { params } = readWords(bridgeDumpRequest, words);
+    if (!params.pcap) throw new CommandError("--pcap is missing: the only form that there is");
     const lines = new Base64Lines(print);
     let begun = false;
-    await orExplain(io, { bridge: name }, async () => {
-      try {
-        const { lost, restarts, ...result } = await captureBridge(io, name, limits, interruption, async (bytes) => {
-          if (!begun) print(`-----BEGIN PCAP ${name}-----\n`);
-          begun = true;
-          lines.put(bytes);
-          await roomForMore();
-        });
-        lines.end();
-        print(`-----END PCAP ${name}-----\n${count(result.frames, "frame")}`);
-        if (lost > 0) print(`, ${lost} lost: they came faster than this line takes them`);
-        if (restarts > 0) print(`, with ${count(restarts, "restart")} of the I/O domain`);
-        print("\n");
-      } catch (error) {
-        lines.end();
-        if (begun) print(`-----END PCAP ${name}-----\n`);
-        throw error;
-      }
-    });
+    const request = {
+      ...consoleRequest(context),
+      output: (bytes: Uint8Array) => {
+        if (!begun) print(`-----BEGIN PCAP ${params.name}-----\n`);
+        begun = true;
+        lines.put(bytes);
+      },
+    };
+    const end = () => {
+      lines.end();
+      if (begun) print(`-----END PCAP ${params.name}-----\n`);
+    };
+    try {
+      const result = await dump.handle(params, request);
+      end();
+      for (const line of bridgeDumpRequest.lines!(result)) print(`${line}\n`);
+    } catch (error) {
+      end();
+      throw error;
+    }
   },
 };
