@@ -9,7 +9,7 @@ import { progress } from "./build/task.ts";
 import { inClone } from "./paths.ts";
 
 /** Purposes for which packages are needed. */
-export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers" | "clusters";
+export type Purpose = "build" | "qemu" | "bochs" | "iso" | "uefi" | "codecs" | "peers" | "clusters" | "shells";
 
 interface Package {
   name: string;
@@ -22,6 +22,8 @@ interface Package {
 const GRUB = "makes the bootable ISO";
 
 const COMPRESSOR = "compresses what the tests decompress";
+
+const COMPLETES = "completes commands of chaos and xl, which the tests try";
 
 const PACKAGES: Package[] = [
   { name: "wabt", file: "/usr/bin/wasm2c", why: "wasm2c turns WebAssembly into C", for: ["build"] },
@@ -84,10 +86,12 @@ const PACKAGES: Package[] = [
     why: "with it ocf-tester checks what the agent says of itself",
     for: ["clusters"],
   },
+  { name: "zsh", file: "/usr/bin/zsh", why: COMPLETES, for: ["shells"] },
+  { name: "fish", file: "/usr/bin/fish", why: COMPLETES, for: ["shells"] },
 ];
 
 /** Everything that the tests use. */
-const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs", "peers", "clusters"];
+const TEST_PURPOSES: Purpose[] = ["build", "qemu", "bochs", "iso", "uefi", "codecs", "peers", "clusters", "shells"];
 
 export function testPurposes(): Purpose[] {
   return TEST_PURPOSES;

@@ -86,7 +86,7 @@ async function main(): Promise<number> {
   const rest = args.filter((arg) => arg !== "--unit" && arg !== "--boot");
   const tally: Tally = { passed: 0, skipped: [], failures: [] };
 
-  installPackages(unit ? ["build", "codecs"] : testPurposes());
+  installPackages(unit ? ["build", "codecs", "shells"] : testPurposes());
   try {
     await build();
   } catch (error) {

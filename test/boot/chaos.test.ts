@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import os from "node:os";
 import path from "node:path";
@@ -11,6 +11,7 @@ import { fromRoot, guestsFolder } from "../../scripts/paths.ts";
 import { connect, findTarget } from "../../toolstack/cli/connection/connect.ts";
 import { makeKey, writeKey } from "../../toolstack/cli/connection/key.ts";
 import { consoleRequest, listRequest } from "../../toolstack/api/requests/domains.ts";
+import { environmentWith, fishOffers, typed } from "../unit/cli/shells.ts";
 import { COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
 import { awaitValue } from "./support/control-network.ts";
 import { startManaged } from "./support/managed.ts";
@@ -139,6 +140,102 @@ test.serial("chaos makes, lists, watches and ends domains of files that it uploa
   t.regex(await good("image", "list"), /hello\.elf/);
   await powerOff(t, machine);
 });
+
+/** Bytes in a file that a command's output goes to. */
+async function intoFile(words: string[], file: string): Promise<{ status: number | null; err: string; bytes: Buffer }> {
+  const args = ["--import=tsx", fromRoot("toolstack/cli/chaos.ts"), ...words];
+  const out = openSync(file, "w");
+  const child = spawn(process.execPath, args, {
+    cwd: fromRoot("."),
+    timeout: COMMAND_MS,
+    stdio: ["ignore", out, "pipe"],
+  });
+  let err = "";
+  child.stderr!.on("data", (bytes: Buffer) => (err += bytes.toString()));
+  const [status] = (await once(child, "close")) as [number | null];
+  closeSync(out);
+  return { status, err, bytes: readFileSync(file) };
+}
+
+test.serial(
+  "what looks into the machine: top, check, xenctx, the store, a bridge's frames; names for the shells",
+  async (t) => {
+    const { machine } = await startManaged(t);
+    const good = async (...words: string[]) => {
+      const said = await chaos(words);
+      t.is(said.status, 0, `${words.join(" ")}: ${said.err}`);
+      return said.out;
+    };
+    await machine.command("create --kernel spin --name busy --memory 4", COMMAND_MS);
+    await machine.command("create --kernel idle --name calm --memory 4 --vif ip=10.0.2.30", COMMAND_MS);
+
+    // Not on a terminal it is batch: a line or table a sample.
+    const lines = (await good("top", "--json", "-d", "1", "-i", "2")).trim().split("\n");
+    t.is(lines.length, 2);
+    interface Table {
+      seconds: number;
+      domains: { name: string; cpuPercent: number; vifs: number; exitsPerSecond: object }[];
+    }
+    for (const { seconds, domains } of lines.map((line) => JSON.parse(line) as Table)) {
+      t.true(seconds >= 1);
+      t.deepEqual(
+        domains.map(({ name, vifs }) => [name, vifs]),
+        [
+          ["Domain-0", 1],
+          ["busy", 0],
+          ["calm", 1],
+          ["Domain-IO", 0],
+        ],
+      );
+      t.true(domains[1]!.cpuPercent > 1, JSON.stringify(domains));
+    }
+    t.regex(
+      await good("top", "-b", "--delay=1", "--iterations", "1"),
+      /^[^\n]* of memory, .*\nName +ID [^]*\nbusy +1 /,
+    );
+    const xentop = await tool("xl", ["top", "-b", "-i", "2", "-d", "1"]);
+    t.is(xentop.status, 0, xentop.err);
+    t.regex(xentop.out, /^ +NAME +STATE +CPU\(sec\)[^]*\n +NAME [^]*\n {6}busy -+r? +\d+ +[1-9]\d*\.\d /);
+
+    t.regex(await good("check"), /^required +yes +VT-x or AMD-V: AMD-V\n[^]*\nGuests can run here\./);
+    t.like(JSON.parse(await good("check", "--json")), { refusal: null });
+    t.regex(await good("xenctx", "busy"), /^domain 1 \(busy\), vCPU 0: .*\n {6}rip [0-9a-f]{16} [^]*call trace:\n/);
+    t.like(JSON.parse(await good("xenctx", "busy", "--json")), { id: 1, vcpus: [{ vcpu: 0, bits: 64 }] });
+    await good("xenstore-write", "/tool/probe", "some text");
+    t.is(await good("xenstore-read", "/tool/probe"), "some text\n");
+    t.regex(await good("xenstore-ls", "-f", "/tool"), /^\/tool\/probe = "some text"$/m);
+    await good("xenstore-rm", "/tool/probe");
+    const absent = await chaos(["xenstore-read", "/tool/probe"]);
+    t.deepEqual([absent.status, absent.err], [1, "chaos: /tool/probe: ENOENT\n"]);
+
+    // The file is the output, what is said of it is not; the capture's own frames are not in it.
+    const capture = await intoFile(["bridge", "dump", "xenbr0", "--seconds", "2"], path.join(folder, "x.pcap"));
+    t.is(capture.status, 0, capture.err);
+    t.regex(capture.err, /^\d+ frames?\n$/);
+    t.is(capture.bytes.readUInt32LE(0), 0xa1b23c4d);
+    t.true(capture.bytes.length < 100_000, `${capture.bytes.length} bytes of a bridge where nothing happens`);
+
+    const environment = { ...environmentWith(folder), XDG_RUNTIME_DIR: folder };
+    const [domains, kernels, bridges, machines, xl] = fishOffers(environment, [
+      "chaos destroy ",
+      "chaos create --kernel sp",
+      "chaos bridge delete ",
+      "chaos --host ",
+      "xl pause ",
+    ]);
+    t.deepEqual(domains, ["busy\tdomain 1", "calm\tdomain 2"]);
+    t.regex(kernels!.join("\n"), /^spin\t\d/m);
+    t.regex(bridges!.join("\n"), /^xenbr0\t/m);
+    t.regex(machines!.join("\n"), /^typevisor\t127\.0\.0\.1:/m);
+    t.deepEqual(xl, domains);
+    for (const shell of ["bash", "zsh"] as const)
+      t.deepEqual(await typed(shell, environment, ["chaos destroy ca", "chaos create --kernel=spi"]), [
+        "chaos destroy calm",
+        "chaos create --kernel=spin",
+      ]);
+    await powerOff(t, machine);
+  },
+);
 
 test.serial(
   "wrong keys, garbage, cut and silent clients: refused, logged, bounded, and nobody else is affected",

@@ -114,6 +114,7 @@ export const bridgeDumpRequest = defineRequest({
   summary:
     `capture its frames, the first ${CAPTURE_BYTES} or --bytes bytes of each, for ${CAPTURE_SECONDS} seconds, or until there ` +
     "are --frames, or Ctrl-C, as a pcap file",
+  details: ["What a client of the control connection captures is without the frames of control connections."],
   arguments: {
     name: bridge(),
     pcap: switchOption("the form of the file: there is no other"),

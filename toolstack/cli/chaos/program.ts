@@ -1,5 +1,5 @@
 /** The command line of `chaos`. */
-import { Command } from "commander";
+import { Argument, Command, CommanderError } from "commander";
 import { startCommand } from "../../../scripts/paths.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { consoleRequest } from "../../api/requests/domains.ts";
@@ -7,6 +7,9 @@ import { requests } from "../../api/requests/table.ts";
 import { isKeyName } from "../../api/key.ts";
 import { VERSION } from "../../api/version.ts";
 import { isToolError } from "../tool-error.ts";
+import { answer, questionOf } from "../completion/answer.ts";
+import { chaosExpected } from "../completion/chaos.ts";
+import { completionScript, SHELLS, type Shell } from "../completion/scripts.ts";
 import { buildCommand } from "./build.ts";
 import { makeKey, writeKey } from "../connection/key.ts";
 import { listMachines, placeText } from "../connection/machines.ts";
@@ -15,7 +18,7 @@ import { configUpdateCommand, createCommand } from "./create.ts";
 import { forwardCommand } from "./forward.ts";
 import { runCommand } from "./run.ts";
 import { addRequestCommands, requestCommand } from "./request-commands.ts";
-import { ToolSession } from "./session.ts";
+import { ToolSession, type Where } from "./session.ts";
 import { topCommand } from "./top.ts";
 
 /** Requests that are commands of their own here. */
@@ -23,6 +26,12 @@ const OWN = new Set(["console", "create", "config-update", "forward", "image put
 
 /** Commands that LightVM's chaos has, and this one does not have yet. */
 const LATER = ["save", "restore", "migrate"];
+
+/** Which machine is meant. */
+function whereOf(program: Command): Where {
+  const { host = process.env.CHAOS_HOST, key = process.env.CHAOS_KEY } = program.opts<Where>();
+  return { host, key };
+}
 
 export function chaosProgram(): Command {
   const program = new Command("chaos")
@@ -35,11 +44,7 @@ export function chaosProgram(): Command {
     .option("--key <file>", "the key of a machine that was not started on this computer; CHAOS_KEY says it too")
     .showHelpAfterError("`chaos --help` lists the commands, `chaos COMMAND --help` explains one");
   const within = async (run: (session: ToolSession) => Promise<void>) => {
-    const { host = process.env.CHAOS_HOST, key = process.env.CHAOS_KEY } = program.opts<{
-      host?: string;
-      key?: string;
-    }>();
-    const session = new ToolSession({ host, key });
+    const session = new ToolSession(whereOf(program));
     try {
       await run(session);
     } finally {
@@ -63,6 +68,11 @@ export function chaosProgram(): Command {
       if (!isKeyName(name)) throw new CommandError(`--name: "${name}" is not 1 to 32 letters, digits, dots, _ and -`);
       writeKey(file, makeKey(name));
     });
+  program
+    .command("completion")
+    .description("print a script for a shell: it completes commands, options, choices and names")
+    .addArgument(new Argument("<shell>", "such as: source <(chaos completion bash)").choices(SHELLS))
+    .action((shell: Shell) => void process.stdout.write(completionScript(shell, "chaos")));
   addRequestCommands(
     program,
     requests.filter(({ name }) => !OWN.has(name)),
@@ -93,9 +103,27 @@ export function chaosProgram(): Command {
   return program;
 }
 
+/** Reads the options that say which machine is asked, of a line that may lack a value yet. */
+function readGlobals(program: Command, words: string[]): void {
+  try {
+    program.exitOverride().configureOutput({ writeErr: () => {} });
+    program.parseOptions(words);
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+  }
+}
+
 /** Runs `chaos` with the words of its command line; returns its exit status. */
 export async function runChaos(words: string[]): Promise<number> {
   const program = chaosProgram();
+  const question = questionOf(words);
+  if (question !== null) {
+    readGlobals(program, question.words.slice(0, -1));
+    const session = new ToolSession(whereOf(program));
+    await answer(question, chaosExpected(program, question.words), session);
+    // A machine that has not answered is not waited for.
+    process.exit(0);
+  }
   try {
     await program.parseAsync(words, { from: "user" });
     return Number(process.exitCode ?? 0); // of a command that was ended by Ctrl-C: its own

@@ -64,6 +64,13 @@ function groupOf(program: Command, name: Group): Command {
   return group;
 }
 
+const requestsOf = new WeakMap<Command, AnyRequest>();
+
+/** The request that a command is made of. */
+export function requestOf(command: Command): AnyRequest | undefined {
+  return requestsOf.get(command);
+}
+
 /** A word that a command has instead of its request's. */
 export interface OtherWords {
   words: { usage: string; summary: string };
@@ -80,6 +87,7 @@ export function requestCommand(
   other?: OtherWords,
 ): Command {
   const command = new Command(name).description(request.summary).allowExcessArguments(false);
+  requestsOf.set(command, request);
   const words: string[] = [];
   if (other !== undefined) command.argument(other.words.usage, other.words.summary);
   for (const [key, each] of Object.entries(request.arguments as Record<string, Argument<unknown>>)) {

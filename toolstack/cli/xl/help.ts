@@ -184,11 +184,19 @@ export function commandHelp(name: XlCommandName): string {
   return `Usage: xl [-${flags}] ${name} ${usage}\n\n${summary}.\n\n${more}`;
 }
 
+/** A command's name and usage in a line, then one for each option: what completion goes by. Nothing of another word. */
+export function usageOf(name: string): string {
+  if (!Object.hasOwn(HELP, name)) return "";
+  const { usage, options = [] }: Help = HELP[name as XlCommandName];
+  return [`${name} ${usage}`, ...options.map(([option, what]) => `${option}  ${what}`)].join("\n");
+}
+
 /** What `xl help` shows. */
 export function commandList(): string {
   const rows = Object.entries<Help>(HELP).map(([name, { summary }]) => ` ${name.padEnd(19)} ${summary}\n`);
   return (
     `Usage xl [-vfNtT] <subcommand> [args]\n\nxl full list of subcommands:\n\n${rows.join("")}` +
-    "\ndocs/xl.md says of each of xl 4.17's commands whether it is there, and why not.\n"
+    "\ndocs/xl.md says of each of xl 4.17's commands whether it is there, and why not.\n" +
+    "For completion: source <(xl completion bash), or zsh, or fish.\n"
   );
 }

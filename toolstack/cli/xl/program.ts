@@ -5,11 +5,14 @@ import { XL_COMMANDS, type XlCommand } from "../config/xl-commands.ts";
 import { talk } from "../chaos/console.ts";
 import { ToolSession } from "../chaos/session.ts";
 import { provideImage } from "../chaos/upload.ts";
+import { answer, questionOf } from "../completion/answer.ts";
+import { completionScript, SHELLS, type Shell } from "../completion/scripts.ts";
+import { xlExpected } from "../completion/xl.ts";
 import { isToolError } from "../tool-error.ts";
-import { FAILED, findDomain, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
+import { FAILED, findDomain, MISUSED, readArguments, XlError, type Asker, type XlOutput } from "./arguments.ts";
 import { configUpdate, create, type CreateHost } from "./create.ts";
 import * as devices from "./devices.ts";
-import { commandHelp, commandList, HELP, type Help, type XlCommandName } from "./help.ts";
+import { commandHelp, commandList, HELP, usageOf, type Help, type XlCommandName } from "./help.ts";
 import * as life from "./life.ts";
 import * as scheduling from "./scheduling.ts";
 import * as show from "./show.ts";
@@ -174,10 +177,29 @@ export async function runWords(
   }
 }
 
+/** Prints the script that completes `xl` in a shell; returns the exit status. */
+function completion([shell, ...more]: string[], { out, err }: XlOutput): number {
+  if (!SHELLS.includes(shell as Shell) || more.length > 0) {
+    err(`xl completion SHELL: SHELL is one of ${SHELLS.join(", ")}\n`);
+    return MISUSED;
+  }
+  out(completionScript(shell as Shell, "xl"));
+  return 0;
+}
+
 /** Runs `xl` with the words of its command line; returns its exit status. */
 export async function runXl(words: string[]): Promise<number> {
-  const session = new ToolSession({ host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY, retryMs: RETRY_MS });
   const output: XlOutput = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) };
+  const where = { host: process.env.CHAOS_HOST, key: process.env.CHAOS_KEY };
+  const question = questionOf(words);
+  if (question !== null) {
+    const expected = xlExpected({ names: xlCommandNames(), usage: usageOf }, question.words);
+    await answer(question, expected, new ToolSession(where));
+    // A machine that has not answered is not waited for.
+    process.exit(0);
+  }
+  if (words[0] === "completion") return completion(words.slice(1), output);
+  const session = new ToolSession({ ...where, retryMs: RETRY_MS });
   try {
     return await runWords(words, output, session, hostOf(session));
   } finally {

@@ -36,6 +36,7 @@ import { after, sleep } from "../timers.ts";
 import { PAGE_SIZE } from "../window.ts";
 import { NetModule } from "./module.ts";
 import { maskOf, parseControlOption, type ControlOption } from "./option.ts";
+import { isOfPort } from "./own-frames.ts";
 import { Tcp } from "./tcp.ts";
 
 const DEVID = 0;
@@ -125,6 +126,11 @@ export class Network {
   /** The gateway and whether a DHCP server has given the address, where that matters to who chooses another in the same network. */
   get neighbourhood(): { gateway: Uint8Array; byDhcp: boolean } {
     return { gateway: this.module.addressField(NetMailbox.gateway), byDhcp: this.option === "dhcp" };
+  }
+
+  /** Whether a frame, by its first bytes, is of a connection to one of domain 0's ports. */
+  isOwnFrame(frame: Uint8Array, port: number): boolean {
+    return this.port !== 0 && isOfPort(frame, this.mac, port);
   }
 
   /** For people: the address, or why there is none. */

@@ -42,6 +42,9 @@ export interface CaptureResult {
   restarts: number;
 }
 
+/** Whether a frame is to be in the file, by its first bytes. */
+export type Wanted = (frame: Uint8Array) => boolean;
+
 /** Takes the file's next bytes. */
 type Write = (bytes: Uint8Array) => Promise<void>;
 
@@ -62,6 +65,7 @@ export class PcapFile {
     private readonly limits: Pick<CaptureLimits, "bytes" | "frames">,
     private readonly clock: WallClock,
     private readonly write: Write,
+    private readonly wanted: Wanted = () => true,
   ) {}
 
   get full(): boolean {
@@ -88,9 +92,11 @@ export class PcapFile {
       this.latest = number;
       at += CaptureRecord.SIZE;
       const captured = record.u32(CaptureRecord.captured);
-      await this.write(this.frame(record, records.subarray(at, at + captured)));
-      this.frames++;
+      const data = records.subarray(at, at + captured);
       at += (captured + 7) & ~7;
+      if (!this.wanted(data)) continue;
+      await this.write(this.frame(record, data));
+      this.frames++;
     }
   }
 
@@ -115,9 +121,10 @@ export async function captureBridge(
   limits: CaptureLimits,
   interruption: Interruption,
   write: Write,
+  wanted?: Wanted,
 ): Promise<CaptureResult> {
   const end = systemTime() + limits.seconds * NS;
-  const file = new PcapFile(limits, wallClock(), write);
+  const file = new PcapFile(limits, wallClock(), write, wanted);
   let restarts = 0;
   let position = await start(io, bridge, limits.bytes);
   await file.begin();

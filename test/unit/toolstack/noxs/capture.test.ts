@@ -2,6 +2,7 @@
 import test from "ava";
 import { CaptureRecord } from "../../../../abi/io/control-net.ts";
 import { captures } from "../../../../scripts/capture/captures.ts";
+import { isOfPort } from "../../../../toolstack/control/net/own-frames.ts";
 import { Base64Lines } from "../../../../toolstack/control/console/base64.ts";
 import { PcapFile } from "../../../../toolstack/control/noxs/capture.ts";
 import { Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
@@ -50,6 +51,48 @@ test("records become a pcap file: lengths, times, what is lost, and no more than
     [1_700_000_000, 999_999_005, 14, 14],
     [1_700_000_000, 999_999_006, 15, 15],
   ]);
+});
+
+test("frames that are not wanted are neither in the file nor lost", async (t) => {
+  let bytes = 0;
+  const write = (piece: Uint8Array) => {
+    bytes += piece.length;
+    return Promise.resolve();
+  };
+  const file = new PcapFile({ bytes: 100, frames: 2 }, CLOCK, write, (frame) => frame[0] !== 2);
+  await file.add(
+    Buffer.concat([record(1, 1, 20, 20), record(2, 2, 20, 20), record(3, 3, 20, 20), record(4, 4, 20, 20)]),
+  );
+  t.deepEqual([file.frames, file.lost, bytes], [2, 0, 2 * (16 + 20)]);
+});
+
+test("frames of domain 0's port: either way, others' and other kinds not; a short one of its address is", (t) => {
+  const mac = Uint8Array.of(0, 0x16, 0x3e, 1, 2, 3);
+  const other = Uint8Array.of(2, 2, 2, 2, 2, 2);
+  const tcp = (to: Uint8Array, from: Uint8Array, source: number, target: number, options = 0) => {
+    const frame = Buffer.alloc(60);
+    frame.set(to, 0);
+    frame.set(from, 6);
+    frame.writeUInt16BE(0x0800, 12);
+    frame[14] = 0x45 + options;
+    frame[23] = 6;
+    frame.writeUInt16BE(source, 34 + 4 * options);
+    frame.writeUInt16BE(target, 36 + 4 * options);
+    return frame;
+  };
+  t.true(isOfPort(tcp(mac, other, 50_000, 4170), mac, 4170));
+  t.true(isOfPort(tcp(other, mac, 4170, 50_000), mac, 4170));
+  t.true(isOfPort(tcp(other, mac, 4170, 50_000, 3), mac, 4170));
+  t.false(isOfPort(tcp(other, mac, 50_000, 4170), mac, 4170), "its own connection to such a port elsewhere");
+  t.false(isOfPort(tcp(mac, other, 50_000, 80), mac, 4170));
+  t.false(isOfPort(tcp(other, other, 4170, 4170), mac, 4170));
+  const udp = tcp(mac, other, 50_000, 4170);
+  udp[23] = 17;
+  t.false(isOfPort(udp, mac, 4170));
+  const arp = tcp(mac, other, 50_000, 4170);
+  arp.writeUInt16BE(0x0806, 12);
+  t.false(isOfPort(arp, mac, 4170));
+  for (const length of [14, 20, 35]) t.true(isOfPort(tcp(mac, other, 50_000, 4170).subarray(0, length), mac, 4170));
 });
 
 /** What the console shows of a file that comes in pieces of `size` bytes. */

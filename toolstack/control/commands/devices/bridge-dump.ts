@@ -5,8 +5,10 @@
 import { CommandError } from "../../../api/command-error.ts";
 import { readWords } from "../../../api/command-line.ts";
 import { bridgeDumpRequest, CAPTURE_BYTES, CAPTURE_SECONDS } from "../../../api/requests/devices.ts";
+import { CONTROL_PORT } from "../../../api/protocol.ts";
 import { Base64Lines } from "../../console/base64.ts";
 import { print } from "../../console/output.ts";
+import { network } from "../../net/network.ts";
 import { captureBridge } from "../../noxs/capture.ts";
 import { parseBridgeName } from "../../noxs/vif-config.ts";
 import { handler } from "../handler.ts";
@@ -17,19 +19,21 @@ import { orExplain } from "./bridge-errors.ts";
 /** Bridges that are captured: their ring in the I/O domain has one reader each. */
 const captured = new Set<string>();
 
-const dump = handler(bridgeDumpRequest, async (params, { domains, interruption, output, outputRoom }) => {
+const dump = handler(bridgeDumpRequest, async (params, { domains, interruption, output, outputRoom, stream }) => {
   const { frames, seconds = frames === undefined ? CAPTURE_SECONDS : Infinity, bytes = CAPTURE_BYTES } = params;
   const name = parseBridgeName("bridge", params.name);
   const io = await domains.devices.whenReady();
   if (captured.has(name)) throw new CommandError(`${name} is captured already`);
   captured.add(name);
+  const limits = { frames: frames ?? Infinity, seconds, bytes };
+  const write = async (piece: Uint8Array) => {
+    output(piece);
+    await outputRoom();
+  };
+  // Each frame that goes to a client would make another one.
+  const wanted = stream === undefined ? undefined : (frame: Uint8Array) => !network.isOwnFrame(frame, CONTROL_PORT);
   try {
-    return await orExplain(io, { bridge: name }, () =>
-      captureBridge(io, name, { frames: frames ?? Infinity, seconds, bytes }, interruption, async (piece) => {
-        output(piece);
-        await outputRoom();
-      }),
-    );
+    return await orExplain(io, { bridge: name }, () => captureBridge(io, name, limits, interruption, write, wanted));
   } finally {
     captured.delete(name);
   }

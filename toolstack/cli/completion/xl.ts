@@ -1,0 +1,73 @@
+/** What may stand at the cursor of `xl`: by the usage texts of its commands, so that what they say is what is offered. */
+import { SHELLS } from "./scripts.ts";
+import { candidatesOf, NOTHING, type Candidate, type Expected } from "./expected.ts";
+
+/** What completion wants to know of `xl`. */
+export interface XlCommands {
+  names: readonly string[];
+  /** Of a command: its words in the first line, and a line for each option that says more. */
+  usage(name: string): string;
+}
+
+interface Usage {
+  words: string[];
+  options: Candidate[];
+  /** Options, as letters or names, that take a value. */
+  valued: Set<string>;
+}
+
+/** `-d, --delay=SECONDS  between updates`, and `-e, -F, -q  as xl's`. */
+function readOptions(lines: readonly string[]): Pick<Usage, "options" | "valued"> {
+  const options: Candidate[] = [];
+  const valued = new Set<string>();
+  for (const line of lines) {
+    const [, names, summary] = /^(-[^ ]+(?:, -[^ ]+)*)(?: {2}(.*))?$/.exec(line) ?? [];
+    const all = names?.split(", ") ?? [];
+    for (const name of all) {
+      const [option] = name.split("=") as [string];
+      options.push({ value: option, summary });
+      if (names!.includes("=")) valued.add(option);
+    }
+  }
+  return { options, valued };
+}
+
+/** What a usage line is made of: words in brackets may hold blanks. */
+const USAGE_WORD = /<[^>]*>\S*|\[[^\]]*\]\S*|\S+/g;
+
+/** @param text a command's name and usage in a line, then one for each option */
+export function readUsage(text: string): Usage {
+  const [first = "", ...more] = text.split("\n");
+  const words = (first.match(USAGE_WORD) ?? []).slice(1).filter((word) => !/^\[(options?\]|vars\]|-)/.test(word));
+  return { words, ...readOptions(more) };
+}
+
+function ofWord(word: string): Expected {
+  if (/domain/i.test(word)) return { candidates: [], names: "domain" };
+  if (/file/i.test(word)) return { candidates: [], files: true };
+  const choices = /^<([a-z0-9|]+)>$/.exec(word)?.[1]?.split("|") ?? [];
+  return choices.length > 1 ? { candidates: candidatesOf(choices) } : NOTHING;
+}
+
+/** @param words behind `xl`, the last one up to the cursor */
+export function xlExpected(xl: XlCommands, words: readonly string[]): Expected {
+  const current = words[words.length - 1] ?? "";
+  const [name, ...typed] = words
+    .slice(0, -1)
+    .filter((word, i, all) => !(word.startsWith("-") && all.slice(0, i).every((each) => each.startsWith("-"))));
+  if (name === undefined) return current.startsWith("-") ? NOTHING : { candidates: candidatesOf(xl.names) };
+  if (name === "help") return { candidates: candidatesOf(xl.names) };
+  if (name === "completion") return { candidates: candidatesOf(SHELLS) };
+  const usage = readUsage(xl.names.includes(name) ? xl.usage(name) : "");
+  let plain = 0;
+  let open = false;
+  for (const word of typed) {
+    if (open) open = false;
+    else if (word.startsWith("-")) open = usage.valued.has(word);
+    else plain++;
+  }
+  if (open) return NOTHING;
+  if (current.startsWith("-")) return { candidates: usage.options };
+  const last = usage.words[usage.words.length - 1] ?? "";
+  return ofWord(usage.words[plain] ?? (/\(s\)>|\.\.\./.test(last) ? last : ""));
+}
