@@ -48,6 +48,10 @@ export const DATA_MOST = 16_000;
 export const REQUESTS_MOST = 16;
 /** Bytes of DATA that may be sent of a stream before the first WINDOW. */
 export const WINDOW_FIRST = 64 * 1024;
+/** The client's first frame comes within so long. */
+export const HELLO_MS = 10_000;
+/** A client that has taken nothing for so long while something waits for it is disconnected. */
+export const STALLED_MS = 30_000;
 
 export interface Frame {
   type: number;

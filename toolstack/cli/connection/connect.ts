@@ -11,7 +11,7 @@ import { isMachineName, listMachines, type Place, placeText } from "./machines.t
 import { connectSerial } from "./serial.ts";
 
 /** What domain 0 has: TLS 1.2 with a pre-shared key (docs/decisions/0012-control-tls.md). */
-const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
+export const CIPHER = "ECDHE-PSK-CHACHA20-POLY1305";
 const CONNECT_MS = 10_000;
 /** Attempts on a serial port that the client before has left just now: what was on its way to that one may come to this one. */
 const SERIAL_ATTEMPTS = 5;

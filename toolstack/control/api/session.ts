@@ -13,6 +13,7 @@ import {
   ERROR,
   FrameReader,
   HELLO,
+  HELLO_MS,
   PROGRESS,
   PROTOCOL_VERSION,
   ProtocolError,
@@ -20,6 +21,7 @@ import {
   REQUESTS_MOST,
   RESULT,
   RESULT_PART,
+  STALLED_MS,
   WINDOW,
   type ErrorKind,
   type Frame,
@@ -41,10 +43,6 @@ const READ_BYTES = 16 * 1024;
 const OUT_FULL = 64 * 1024;
 /** Bytes that wait for the client at most: results are not bounded by its windows. */
 const OUT_MOST = 8 * 1024 * 1024;
-/** A client that has taken nothing for so long while something waits for it is disconnected. */
-const STALLED_MS = 30_000;
-/** The first frame comes within so long. */
-const HELLO_MS = 10_000;
 
 /** What sessions share. */
 export interface SessionServices {
