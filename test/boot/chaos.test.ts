@@ -157,6 +157,40 @@ async function intoFile(words: string[], file: string): Promise<{ status: number
   return { status, err, bytes: readFileSync(file) };
 }
 
+/** Runs `top` on a terminal of its own, presses a key when two tables were drawn, and tells what was shown. */
+async function topOnTerminal(name: "chaos" | "xl", key: string): Promise<{ status: number | null; out: string }> {
+  const words = [process.execPath, "--import=tsx", fromRoot(`toolstack/cli/${name}.ts`), "top", "-d", "1"];
+  // The terminal's settings, before and behind.
+  const line = `stty -g; ${words.map((word) => `'${word}'`).join(" ")}; status=$?; stty -g; exit $status`;
+  const child = spawn("script", ["-qfec", line, "/dev/null"], { cwd: fromRoot("."), timeout: COMMAND_MS });
+  let out = "";
+  let pressed = false;
+  child.stdout.on("data", (bytes: Buffer) => {
+    out += bytes.toString();
+    if (pressed || out.split("\x1b[H").length < 3) return;
+    pressed = true;
+    child.stdin.write(key);
+  });
+  const [status] = (await once(child, "close")) as [number | null];
+  return { status, out };
+}
+
+/** A capture that Ctrl-C ends once it has begun. */
+async function interruptedCapture(file: string): Promise<{ status: number | null; err: string; bytes: Buffer }> {
+  const args = ["--import=tsx", fromRoot("toolstack/cli/chaos.ts"), "bridge", "dump", "xenbr0", "--seconds", "3600"];
+  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
+  const pieces: Buffer[] = [];
+  let err = "";
+  child.stdout.on("data", (bytes: Buffer) => {
+    if (pieces.push(bytes) === 1) child.kill("SIGINT");
+  });
+  child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
+  child.stdin.end();
+  const [status] = (await once(child, "close")) as [number | null];
+  writeFileSync(file, Buffer.concat(pieces));
+  return { status, err, bytes: Buffer.concat(pieces) };
+}
+
 test.serial(
   "what looks into the machine: top, check, xenctx, the store, a bridge's frames; names for the shells",
   async (t) => {
@@ -214,6 +248,24 @@ test.serial(
     t.regex(capture.err, /^\d+ frames?\n$/);
     t.is(capture.bytes.readUInt32LE(0), 0xa1b23c4d);
     t.true(capture.bytes.length < 100_000, `${capture.bytes.length} bytes of a bridge where nothing happens`);
+
+    const cut = await interruptedCapture(path.join(folder, "y.pcap"));
+    t.is(cut.status, 0, cut.err);
+    t.regex(cut.err, /^\d+ frames?\n$/);
+    t.is(cut.bytes.readUInt32LE(0), 0xa1b23c4d);
+
+    // In place on a terminal: another screen, and the terminal as it was.
+    for (const [name, key, shown] of [
+      ["chaos", "q", / of memory, [^]*\nName +ID [^]*busy +1 /],
+      ["xl", "\x03", /NAME +STATE [^]* busy /],
+    ] as const) {
+      const { status, out } = await topOnTerminal(name, key);
+      t.is(status, 0, out);
+      t.regex(out, shown);
+      const [, before, inside, after] = /^(\S+)\r\n\x1b\[\?1049h([^]*)\x1b\[\?1049l(\S+)\r\n$/.exec(out) ?? [];
+      t.is(after, before, "the terminal's settings");
+      t.true(inside !== undefined && inside.split("\x1b[H").length >= 3, out);
+    }
 
     const environment = { ...environmentWith(folder), XDG_RUNTIME_DIR: folder };
     const [domains, kernels, bridges, machines, xl] = fishOffers(environment, [

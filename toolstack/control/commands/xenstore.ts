@@ -20,7 +20,7 @@ import { handler } from "./handler.ts";
 import { JSON_OPTION, requestCommand, runRequest } from "./request-command.ts";
 
 /** Characters of a listing that is answered as one: it waits in memory for who asked. The prompt shows what is longer. */
-const LISTING_MOST = 2 * 1024 * 1024;
+const LISTING_MOST = 1024 * 1024;
 /** Nodes between which others have their turns. */
 const NODES_AT_ONCE = 256;
 
