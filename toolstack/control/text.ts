@@ -32,6 +32,13 @@ export function forEachUtf8Byte(text: string, put: (byte: number) => void): void
   }
 }
 
+/** Where a piece of `text` from `from` on ends that has `most` characters, or one more: surrogate pairs are not split. */
+export function pieceEnd(text: string, from: number, most: number): number {
+  const end = from + most;
+  const split = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
+  return Math.min(split ? end + 1 : end, text.length);
+}
+
 export function encodeUtf8(text: string): Uint8Array {
   const bytes: number[] = [];
   forEachUtf8Byte(text, (byte) => bytes.push(byte));

@@ -155,15 +155,19 @@ test("xl: options and words by the usage that each command prints", (t) => {
   t.true(expected("config-update", "a", "").files);
   t.deepEqual(expected("help", "").candidates.length, xlCommandNames().length);
   t.deepEqual(expected("nonsense", "").candidates, []);
-  t.deepEqual(readUsage("x [options] <A> [b]\n-a, --all  all\n-n=N  so many"), {
-    words: ["<A>", "[b]"],
-    options: [
-      { value: "-a", summary: "all" },
-      { value: "--all", summary: "all" },
-      { value: "-n", summary: "so many" },
-    ],
-    valued: new Set(["-n"]),
-  });
+  const usage = readUsage(
+    "x [options] <A> [b]\n-a, --all  all\n-d, --delay=SECONDS  time\n-f FILE, --def=FILE   a file\n",
+  );
+  t.deepEqual(usage.words, ["<A>", "[b]"]);
+  t.deepEqual(
+    usage.options.map(({ value, summary }) => `${value} ${summary}`),
+    ["-a all", "--all all", "-d time", "--delay time", "-f a file", "--def a file"],
+  );
+  t.deepEqual([...usage.valued.keys()].sort(), ["--def", "--delay", "-d", "-f"]);
+  const files = { names: ["x"], usage: () => "x <Domain>\n-f FILE, --def=FILE   a file" };
+  t.true(xlExpected(files, ["x", "-f", ""]).files);
+  t.is(xlExpected(files, ["x", "-f", "y", ""]).names, "domain");
+  t.is(expected("sched-credit2", "-d", "").names, "domain");
 });
 
 test("lines are read as shells read them", (t) => {

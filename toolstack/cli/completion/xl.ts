@@ -12,22 +12,27 @@ export interface XlCommands {
 interface Usage {
   words: string[];
   options: Candidate[];
-  /** Options, as letters or names, that take a value. */
-  valued: Set<string>;
+  /** Options that take a value, and what that is. */
+  valued: Map<string, string>;
 }
 
-/** `-d, --delay=SECONDS  between updates`, and `-e, -F, -q  as xl's`. */
+/** `-d, --delay=SECONDS  between updates`, `-e, -F, -q  as xl's`, `-f FILE, --defconfig=FILE  the file`. */
 function readOptions(lines: readonly string[]): Pick<Usage, "options" | "valued"> {
   const options: Candidate[] = [];
-  const valued = new Set<string>();
+  const valued = new Map<string, string>();
   for (const line of lines) {
-    const [, names, summary] = /^(-[^ ]+(?:, -[^ ]+)*)(?: {2}(.*))?$/.exec(line) ?? [];
-    const all = names?.split(", ") ?? [];
-    for (const name of all) {
-      const [option] = name.split("=") as [string];
-      options.push({ value: option, summary });
-      if (names!.includes("=")) valued.add(option);
+    const [, names, summary] = /^(-.*?)(?: {2,}(.*))?$/.exec(line) ?? [];
+    for (const name of names?.split(", ") ?? []) {
+      const [, value, placeholder] = /^(-[^ =]+)(?:[ =](.+))?$/.exec(name) ?? [];
+      if (value === undefined) continue;
+      options.push({ value, summary });
+      if (placeholder !== undefined) valued.set(value, placeholder);
     }
+  }
+  // A letter in front of a long form takes what that does.
+  for (const line of lines) {
+    const [, letter, long] = /^(-\w), (--[^ =]+)=/.exec(line) ?? [];
+    if (letter !== undefined) valued.set(letter, valued.get(long!)!);
   }
   return { options, valued };
 }
@@ -60,13 +65,13 @@ export function xlExpected(xl: XlCommands, words: readonly string[]): Expected {
   if (name === "completion") return { candidates: candidatesOf(SHELLS) };
   const usage = readUsage(xl.names.includes(name) ? xl.usage(name) : "");
   let plain = 0;
-  let open = false;
+  let open: string | undefined;
   for (const word of typed) {
-    if (open) open = false;
-    else if (word.startsWith("-")) open = usage.valued.has(word);
+    if (open !== undefined) open = undefined;
+    else if (word.startsWith("-")) open = usage.valued.get(word);
     else plain++;
   }
-  if (open) return NOTHING;
+  if (open !== undefined) return ofWord(open);
   if (current.startsWith("-")) return { candidates: usage.options };
   const last = usage.words[usage.words.length - 1] ?? "";
   return ofWord(usage.words[plain] ?? (/\(s\)>|\.\.\./.test(last) ? last : ""));

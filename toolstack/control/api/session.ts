@@ -33,7 +33,7 @@ import type { Domains } from "../domains/domains.ts";
 import { RaisableInterruption } from "../interruption.ts";
 import type { Connection } from "../net/connection.ts";
 import { Task } from "../tasks.ts";
-import { decodeUtf8, encodeUtf8 } from "../text.ts";
+import { decodeUtf8, encodeUtf8, pieceEnd } from "../text.ts";
 import { after } from "../timers.ts";
 import { ServerStream } from "./stream.ts";
 
@@ -41,7 +41,9 @@ import { ServerStream } from "./stream.ts";
 const READ_BYTES = 16 * 1024;
 /** Bytes that wait for the client beyond which streams wait. */
 const OUT_FULL = 64 * 1024;
-/** Bytes that wait for the client at most: results are not bounded by its windows. */
+/** Characters of a result in one frame, of three bytes at most: some milliseconds' work. */
+const PART_CHARACTERS = Math.floor(BODY_MOST / 3);
+/** Bytes that wait for the client at most: errors and progress are not bounded by its windows. */
 const OUT_MOST = 8 * 1024 * 1024;
 
 /** What sessions share. */
@@ -183,7 +185,8 @@ export class Session {
     try {
       const result: unknown = await handled(handler, checkParams(handler.request, given), context);
       await stream.sent();
-      this.result(id, result);
+      const rest = this.result(id, result);
+      if (rest !== null) await rest;
     } catch (error) {
       await stream.sent();
       const kind = isExpected(error) ? "refused" : "internal";
@@ -191,12 +194,25 @@ export class Session {
     }
   }
 
-  private result(id: number, result: unknown): void {
-    if (!this.active.delete(id)) return;
-    const bytes = encodeUtf8(JSON.stringify(result === undefined ? null : result));
-    for (let at = 0; at < bytes.length; at += BODY_MOST) {
-      const last = at + BODY_MOST >= bytes.length;
-      this.put(encodeFrame(last ? RESULT : RESULT_PART, id, bytes.subarray(at, at + BODY_MOST)));
+  /** Sends a result; what is more than one part of it in turns, as the client takes it. */
+  private result(id: number, result: unknown): Promise<void> | null {
+    const text = JSON.stringify(result === undefined ? null : result);
+    if (text.length > PART_CHARACTERS) return this.resultInParts(id, text);
+    if (this.active.delete(id)) this.put(encodeFrame(RESULT, id, encodeUtf8(text)));
+    return null;
+  }
+
+  private async resultInParts(id: number, text: string): Promise<void> {
+    for (let at = 0; ;) {
+      const active = this.active.get(id);
+      if (active === undefined) return;
+      const end = pieceEnd(text, at, PART_CHARACTERS);
+      const last = end === text.length;
+      if (last) this.active.delete(id);
+      this.put(encodeFrame(last ? RESULT : RESULT_PART, id, encodeUtf8(text.slice(at, end))));
+      if (last) return;
+      at = end;
+      await active.stream.drained(() => this.outBytes < OUT_FULL);
     }
   }
 

@@ -70,6 +70,12 @@ export class ServerStream implements OutputFlow {
     await giveWay();
   }
 
+  /** Waits until there is room on the connection, or nobody takes anything any more; others have their turns meanwhile. */
+  async drained(hasRoom: () => boolean): Promise<void> {
+    while (!hasRoom() && !this.ended) await new Promise<void>((resolve) => this.whenDrained(resolve));
+    await giveWay();
+  }
+
   /** Waits until everything that was written has been sent. */
   async sent(): Promise<void> {
     while (this.waitingBytes > 0 && !this.ended) await new Promise<void>((resolve) => this.whenDrained(resolve));

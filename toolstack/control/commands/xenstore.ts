@@ -22,7 +22,7 @@ import { JSON_OPTION, requestCommand, runRequest } from "./request-command.ts";
 /** Characters of a listing that is answered as one: it waits in memory for who asked. The prompt shows what is longer. */
 const LISTING_MOST = 1024 * 1024;
 /** Nodes between which others have their turns. */
-const NODES_AT_ONCE = 256;
+const NODES_AT_ONCE = 16;
 
 /** A path as the user wrote it, relative ones from domain 0's own. Throws CommandError. */
 function pathArgument(text: string): string {

@@ -8,7 +8,7 @@ import { memory } from "../host.ts";
 import { consoleWrite } from "../hypercalls/console-io.ts";
 import { reserveScratch } from "../scratch.ts";
 import { giveWay, Task, turnIsOver } from "../tasks.ts";
-import { forEachUtf8Byte } from "../text.ts";
+import { forEachUtf8Byte, pieceEnd } from "../text.ts";
 import { showLife } from "../watchdog.ts";
 
 const LF = 0x0a;
@@ -124,20 +124,13 @@ export async function printed(interruption: Interruption): Promise<void> {
   await giveWay();
 }
 
-/** Characters of `text` from `from` on, `most` or one more: surrogate pairs are not split. */
-function pieceOf(text: string, from: number, most: number): string {
-  const end = from + most;
-  const split = end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800;
-  return text.slice(from, split ? end + 1 : end);
-}
-
 /** Copies what comes next of the first chunk into the buffer, from `used` on; returns the new end. */
 function copyNext(bytes: Uint8Array, used: number): number {
   const chunk = chunks[first]!;
   const most = PIECE - used;
   let taken: number;
   if (typeof chunk === "string") {
-    const piece = pieceOf(chunk, at, most);
+    const piece = chunk.slice(at, pieceEnd(chunk, at, most));
     taken = piece.length;
     forEachUtf8Byte(piece, (byte) => (bytes[used++] = byte));
   } else {

@@ -170,6 +170,19 @@ test("a log longer than windows and buffers comes whole", async (t) => {
   t.is(text(), m.log);
 });
 
+test("a result longer than what may wait for a client comes whole, whatever its characters; others are answered meanwhile", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m, new Pipe(64 * 1024));
+  // 9 characters, 17 bytes, so that parts end in the middle of each kind.
+  const script = "'a\\u00e9\\u20ac\\u{1f600}bc\\u{1f680}'.repeat(1_000_000)";
+  const long = client.request(jsRequest, { script }).result;
+  await m.pass(3);
+  t.is((await settled(m, client.request(listRequest, {}).result)).length, 1);
+  const { shown } = await settled(m, long, 100_000);
+  t.is(shown.length, 9_000_002);
+  t.true(shown === JSON.stringify("a\u00e9\u20ac\u{1f600}bc\u{1f680}".repeat(1_000_000)));
+});
+
 test("what breaks the protocol is disconnected, and nobody else", async (t) => {
   const m = await booted();
   const { client } = await connect(m);
