@@ -115,3 +115,16 @@ test("the last argument may be given several times", (t) => {
   t.deepEqual(parseOptions(["1", "2", "x"], {}, ["ID..."]).rest, ["1", "2", "x"]);
   t.throws(() => parseOptions([], {}, ["ID..."]), { message: /^ID is missing$/ });
 });
+
+test("letters stand for options; an unknown one, and several in one word, are refused", (t) => {
+  const specs = { delay: { value: "SECONDS", short: "d" }, full: { short: "f" } };
+  const parsed = parseOptions(["-d", "3", "-f", "x", "-1"], specs, ["A", "B"]);
+  t.deepEqual([parsed.values.get("delay"), parsed.switches.has("full"), parsed.rest], ["3", true, ["x", "-1"]]);
+  for (const [words, message] of [
+    [["-x"], /^unknown option -x; known: --delay --full$/],
+    [["-fd"], /^unknown option -fd/],
+    [["-d"], /^--delay needs a value: SECONDS$/],
+    [["-f", "--full"], /^--full is given twice$/],
+  ] as const)
+    t.throws(() => parseOptions([...words], specs, ["[A]"]), { instanceOf: CommandError, message });
+});
