@@ -57,9 +57,10 @@ function ofWord(word: string): Expected {
 /** @param words behind `xl`, the last one up to the cursor */
 export function xlExpected(xl: XlCommands, words: readonly string[]): Expected {
   const current = words[words.length - 1] ?? "";
-  const [name, ...typed] = words
-    .slice(0, -1)
-    .filter((word, i, all) => !(word.startsWith("-") && all.slice(0, i).every((each) => each.startsWith("-"))));
+  const before = words.slice(0, -1);
+  // xl's own options are in front of the command.
+  const at = before.findIndex((word) => !word.startsWith("-"));
+  const [name, ...typed] = at < 0 ? [] : before.slice(at);
   if (name === undefined) return current.startsWith("-") ? NOTHING : { candidates: candidatesOf(xl.names) };
   if (name === "help") return { candidates: candidatesOf(xl.names) };
   if (name === "completion") return { candidates: candidatesOf(SHELLS) };
