@@ -76,6 +76,13 @@ test("completion knows options with hyphens, --help and ids after ids", async (t
     ["volume create --if", "volume create --if-absent "],
     ["vif attach ot", "vif attach other "],
     ["modu", "modules "],
+    ["create --on-crash pr", "create --on-crash preserve "],
+    ["create --kernel init", "create --kernel initrd "],
+    ["xenctx 1 --symbols he", "xenctx 1 --symbols hello "],
+    ["xenctx --vcpu 0 ot", "xenctx --vcpu 0 other "],
+    ["mem-set ot", "mem-set other "],
+    ["xenstore-ls --f", "xenstore-ls --full "],
+    ["top --it", "top --iterations "],
   ] as const) {
     m.takeOutput();
     for (const key of `${typed}\t`) await m.type(key);
