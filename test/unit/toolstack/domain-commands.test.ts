@@ -10,10 +10,11 @@ import { createRequest } from "../../../toolstack/api/requests/domains.ts";
 import { connect, settled } from "./api/clients.ts";
 import { BEYOND_RAM, machine } from "./fake-session.ts";
 
-/** A machine at its prompt, and what one line prints there. */
-async function start(cpus = 1): Promise<{ m: FakeMachine; typed(line: string): Promise<string> }> {
+/** A machine at its prompt, started at that system time, and what one line prints there. */
+async function start(cpus = 1, ns = 1e9): Promise<{ m: FakeMachine; typed(line: string): Promise<string> }> {
   const m = machine();
   m.cpus = cpus;
+  m.now = ns;
   await m.boot();
   m.takeOutput();
   const typed = async (line: string) => {
@@ -190,6 +191,14 @@ test("uptime: since a domain was made, whatever happened to domain 0", async (t)
   t.regex(await typed("uptime nobody"), /^uptime: no domain "nobody"/);
   await reboots(t, m, 1);
   t.true((await seconds()).get(2)! < 5, "a new one");
+});
+
+test("uptime: of a domain that was made in the machine's first second, behind a restart of domain 0", async (t) => {
+  const { m, typed } = await start(1, 1e6);
+  t.is(await typed("create --kernel hello --memory 2 --name early"), "1\n");
+  t.regex(await typed("uptime 0"), / 0:00:00$/m);
+  await restarted(m);
+  t.regex(await typed("uptime early"), /^early +1 +0:00:0\d$/m);
 });
 
 test("create: a UUID that another has is refused; vCPUs, weight and CPUs are as asked for", async (t) => {

@@ -151,7 +151,8 @@ export class FakeMachine {
   private nextId = 1;
   private nextModule = DOM0_MODULES;
   private modules: FakeModule[] = [];
-  private now = 1e9;
+  /** System time, ns. */
+  now = 1e9;
   frameNs = 0; // what a frame given or taken costs
   private timer = 0;
   private turn: () => void = () => {};

@@ -50,7 +50,8 @@ export interface SavedDomain {
  */
 export function encodeDomain(domain: GuestDomain, store: SavedClient | null): string {
   const { policy, quickEnds, sizes } = domain;
-  const made = (domain.madeNs / 1e9) | 0; // small: the engine takes several times as long to write down others
+  // Up to a whole second: 0 is not known. Small: the engine takes several times as long to write down others.
+  const made = ((domain.madeNs + 999_999_999) / 1e9) | 0;
   let text = `${HEAD}${quoted(domain.name)},"handle":"${domain.handleKey}","madeS":${made},"request":${encodeRequest(domain)}`;
   if (domain.next !== null) text += `,"next":${JSON.stringify(savedRequest(domain.next))}`;
   if (policy !== DEFAULT_POLICY) text += `,"policy":${JSON.stringify(policy)}`;

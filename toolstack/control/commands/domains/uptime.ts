@@ -17,7 +17,8 @@ export const uptimeCommand = requestCommand(
     const now = systemTime();
     return listedDomains(ids, domains).map(({ info: { id }, name }) => {
       const from = began(id, domains);
-      return { name, id, seconds: from === null ? null : Math.floor((now - from) / 1e9) };
+      // Kept to a second, rounded up, it may be one that is not over yet.
+      return { name, id, seconds: from === null ? null : Math.max(0, Math.floor((now - from) / 1e9)) };
     });
   }),
 );
