@@ -46,6 +46,7 @@ const STREAMS: Readonly<Record<Stream, string>> = {
   output: "text from Typevisor",
   file: "bytes from Typevisor, which make a file",
   console: "bytes both ways, until either side ends it",
+  tunnel: "bytes both ways, each of which ends by itself (DATA_END)",
   upload: "bytes to Typevisor, as many as the arguments say",
 };
 

@@ -269,6 +269,7 @@ export const consoleRequest = defineRequest({
 export const waitRequest = defineRequest({
   name: "wait",
   summary: "wait until a domain has ended, and say how",
+  waits: { for: "the domain's end", cancelled: "it runs on" },
   arguments: { id: domainId() },
   result: v.object({ ended: v.string() }),
   lines: ({ ended: how }) => [how],

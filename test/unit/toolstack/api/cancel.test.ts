@@ -55,6 +55,7 @@ const CASES: Record<string, Case> = {
   },
   shutdown: { params: { id: "one" }, error: /^no longer waiting for domain 1 \(one\): the request stands$/ },
   reboot: { params: { id: "one" }, error: /^no longer waiting for domain 1 \(one\): the request stands$/ },
+  wait: { params: { id: "one" }, error: /^no longer waiting for domain 1 \(one\): it runs on$/ },
   console: { params: { id: "one" }, result: { ended: null } },
   "image put": { params: { hash: HASH, name: "x", bytes: 10 }, error: /^cancelled: the image is not there$/ },
   js: { params: { script: "new Promise(() => {})" }, error: /^no longer waiting for the promise$/ },
