@@ -59,7 +59,7 @@ export namespace NetMailbox {
   // In, for NET_OPEN.
   export const firstRef: u32 = 12; // grant reference of the first shared page; the others follow
   export const mac: u32 = 16; // 6 bytes
-  export const seed: u32 = 24; // 64 bytes that differ from machine to machine and from boot to boot
+  export const seed: u32 = 24; // 64 bytes that nobody can predict, if the machine has such
   // Out.
   export const notify: u32 = 88; // not 0: the back end is to be notified; the caller writes 0
   export const address: u32 = 92; // 0: none yet

@@ -6,10 +6,11 @@ import { DOM0_NET } from "../../../abi/domain0-layout.ts";
 import * as net from "../../../abi/net.ts";
 import { NetMailbox, NetStream } from "../../../abi/net.ts";
 import { SANDBOX_NET } from "../../../abi/software.ts";
-import { clockWords, systemTime } from "../clock.ts";
+import { systemTime } from "../clock.ts";
 import { memory } from "../host.ts";
 import { releaseOwnMemory, takeOwnMemory } from "../hypercalls/memory.ts";
 import { callSandbox, startSandbox } from "../sandbox.ts";
+import { foldedSeed } from "../tls/entropy.ts";
 import { PAGE_SIZE, words } from "../window.ts";
 
 const FIRST_GFN = DOM0_NET / PAGE_SIZE;
@@ -55,8 +56,7 @@ export class NetModule {
     memory.store32(this.mailbox + NetMailbox.firstRef, firstRef);
     memory.write(this.mailbox + NetMailbox.mac, mac);
     this.now = systemTime();
-    const seed = new Uint8Array(Uint32Array.from([this.now, ...clockWords()]).buffer);
-    memory.write(this.mailbox + NetMailbox.seed, seed.subarray(0, SEED_BYTES));
+    memory.write(this.mailbox + NetMailbox.seed, foldedSeed(SEED_BYTES));
     this.call(net.NET_OPEN);
     return null;
   }

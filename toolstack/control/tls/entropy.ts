@@ -6,7 +6,7 @@
  * - a boot module named `seed`, 32 bytes or more, which whoever starts the machine has made from good random numbers, for this start alone.
  *
  * Mixed in, and not counted on: the TSC around each word and the time, which make the seeds of two starts of domain 0 differ where the
- * module's bytes are the same. Without a good source there is no TLS.
+ * module's bytes are the same. Without a good source there is no TLS; TCP's numbers (`../net`) have the same sources, and what there is.
  */
 import { DOM0_CALL_PAGE } from "../../../abi/domain0-layout.ts";
 import { CallPage, RANDOM_NONE, RANDOM_RDRAND, RANDOM_RDSEED } from "../../../abi/software.ts";
@@ -118,4 +118,16 @@ export function freshSeed(): Uint8Array {
 /** What is stirred in for a session: never harmful, and as good as the processor. */
 export function stirring(): Uint8Array {
   return join(processorWords(STIR_WORDS).bytes, time());
+}
+
+/**
+ * A seed of `length` bytes for what goes on without a good source too: all there is, folded, so that it is as good as the best of it.
+ * The processor's words and the time are new each time.
+ */
+export function foldedSeed(length: number): Uint8Array {
+  const seed = new Uint8Array(length);
+  join(processorWords(SEED_WORDS).bytes, moduleBytes(), time()).forEach((byte, i) => {
+    seed[i % length]! ^= byte;
+  });
+  return seed;
 }

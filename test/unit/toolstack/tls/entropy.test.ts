@@ -5,7 +5,7 @@ import { DOM0_CALL_PAGE, DOM0_MODULES } from "../../../../abi/domain0-layout.ts"
 import { CallPage, RANDOM_NONE, RANDOM_RDRAND, RANDOM_RDSEED } from "../../../../abi/software.ts";
 import { TLS_SEED_BYTES } from "../../../../abi/tls.ts";
 import { openHost } from "../../../../toolstack/control/host.ts";
-import { describeEntropy, freshSeed, stirring } from "../../../../toolstack/control/tls/entropy.ts";
+import { describeEntropy, foldedSeed, freshSeed, stirring } from "../../../../toolstack/control/tls/entropy.ts";
 import { writeStartInfo } from "../fake-start-info.ts";
 import { PagedWindow } from "../paged-window.ts";
 import { NO_HOST } from "../no-host.ts";
@@ -94,4 +94,29 @@ test.serial("a boot module is enough, and starts the seed where the processor gi
 test.serial("any seed is long enough for the generator", (t) => {
   machine(RANDOM_NONE, () => NOTHING, randomBytes(32));
   t.true(freshSeed().length >= TLS_SEED_BYTES);
+});
+
+test.serial("a folded seed has every source in it, and differs each time as far as there is one", (t) => {
+  const words: Buffer[] = [];
+  machine(RANDOM_RDRAND, () => {
+    words.push(randomBytes(8));
+    return words.at(-1)!;
+  });
+  const seed = foldedSeed(64);
+  t.is(seed.length, 64);
+  t.is(words.length, 16);
+  // Each of the processor's words lies in its place, with others on top: without the rest nothing of it can be told.
+  const folded = Buffer.alloc(64);
+  words.forEach((word, i) => word.forEach((byte, k) => (folded[((i % 4) * 16 + k) % 64]! ^= byte)));
+  for (const i of [1, 2, 3]) t.true(folded.subarray(16 * i, 16 * i + 8).equals(seed.subarray(16 * i, 16 * i + 8)));
+  t.notDeepEqual(foldedSeed(64), seed);
+  // A module alone: another one gives another seed.
+  const bytes = randomBytes(64);
+  machine(RANDOM_NONE, () => NOTHING, bytes);
+  const first = foldedSeed(64);
+  machine(RANDOM_NONE, () => NOTHING, randomBytes(64));
+  t.notDeepEqual(foldedSeed(64), first);
+  // Nothing at all: still a seed, for there are the clocks.
+  machine(RANDOM_NONE, () => NOTHING);
+  t.is(foldedSeed(64).length, 64);
 });
