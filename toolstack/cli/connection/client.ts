@@ -129,6 +129,15 @@ class RequestStream extends Duplex {
   }
 }
 
+/** @throws ProtocolError for what is not JSON */
+function parse(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString());
+  } catch {
+    throw new ProtocolError("a body that is not JSON");
+  }
+}
+
 interface Open {
   stream: RequestStream;
   parts: Buffer[];
@@ -223,7 +232,11 @@ export class Client {
   }
 
   private frame({ type, id, body }: Frame): void {
-    const object = () => JSON.parse(Buffer.from(body).toString()) as Record<string, unknown>;
+    const object = () => {
+      const value = parse(body);
+      if (typeof value !== "object" || value === null) throw new ProtocolError("a body that is no JSON object");
+      return value as Record<string, unknown>;
+    };
     if (id === 0) {
       if (type === HELLO) {
         this.greet?.(object() as unknown as Greeting);
@@ -253,9 +266,9 @@ export class Client {
         break;
       case RESULT: {
         open.parts.push(Buffer.from(body));
+        const result = parse(Buffer.concat(open.parts));
         this.open.delete(id);
         open.stream.finish();
-        const result: unknown = JSON.parse(Buffer.concat(open.parts).toString());
         open.resolve(result ?? undefined);
         break;
       }

@@ -30,6 +30,7 @@ import { API_VERSION, checkParams } from "../../api/request.ts";
 import { errorText, isExpected } from "../commands/error-text.ts";
 import { handled, type AnyHandler, type RequestContext } from "../commands/handler.ts";
 import type { Domains } from "../domains/domains.ts";
+import { reportFailure } from "../failures.ts";
 import { RaisableInterruption } from "../interruption.ts";
 import type { Connection } from "../net/connection.ts";
 import { Task } from "../tasks.ts";
@@ -45,6 +46,8 @@ const OUT_FULL = 64 * 1024;
 const PART_CHARACTERS = Math.floor(BODY_MOST / 3);
 /** Bytes that wait for the client at most: errors and progress are not bounded by its windows. */
 const OUT_MOST = 8 * 1024 * 1024;
+/** Characters of an error's or a progress line's text. */
+const TEXT_MOST = 4096;
 
 /** What sessions share. */
 export interface SessionServices {
@@ -98,8 +101,9 @@ export class Session {
       try {
         this.reader.push(this.into.subarray(0, count), (frame) => this.frame(frame));
       } catch (error) {
-        if (!(error instanceof ProtocolError)) throw error;
-        this.fail(error.message);
+        // What a client sends must not be able to do that: it is reported, and the client cannot be served on.
+        if (!(error instanceof ProtocolError)) reportFailure("a control connection", error);
+        this.fail(error instanceof ProtocolError ? error.message : "internal error");
       }
       // What it has put out goes at once; when less came than there was room for, that was all.
       this.flush();
@@ -137,7 +141,8 @@ export class Session {
   private hello(body: Uint8Array): void {
     const { protocol } = parseObject(body);
     if (protocol !== PROTOCOL_VERSION) {
-      throw new ProtocolError(`protocol version ${JSON.stringify(protocol)}: this is ${PROTOCOL_VERSION}`);
+      const theirs = typeof protocol === "number" ? protocol : "unknown";
+      throw new ProtocolError(`protocol version ${theirs}: this is ${PROTOCOL_VERSION}`);
     }
     this.greeted = true;
     this.cancelHello();
@@ -154,9 +159,10 @@ export class Session {
     if (id === 0 || this.active.has(id)) throw new ProtocolError(`the request id ${id} is in use`);
     if (this.active.size >= REQUESTS_MOST) throw new ProtocolError(`more than ${REQUESTS_MOST} requests at a time`);
     const { request: name, params } = parseObject(body);
-    const handler = this.services.handlers.get(String(name));
+    const handler = typeof name === "string" ? this.services.handlers.get(name) : undefined;
     if (handler === undefined) {
-      this.error(id, "request", `there is no request "${String(name)}"`);
+      const what = typeof name === "string" ? `there is no request "${name}"` : "the request's name is missing";
+      this.error(id, "request", what);
       return;
     }
     const interruption = new RaisableInterruption();
@@ -171,7 +177,7 @@ export class Session {
       domains: this.services.domains,
       interruption,
       progress: (text) => {
-        if (this.active.has(id)) this.send(PROGRESS, id, { text });
+        if (this.active.has(id)) this.send(PROGRESS, id, { text: shortened(text) });
       },
       output: (bytes) => stream.write(bytes),
       outputRoom: () => stream.room(),
@@ -218,11 +224,11 @@ export class Session {
 
   private error(id: number, kind: ErrorKind, message: string): void {
     this.active.delete(id);
-    this.send(ERROR, id, { kind, message });
+    this.send(ERROR, id, { kind, message: shortened(message) });
   }
 
   private send(type: number, id: number, body: object): void {
-    this.put(encodeFrame(type, id, encodeUtf8(JSON.stringify(body)).subarray(0, BODY_MOST)));
+    this.put(encodeFrame(type, id, encodeUtf8(JSON.stringify(body))));
   }
 
   private put(bytes: Uint8Array): void {
@@ -271,7 +277,7 @@ export class Session {
   /** The client has broken the protocol. */
   private fail(message: string): void {
     if (this.over) return;
-    this.send(ERROR, 0, { kind: "protocol", message });
+    this.send(ERROR, 0, { kind: "protocol", message: shortened(message) });
     this.flush();
     this.connection.close();
     this.finish();
@@ -294,6 +300,11 @@ export class Session {
     this.connection.onReady = () => {};
     this.ended();
   }
+}
+
+/** A text for people, which fits into a frame whatever it quotes: a character has six bytes of JSON at most. */
+function shortened(text: string): string {
+  return text.length <= TEXT_MOST ? text : `${text.slice(0, TEXT_MOST)}...`;
 }
 
 /** @throws ProtocolError for what is no object in JSON */
