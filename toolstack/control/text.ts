@@ -40,9 +40,15 @@ export function pieceEnd(text: string, from: number, most: number): number {
 }
 
 export function encodeUtf8(text: string): Uint8Array {
-  const bytes: number[] = [];
-  forEachUtf8Byte(text, (byte) => bytes.push(byte));
-  return Uint8Array.from(bytes);
+  if (/[^\x00-\x7f]/.test(text)) {
+    const bytes: number[] = [];
+    forEachUtf8Byte(text, (byte) => bytes.push(byte));
+    return Uint8Array.from(bytes);
+  }
+  const { length } = text;
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
 }
 
 /** Length of the UTF-8 sequence that `first` starts; 0 when it cannot start one. */
@@ -54,16 +60,30 @@ export function utf8Length(first: number): number {
   return 0;
 }
 
-/** Up to so many bytes, text is first tried as ASCII. */
-const ASCII_BYTES = 4096;
+/** Bytes that are given to a native function at once: as its arguments. */
+const PIECE_BYTES = 4096;
+
+/** Each byte as a character: the engine does this natively, in a fraction of what a loop takes. */
+function binaryText(bytes: Uint8Array): string {
+  let text = "";
+  for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+    text += String.fromCharCode.apply(null, bytes.subarray(at, at + PIECE_BYTES) as unknown as number[]);
+  }
+  return text;
+}
 
 /** Decodes UTF-8; every byte that is not part of a valid sequence becomes U+FFFD. */
 export function decodeUtf8(bytes: Uint8Array): string {
-  if (bytes.length <= ASCII_BYTES) {
-    // The engine does this natively: a fraction of what the loop takes.
-    const ascii = String.fromCharCode.apply(null, bytes as unknown as number[]);
-    if (!/[^\x00-\x7f]/.test(ascii)) return ascii;
+  const binary = binaryText(bytes);
+  if (!/[^\x00-\x7f]/.test(binary)) return binary;
+  try {
+    return decodeURIComponent(escape(binary));
+  } catch {
+    return decodeDamaged(bytes);
   }
+}
+
+function decodeDamaged(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length;) {
     const first = bytes[i]!;

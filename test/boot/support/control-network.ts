@@ -72,9 +72,9 @@ export async function received(port: number): Promise<number> {
   return length;
 }
 
-/** Waits until an expression in domain 0 has a value. */
-export async function awaitValue(machine: Machine, expression: string, wanted: number): Promise<void> {
-  for (let tries = 0; tries < 200; tries++) {
+/** Waits until an expression in domain 0 has a value; asks so many times. */
+export async function awaitValue(machine: Machine, expression: string, wanted: number, most = 200): Promise<void> {
+  for (let tries = 0; tries < most; tries++) {
     if ((await evaluate<number>(machine, expression)) === wanted) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }

@@ -78,7 +78,8 @@ export async function connect(
   }
 }
 
-async function secure(target: Target, { identity, key }: ControlKey): Promise<tls.TLSSocket> {
+/** A connection by TLS, with the machine's key: nothing was said on it yet. @throws ConnectionLost in words */
+export async function secure(target: Target, { identity, key }: ControlKey): Promise<tls.TLSSocket> {
   let socket: tls.TLSSocket | null = null;
   try {
     socket = tls.connect({

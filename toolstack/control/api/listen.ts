@@ -132,6 +132,7 @@ export class ControlService implements ControlView {
     tls.secure(this.listen)(CONTROL_PORT, accept);
     this.ports.listen((connection) => tls.add(connection, accept));
     this.tls = tls;
+    this.server.connections = () => tls.sizes;
   }
 }
 

@@ -3,6 +3,7 @@ import { VERSION } from "../../api/version.ts";
 import { handlers } from "../commands/table.ts";
 import type { Domains } from "../domains/domains.ts";
 import type { Connection } from "../net/connection.ts";
+import type { TlsServer } from "../tls/listen.ts";
 import { Session, type SessionServices } from "./session.ts";
 
 /** Clients at a time. */
@@ -10,6 +11,8 @@ export const CLIENTS_MOST = 32;
 
 export class ControlServer {
   private clients = 0;
+  /** Set when it listens: connections that are and are not authenticated, for `js`. */
+  connections: (() => TlsServer["sizes"]) | null = null;
   private readonly services: SessionServices;
 
   constructor(domains: Domains) {

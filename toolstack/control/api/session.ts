@@ -26,6 +26,7 @@ import {
   type ErrorKind,
   type Frame,
 } from "../../api/protocol.ts";
+import { parseJson } from "../../api/json.ts";
 import { API_VERSION, checkParams } from "../../api/request.ts";
 import { errorText, isExpected } from "../commands/error-text.ts";
 import { handled, type AnyHandler, type RequestContext } from "../commands/handler.ts";
@@ -311,7 +312,7 @@ function shortened(text: string): string {
 function parseObject(body: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(decodeUtf8(body));
+    value = parseJson(decodeUtf8(body));
   } catch {
     throw new ProtocolError("a body that is not JSON");
   }

@@ -119,6 +119,11 @@ export class ImageStore {
     return [...this.images.values()];
   }
 
+  /** How many are being uploaded, for `js`. */
+  get coming(): number {
+    return this.runs.length - this.images.size - this.going.length;
+  }
+
   /** One by its whole hash. */
   find(hash: string): UploadedImage | undefined {
     this.open();

@@ -9,10 +9,14 @@ import {
   DATA_END,
   encodeFrame,
   encodeWindow,
+  ERROR,
+  FrameReader,
   HELLO,
   PROGRESS,
   REQUEST,
+  REQUESTS_MOST,
   RESULT,
+  RESULT_PART,
   WINDOW,
 } from "../../../../toolstack/api/protocol.ts";
 import { requests } from "../../../../toolstack/api/requests/table.ts";
@@ -26,6 +30,15 @@ export const RANDOM_DOMAINS = ["random-1", "random-2", "random-3"];
 export const RANDOM_IMAGE = "sha256:abcd";
 
 export const GREETING = encodeFrame(HELLO, 0, Buffer.from('{"protocol":1,"software":"random"}'));
+
+function isObject(body: Uint8Array): boolean {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(body).toString());
+    return typeof value === "object" && value !== null && !Array.isArray(value);
+  } catch {
+    return false;
+  }
+}
 
 const text = (value: unknown) => Buffer.from(JSON.stringify(value));
 
@@ -44,23 +57,42 @@ export class RandomFrames {
     this.id = 0;
   }
 
-  /** Bytes of the next frame, or of what is none: after it the connection may be over. */
-  next(): Uint8Array {
+  /** Bytes of the next frame, or of what is none; `last`: the connection may be over with it. */
+  next(): { bytes: Uint8Array; last: boolean } {
+    const { random } = this;
+    if (random.oneIn(50)) return { bytes: this.ending(), last: true };
+    const bytes = this.harmless();
+    return { bytes, last: bytes[4] === REQUEST && !isObject(bytes.subarray(9)) };
+  }
+
+  private harmless(): Uint8Array {
     const { random } = this;
     const kind = random.below(100);
-    if (kind < 40) return this.count("request", this.request());
+    if (kind < 45) return this.count("request", this.request());
     if (kind < 50) return this.count("damaged request", this.damaged());
-    if (kind < 65) return this.count("stream", this.ofStream());
-    if (kind < 70) return this.count("unknown id", encodeFrame(random.pick([DATA, WINDOW, CANCEL]), random.u32()));
-    if (kind < 75) return this.count("huge", this.huge());
-    if (kind < 80) return this.count("nested", this.nested());
-    if (kind < 95) return this.count("objects", this.objects());
-    // The connection is over with most of these.
-    if (kind < 96) return this.count("type", encodeFrame(random.below(256), random.below(4), this.bytes(20)));
-    if (kind < 97) return this.count("server's", encodeFrame(random.pick([RESULT, PROGRESS, HELLO]), this.someId()));
-    if (kind < 98) return this.count("length", this.wrongLength());
-    if (kind < 99) return this.count("same id", encodeFrame(REQUEST, this.someId(), text({ request: "list" })));
-    return this.count("bytes", this.bytes(300));
+    if (kind < 70) return this.count("stream", this.ofStream());
+    if (kind < 80) return this.count("unknown id", encodeFrame(random.pick([DATA, DATA_END, CANCEL]), random.u32()));
+    if (kind < 82) return this.count("huge", this.huge());
+    return this.count("objects", this.objects());
+  }
+
+  /** What ends a connection, more often than not. */
+  private ending(): Uint8Array {
+    const { random } = this;
+    switch (random.below(6)) {
+      case 0:
+        return this.count("type", encodeFrame(random.below(256), random.below(4), this.bytes(20)));
+      case 1:
+        return this.count("server's", encodeFrame(random.pick([RESULT, PROGRESS, HELLO]), this.someId()));
+      case 2:
+        return this.count("length", this.wrongLength());
+      case 3:
+        return this.count("same id", encodeFrame(REQUEST, this.someId(), text({ request: "list" })));
+      case 4:
+        return this.count("nested", this.nested());
+      default:
+        return this.count("bytes", this.bytes(300));
+    }
   }
 
   private count(kind: string, bytes: Uint8Array): Uint8Array {
@@ -189,5 +221,50 @@ export class RandomFrames {
     const length = view.getUint32(0, true);
     view.setUint32(0, this.random.pick([0, 4, length - 1, length + 1, BODY_MOST + 6, 0xffffffff]), true);
     return bytes;
+  }
+}
+
+/** Requests that one such client has at a time: one more than there may be ends its connection. */
+const OPEN_MOST = REQUESTS_MOST - 1;
+
+/**
+ * One such client: it sends whatever comes, but knows its own requests, so that its connection is over when it is to be. It gives streams
+ * room, and cancels what it has too much of: all of that must be answered.
+ */
+export class RandomClient {
+  private readonly open = new Set<number>();
+  private readonly reader = new FrameReader();
+
+  constructor(
+    private readonly source: RandomFrames,
+    private readonly write: (bytes: Uint8Array) => void,
+  ) {
+    source.begin();
+    write(GREETING);
+  }
+
+  /** Whether it can send something: not while it waits for answers. */
+  get free(): boolean {
+    return this.open.size < OPEN_MOST;
+  }
+
+  /** Sends a frame, when it is free; true: the connection is over with it. */
+  send(): boolean {
+    const { bytes, last } = this.source.next();
+    this.write(bytes);
+    if (last || bytes[4] !== REQUEST) return last;
+    this.open.add(Buffer.from(bytes).readUInt32LE(5));
+    if (!this.free) for (const id of this.open) this.write(encodeFrame(CANCEL, id));
+    return false;
+  }
+
+  /** What Typevisor has sent. @throws Error for what no client can read */
+  take(bytes: Uint8Array): void {
+    this.reader.push(bytes, ({ type, id, body }) => {
+      if (type === DATA && this.open.has(id)) this.write(encodeFrame(WINDOW, id, encodeWindow(body.length)));
+      if (type === ERROR) JSON.parse(Buffer.from(body).toString());
+      if (type === RESULT || type === ERROR) this.open.delete(id);
+      else if (![HELLO, PROGRESS, DATA, WINDOW, RESULT_PART].includes(type)) throw new Error(`a frame of type ${type}`);
+    });
   }
 }
