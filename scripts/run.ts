@@ -40,6 +40,7 @@ import { installPackages, type Purpose } from "./setup.ts";
 import { KEYS_HELP, reportSize, sendInput, showOutput, terminalWord } from "./terminal.ts";
 
 interface RunOptions {
+  terminal: "raw" | "safe";
   machine: MachineKind | "auto";
   cpus: number;
   memory?: number;
@@ -190,6 +191,14 @@ function parseOptions(): RunOptions {
         "--control <way>",
         "how `chaos` and `xl` reach the machine; default: network, where it has a card, virtio-console in QEMU without one",
       ).choices([...CARRIERS, "none"]),
+    )
+    .addOption(
+      new Option(
+        "--terminal <how>",
+        "guests' output on this console: as it is, or without what would reprogram the terminal",
+      )
+        .choices(["raw", "safe"])
+        .default("raw"),
     )
     .option("--name <name>", "what `chaos` and `xl` call this machine (default: typevisor, or with a number behind it)")
     .option("--key <file>", "with --iso: the key that `chaos` and `xl` will have (`chaos key FILE` makes one)")
@@ -381,7 +390,7 @@ async function main(build?: () => Promise<void>): Promise<number> {
     commandLine: [
       commandLine,
       ...(network === null ? [] : [network.word]),
-      ...(options.exec === undefined ? terminalWord(process.stdout) : []),
+      ...terminalWord(options.exec === undefined ? process.stdout : {}, options.terminal === "safe"),
     ].join(" "),
     modules,
     ...devices,

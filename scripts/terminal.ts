@@ -45,9 +45,13 @@ export function showsGuest(output: string): boolean {
   return output.lastIndexOf(GUEST_CONSOLE) > output.lastIndexOf(PROMPT);
 }
 
-/** The word that tells domain 0 how large the terminal is; none where standard output is no terminal. */
-export function terminalWord({ isTTY, columns, rows }: Partial<NodeJS.WriteStream>): string[] {
-  return isTTY && columns && rows ? [`terminal=${columns}x${rows}`] : [];
+/**
+ * The word that tells domain 0 how large the terminal is, unless standard output is none, and whether guests' output is to be shown without
+ * what would reprogram it.
+ */
+export function terminalWord({ isTTY, columns, rows }: Partial<NodeJS.WriteStream>, safe: boolean): string[] {
+  const words = [...(isTTY && columns && rows ? [`${columns}x${rows}`] : []), ...(safe ? ["safe"] : [])];
+  return words.length > 0 ? [`terminal=${words.join()}`] : [];
 }
 
 /** Tells the prompt that the terminal has another size now, as a terminal reports it; a guest's console is not for that. */

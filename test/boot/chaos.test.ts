@@ -333,7 +333,7 @@ test.serial(
     // A client that leaves in the middle of a console: it is free again.
     await machine.command("create --kernel idle --memory 4 --name idle", COMMAND_MS);
     const other = await connect(target);
-    other.client.request(consoleRequest, { id: "idle" }).result.catch(() => {});
+    other.client.request(consoleRequest, { id: "idle", safe: false }).result.catch(() => {});
     await awaitValue(machine, "Number(domains.find('idle').console.attached)", 1);
     other.client.close();
     await awaitValue(machine, "Number(domains.find('idle').console.attached)", 0);

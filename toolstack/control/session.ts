@@ -12,7 +12,7 @@ import { runCommand } from "./commands/run.ts";
 import { isCommand } from "./commands/table.ts";
 import { splitCommands } from "./commands/words.ts";
 import { atLineStart, print } from "./console/output.ts";
-import { readTerminalSize } from "./console/terminal.ts";
+import { readTerminal } from "./console/terminal.ts";
 import { RaisableInterruption } from "./interruption.ts";
 import type { Shell } from "./shell.ts";
 import { endMachine } from "./end-machine.ts";
@@ -50,7 +50,7 @@ export async function startSession(shell: Shell, domains: Domains): Promise<void
     print("domain 0 was restarted\n");
     domains.devices.sweep((id) => domains.find(id) !== undefined);
   }
-  readTerminalSize(bootOption("terminal"));
+  readTerminal(bootOption("terminal"));
   const exec = bootOption("exec");
   if (exec !== undefined) {
     await runExec(exec, progress, domains);

@@ -86,9 +86,11 @@ test("Ctrl-\\ twice within a second ends the machine; Ctrl-C and single ones are
 });
 
 test("domain 0 is told the terminal's size where there is one", (t) => {
-  t.deepEqual(terminalWord({ isTTY: true, columns: 132, rows: 43 }), ["terminal=132x43"]);
-  t.deepEqual(terminalWord({ isTTY: true, columns: 0, rows: 0 }), []);
-  t.deepEqual(terminalWord({ columns: 80, rows: 24 }), []);
+  t.deepEqual(terminalWord({ isTTY: true, columns: 132, rows: 43 }, false), ["terminal=132x43"]);
+  t.deepEqual(terminalWord({ isTTY: true, columns: 132, rows: 43 }, true), ["terminal=132x43,safe"]);
+  t.deepEqual(terminalWord({ isTTY: true, columns: 0, rows: 0 }, false), []);
+  t.deepEqual(terminalWord({ columns: 80, rows: 24 }, false), []);
+  t.deepEqual(terminalWord({}, true), ["terminal=safe"]);
 });
 
 /** A machine's console with nothing behind it. */

@@ -100,3 +100,32 @@ test("a verdict that a guest prints is its own, in create --wait and in console;
   await m.pass(5);
   t.is(m.takeOutput(), "(d1) PANIC: now\r\n");
 });
+
+const TITLE = "\x1b]0;title\x07";
+
+test("what reprograms the terminal is shown where the user has not said otherwise, and in logs only if asked for", async (t) => {
+  const printed = `a${TITLE}\x1b[31mred\x1b[2J\x1b[?25l\n(TV) no\n`;
+  for (const [commandLine, command, wanted] of [
+    ["", "console 1", `a${TITLE}\x1b[31mred\x1b[2J\x1b[?25l\r\n(d1) (TV) no\r\n`],
+    ["", "console --safe 1", "a\x1b[31mred\x1b[2J\x1b[?25l\r\n(d1) (TV) no\r\n"],
+    ["terminal=90x30,safe", "console 1", "a\x1b[31mred\x1b[2J\x1b[?25l\r\n(d1) (TV) no\r\n"],
+    ["", "logs 1", "a\x1b[31mred\r\n(d1) (TV) no\r\n\x1b[0m"],
+    ["", "logs --raw 1", `a${TITLE}\x1b[31mred\x1b[2J\x1b[?25l\r\n(d1) (TV) no\r\n`],
+  ] as const) {
+    const m = machine(commandLine);
+    await m.boot();
+    await m.type("create --kernel hello\r");
+    guestPrints(m, m.domains.get(1)!, printed);
+    await m.settle();
+    m.takeOutput();
+    await m.type(`${command}\r`);
+    await m.pass(5);
+    const output = m.takeOutput();
+    t.true(output.includes(wanted), `${command}: ${JSON.stringify(output)}`);
+    if (!command.startsWith("console")) continue;
+    // What the guest has changed is set back when the user leaves.
+    await m.type("\x1d");
+    await m.pass(5);
+    t.is(m.takeOutput().includes("\x1b[?25h"), wanted.includes("title") ? false : true);
+  }
+});

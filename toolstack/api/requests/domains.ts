@@ -259,8 +259,10 @@ export const consoleRequest = defineRequest({
   summary: "talk to a domain's console; Ctrl-] leaves",
   details: [
     "Output kept while nobody looked is shown first. Of the latest ended domains the last output can still be shown.",
+    "--safe  without sequences that would reprogram the terminal: its title, the clipboard, reports, modes that stay;",
+    "        colours and what draws on the screen are let through",
   ],
-  arguments: { id: domainId() },
+  arguments: { id: domainId(), safe: switchOption("") },
   stream: "console",
   result: ended,
   waits: { for: "the domain's end, or the client's", cancelled: "the console is free again" },
@@ -299,7 +301,10 @@ export const forwardRequest = defineRequest({
 export const logsRequest = defineRequest({
   name: "logs",
   summary: "show the latest output of a domain, or of one that has ended, that nobody has seen yet; it stays",
-  arguments: { id: domainId() },
+  details: [
+    "--raw  as the guest has written it: otherwise text and colours, without what moves the cursor or sets the terminal",
+  ],
+  arguments: { id: domainId(), raw: switchOption("") },
   stream: "output",
   result: ended,
 });

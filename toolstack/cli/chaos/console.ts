@@ -5,9 +5,17 @@ import type { ToolSession } from "./session.ts";
 /** Ctrl-]: leaves, as in `xl console` and telnet. */
 const LEAVE = 0x1d;
 
-/** @returns why the domain has ended; null: it goes on */
-export async function talk(session: ToolSession, id: string): Promise<string | null> {
-  const { result, stream } = await session.start(consoleRequest, { id });
+/** Whether the user has said that guests' output is to be shown without what would reprogram the terminal: CHAOS_TERMINAL=safe. */
+export function safeTerminal(): boolean {
+  return process.env.CHAOS_TERMINAL === "safe";
+}
+
+/**
+ * @param safe without sequences that would reprogram the terminal
+ * @returns why the domain has ended; null: it goes on
+ */
+export async function talk(session: ToolSession, id: string, safe = safeTerminal()): Promise<string | null> {
+  const { result, stream } = await session.start(consoleRequest, { id, safe });
   const { stdin, stdout } = process;
   const raw = stdin.isTTY === true;
   if (raw) {

@@ -13,7 +13,7 @@ import { completionScript, SHELLS, type Shell } from "../completion/scripts.ts";
 import { buildCommand } from "./build.ts";
 import { makeKey, writeKey } from "../connection/key.ts";
 import { listMachines, placeText } from "../connection/machines.ts";
-import { talk } from "./console.ts";
+import { safeTerminal, talk } from "./console.ts";
 import { configUpdateCommand, createCommand } from "./create.ts";
 import { forwardCommand } from "./forward.ts";
 import { runCommand } from "./run.ts";
@@ -80,7 +80,7 @@ export function chaosProgram(): Command {
   );
   program.addCommand(
     requestCommand(consoleRequest, "console", within, async (session, params) => {
-      const ended = await talk(session, String(params.id));
+      const ended = await talk(session, String(params.id), params.safe === true || safeTerminal());
       if (ended !== null) process.stderr.write(`domain ${String(params.id)} has ended: ${ended}\n`);
     }),
   );

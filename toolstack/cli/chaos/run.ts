@@ -42,6 +42,7 @@ interface Options {
   forward?: string[];
   volume?: string;
   cmdline?: string;
+  raw?: boolean;
 }
 
 /** `--volume NAME[:SIZE][:/PATH]`. @throws CommandError */
@@ -83,8 +84,10 @@ async function upload(
 }
 
 /** Runs it to its end; returns the reason, null if it was interrupted. */
-async function watch(session: ToolSession, id: string): Promise<string | null> {
-  const { result, stream } = await session.start(consoleRequest, { id });
+async function watch(session: ToolSession, id: string, raw: boolean): Promise<string | null> {
+  // Into a file or a pipe every byte goes as it is.
+  const safe = process.stdout.isTTY === true && !raw;
+  const { result, stream } = await session.start(consoleRequest, { id, safe });
   stream.pipe(process.stdout, { end: false });
   await session.ask(unpauseRequest, { ids: [id] });
   return (await result).ended;
@@ -134,7 +137,7 @@ async function runGuest(session: ToolSession, file: string, words: string[], opt
     const made = await session.ask(createRequest, params as never);
     id = String(made.id);
     await forwarder?.serve(id);
-    const reason = await watch(session, id);
+    const reason = await watch(session, id, options.raw === true);
     if (session.interrupted) process.exitCode = INTERRUPTED;
     else if (reason !== "poweroff") throw new CommandError(`${path.basename(file)} has ended: ${reason}`);
   } finally {
@@ -178,6 +181,7 @@ export function runCommand(within: (run: (session: ToolSession) => Promise<void>
       "NAME[:SIZE][:/PATH]: a volume for files that the program writes, under /data or PATH; with SIZE it is made if it is not there",
     )
     .option("--cmdline <STR>", "words for the guest: ip=, gw=, dns=, rx=, tx= (docs/typescript-guests.md)")
+    .option("--raw", "let its output set the terminal's title and modes, too: see `chaos console --help`, --safe")
     .addHelpText("after", "\nThe exit status is 0 if the program has ended by itself without an error.")
     .action((file: string | undefined, words: string[], options: Options) =>
       within((session) => (file === undefined ? runDemo(session, options) : run(session, file, words, options))),

@@ -1,12 +1,15 @@
-import { guestShow } from "../console/guest-output.ts";
+import { GuestView } from "../console/guest-output.ts";
 import { atLineStart, print } from "../console/output.ts";
+import { guestLevel } from "../console/terminal.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { EndReason } from "../domains/shutdown.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { readWords } from "../../api/command-line.ts";
 import { WINDOW_FIRST } from "../../api/protocol.ts";
 import { consoleRequest, logsRequest, waitRequest } from "../../api/requests/domains.ts";
+import { TerminalFilter, type FilterLevel } from "../../api/terminal-filter.ts";
 import { ByteRing } from "../byte-ring.ts";
+import type { Domains } from "../domains/domains.ts";
 import type { GuestConsole } from "../domains/guest-console.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { handler } from "./handler.ts";
@@ -18,11 +21,14 @@ const LEAVE = 0x1d;
 const NOTHING = new Uint8Array(0);
 
 /** For a client: bytes both ways until the domain ends, or the client ends its direction or cancels. */
-const talkRemotely = handler(consoleRequest, async ({ id }, { domains, stream, interruption }) => {
+const talkRemotely = handler(consoleRequest, async ({ id, safe }, { domains, stream, interruption }) => {
   const client = stream!;
+  const filter = safe ? new TerminalFilter("screen") : null;
+  const show = (bytes: Uint8Array) => client.write(filter === null ? bytes : filter.filter(bytes));
   const grave = domains.find(id) === undefined ? domains.findEnded(id) : undefined;
   if (grave !== undefined) {
-    client.write(grave.console?.unseen() ?? NOTHING);
+    show(grave.console?.unseen() ?? NOTHING);
+    client.write(filter?.end() ?? NOTHING);
     return { ended: grave.ended };
   }
   const domain = namedDomain(id, domains);
@@ -49,21 +55,42 @@ const talkRemotely = handler(consoleRequest, async ({ id }, { domains, stream, i
     client.onInputEnd = leave;
     interruption.onRaise(leave);
     withdraw = domain.onEnd(resolve);
-    console.attach({ show: (bytes) => client.write(bytes), ready: feed, flow: client });
+    console.attach({ show, ready: feed, flow: client });
   });
   withdraw();
   client.onInput = client.onInputEnd = () => {};
   if (reason !== null) console.attach(null);
+  client.write(filter?.end() ?? NOTHING);
   return { ended: reason };
 });
 
-const logs = handler(logsRequest, ({ id }, { domains, output }) => {
-  const domain = domains.find(id) ?? domains.findEnded(id) ?? namedDomain(id, domains);
-  output(domain.console?.unseen() ?? NOTHING);
+function logged(which: string, domains: Domains): GuestDomain {
+  return domains.find(which) ?? domains.findEnded(which) ?? namedDomain(which, domains);
+}
+
+const logs = handler(logsRequest, ({ id, raw }, { domains, output }) => {
+  const domain = logged(id, domains);
+  const bytes = domain.console?.unseen() ?? NOTHING;
+  if (raw) output(bytes);
+  else {
+    const filter = new TerminalFilter("text");
+    output(filter.filter(bytes));
+    output(filter.end());
+  }
   return { ended: domain.ended };
 });
 
-export const logsCommand = requestCommand(logs);
+export const logsCommand: Command = {
+  ...requestCommand(logs),
+  // Here, lines that look like Typevisor's are marked.
+  run(words, { domains }) {
+    const { id, raw } = readWords(logsRequest, words).params;
+    const domain = logged(id, domains);
+    const view = new GuestView(domain.id, raw ? "raw" : "text");
+    view.show(domain.console?.unseen() ?? NOTHING);
+    view.end();
+  },
+};
 
 const wait = handler(waitRequest, async ({ id }, { domains, interruption }) => {
   const domain = domains.find(id) ?? domains.findEnded(id) ?? namedDomain(id, domains);
@@ -83,19 +110,22 @@ export const waitCommand = requestCommand(wait);
 export const consoleCommand: Command = {
   ...requestCommand(talkRemotely),
   async run(words, context) {
-    const which = readWords(consoleRequest, words).params.id;
+    const { id: which, safe } = readWords(consoleRequest, words).params;
+    const level = safe ? "screen" : guestLevel();
     const ended = context.domains.find(which) === undefined ? context.domains.findEnded(which) : undefined;
     if (ended !== undefined) {
-      showEnded(ended);
+      showEnded(ended, level);
       return;
     }
-    await talk(namedDomain(which, context.domains), context);
+    await talk(namedDomain(which, context.domains), context, level);
   },
 };
 
-function showEnded(domain: GuestDomain): void {
-  domain.console?.attach({ show: guestShow(domain.id) });
+function showEnded(domain: GuestDomain, level: FilterLevel | "raw"): void {
+  const view = new GuestView(domain.id, level);
+  domain.console?.attach({ show: (bytes) => view.show(bytes) });
   domain.console?.attach(null);
+  view.end();
   if (!atLineStart()) print("\n");
   print(`${domain} has ended: ${domain.ended}\n`);
 }
@@ -108,10 +138,11 @@ function freeConsole(domain: GuestDomain): GuestConsole {
   return console;
 }
 
-async function talk(domain: GuestDomain, context: CommandContext): Promise<void> {
+async function talk(domain: GuestDomain, context: CommandContext, level: FilterLevel | "raw"): Promise<void> {
   const console = freeConsole(domain);
   if (context.interactive) print(`[${domain}: Ctrl-] leaves]\n`);
-  console.attach({ show: guestShow(domain.id), ready: () => context.inputWanted() });
+  const view = new GuestView(domain.id, level);
+  console.attach({ show: (bytes) => view.show(bytes), ready: () => context.inputWanted() });
   // Non-interactively the console cannot be left: only the available output is shown.
   if (context.interactive) {
     let withdraw = () => {};
@@ -130,6 +161,7 @@ async function talk(domain: GuestDomain, context: CommandContext): Promise<void>
     });
     withdraw();
     context.takeInput(null);
+    view.end();
     if (!atLineStart()) print("\n");
     // The end of a domain is reported by a notice.
     if (reason === "destroyed") print(`${domain} has ended: ${reason}\n`);

@@ -5,8 +5,9 @@ import { checkBounds, parseCount, type OptionSpec } from "../../api/options.ts";
 import { DEFAULT_POLICY, type EndPolicy } from "../../api/policy.ts";
 import type { Params } from "../../api/request.ts";
 import { createRequest, DEFAULT_MEMORY_MIB } from "../../api/requests/domains.ts";
-import { guestShow } from "../console/guest-output.ts";
+import { GuestView } from "../console/guest-output.ts";
 import { atLineStart, flushConsole, print } from "../console/output.ts";
+import { guestLevel } from "../console/terminal.ts";
 import { withAffinity, type Affinity } from "../domains/affinity.ts";
 import type { GuestDomain } from "../domains/domain.ts";
 import type { Domains } from "../domains/domains.ts";
@@ -157,7 +158,8 @@ export const createCommand: Command = {
 /** Runs the domain with its console shown until it ends or the user has seen enough. */
 async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise<void> {
   domain.waiters++;
-  domain.console?.attach({ show: guestShow(domain.id) });
+  const view = new GuestView(domain.id, guestLevel());
+  domain.console?.attach({ show: (bytes) => view.show(bytes) });
   let withdraw = () => {};
   const ending = new Promise<EndReason | null>((resolve) => {
     withdraw = domain.onEnd(resolve);
@@ -169,10 +171,12 @@ async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise
   domain.waiters--;
   if (reason === null) {
     domain.console?.attach(null);
+    view.end();
     throw new CommandError(`no longer waiting for ${domain}: it runs on`);
   }
   // Destroying also takes the last output from the ring.
   if (reason !== "destroyed") context.domains.finishAwaited(domain, reason);
+  view.end();
   if (!atLineStart()) print("\n");
   const kept = context.domains.find(domain.id) === domain;
   if (kept) domain.console?.attach(null);

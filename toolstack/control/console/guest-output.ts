@@ -2,6 +2,7 @@
  * Guests' output on the machine's console: a line that looks like one of Typevisor's own is marked as the guest's, by "(d7) " in front, as
  * the hypervisor marks what guests write into its log. Where the beginning of such a line was shown already, the mark is in its middle.
  */
+import { TerminalFilter, type FilterLevel } from "../../api/terminal-filter.ts";
 import { atLineStart, printBytes } from "./output.ts";
 import { encodeUtf8 } from "../text.ts";
 
@@ -102,8 +103,23 @@ export class GuestOutput {
   }
 }
 
-/** What shows a domain's output on the machine's console. */
-export function guestShow(domain: number): (bytes: Uint8Array) => void {
-  const output = new GuestOutput(domain, printBytes, atLineStart);
-  return (bytes) => output.show(bytes);
+/** A domain's output on the machine's console. */
+export class GuestView {
+  private readonly output: GuestOutput;
+  private readonly filter: TerminalFilter | null;
+
+  /** @param level what of it is let through; `raw`: everything */
+  constructor(domain: number, level: FilterLevel | "raw") {
+    this.output = new GuestOutput(domain, printBytes, atLineStart);
+    this.filter = level === "raw" ? null : new TerminalFilter(level);
+  }
+
+  show(bytes: Uint8Array): void {
+    this.output.show(this.filter === null ? bytes : this.filter.filter(bytes));
+  }
+
+  /** Nothing more is shown: what the guest has changed of the terminal is set back. */
+  end(): void {
+    if (this.filter !== null) printBytes(this.filter.end());
+  }
 }

@@ -1,7 +1,9 @@
 /**
- * The size of the terminal at the other end of the serial line. Typevisor's command line says it (`terminal=COLUMNSxROWS`), or
- * the terminal itself in a report (`CSI 8 ; rows ; columns t` of xterm); a line without either is as wide as all are.
+ * The terminal at the other end of the serial line. Typevisor's command line says its size (`terminal=COLUMNSxROWS`), or the terminal
+ * itself in a report (`CSI 8 ; rows ; columns t` of xterm); a line without either is as wide as all are. With `safe` behind the size, or
+ * instead of it, guests' output is shown without what would reprogram the terminal (`toolstack/api/terminal-filter.ts`).
  */
+import type { FilterLevel } from "../../api/terminal-filter.ts";
 
 export interface TerminalSize {
   columns: number;
@@ -23,8 +25,18 @@ export function setTerminalSize(columns: number, rows: number): void {
   if (columns >= NARROWEST && columns <= WIDEST && rows > 0 && rows <= WIDEST) size = { columns, rows };
 }
 
-/** Sets the size from the option `terminal=`: "132x43". */
-export function readTerminalSize(text: string | undefined): void {
-  const [, columns, rows] = /^(\d{1,4})x(\d{1,4})$/.exec(text ?? "") ?? [];
-  if (columns !== undefined) setTerminalSize(Number(columns), Number(rows));
+let safe = false;
+
+/** What of guests' output is shown on the machine's console, where the command does not say it. */
+export function guestLevel(): FilterLevel | "raw" {
+  return safe ? "screen" : "raw";
+}
+
+/** Reads the option `terminal=`: "132x43", "132x43,safe", "safe". */
+export function readTerminal(text: string | undefined): void {
+  for (const word of (text ?? "").split(",")) {
+    const [, columns, rows] = /^(\d{1,4})x(\d{1,4})$/.exec(word) ?? [];
+    if (columns !== undefined) setTerminalSize(Number(columns), Number(rows));
+    if (word === "safe") safe = true;
+  }
 }

@@ -151,7 +151,8 @@ export class RandomFrames {
   private body(): Buffer {
     const names = requests.map(({ name }) => name).filter((name) => !LEFT_OUT.has(name));
     const request = this.random.pick(this.random.oneIn(3) ? ["create", "destroy", "console", "image put"] : names);
-    return text({ request, params: this.params(request) });
+    const body = text({ request, params: this.params(request) });
+    return body.length > BODY_MOST ? this.body() : body;
   }
 
   private request(): Uint8Array {

@@ -98,12 +98,12 @@ test("console: kept output, both directions, until the domain ends; logs show wh
   guestPrints(m, domain, "before\n");
   await m.settle();
   for (let i = 0; i < 2; i++) {
-    const logs = client.request(logsRequest, { id: "1" });
+    const logs = client.request(logsRequest, { id: "1", raw: false });
     const text = collect(logs);
     t.deepEqual(await settled(m, logs.result), { ended: null });
     t.is(text(), "before\n");
   }
-  const talk = client.request(consoleRequest, { id: "hello" });
+  const talk = client.request(consoleRequest, { id: "hello", safe: false });
   const text = collect(talk);
   talk.stream.write("typed\n");
   await runUntil(m, () => text() === "before\n");
@@ -113,7 +113,7 @@ test("console: kept output, both directions, until the domain ends; logs show wh
   guestPrints(m, domain, "now\n");
   await runUntil(m, () => text() === "before\nnow\n");
   const other = await connect(m);
-  await t.throwsAsync(settled(m, other.client.request(consoleRequest, { id: "1" }).result), {
+  await t.throwsAsync(settled(m, other.client.request(consoleRequest, { id: "1", safe: false }).result), {
     message: /shown already/,
   });
   guestPrints(m, domain, "last\n");
@@ -122,12 +122,42 @@ test("console: kept output, both directions, until the domain ends; logs show wh
   t.is(text(), "before\nnow\nlast\n");
 });
 
+test("console --safe and logs: without what reprograms a terminal, however it is cut; the end sets back what was changed", async (t) => {
+  const m = await booted();
+  const { client } = await connect(m);
+  await settled(m, client.request(createRequest, { kernel: "hello" } as never).result);
+  const domain = m.domains.get(1)!;
+  const printed = "a\x1b]0;title\x07b\x1b[1mc\x1b[5;5Hd\x1b[6n\n";
+  guestPrints(m, domain, printed);
+  await m.settle();
+  for (const [params, wanted] of [
+    [{}, "ab\x1b[1mcd\n\x1b[0m"],
+    [{ raw: true }, printed],
+  ] as const) {
+    const logs = client.request(logsRequest, { id: "1", raw: false, ...params });
+    const text = collect(logs);
+    await settled(m, logs.result);
+    await runUntil(m, () => text().length >= wanted.length);
+    t.is(text(), wanted);
+  }
+  const talk = client.request(consoleRequest, { id: "1", safe: true });
+  const text = collect(talk);
+  await runUntil(m, () => text().endsWith("\n"));
+  for (const piece of ["\x1b]52;", "c;x\x1b", "\\e\x1b[?2", "5l\n"]) {
+    guestPrints(m, domain, piece);
+    await m.pass(3);
+  }
+  m.shutdownGuest(domain, 0);
+  t.deepEqual(await settled(m, talk.result), { ended: "poweroff" });
+  t.is(text(), "ab\x1b[1mc\x1b[5;5Hd\ne\x1b[?25l\n\x1b[0m\x1b[?25h");
+});
+
 test("a client that does not read a console stops its guest, not domain 0; leaving frees the console", async (t) => {
   const m = await booted();
   const { client, pipe } = await connect(m);
   await settled(m, client.request(createRequest, { kernel: "hello" } as never).result);
   const domain = m.domains.get(1)!;
-  const talk = client.request(consoleRequest, { id: "1" });
+  const talk = client.request(consoleRequest, { id: "1", safe: false });
   talk.result.catch(() => {});
   await m.pass(10);
   pipe.stalled = true;
@@ -142,7 +172,7 @@ test("a client that does not read a console stops its guest, not domain 0; leavi
   // It is disconnected when it has taken nothing for 30 seconds.
   await runUntil(m, () => serverOf(m).count === 1, 40_000);
   t.true(pipe.aborted);
-  const again = other.client.request(consoleRequest, { id: "1" });
+  const again = other.client.request(consoleRequest, { id: "1", safe: false });
   const text = collect(again);
   await runUntil(m, () => text().length >= 1024);
 });
