@@ -69,7 +69,7 @@ export class TcpConnection implements Connection {
   read(into: Uint8Array): number {
     if (this.over !== null) return 0;
     const bytes = this.module.read(this.number, into);
-    this.tcp.soon(); // the window is announced
+    if (bytes > 0) this.tcp.soon(); // the window is announced
     if (this.look()) this.tcp.tellLater(this);
     return bytes;
   }
