@@ -19,6 +19,7 @@ import type { Connection } from "./net/connection.ts";
 import { network } from "./net/network.ts";
 import type { IoChannel } from "./noxs/channel.ts";
 import { replTimers } from "./repl-timers.ts";
+import { stablePages } from "./stable.ts";
 import { sleep } from "./timers.ts";
 import { openTls } from "./tls/machine.ts";
 
@@ -54,6 +55,7 @@ export function installGlobals(domains: Domains, io: IoChannel, control: Control
     },
     print,
     sleep,
+    stablePages,
     store: domains.store.local,
     openTls,
     sysctl,

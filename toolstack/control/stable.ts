@@ -47,6 +47,11 @@ let sequence = 0;
 /** The first page says that at least so many have been written. */
 let known = 0;
 
+/** Pages that records have, and pages that any has ever had, for `js`. */
+export function stablePages(): { used: number; touched: number } {
+  return { used: PAGES - 1 - free, touched: fresh - 1 };
+}
+
 function header(page: number): Uint32Array {
   return words(memory, DOM0_STABLE + page * PAGE_SIZE, HEADER_BYTES / 4);
 }
