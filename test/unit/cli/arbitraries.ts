@@ -1,12 +1,8 @@
 /** Random descriptions of domains, all right ones. */
 import fc from "fast-check";
 import { END_ACTIONS, RESET_ACTIONS } from "../../../toolstack/api/policy.ts";
-import {
-  DEVICE_MODELS,
-  type DomainDescription,
-  type VbdDescription,
-  type VifDescription,
-} from "../../../toolstack/cli/config/description.ts";
+import { DEVICE_MODELS } from "../../../toolstack/api/devices/names.ts";
+import type { DomainDescription, VbdDescription, VifDescription } from "../../../toolstack/cli/config/description.ts";
 
 function letters(from: string, least: number, most: number): fc.Arbitrary<string> {
   return fc.string({ unit: fc.constantFrom(...from), minLength: least, maxLength: most });

@@ -10,7 +10,7 @@ import {
   word,
   type Argument,
 } from "../argument.ts";
-import { VBD_USAGE, VIF_USAGE } from "../device-settings.ts";
+import { VBD_USAGE, VIF_USAGE } from "../devices/usage.ts";
 import { defineRequest, type Arguments, type Definition, type RequestDefinition } from "../request.ts";
 import { count } from "../sizes.ts";
 

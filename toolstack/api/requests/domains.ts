@@ -16,7 +16,7 @@ import {
   word,
   words,
 } from "../argument.ts";
-import { VBD_USAGE, VIF_USAGE } from "../device-settings.ts";
+import { VBD_USAGE, VIF_USAGE } from "../devices/usage.ts";
 import { DEFAULT_POLICY, END_ACTIONS, RESET_ACTIONS } from "../policy.ts";
 import { defineRequest } from "../request.ts";
 import { uptimeText } from "../uptime.ts";

@@ -6,6 +6,21 @@
 import * as v from "valibot";
 import { CommandError } from "../../api/command-error.ts";
 import { parseCpuList } from "../../api/cpu-list.ts";
+import { parseIpv4, parseMac } from "../../api/devices/addresses.ts";
+import { deviceNumber } from "../../api/devices/device-number.ts";
+import {
+  BRIDGE_NAME_BYTES,
+  DEVICE_MODELS,
+  FILE_CHARACTERS,
+  isBridgeName,
+  isFilePath,
+  isLabel,
+  isModuleName,
+  isVolumeName,
+  LABEL_CHARACTERS,
+  RAM_BYTES,
+  TARGET_NAME_BYTES,
+} from "../../api/devices/names.ts";
 import { END_ACTIONS, RESET_ACTIONS, DEFAULT_POLICY } from "../../api/policy.ts";
 import { DEFAULT_MEMORY_MIB, NAME_BYTES } from "../../api/requests/domains.ts";
 import { MAX_WEIGHT } from "../../api/requests/scheduling.ts";
@@ -18,17 +33,8 @@ const MAX_VCPUS = 64;
 const CPUS_MOST = 64;
 /** The longest text in a request. */
 const CMDLINE_CHARACTERS = 4096;
-const BRIDGE_NAME_BYTES = 15;
-const TARGET_NAME_BYTES = 63;
-const LABEL_CHARACTERS = 36;
-/** Of a file on one of the machine's disks: its path, and its partition's label. */
-const FILE_CHARACTERS = 122;
-const RAM_BYTES = 16 * 1024 * 1024;
 const MAX_BYTES_PER_SECOND = 1e12;
 const MAX_INTERVAL_US = 9_999_999;
-
-export const DEVICE_MODELS = ["noxs", "xenbus"] as const;
-export const TARGET_KINDS = ["volume", "ram", "module", "part", "file"] as const;
 
 /** An error that names what is accepted: the value's, or that there is none. */
 function wanted(accepted: string): (issue: { input: unknown }) => string {
@@ -61,42 +67,12 @@ function isName(name: string): boolean {
   return bytesOf(name) >= 1 && bytesOf(name) <= NAME_BYTES && !/[\x00-\x20\x7f]/.test(name) && !/^[0-9]+$/.test(name);
 }
 
-function isMac(mac: string): boolean {
-  if (!/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i.test(mac)) return false;
-  return (parseInt(mac, 16) & 1) === 0 && /[1-9a-f]/i.test(mac);
-}
+/** By the rules of domain 0, which return what is wrong. */
+const isMac = (mac: string) => typeof parseMac(mac) !== "string";
+const isHostAddress = (ip: string) => typeof parseIpv4(ip) !== "string";
 
-function isHostAddress(ip: string): boolean {
-  const parts = ip.split(".");
-  if (parts.length !== 4 || !parts.every((part) => /^(?:0|[1-9][0-9]{0,2})$/.test(part) && Number(part) < 256)) {
-    return false;
-  }
-  const first = Number(parts[0]);
-  return first !== 0 && first !== 127 && first < 224;
-}
-
-/** Disks and partitions of each, by the names' first letters (xen-vbd-interface(7)). */
-const NUMBERED = { disks: 1 << 20, partitions: 256 };
-const VDEVS: Record<string, { disks: number; partitions: number }> = {
-  d: NUMBERED,
-  xvd: NUMBERED,
-  sd: { disks: 16, partitions: 16 },
-  hd: { disks: 4, partitions: 64 },
-};
-
-/** What "xvdb1", "d1p1", "sda" or "hdc" names, the same for all names of one; null for what is no name of a disk. */
-function diskOf(vdev: string): string | null {
-  const [, numbered, disk, part] = /^(d)([0-9]{1,7})(?:p([0-9]{1,3}))?$/.exec(vdev) ?? [];
-  const [, lettered, letters, behind] = /^(xvd|sd|hd)([a-z]{1,4})([1-9][0-9]{0,2})?$/.exec(vdev) ?? [];
-  const kind = numbered ?? lettered;
-  if (kind === undefined) return null;
-  const ordinal = [...(letters ?? "")].reduce((sum, letter) => sum * 26 + letter.charCodeAt(0) - 0x60, 0);
-  const unit = letters === undefined ? Number(disk) : ordinal - 1;
-  const partition = Number(part ?? behind ?? 0);
-  const { disks, partitions } = VDEVS[kind];
-  if (unit >= disks || partition >= partitions) return null;
-  return `${kind === "d" ? "xvd" : kind} ${unit} ${partition}`;
-}
+/** Settings are separated by commas, and trimmed at their end. */
+const isSetting = (text: string) => !text.includes(",") && text === text.trimEnd();
 
 const A_FILE = "a file's path, or module:NAME for a boot module";
 
@@ -118,12 +94,7 @@ const Rate = v.strictObject({
 const Vif = v.strictObject({
   mac: v.optional(text("a card's own MAC address, such as 00:16:3e:12:34:56", isMac)),
   ip: v.optional(text("a host's IPv4 address, such as 10.0.0.2", isHostAddress)),
-  bridge: v.optional(
-    text(
-      `a bridge's name: letters, digits and ._-, ${BRIDGE_NAME_BYTES} at most`,
-      (name) => name.length <= BRIDGE_NAME_BYTES && /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name),
-    ),
-  ),
+  bridge: v.optional(text(`a bridge's name: letters, digits and ._-, ${BRIDGE_NAME_BYTES} at most`, isBridgeName)),
   rate: v.optional(Rate),
   model: v.optional(words(DEVICE_MODELS)),
 });
@@ -131,24 +102,20 @@ const Vif = v.strictObject({
 const Target = v.variant("kind", [
   v.strictObject({
     kind: v.literal("volume"),
-    name: text(
-      `a volume's name: letters, digits and ._+@-, ${TARGET_NAME_BYTES} at most`,
-      (name) => name.length <= TARGET_NAME_BYTES && /^[A-Za-z0-9][A-Za-z0-9._+@-]*$/.test(name),
-    ),
+    name: text(`a volume's name: letters, digits and ._+@-, ${TARGET_NAME_BYTES} at most`, isVolumeName),
   }),
   v.strictObject({
     kind: v.literal("module"),
     name: text(
       `a boot module's name: 1 to ${TARGET_NAME_BYTES} visible characters without blanks or commas`,
-      (name) => name.length <= TARGET_NAME_BYTES && /^[\x21-\x2b\x2d-\x7e]+$/.test(name),
+      (name) => isModuleName(name) && isSetting(name),
     ),
   }),
   v.strictObject({
     kind: v.literal("part"),
     name: text(
       `a partition's label: 1 to ${LABEL_CHARACTERS} characters without commas`,
-      // Settings are separated by commas, and trimmed at their end.
-      (name) => name.length <= LABEL_CHARACTERS && /^[\x20-\x2b\x2d-\x7e]+$/.test(name) && name === name.trimEnd(),
+      (name) => isLabel(name) && isSetting(name),
     ),
   }),
   v.strictObject({
@@ -156,14 +123,7 @@ const Target = v.variant("kind", [
     name: text(
       `a path of a file on a FAT partition, [LABEL/]PATH: ${FILE_CHARACTERS} characters of ASCII at most, no commas, no empty ` +
         'name, none "." or ".."',
-      (name) =>
-        name.length <= FILE_CHARACTERS &&
-        /^[\x20-\x2b\x2d-\x7e]+$/.test(name) &&
-        name === name.trimEnd() &&
-        !name
-          .replace(/^\//, "")
-          .split("/")
-          .some((part) => /^\.{0,2}$/.test(part)),
+      (name) => isFilePath(name) && isSetting(name),
     ),
   }),
   v.strictObject({
@@ -179,7 +139,7 @@ const Target = v.variant("kind", [
 const Vbd = v.pipe(
   v.strictObject({
     target: Target,
-    vdev: text("a disk's name such as xvda or xvdb1", (name) => diskOf(name) !== null),
+    vdev: text("a disk's name such as xvda or xvdb1", (name) => deviceNumber(name) !== null),
     access: words(["r", "w"]),
     model: v.optional(words(DEVICE_MODELS)),
   }),
@@ -306,10 +266,10 @@ function vcpusTooMany(draft: DomainDraft, places: Places, whole: Place): Problem
 }
 
 function vdevsTwice({ vbds }: DomainDraft, places: Places, whole: Place): Problem[] {
-  const seen = new Set<string>();
+  const seen = new Set<number>();
   const problems: Problem[] = [];
   vbds?.forEach(({ vdev }, i) => {
-    const disk = diskOf(vdev);
+    const disk = deviceNumber(vdev);
     if (disk === null) return;
     if (seen.has(disk)) {
       const at = placeOf(["vbds", String(i), "vdev"], places, whole);

@@ -1,7 +1,10 @@
 /** What a disk is on, and what a kernel is read from, as users write it in any of the formats. */
 import { CommandError } from "../../api/command-error.ts";
+import { TARGET_KINDS, type TargetKind } from "../../api/devices/names.ts";
 import { parseBytes, SECTOR_BYTES } from "../../api/sizes.ts";
-import { TARGET_KINDS, type ImageDescription, type VbdDescription } from "./description.ts";
+import type { ImageDescription, VbdDescription } from "./description.ts";
+
+const KINDS = Object.keys(TARGET_KINDS) as TargetKind[];
 
 const MODULE = "module:";
 /** `module:NAME` is a boot module, everything else a path of this computer. */
@@ -17,7 +20,7 @@ export function imageOf(text: string): ImageDescription {
  */
 export function targetOf(text: string): VbdDescription["target"] | string {
   const colon = text.indexOf(":");
-  const kind = TARGET_KINDS.find((known) => colon >= 0 && known === text.slice(0, colon));
+  const kind = KINDS.find((known) => colon >= 0 && known === text.slice(0, colon));
   const name = text.slice(colon + 1);
   if (kind !== undefined) return { kind, name: kind === "ram" ? bytesOf(name) : name };
   if (text.includes("/")) {
@@ -27,7 +30,7 @@ export function targetOf(text: string): VbdDescription["target"] | string {
     );
   }
   if (colon < 0) return { kind: "volume", name: text };
-  return `"${text}" is none of NAME, ${TARGET_KINDS.map((known) => `${known}:NAME`).join(", ")}`;
+  return `"${text}" is none of NAME, ${KINDS.map((known) => `${known}:NAME`).join(", ")}`;
 }
 
 function bytesOf(size: string): string {

@@ -1,5 +1,6 @@
 /** xl's vif specifications, as xl-network-configuration(5) has them. */
-import { DEVICE_MODELS, type DomainDraft } from "./description.ts";
+import { DEVICE_MODELS } from "../../api/devices/names.ts";
+import type { DomainDraft } from "./description.ts";
 import type { Report, Spot } from "./xl-report.ts";
 import { VIF_PARAMETERS } from "./xl-specs.ts";
 

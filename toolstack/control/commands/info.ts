@@ -8,7 +8,7 @@ import { hostCpuPolicy, performanceCounters, physicalInfo, schedulerInfo } from 
 import { xenCapabilities, xenVersion } from "../hypercalls/xen-version.ts";
 import { dmaConfinement } from "../machine-features.ts";
 import { network } from "../net/network.ts";
-import { formatIpv4 } from "../noxs/addresses.ts";
+import { formatIpv4 } from "../../api/devices/addresses.ts";
 import { guestRefusal } from "../refusal.ts";
 import { describeEntropy } from "../tls/entropy.ts";
 import { PAGE_SIZE } from "../window.ts";

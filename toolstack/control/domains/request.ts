@@ -1,6 +1,6 @@
 /** The parameters of `create`. */
 import type { GuestConfig } from "../builder/builder.ts";
-import type { DeviceModel } from "../noxs/vif-config.ts";
+import type { DeviceModel } from "../../api/devices/names.ts";
 import type { EndPolicy } from "../../api/policy.ts";
 import type { Scheduling } from "./affinity.ts";
 

@@ -4,7 +4,7 @@
  */
 import { CommandError } from "../../api/command-error.ts";
 import type { GuestDomain } from "../domains/domain.ts";
-import { formatIpv4 } from "../noxs/addresses.ts";
+import { formatIpv4 } from "../../api/devices/addresses.ts";
 import { DEFAULT_BRIDGE, parseVif, type VifConfig } from "../noxs/vif-config.ts";
 
 /** What the network says of itself. */

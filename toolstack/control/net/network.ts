@@ -19,7 +19,7 @@ import { detach } from "../failures.ts";
 import { endGrant, grantPage, NET_REFS } from "../grants.ts";
 import { HypercallError } from "../hypercall.ts";
 import { send } from "../hypercalls/event-channel.ts";
-import { formatIpv4, formatMac, xenMac } from "../noxs/addresses.ts";
+import { formatIpv4, formatMac, xenMac } from "../../api/devices/addresses.ts";
 import { IoError, untilAnswered, type IoRequests } from "../noxs/io-requests.ts";
 import {
   connectVif,

@@ -1,5 +1,5 @@
 /** `control=` on Typevisor's command line: which address domain 0 has, if any. */
-import { formatIpv4, parseIpv4 } from "../noxs/addresses.ts";
+import { formatIpv4, parseIpv4 } from "../../api/devices/addresses.ts";
 
 /** Addresses have four bytes, in network order. */
 export interface StaticAddress {

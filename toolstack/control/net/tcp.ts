@@ -16,7 +16,7 @@ import {
   STREAM_REFUSED,
 } from "../../../abi/net.ts";
 import { reportFailure } from "../failures.ts";
-import { formatIpv4 } from "../noxs/addresses.ts";
+import { formatIpv4 } from "../../api/devices/addresses.ts";
 import { after } from "../timers.ts";
 import type { Connection, OutgoingConnection } from "./connection.ts";
 import type { NetModule } from "./module.ts";

@@ -48,7 +48,7 @@ import {
 } from "../../../abi/io/control.ts";
 import { VOLUME_DELETING, VOLUME_SNAPSHOT, VOLUME_TRIMMING } from "../../../abi/io/volume-format.ts";
 import { Fields, listAll, Payload, type IoRequests } from "./io-requests.ts";
-import type { DeviceModel } from "./vif-config.ts";
+import type { DeviceModel } from "../../api/devices/names.ts";
 import type { VbdFrontend, VbdProperties } from "./xenbus-vbd.ts";
 
 const SECTOR = 512;

@@ -12,14 +12,15 @@ import { VBD_GOING } from "../../../abi/io/control-block.ts";
 import type { VbdInfo } from "./block-requests.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
 import { createBridge, listBridges, listNics, setUplink, type VifInfo } from "./net-requests.ts";
-import { vdevName } from "./device-number.ts";
+import { vdevName } from "../../api/devices/device-number.ts";
 import { ModuleGrants } from "./module-grants.ts";
 import { formatTarget, formatVbd, parseVbd, type VbdConfig } from "./vbd-config.ts";
 import { Sysctls } from "./sysctls.ts";
 import { Vbds } from "./vbds.ts";
 import { Vifs } from "./vifs.ts";
 import { Volumes } from "./volumes.ts";
-import { completeVif, DEFAULT_BRIDGE, formatVif, parseVif, type DeviceModel, type VifConfig } from "./vif-config.ts";
+import { completeVif, DEFAULT_BRIDGE, formatVif, parseVif, type VifConfig } from "./vif-config.ts";
+import type { DeviceModel } from "../../api/devices/names.ts";
 
 /** Vifs of a domain: what a NoXS device page has room for. */
 const MOST_VIFS = 32;

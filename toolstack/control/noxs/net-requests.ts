@@ -43,7 +43,8 @@ import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { noxs_dev_vif } from "../../../abi/io/noxs.ts";
 import type { DeviceEntry } from "../hypercalls/devctl.ts";
 import { Fields, listAll, Payload, type IoRequests } from "./io-requests.ts";
-import type { CompleteVif, DeviceModel } from "./vif-config.ts";
+import type { DeviceModel } from "../../api/devices/names.ts";
+import type { CompleteVif } from "./vif-config.ts";
 import type { VifFrontend } from "./xenbus-vif.ts";
 
 const MAC_BYTES = 6;

@@ -1,21 +1,23 @@
 /** What a user may say of a disk: `--vbd` of `create`, and `vbd attach`. */
-import { VBD_TARGET_BYTES } from "../../../abi/io/control-block.ts";
 import { CommandError } from "../../api/command-error.ts";
-import { VBD_USAGE } from "../../api/device-settings.ts";
+import {
+  FILE_CHARACTERS,
+  isFilePath,
+  isLabel,
+  isModuleName,
+  isVolumeName,
+  LABEL_CHARACTERS,
+  RAM_BYTES,
+  TARGET_KINDS,
+  TARGET_NAME_BYTES,
+  type DeviceModel,
+  type TargetKind,
+} from "../../api/devices/names.ts";
+import { VBD_USAGE } from "../../api/devices/usage.ts";
 import { parseBytes, SECTOR_BYTES } from "../../api/sizes.ts";
-import { deviceNumber } from "./device-number.ts";
+import { deviceNumber } from "../../api/devices/device-number.ts";
 import { parseSettings } from "./settings.ts";
-import { parseModel, type DeviceModel } from "./vif-config.ts";
-
-/** Where a disk's contents are. */
-export const TARGET_KINDS = {
-  volume: "a volume (`volume list`); a NAME without a kind is one too",
-  ram: "memory of that size, such as ram:4M, empty at first, gone with the domain",
-  module: "a boot module (`modules`), read-only",
-  part: "a partition of one of the machine's disks, by its label",
-  file: "a raw image that is a file on a FAT partition: [LABEL/]PATH, such as file:images/disk.img; all path: file:/PATH",
-} as const;
-export type TargetKind = keyof typeof TARGET_KINDS;
+import { parseModel } from "./vif-config.ts";
 
 /** What a vbd is on. */
 export interface VbdTarget {
@@ -36,14 +38,6 @@ export interface VbdConfig {
 }
 
 const SETTINGS = { target: "[KIND:]NAME", vdev: "xvda", access: "r|w", model: "noxs|xenbus" } as const;
-
-/** Bytes of a target's name: of a volume's or module's, and of a partition's label. A comma ends it. */
-const TARGET_NAME_BYTES = 63;
-const LABEL_CHARACTERS = 36;
-/** What VBD_TARGET_BYTES leave for a path, with a label. */
-const FILE_CHARACTERS = VBD_TARGET_BYTES - 1 - "file:".length;
-/** What all RAM vbds may have together (noxs/volumes/ram.ts). */
-const RAM_BYTES = 16 * 1024 * 1024;
 
 /** @throws CommandError */
 export function parseVbd(what: string, text: string): VbdConfig {
@@ -95,18 +89,15 @@ function parseTarget(what: string, text: string): VbdTarget {
   if (kind === "ram") return { kind, name: String(parseRam(what, name)) };
   if (kind === "volume") return { kind, name: parseVolumeName(`${what}: target`, name) };
   if (kind === "file") return { kind, name: parsePath(what, name) };
-  // Labels may have spaces.
-  const [most, bad] = kind === "part" ? [LABEL_CHARACTERS, /[^\x20-\x7e]/] : [TARGET_NAME_BYTES, /[^\x21-\x7e]/];
-  if (name === "" || name.length > most || bad.test(name)) {
+  const [most, valid] = kind === "part" ? [LABEL_CHARACTERS, isLabel] : [TARGET_NAME_BYTES, isModuleName];
+  if (!valid(name)) {
     throw new CommandError(`${what}: target: "${name}" is no name: 1 to ${most} visible characters`);
   }
   return { kind: kind as TargetKind, name };
 }
 
-/** A file's path, with a partition's label before it or a slash; both may have spaces. */
 function parsePath(what: string, text: string): string {
-  const names = text.replace(/^\//, "").split("/");
-  if (text.length > FILE_CHARACTERS || /[^\x20-\x7e]/.test(text) || names.some((name) => /^\.{0,2}$/.test(name))) {
+  if (!isFilePath(text)) {
     throw new CommandError(
       `${what}: target: "${text}" is no path of a file: names with / between them, ${FILE_CHARACTERS} characters of ASCII ` +
         `at most, none of them empty, "." or ".."`,
@@ -128,7 +119,7 @@ function parseRam(what: string, size: string): number {
  * @throws CommandError
  */
 export function parseVolumeName(what: string, name: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._+@-]*$/.test(name) || name.length > TARGET_NAME_BYTES) {
+  if (!isVolumeName(name)) {
     throw new CommandError(
       `${what}: "${name}" is no name of a volume: letters, digits and ._+@-, ${TARGET_NAME_BYTES} at most`,
     );

@@ -1,11 +1,8 @@
 /** What a user may say of a network interface: `--vif` of `create`, and `vif attach`. */
 import { CommandError } from "../../api/command-error.ts";
-import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "./addresses.ts";
+import { BRIDGE_NAME_BYTES, DEVICE_MODELS, isBridgeName, type DeviceModel } from "../../api/devices/names.ts";
+import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../api/devices/addresses.ts";
 import { parseSettings } from "./settings.ts";
-
-/** How a guest is told of its devices: Typevisor's device page, or the store. */
-export type DeviceModel = "noxs" | "xenbus";
-export const DEVICE_MODELS: readonly DeviceModel[] = ["noxs", "xenbus"];
 
 export interface VifConfig {
   /** Six bytes; one is made when it is not given. */
@@ -36,8 +33,6 @@ export function completeVif(config: Readonly<VifConfig>, model: DeviceModel, sal
 
 /** The bridge that there always is, and whose uplink is the machine's first card. */
 export const DEFAULT_BRIDGE = "xenbr0";
-/** Bytes of a bridge's name: the NoXS vif page has 16, the last one 0. */
-export const BRIDGE_NAME_BYTES = 15;
 
 const SETTINGS = {
   mac: "00:16:3e:XX:XX:XX",
@@ -103,7 +98,7 @@ export function parseModel(what: string, text: string): DeviceModel {
 
 /** @throws CommandError */
 export function parseBridgeName(what: string, name: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) || name.length > BRIDGE_NAME_BYTES) {
+  if (!isBridgeName(name)) {
     throw new CommandError(
       `${what}: "${name}" is no name of a bridge: letters, digits and ._-, ${BRIDGE_NAME_BYTES} at most`,
     );

@@ -11,7 +11,7 @@ import { BuildError } from "../builder/build-error.ts";
 import { HypercallError } from "../hypercall.ts";
 import { addDevice, removeDevice } from "../hypercalls/devctl.ts";
 import type { StoreService } from "../store/service.ts";
-import { formatIpv4, formatMac, xenMac } from "./addresses.ts";
+import { formatIpv4, formatMac, xenMac } from "../../api/devices/addresses.ts";
 import { IoError, type IoRequests } from "./io-requests.ts";
 import {
   addedVif,
@@ -22,7 +22,8 @@ import {
   vifAddPayload,
   type VifInfo,
 } from "./net-requests.ts";
-import { DEFAULT_BRIDGE, type CompleteVif, type DeviceModel } from "./vif-config.ts";
+import type { DeviceModel } from "../../api/devices/names.ts";
+import { DEFAULT_BRIDGE, type CompleteVif } from "./vif-config.ts";
 import { readVifFrontend, vifFeatures } from "./xenbus-vif.ts";
 import { removeDeviceNodes, vifNodes, writeBackend, writeDevice, writeFrontend, xenbusPaths } from "./xenbus-nodes.ts";
 import { XenbusBackend, XenbusState, type Nodes, type ReadNode, type XenbusDevice } from "./xenbus.ts";

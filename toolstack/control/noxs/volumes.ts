@@ -18,7 +18,7 @@ import {
   type FormatLoss,
   type VolumeInfo,
 } from "./block-requests.ts";
-import { vdevName } from "./device-number.ts";
+import { vdevName } from "../../api/devices/device-number.ts";
 import { IoError, untilAnswered, type IoRequests } from "./io-requests.ts";
 import type { Vbds } from "./vbds.ts";
 

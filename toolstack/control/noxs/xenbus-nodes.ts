@@ -7,7 +7,7 @@
 import { IO_DOMAIN } from "../../../abi/io/layout.ts";
 import { domainPath } from "../domains/domain-nodes.ts";
 import type { LocalStore } from "../store/local.ts";
-import { formatIpv4, formatMac } from "./addresses.ts";
+import { formatIpv4, formatMac } from "../../api/devices/addresses.ts";
 import type { VbdConfig } from "./vbd-config.ts";
 import type { VifConfig } from "./vif-config.ts";
 import { XenbusState, type Nodes } from "./xenbus.ts";

@@ -2,7 +2,7 @@
 import test from "ava";
 import { GuestDomain } from "../../../../toolstack/control/domains/domain.ts";
 import { AddressChoice, forwardAddress, type OwnNetwork } from "../../../../toolstack/control/net/guest-address.ts";
-import { formatIpv4 } from "../../../../toolstack/control/noxs/addresses.ts";
+import { formatIpv4 } from "../../../../toolstack/api/devices/addresses.ts";
 import { formatVif, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";
 
 function network(address: number[] | null, prefix = 24, byDhcp = false): OwnNetwork {

@@ -2,8 +2,8 @@
 import fc from "fast-check";
 import test from "ava";
 import { CommandError } from "../../../../toolstack/api/command-error.ts";
-import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../../../toolstack/control/noxs/addresses.ts";
-import { deviceName, deviceNumber, vdevName } from "../../../../toolstack/control/noxs/device-number.ts";
+import { formatIpv4, formatMac, parseIpv4, parseMac, xenMac } from "../../../../toolstack/api/devices/addresses.ts";
+import { deviceName, deviceNumber, vdevName } from "../../../../toolstack/api/devices/device-number.ts";
 import { parseBytes, shortSize } from "../../../../toolstack/api/sizes.ts";
 import { formatVbd, parseVbd } from "../../../../toolstack/control/noxs/vbd-config.ts";
 import { DEFAULT_BRIDGE, parseRate, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";

@@ -20,7 +20,7 @@ import {
 } from "../../../../abi/io/control-net.ts";
 import { IO_DOMAIN } from "../../../../abi/io/layout.ts";
 import { BuildError } from "../../../../toolstack/control/builder/build-error.ts";
-import { formatMac, parseMac } from "../../../../toolstack/control/noxs/addresses.ts";
+import { formatMac, parseMac } from "../../../../toolstack/api/devices/addresses.ts";
 import { Fields, IoError, Payload } from "../../../../toolstack/control/noxs/io-requests.ts";
 import { createBridge, listBridges } from "../../../../toolstack/control/noxs/net-requests.ts";
 import { completeVif, parseVif } from "../../../../toolstack/control/noxs/vif-config.ts";

@@ -7,7 +7,7 @@ import {
   bridgeListRequest,
 } from "../../../api/requests/devices.ts";
 import { DROP_NAMES } from "../../noxs/drops.ts";
-import { formatIpv4, parseIpv4 } from "../../noxs/addresses.ts";
+import { formatIpv4, parseIpv4 } from "../../../api/devices/addresses.ts";
 import {
   createBridge,
   deleteBridge,

@@ -7,7 +7,7 @@ import type { Interruption } from "../../interruption.ts";
 import type { OutgoingConnection } from "../../net/connection.ts";
 import { forwardAddress } from "../../net/guest-address.ts";
 import { network } from "../../net/network.ts";
-import { formatIpv4 } from "../../noxs/addresses.ts";
+import { formatIpv4 } from "../../../api/devices/addresses.ts";
 import { Task } from "../../tasks.ts";
 import { after } from "../../timers.ts";
 import { handler, type ByteStream } from "../handler.ts";

@@ -12,8 +12,9 @@ import {
   VBD_WAITING,
 } from "../../../../abi/io/control-block.ts";
 import type { VbdInfo } from "../../noxs/block-requests.ts";
-import { deviceNumber, vdevName } from "../../noxs/device-number.ts";
-import { parseVbd, TARGET_KINDS } from "../../noxs/vbd-config.ts";
+import { deviceNumber, vdevName } from "../../../api/devices/device-number.ts";
+import { TARGET_KINDS } from "../../../api/devices/names.ts";
+import { parseVbd } from "../../noxs/vbd-config.ts";
 import { CommandError } from "../../../api/command-error.ts";
 import { namedDomain } from "../life.ts";
 import { vbdAttachRequest, vbdDetachRequest, vbdListRequest } from "../../../api/requests/devices.ts";

@@ -16,7 +16,7 @@ import {
   VIF_WAITING,
 } from "../../../../abi/io/control-net.ts";
 import { vifAttachRequest, vifDetachRequest, vifListRequest } from "../../../api/requests/devices.ts";
-import { formatIpv4, formatMac } from "../../noxs/addresses.ts";
+import { formatIpv4, formatMac } from "../../../api/devices/addresses.ts";
 import { parseVif } from "../../noxs/vif-config.ts";
 import { DOMAIN_0 } from "../../domains/system-domains.ts";
 import { dropsByReason } from "./bridge.ts";
