@@ -138,12 +138,14 @@ export interface Holdings {
   domains: number;
   images: number;
   consoles: number;
+  /** Pages of stable memory that domains' records have. */
+  stable: number;
   frames: Frames;
 }
 
 const HOLDINGS =
   "(({pending, accepted, sessions}) => ({ clients: control.count, connections: net.count(), tls: { pending, accepted, sessions }, " +
-  "domains: domains.all().length, images: images.list().length, " +
+  "domains: domains.all().length, images: images.list().length, stable: stablePages().used, " +
   "consoles: domains.all().filter((d) => d.console?.attached).length }))(control.connections())";
 
 export async function holdings(machine: Machine): Promise<Holdings> {

@@ -23,6 +23,8 @@ import {
   type Holdings,
 } from "./control.ts";
 
+/** How long a computer that is busy otherwise may take for answers; it ends a test that hangs. */
+const ANSWERS_MS = 120_000;
 /** Bytes that may wait for the other end: more are not written meanwhile. */
 const WAITING_BYTES = 64 * 1024;
 
@@ -45,8 +47,10 @@ export async function sendRandomFrames(source: RandomFrames, count: number): Pro
       }
     });
     for (let last = false; !last; sent++) {
+      const limit = Date.now() + ANSWERS_MS;
       while (!client.free || socket.writableLength > WAITING_BYTES) {
         if (socket.destroyed) throw new Error(`the connection was ended after ${sent} frames`);
+        if (Date.now() > limit) throw new Error(`requests that were cancelled are not answered, after ${sent} frames`);
         await setTimeout(2);
       }
       last = client.send();

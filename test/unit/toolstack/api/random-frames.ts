@@ -22,8 +22,16 @@ import {
 import { requests } from "../../../../toolstack/api/requests/table.ts";
 import { Random } from "../../../sim/random.ts";
 
-/** What such a client may do in good right, and a test cannot have: ends and restarts of the machine, and loops. */
-const LEFT_OUT = new Set(["js", "io-restart", "reboot", "debug-keys"]);
+/** What such a client may do in good right, and a test cannot have: restarts, loops, and taking the card off the network it comes by. */
+const LEFT_OUT = new Set([
+  "js",
+  "io-restart",
+  "reboot",
+  "debug-keys",
+  "bridge attach",
+  "bridge detach",
+  "bridge delete",
+]);
 /** Names of the domains that random requests are about; no other domain has such a name. */
 export const RANDOM_DOMAINS = ["random-1", "random-2", "random-3"];
 /** The first digits of the images that they upload. */

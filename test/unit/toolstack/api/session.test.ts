@@ -18,7 +18,7 @@ import { Pipe } from "./pipe.ts";
 import { RANDOM_DOMAINS, RandomClient, RandomFrames } from "./random-frames.ts";
 
 /** Random frames, and by `FRAMES` in the environment more. */
-const FRAMES = Number(process.env.FRAMES ?? 3000);
+const FRAMES = Number(process.env.FRAMES ?? 10_000);
 
 /** All bytes of a request's stream. */
 function collect<R>({ stream }: Pending<R>): () => string {
