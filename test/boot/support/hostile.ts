@@ -149,6 +149,12 @@ export async function hostileRun(t: ExecutionContext, ports: number): Promise<Ho
   // The list of images, and the page tables of a larger guest.
   await evaluate(machine, "images.list().length");
   await machine.command("create --kernel hello --memory 200 --wait", COMMAND_MS);
+  // And the heap pages of as many domains as random clients and the worker have at once.
+  const several = ["w1", "w2", "w3", "w4", "w5"];
+  for (const name of several) {
+    await machine.command(`create --kernel idle --memory 8 --name ${name} --vif bridge=xenbr0`, COMMAND_MS);
+  }
+  await machine.command(`destroy ${several.join(" ")}`, COMMAND_MS);
   await awaitValue(machine, "net.count()", 0);
   const before = await holdings(machine);
   const engine = await engineFrames(machine);
