@@ -23,7 +23,7 @@ test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 /** Ports of this computer's that lead to the control port: the emulator takes one connection at a time of each. */
 const PORTS = 16;
 /** 100,000 of them: test/long/random-frames.test.ts. */
-const FRAMES = 4000;
+const FRAMES = 10_000;
 
 test.serial(`${FRAMES} random frames of clients with the key leave nothing`, (t) => randomFramesHarmNobody(t, FRAMES));
 
