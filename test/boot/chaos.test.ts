@@ -14,36 +14,19 @@ import { consoleRequest, listRequest } from "../../toolstack/api/requests/domain
 import { environmentWith, fishOffers, typed } from "../unit/cli/shells.ts";
 import { COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
 import { awaitValue } from "./support/control-network.ts";
-import { startManaged } from "./support/managed.ts";
+import { startControlled, startTool } from "./support/control.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-chaos-"));
 process.env.XDG_RUNTIME_DIR = folder;
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Said {
-  status: number | null;
-  out: string;
-  err: string;
-}
-
+const tool = (name: "chaos" | "xl", words: string[]) => startTool(name, words).said;
 const chaos = (words: string[]) => tool("chaos", words);
-
-/** Runs a command as a process of its own; one that does not end is killed, and the test fails by its status. */
-async function tool(name: "chaos" | "xl", words: string[]): Promise<Said> {
-  const args = ["--import=tsx", fromRoot(`toolstack/cli/${name}.ts`), ...words];
-  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
-  child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
-  child.stdin.end();
-  const [status] = (await once(child, "close")) as [number | null];
-  return { status, out, err };
-}
 
 const hello = path.join(guestsFolder, "hello.elf");
 
 test.serial("chaos makes, lists, watches and ends domains of files that it uploads once", async (t) => {
-  const { machine } = await startManaged(t);
+  const { machine } = await startControlled(t);
   const good = async (...words: string[]) => {
     const said = await chaos(words);
     t.is(said.status, 0, `${words.join(" ")}: ${said.err}`);
@@ -194,7 +177,7 @@ async function interruptedCapture(file: string): Promise<{ status: number | null
 test.serial(
   "what looks into the machine: top, check, xenctx, the store, a bridge's frames; names for the shells",
   async (t) => {
-    const { machine } = await startManaged(t);
+    const { machine } = await startControlled(t);
     const good = async (...words: string[]) => {
       const said = await chaos(words);
       t.is(said.status, 0, `${words.join(" ")}: ${said.err}`);
@@ -292,7 +275,7 @@ test.serial(
 test.serial(
   "wrong keys, garbage, cut and silent clients: refused, logged, bounded, and nobody else is affected",
   async (t) => {
-    const { machine, control } = await startManaged(t);
+    const { machine, control } = await startControlled(t);
     const target = findTarget(undefined, undefined);
     const { client } = await connect(target);
     const list = async () => {

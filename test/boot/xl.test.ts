@@ -10,7 +10,7 @@ import { ToolSession } from "../../toolstack/cli/chaos/session.ts";
 import { XL_COMMANDS } from "../../toolstack/cli/config/xl-commands.ts";
 import { hostOf, runWords } from "../../toolstack/cli/xl/program.ts";
 import { COMMAND_MS, powerOff } from "./support/boot.ts";
-import { crashDomain0, startManaged } from "./support/managed.ts";
+import { crashDomain0, startControlled } from "./support/control.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-xl-"));
 process.env.XDG_RUNTIME_DIR = folder;
@@ -74,7 +74,7 @@ class Xl {
 }
 
 test.serial("every command of xl's, with good and bad words", async (t) => {
-  const { machine } = await startManaged(t);
+  const { machine } = await startControlled(t);
   const xl = new Xl();
   t.teardown(() => xl.close());
   const good = async (...words: string[]) => {

@@ -15,6 +15,15 @@ import { listMachines, removeMachine } from "../../../toolstack/cli/connection/m
 import { bootToPrompt, COMMAND_MS, evaluate, type BootOptions } from "./boot.ts";
 import { frames, type Frames } from "./frames.ts";
 
+const ADDRESS = /domain 0's network: 10\.0\.2\.4\/24/;
+
+/** Lets domain 0 crash, and waits until the new one can be reached. */
+export async function crashDomain0(machine: Machine): Promise<void> {
+  machine.send("js memory.store32(0xc01ff000, 3), hypercall(29, 2, 0xc01ff000)\r"); // SCHEDOP_shutdown, SHUTDOWN_crash
+  await machine.waitFor(/Domain 0 is restarted: /, COMMAND_MS, "domain 0's restart");
+  await machine.waitFor(ADDRESS, COMMAND_MS, "domain 0's address again");
+}
+
 /**
  * Starts a machine with a control connection, which is the only one that the tools of this process know.
  * @param more ports of this computer's that lead to it, too
@@ -30,11 +39,11 @@ export async function startControlled(
   const machine = await bootToPrompt(t, {
     nic: "virtio-net",
     commandLine: control.word,
-    modules: control.modules,
-    forwards: [control.forward, ...ports.map((hostPort) => ({ ...control.forward, hostPort }))],
     ...options,
+    modules: [...control.modules, ...(options.modules ?? [])],
+    forwards: [control.forward, ...ports.map((hostPort) => ({ ...control.forward, hostPort }))],
   });
-  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
+  await machine.waitFor(ADDRESS, COMMAND_MS, "domain 0's address");
   control.record();
   return { machine, control, ports };
 }
