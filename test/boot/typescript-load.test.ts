@@ -23,7 +23,7 @@ process.env.XDG_RUNTIME_DIR = folder;
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
 const GUESTS = 100;
-const GUEST_MIB = 5;
+const GUEST_MIB = 6;
 const FRAMES_PER_MIB = 256;
 const FIRST_ADDRESS = 100;
 const REQUESTS_BEFORE = 1000;
@@ -167,7 +167,7 @@ test.serial(
     await chaos("build", source, "-o", image);
     const [port] = (await freePorts(1)) as [number];
     const machine = await start(t, 512, [{ protocol: "tcp", hostPort: port, address: "10.0.2.40", port: 80 }]);
-    const settings = ["--memory", "5", "--vif", "ip=10.0.2.40", "--on-crash", "preserve"];
+    const settings = ["--memory", "6", "--vif", "ip=10.0.2.40", "--on-crash", "preserve"];
     await chaos("create", "--kernel", image, "--name", "failing", ...settings);
 
     const first = await firstAnswer(port, "/");

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { CommandError } from "../../api/command-error.ts";
 import { forwardRequest, waitRequest } from "../../api/requests/domains.ts";
 import { isToolError } from "../tool-error.ts";
+import { withRequest } from "./request-commands.ts";
 import type { ToolSession } from "./session.ts";
 
 /** Where the ports are: nobody else's computer reaches them. */
@@ -197,10 +198,11 @@ async function forward(session: ToolSession, domain: string, texts: string[]): P
 
 /** @param within runs something with a session */
 export function forwardCommand(within: (run: (session: ToolSession) => Promise<void>) => Promise<void>): Command {
-  return new Command("forward")
+  const command = new Command("forward")
     .description("connect ports of this computer, on 127.0.0.1, with TCP ports of a domain, until Ctrl-C")
     .argument("<ID>", "the domain's id or name")
     .argument("<PORTS...>", FORWARD_FORMS)
     .addHelpText("after", `\n${forwardRequest.details.join("\n")}`)
     .action((domain: string, texts: string[]) => within((session) => forward(session, domain, texts)));
+  return withRequest(command, forwardRequest);
 }

@@ -71,6 +71,12 @@ export function requestOf(command: Command): AnyRequest | undefined {
   return requestsOf.get(command);
 }
 
+/** Says that words and options of `command` that are called as the request's are the request's. */
+export function withRequest(command: Command, request: AnyRequest): Command {
+  requestsOf.set(command, request);
+  return command;
+}
+
 /** A word that a command has instead of its request's. */
 export interface OtherWords {
   words: { usage: string; summary: string };
