@@ -224,9 +224,10 @@ function poll(record: usize, budget: u32): bool {
   const c = changetype<VirtioConsole>(record);
   if (!c.working) return false;
   if (c.fault == CONSOLE_FINE && !virtioWell(virtioOf(c))) consoleFault(c, CONSOLE_NEEDS_RESET, 0);
-  let more = false;
+  let more: bool = false;
   if (c.fault == CONSOLE_FINE) {
-    more = controlTake(c, min(budget, MESSAGES)) || virtqueueListen(changetype<Virtqueue>(c.controlRx), 0);
+    more = controlTake(c, min(budget, MESSAGES));
+    if (!more) more = virtqueueListen(changetype<Virtqueue>(c.controlRx), 0);
     for (let i: u32 = 0; i < c.portCount; i++) serialReady(portAt(c, i));
     controlTell(c);
   }

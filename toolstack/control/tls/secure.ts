@@ -79,7 +79,9 @@ export class SecureConnection implements Connection {
     let bytes = 0;
     while (bytes < into.length && this.session.state === TLS_ESTABLISHED) {
       if (this.session.wanted > 0 && this.session.receive(this.below) === 0) break;
-      bytes += this.session.read(into.subarray(bytes));
+      const got = this.session.read(into.subarray(bytes));
+      bytes += got;
+      if (got === 0 && this.session.wanted === 0) break;
     }
     // A record is of no use before its end is there.
     this.below.expect?.(Math.max(this.session.wanted, 1));
