@@ -85,7 +85,8 @@ export class SecureConnection implements Connection {
     }
     // A record is of no use before its end is there.
     this.below.expect?.(Math.max(this.session.wanted, 1));
-    if (into.length > 0 && (bytes === 0 || this.session.state !== TLS_ESTABLISHED)) this.settle();
+    // Who reads less than there was room for does not ask again: whatever has ended is told now.
+    if (bytes < into.length) this.settle();
     return bytes;
   }
 

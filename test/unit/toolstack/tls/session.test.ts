@@ -1,9 +1,11 @@
 /** Sessions between Node's TLS and domain 0's: what goes through, what is refused, and that nothing stays behind. */
 import { randomBytes } from "node:crypto";
 import net from "node:net";
+import { setImmediate } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
 import { TLS_OWN_BYTES } from "../../../../abi/tls.ts";
 import { KEY, lab, type Lab } from "./lab.ts";
+import type { Connection } from "../../../../toolstack/control/net/connection.ts";
 import { connect, readAll, serve, writeAll, type Listening } from "./sockets.ts";
 
 /** Runs `work` with a server, and checks afterwards that nothing of a session is left. */
@@ -180,6 +182,33 @@ test("a cut connection is no end in order", async (t) => {
     t.is((await readAll(connection, 6)).toString(), "before");
     raw!.destroy();
     await readAll(connection);
+    t.is(connection.ended, "reset");
+  });
+});
+
+test("the end is told with the last bytes: who gets less than there was room for does not ask again", async (t) => {
+  await served(t, async (listening) => {
+    let raw: net.Socket | null = null;
+    const client = await new Promise<ReturnType<typeof connect>>((resolve) => {
+      raw = net.connect(listening.port, "127.0.0.1", () => resolve(connect(listening.port, { socket: raw! })));
+    });
+    await client.secured;
+    const connection = await listening.next();
+    for (const text of ["first", "second"]) client.socket.write(text);
+    await new Promise<void>((resolve) => client.socket.write("third", () => resolve()));
+    raw!.destroy();
+    const { below } = connection as unknown as { below: Connection };
+    const two = new Uint8Array(2);
+    while (connection.read(two) === 0) await setImmediate();
+    // What is below ends, and was read to its end: there is more in TLS's own buffer.
+    while (below.ended === null) {
+      await setImmediate();
+      below.read(two.subarray(2));
+    }
+    t.is(Buffer.from(two).toString(), "fi");
+    t.is(connection.ended, null);
+    const rest = new Uint8Array(100);
+    t.is(Buffer.from(rest.subarray(0, connection.read(rest))).toString(), "rstsecondthird");
     t.is(connection.ended, "reset");
   });
 });
