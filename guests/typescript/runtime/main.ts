@@ -5,6 +5,7 @@
 import { structuredClone } from "./data/clone.ts";
 import { atob, btoa, Buffer } from "./data/buffer.ts";
 import { console } from "./program/console.ts";
+import { parse as parseJson } from "./data/json.ts";
 import { webcrypto } from "./data/crypto.ts";
 import { fetch, Headers, Request, Response } from "./http/fetch.ts";
 import { fillRandom, clockNs } from "./guest/host.ts";
@@ -55,6 +56,7 @@ const globals = {
   clearImmediate,
 };
 
+Object.defineProperty(JSON, "parse", { value: parseJson, writable: true, configurable: true, enumerable: false });
 for (const [name, value] of Object.entries(globals)) {
   Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
 }

@@ -334,3 +334,30 @@ test("streams: piped with waiting, transformed, read by for await, given up as a
   `);
   t.is(guest.printed, "piped -1 true 0\nAB!\nERR_STREAM_WRITE_AFTER_END\npipeline no more true\nx,y\n");
 });
+
+test("JSON.parse does what Node's does, and refuses what is nested deeper than the engine can follow", async (t) => {
+  const evaluate = await evaluator();
+  const parse = evaluate("(text, reviver) => JSON.stringify(JSON.parse(text, reviver))") as (
+    text: string,
+    reviver?: (key: string, value: unknown) => unknown,
+  ) => string;
+  fc.assert(fc.property(fc.json(), (text) => parse(text) === JSON.stringify(JSON.parse(text))));
+  const nested = (levels: number, inside = "") =>
+    `${'[{"a":'.repeat(levels / 2)}${inside || 1}${"}]".repeat(levels / 2)}`;
+  t.is(parse(nested(1000)), nested(1000));
+  for (const levels of [1002, 20_000, 1_000_000]) t.throws(() => parse(nested(levels)), { message: /1000 levels/ });
+  t.throws(() => parse("[".repeat(1_000_000)), { message: /1000 levels/ });
+  // Many are no depth; and those in strings are none.
+  const wide = `[${"[[]],".repeat(5000)}{}]`;
+  t.is(parse(wide), wide);
+  for (const text of ["[".repeat(5000), '{"['.repeat(5000), '\\"[]\\'.repeat(5000), "\\\\[".repeat(3000)]) {
+    t.is(parse(JSON.stringify([text, [text]])), JSON.stringify([text, [text]]));
+    t.throws(() => parse(nested(1002, JSON.stringify(text))), { message: /1000 levels/ });
+  }
+  t.is(
+    parse("[1,2]", (_, value) => (value === 1 ? 5 : value)),
+    "[5,2]",
+  );
+  for (const wrong of ['"[', `"${"[".repeat(5000)}`, "]".repeat(5000), "", "{"])
+    t.throws(() => parse(wrong), { name: "SyntaxError" });
+});
