@@ -14,7 +14,7 @@ import type { GuestConsole } from "../domains/guest-console.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { handler } from "./handler.ts";
 import { requestCommand } from "./request-command.ts";
-import { namedDomain } from "./life.ts";
+import { endOf, namedDomain } from "./life.ts";
 
 /** Ctrl-]: leaves a guest's console, as in `xl console` and telnet. */
 const LEAVE = 0x1d;
@@ -64,6 +64,7 @@ const talkRemotely = handler(consoleRequest, async ({ id, safe }, { domains, str
   return { ended: reason };
 });
 
+/** One that there is, or one that has ended and is remembered. @throws CommandError */
 function logged(which: string, domains: Domains): GuestDomain {
   return domains.find(which) ?? domains.findEnded(which) ?? namedDomain(which, domains);
 }
@@ -93,16 +94,9 @@ export const logsCommand: Command = {
 };
 
 const wait = handler(waitRequest, async ({ id }, { domains, interruption }) => {
-  const domain = domains.find(id) ?? domains.findEnded(id) ?? namedDomain(id, domains);
+  const domain = logged(id, domains);
   if (domain.ended !== null) return { ended: domain.ended };
-  let withdraw = () => {};
-  const reason = await new Promise<EndReason | null>((resolve) => {
-    withdraw = domain.onEnd(resolve);
-    interruption.onRaise(() => resolve(null));
-  });
-  withdraw();
-  if (reason === null) throw new CommandError(`no longer waiting for ${domain}: it runs on`);
-  return { ended: reason };
+  return { ended: await endOf(domain, interruption) };
 });
 
 export const waitCommand = requestCommand(wait);

@@ -22,7 +22,7 @@ import { network } from "../net/network.ts";
 import { formatVif, parseVif } from "../noxs/vif-config.ts";
 import type { Command, CommandContext } from "./command.ts";
 import { handler, type RequestContext } from "./handler.ts";
-import { waitUntilGone } from "./life.ts";
+import { endOf, waitUntilGone } from "./life.ts";
 import { consoleRequest, requestCommand } from "./request-command.ts";
 
 const MIB = 1024 * 1024;
@@ -160,19 +160,17 @@ async function waitForEnd(domain: GuestDomain, context: CommandContext): Promise
   domain.waiters++;
   const view = new GuestView(domain.id, guestLevel());
   domain.console?.attach({ show: (bytes) => view.show(bytes) });
-  let withdraw = () => {};
-  const ending = new Promise<EndReason | null>((resolve) => {
-    withdraw = domain.onEnd(resolve);
-    context.interruption.onRaise(() => resolve(null));
-  });
+  const ending = endOf(domain, context.interruption);
   context.domains.unpause(domain);
-  const reason = await ending;
-  withdraw();
-  domain.waiters--;
-  if (reason === null) {
+  let reason: EndReason;
+  try {
+    reason = await ending;
+  } catch (error) {
     domain.console?.attach(null);
     view.end();
-    throw new CommandError(`no longer waiting for ${domain}: it runs on`);
+    throw error;
+  } finally {
+    domain.waiters--;
   }
   // Destroying also takes the last output from the ring.
   if (reason !== "destroyed") context.domains.finishAwaited(domain, reason);

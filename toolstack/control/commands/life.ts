@@ -1,7 +1,9 @@
 import type { Domains } from "../domains/domains.ts";
 import type { GuestDomain } from "../domains/domain.ts";
+import type { EndReason } from "../domains/shutdown.ts";
 import { systemRefusal } from "../domains/system-domains.ts";
 import { domainInfo, pauseDomain } from "../hypercalls/domctl.ts";
+import type { Interruption } from "../interruption.ts";
 import { CommandError } from "../../api/command-error.ts";
 import { destroyRequest, pauseRequest, unpauseRequest } from "../../api/requests/domains.ts";
 import { handler } from "./handler.ts";
@@ -22,6 +24,18 @@ export function namedDomain(which: string, domains: Domains): GuestDomain {
 /** Domains by id or name, each once. Throws CommandError, whichever of them is unknown. */
 function namedDomains(ids: string[], domains: Domains): GuestDomain[] {
   return [...new Set(ids.map((which) => namedDomain(which, domains)))];
+}
+
+/** Waits for a domain's end. @throws CommandError when nobody wants to wait any longer */
+export async function endOf(domain: GuestDomain, interruption: Interruption): Promise<EndReason> {
+  let withdraw = () => {};
+  const reason = await new Promise<EndReason | null>((resolve) => {
+    withdraw = domain.onEnd(resolve);
+    interruption.onRaise(() => resolve(null));
+  });
+  withdraw();
+  if (reason === null) throw new CommandError(`no longer waiting for ${domain}: it runs on`);
+  return reason;
 }
 
 /** Waits until a destroyed domain no longer exists; tells if it remains. */

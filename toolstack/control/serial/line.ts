@@ -8,7 +8,8 @@ import { SERIAL_RING_BYTES, SerialPage } from "../../../abi/io/control-serial.ts
 export interface LineMemory {
   load32(offset: number): number;
   store32(offset: number, value: number): void;
-  read(offset: number, bytes: number): Uint8Array;
+  /** As much as `into` has room for. */
+  readInto(offset: number, into: Uint8Array): void;
   write(offset: number, bytes: Uint8Array): void;
 }
 
@@ -48,7 +49,7 @@ export class Line {
     for (let done = 0; done < bytes;) {
       const at = (this.rxConsumed + done) % SERIAL_RING_BYTES;
       const part = Math.min(bytes - done, SERIAL_RING_BYTES - at);
-      into.set(this.memory.read(SerialPage.rx + at, part), done);
+      this.memory.readInto(SerialPage.rx + at, into.subarray(done, done + part));
       done += part;
     }
     if (bytes > 0) {

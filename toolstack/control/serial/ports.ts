@@ -94,7 +94,7 @@ export class SerialPorts implements SharedPorts {
     const line = new Line({
       load32: (offset) => memory.load32(address + offset),
       store32: (offset, value) => memory.store32(address + offset, value),
-      read: (offset, bytes) => memory.read(address + offset, bytes),
+      readInto: (offset, into) => memory.readInto(address + offset, into),
       write: (offset, bytes) => memory.write(address + offset, bytes),
     });
     const accept = this.accept!;

@@ -39,7 +39,7 @@ export class SerialHost {
     const line = new Line({
       load32: (offset) => view.getUint32(page + offset, true),
       store32: (offset, value) => view.setUint32(page + offset, value, true),
-      read: (offset, count) => bytes.slice(page + offset, page + offset + count),
+      readInto: (offset, into) => into.set(bytes.subarray(page + offset, page + offset + into.length)),
       write: (offset, from) => bytes.set(from, page + offset),
     });
     this.settle(line);

@@ -21,7 +21,7 @@ export class FakePort {
     this.line = new Line({
       load32: (offset) => page.readUInt32LE(offset),
       store32: (offset, value) => page.writeUInt32LE(value >>> 0, offset),
-      read: (offset, bytes) => Uint8Array.from(page.subarray(offset, offset + bytes)),
+      readInto: (offset, into) => into.set(page.subarray(offset, offset + into.length)),
       write: (offset, bytes) => page.set(bytes, offset),
     });
     this.port = new SerialPort(

@@ -1,5 +1,6 @@
 /** Sessions between Node's TLS and domain 0's: what goes through, what is refused, and that nothing stays behind. */
 import { randomBytes } from "node:crypto";
+import { once } from "node:events";
 import net from "node:net";
 import { setImmediate } from "node:timers/promises";
 import test, { type ExecutionContext } from "ava";
@@ -170,17 +171,21 @@ test("a client that renegotiates is cut off", async (t) => {
   });
 });
 
+/** A client on a socket that can be cut below its TLS. */
+async function connectedOver(listening: Listening) {
+  const raw = net.connect(listening.port, "127.0.0.1");
+  await once(raw, "connect");
+  const client = connect(listening.port, { socket: raw });
+  await client.secured;
+  return { raw, client, connection: await listening.next() };
+}
+
 test("a cut connection is no end in order", async (t) => {
   await served(t, async (listening) => {
-    let raw: net.Socket | null = null;
-    const client = await new Promise<ReturnType<typeof connect>>((resolve) => {
-      raw = net.connect(listening.port, "127.0.0.1", () => resolve(connect(listening.port, { socket: raw! })));
-    });
-    await client.secured;
-    const connection = await listening.next();
+    const { raw, client, connection } = await connectedOver(listening);
     client.socket.write("before");
     t.is((await readAll(connection, 6)).toString(), "before");
-    raw!.destroy();
+    raw.destroy();
     await readAll(connection);
     t.is(connection.ended, "reset");
   });
@@ -188,15 +193,10 @@ test("a cut connection is no end in order", async (t) => {
 
 test("the end is told with the last bytes: who gets less than there was room for does not ask again", async (t) => {
   await served(t, async (listening) => {
-    let raw: net.Socket | null = null;
-    const client = await new Promise<ReturnType<typeof connect>>((resolve) => {
-      raw = net.connect(listening.port, "127.0.0.1", () => resolve(connect(listening.port, { socket: raw! })));
-    });
-    await client.secured;
-    const connection = await listening.next();
+    const { raw, client, connection } = await connectedOver(listening);
     for (const text of ["first", "second"]) client.socket.write(text);
     await new Promise<void>((resolve) => client.socket.write("third", () => resolve()));
-    raw!.destroy();
+    raw.destroy();
     const { below } = connection as unknown as { below: Connection };
     const two = new Uint8Array(2);
     while (connection.read(two) === 0) await setImmediate();
