@@ -20,29 +20,14 @@ import { listMachines, removeMachine } from "../../toolstack/cli/connection/mach
 import { connectSerial } from "../../toolstack/cli/connection/serial.ts";
 import { BOOT_MS, bootToPrompt, COMMAND_MS, evaluate, hangDomain0, powerOff } from "./support/boot.ts";
 import { awaitValue } from "./support/control-network.ts";
+import { startTool } from "./support/control.ts";
 import { Start } from "./support/start.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-serial-"));
 process.env.XDG_RUNTIME_DIR = folder;
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Said {
-  status: number | null;
-  out: string;
-  err: string;
-}
-
-async function tool(name: "chaos" | "xl", words: string[]): Promise<Said> {
-  const args = ["--import=tsx", fromRoot(`toolstack/cli/${name}.ts`), ...words];
-  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
-  child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
-  child.stdin.end();
-  const [status] = (await once(child, "close")) as [number | null];
-  return { status, out, err };
-}
-
+const tool = (name: "chaos" | "xl", words: string[]) => startTool(name, words).said;
 const chaos = (...words: string[]) => tool("chaos", words);
 
 async function good(t: ExecutionContext, ...words: string[]): Promise<string> {

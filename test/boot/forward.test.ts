@@ -7,11 +7,11 @@ import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 import test, { type ExecutionContext } from "ava";
-import { prepareControl } from "../../scripts/control.ts";
 import { freePorts } from "../../scripts/devices.ts";
 import { fromRoot } from "../../scripts/paths.ts";
 import { diskFile } from "./support/disk-file.ts";
-import { bootToPrompt, COMMAND_MS, powerOff } from "./support/boot.ts";
+import { COMMAND_MS, powerOff } from "./support/boot.ts";
+import { startControlled } from "./support/control.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-forward-"));
 process.env.XDG_RUNTIME_DIR = folder;
@@ -75,16 +75,7 @@ async function ending(port: number, send: string): Promise<string> {
 test.serial(
   "chaos run without a program is the HTTP demo, which answers this computer; ports are forwarded to any guest",
   async (t) => {
-    const control = await prepareControl(undefined);
-    const machine = await bootToPrompt(t, {
-      nic: "virtio-net",
-      commandLine: control.word,
-      modules: control.modules,
-      forwards: [control.forward],
-      disks: [{ file: diskFile(t, 64 * 1024 * 1024) }],
-    });
-    await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
-    control.record();
+    const { machine } = await startControlled(t, 0, { disks: [{ file: diskFile(t, 64 * 1024 * 1024) }] });
 
     const demo = new Chaos(t, "run");
     const [, url] = await demo.says(

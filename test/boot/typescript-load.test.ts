@@ -1,21 +1,18 @@
 /** TypeScript guests under load, managed by `chaos`: a hundred HTTP servers at once, and one that fails after many requests. */
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import http from "node:http";
 import os from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import test, { type ExecutionContext } from "ava";
-import { prepareControl } from "../../scripts/control.ts";
-import { type Forward, freePorts } from "../../scripts/devices.ts";
-import type { Machine } from "../../scripts/machine.ts";
+import test from "ava";
+import { freePorts } from "../../scripts/devices.ts";
 import { fromRoot } from "../../scripts/paths.ts";
 import { createRequest, destroyRequest } from "../../toolstack/api/requests/domains.ts";
 import { ToolSession } from "../../toolstack/cli/chaos/session.ts";
-import { listMachines, removeMachine } from "../../toolstack/cli/connection/machines.ts";
 import { provideImage } from "../../toolstack/cli/chaos/upload.ts";
-import { bootToPrompt, COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
+import { COMMAND_MS, GUEST_MS, powerOff } from "./support/boot.ts";
+import { startControlled, startTool } from "./support/control.ts";
 import { type Frames, frames } from "./support/frames.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-load-"));
@@ -35,31 +32,9 @@ const TABLES_MOST = 2;
 const ALL_MS = GUEST_MS * 2;
 
 async function chaos(...words: string[]): Promise<string> {
-  const args = ["--import=tsx", fromRoot("toolstack/cli/chaos.ts"), ...words];
-  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: ALL_MS });
-  let [out, error] = ["", ""];
-  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
-  child.stderr.on("data", (bytes: Buffer) => (error += bytes.toString()));
-  child.stdin.end();
-  const [status] = (await once(child, "close")) as [number | null];
-  if (status !== 0) throw new Error(`chaos ${words.join(" ")}: ${error}`);
+  const { status, out, err } = await startTool("chaos", words, ALL_MS).said;
+  if (status !== 0) throw new Error(`chaos ${words.join(" ")}: ${err}`);
   return out;
-}
-
-/** A machine that `chaos` reaches, with ports of this computer's that lead to guests. */
-async function start(t: ExecutionContext, memoryMib: number, forwards: Forward[]): Promise<Machine> {
-  for (const { name } of listMachines()) removeMachine(name); // the test's before
-  const control = await prepareControl(undefined);
-  const machine = await bootToPrompt(t, {
-    memoryMib,
-    nic: "virtio-net",
-    commandLine: control.word,
-    modules: control.modules,
-    forwards: [control.forward, ...forwards],
-  });
-  await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
-  control.record();
-  return machine;
 }
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: AT_ONCE });
@@ -110,11 +85,10 @@ test.serial(
 
     const ports = await freePorts(GUESTS);
     const address = (i: number) => `10.0.2.${FIRST_ADDRESS + i}`;
-    const machine = await start(
-      t,
-      1024,
-      ports.map((hostPort, i) => ({ protocol: "tcp", hostPort, address: address(i), port: 80 })),
-    );
+    const { machine } = await startControlled(t, 0, {
+      memoryMib: 1024,
+      forwards: ports.map((hostPort, i) => ({ protocol: "tcp", hostPort, address: address(i), port: 80 })),
+    });
     const session = new ToolSession({});
     t.teardown(() => session.close());
     // Uploaded once; a hundred guests are made of it.
@@ -166,7 +140,8 @@ test.serial(
     const source = fromRoot("test/boot/support/typescript/failing.ts");
     await chaos("build", source, "-o", image);
     const [port] = (await freePorts(1)) as [number];
-    const machine = await start(t, 512, [{ protocol: "tcp", hostPort: port, address: "10.0.2.40", port: 80 }]);
+    const forwards = [{ protocol: "tcp" as const, hostPort: port, address: "10.0.2.40", port: 80 }];
+    const { machine } = await startControlled(t, 0, { memoryMib: 512, forwards });
     const settings = ["--memory", "6", "--vif", "ip=10.0.2.40", "--on-crash", "preserve"];
     await chaos("create", "--kernel", image, "--name", "failing", ...settings);
 

@@ -1,26 +1,18 @@
 /** `xl` against a machine in QEMU: every row of its command table, with good and bad words. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import test from "ava";
-import { fromRoot, guestsFolder } from "../../scripts/paths.ts";
+import { guestsFolder } from "../../scripts/paths.ts";
 import { ToolSession } from "../../toolstack/cli/chaos/session.ts";
 import { XL_COMMANDS } from "../../toolstack/cli/config/xl-commands.ts";
 import { hostOf, runWords } from "../../toolstack/cli/xl/program.ts";
 import { COMMAND_MS, powerOff } from "./support/boot.ts";
-import { crashDomain0, startControlled } from "./support/control.ts";
+import { crashDomain0, startControlled, startTool } from "./support/control.ts";
 
 const folder = mkdtempSync(path.join(os.tmpdir(), "typevisor-xl-"));
 process.env.XDG_RUNTIME_DIR = folder;
 test.after.always(() => rmSync(folder, { recursive: true, force: true }));
-
-interface Said {
-  status: number | null;
-  out: string;
-  err: string;
-}
 
 const guest = (name: string) => path.join(guestsFolder, `${name}.elf`);
 
@@ -32,16 +24,7 @@ function config(name: string, lines: string): string {
 }
 
 /** `xl` as a process of its own. */
-async function separate(...words: string[]): Promise<Said> {
-  const args = ["--import=tsx", fromRoot("toolstack/cli/xl.ts"), ...words];
-  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
-  let [out, err] = ["", ""];
-  child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
-  child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));
-  child.stdin.end();
-  const [status] = (await once(child, "close")) as [number | null];
-  return { status, out, err };
-}
+const separate = (...words: string[]) => startTool("xl", words).said;
 
 /** The program without a process: many commands over one connection. */
 class Xl {
@@ -50,7 +33,7 @@ class Xl {
   readonly good = new Set<string>();
   readonly bad = new Set<string>();
 
-  async run(words: readonly string[]): Promise<Said> {
+  async run(words: readonly string[]): Promise<{ status: number; out: string; err: string }> {
     let [out, err] = ["", ""];
     const output = {
       out: (text: string | Uint8Array) => void (out += Buffer.from(text).toString()),

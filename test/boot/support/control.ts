@@ -41,7 +41,11 @@ export async function startControlled(
     commandLine: control.word,
     ...options,
     modules: [...control.modules, ...(options.modules ?? [])],
-    forwards: [control.forward, ...ports.map((hostPort) => ({ ...control.forward, hostPort }))],
+    forwards: [
+      control.forward,
+      ...ports.map((hostPort) => ({ ...control.forward, hostPort })),
+      ...(options.forwards ?? []),
+    ],
   });
   await machine.waitFor(ADDRESS, COMMAND_MS, "domain 0's address");
   control.record();
@@ -56,9 +60,13 @@ export interface Said {
 }
 
 /** Starts a command as a process of its own; one that does not end is killed, and `said` has its status. */
-export function startTool(name: "chaos" | "xl", words: string[]): { child: ChildProcess; said: Promise<Said> } {
+export function startTool(
+  name: "chaos" | "xl",
+  words: string[],
+  timeout = COMMAND_MS,
+): { child: ChildProcess; said: Promise<Said> } {
   const args = ["--import=tsx", fromRoot(`toolstack/cli/${name}.ts`), ...words];
-  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout: COMMAND_MS });
+  const child = spawn(process.execPath, args, { cwd: fromRoot("."), timeout });
   let [out, err] = ["", ""];
   child.stdout.on("data", (bytes: Buffer) => (out += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => (err += bytes.toString()));

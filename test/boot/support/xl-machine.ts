@@ -7,10 +7,9 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import os from "node:os";
 import path from "node:path";
 import type { ExecutionContext } from "ava";
-import { prepareControl } from "../../../scripts/control.ts";
 import type { Machine } from "../../../scripts/machine.ts";
 import { fromRoot, guestsFolder } from "../../../scripts/paths.ts";
-import { bootToPrompt, COMMAND_MS } from "./boot.ts";
+import { startControlled } from "./control.ts";
 
 /** A program that drives xl many times, waiting for a second in between, on a busy computer. */
 const PROGRAM_MS = 480_000;
@@ -39,15 +38,7 @@ export class XlMachine {
     const bin = path.join(folder, "bin");
     mkdirSync(bin);
     symlinkSync(fromRoot("toolstack/cli/xl.mjs"), path.join(bin, "xl"));
-    const control = await prepareControl(undefined);
-    const machine = await bootToPrompt(t, {
-      nic: "virtio-net",
-      commandLine: control.word,
-      modules: control.modules,
-      forwards: [control.forward],
-    });
-    await machine.waitFor(/domain 0's network: 10\.0\.2\.4\/24/, COMMAND_MS, "domain 0's address");
-    control.record();
+    const { machine } = await startControlled(t);
     const environment = { ...process.env, PATH: `${bin}:${process.env.PATH}`, LC_ALL: "C.UTF-8" };
     return new XlMachine(machine, folder, environment);
   }
